@@ -1,0 +1,69 @@
+"""Joins the rooms to an application; the one file that knows all of them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from flask import Flask
+from flask_migrate import Migrate
+
+from blueprints import register_blueprints
+from blueprints.every_request import register_every_request
+from blueprints.parts import Parts, install_parts
+from config import Settings, load_settings
+from config.settings import ROOT
+from models import db
+from models.database import engine_options, make_folder_of
+from security.access import refuse_undeclared_routes
+from security.bearer import register_loaders
+from security.client_address import TrustedProxies
+from security.keys import load_key_pair
+from security.rate_limits import DatabaseWindows, LoginLimiter
+from security.tokens import AccessTokens, StrictJWTManager
+
+MAX_BODY_BYTES = 1024 * 1024
+
+
+def utc_now() -> datetime:
+    """Return the time: an aware UTC datetime."""
+    return datetime.now(UTC)
+
+
+def create_app(settings: Settings | None = None, clock: Callable[[], datetime] = utc_now) -> Flask:
+    """Build an application. Without settings it reads them. Raises config.InvalidSetting."""
+    settings = settings or load_settings()
+    app = Flask(__name__, static_folder=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        PROVIDE_AUTOMATIC_OPTIONS=False,
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url),
+        # flask-jwt-extended: RS256 only. JWT_SECRET_KEY is an HMAC secret there and stays unset.
+        JWT_ALGORITHM="RS256",
+        JWT_IDENTITY_CLAIM="username",
+        JWT_TOKEN_LOCATION=["headers"],
+    )
+    app.url_map.merge_slashes = False
+    make_folder_of(settings.database_url)
+    db.init_app(app)
+    Migrate(app, db, directory=str(ROOT / "migrations"), render_as_batch=True)
+
+    tokens = AccessTokens(
+        lambda: load_key_pair(settings.jwt_secret_key, settings.jwt_public_key, settings.jwt_passphrase),
+        clock,
+        settings.jwt_token_ttl_seconds,
+        settings.jwt_clock_skew_seconds,
+    )
+    limiter = LoginLimiter(
+        DatabaseWindows(lambda: db.engine),
+        clock,
+        settings.login_throttling_max_attempts,
+        settings.login_throttling_interval_seconds,
+        settings.app_secret or settings.jwt_passphrase,
+    )
+    install_parts(app, Parts(settings, clock, tokens, limiter))
+    register_loaders(StrictJWTManager(app, tokens))
+    register_every_request(app, settings, clock)
+    register_blueprints(app, settings)
+    refuse_undeclared_routes(app)
+    app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,146 @@
+"""What is the same for every request: its id and time, the headers of its answer, its failures, its log line."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+
+from flask import Flask, Response, current_app, g, request
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound, ServiceUnavailable
+from werkzeug.routing import MapAdapter
+
+from config import Settings
+from config.logging import request_id
+from rest.cors import cors_headers, preflight_headers
+from rest.encoding import encode_json
+from rest.negotiation import wants_problem_json
+from rest.problem import problem_body
+
+access_log = logging.getLogger("poort.access")
+logger = logging.getLogger("poort")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+
+_ALLOW_ORDER = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+RETRY_AFTER_SECONDS = 5
+
+
+def register_every_request(app: Flask, settings: Settings, clock: Callable[[], datetime]) -> None:
+    """Hook into the requests of an application."""
+
+    @app.before_request
+    def begin() -> Response | None:
+        g.now, g.started = clock(), time.perf_counter()
+        given = request.headers.get("X-Request-Id", "")
+        request_id.set(given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
+        if request.method == "OPTIONS" and "Origin" in request.headers and "Access-Control-Request-Method" in request.headers:
+            return Response(status=204, headers=preflight_headers(request.headers["Origin"], settings.cors_allow_origin))
+        return None
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        headers = response.headers
+        headers["X-Request-Id"] = request_id.get()
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["X-Frame-Options"] = "deny"
+        headers.setdefault("Cache-Control", "no-store")
+        if settings.app_enable_api_entrypoint and g.get("documented") and _is_representation(response):
+            headers.add("Link", f'<{request.host_url}api/docs.jsonld>; rel="http://www.w3.org/ns/hydra/core#apiDocumentation"')
+        if "Origin" in request.headers:
+            if request.method != "OPTIONS":
+                headers.update(cors_headers(request.headers["Origin"], settings.cors_allow_origin))
+            response.vary.add("Origin")
+        _write_access_line(response)
+        return response
+
+    app.register_error_handler(HTTPException, _answer_failure)
+    for unreachable in (OperationalError, PoolTimeout):
+        app.register_error_handler(unreachable, _answer_unreachable)
+    app.register_error_handler(Exception, _answer_unexpected)
+
+
+def _answer_failure(error: HTTPException) -> Response:
+    if error.response is not None:  # a redirect, or an answer that was made on purpose
+        return error.response  # type: ignore[return-value]
+    if request.routing_exception is error:
+        redirect = _redirect_without_slash(error)
+        if redirect is not None:
+            return redirect
+        error.description = _route_not_found(error)
+    body, content_type = problem_body(error, wants_problem_json())
+    response = Response(encode_json(body), error.code, content_type=content_type)
+    for name, value in error.get_headers():
+        if name not in {"Content-Type", "Content-Length"}:
+            response.headers[name] = value
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = _allowed(error)
+    return response
+
+
+def _answer_unreachable(error: DBAPIError | PoolTimeout) -> Response:
+    logger.error("the database cannot be used: %s", type(getattr(error, "orig", error)).__name__)
+    return _answer_failure(ServiceUnavailable("The database cannot be reached at the moment.", retry_after=RETRY_AFTER_SECONDS))
+
+
+def _answer_unexpected(error: Exception) -> Response:
+    logger.error("unexpected failure of %s", request.endpoint, exc_info=error)
+    return _answer_failure(InternalServerError("Internal Server Error"))
+
+
+def _route_not_found(error: HTTPException) -> str:
+    """Say which route there is none of, as Symfony says it: the raw path, without the query."""
+    text = f'No route found for "{request.method} {request.host_url.rstrip("/")}{_raw_path()}"'
+    return f"{text}: Method Not Allowed (Allow: {_allowed(error)})" if isinstance(error, MethodNotAllowed) else text
+
+
+def _allowed(error: MethodNotAllowed) -> str:
+    return ", ".join(method for method in _ALLOW_ORDER if method in (error.valid_methods or ()))
+
+
+def _redirect_without_slash(error: HTTPException) -> Response | None:
+    """Redirect a GET with a slash too many to the path without it, where there is such a route."""
+    path = request.path.rstrip("/")
+    if not isinstance(error, NotFound) or request.method not in {"GET", "HEAD"} or not path or path == request.path:
+        return None
+    adapter: MapAdapter | None = request_adapter()
+    if adapter is None or not adapter.test(path, "GET"):
+        return None
+    query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
+    return Response(status=301, headers={"Location": f"{request.host_url.rstrip('/')}{_raw_path().rstrip('/')}{query}"})
+
+
+def request_adapter() -> MapAdapter | None:
+    """Return what matches paths to routes for the request at hand."""
+    return current_app.create_url_adapter(request)
+
+
+def _raw_path() -> str:
+    """Return the path as it was sent: percent-encoded, without query, without the host of an absolute-form target."""
+    target = str(request.environ.get("RAW_URI") or request.environ.get("REQUEST_URI") or request.path).partition("?")[0]
+    if target.startswith("/"):
+        return target
+    return "/" + target.partition("://")[2].partition("/")[2]
+
+
+def _is_representation(response: Response) -> bool:
+    """Tell whether an answer is an item, a page, a document, or a failure in the third shape: not `{"error"}`."""
+    return response.status_code < 400 or response.mimetype in {"application/ld+json", "application/problem+json"}  # noqa: PLR2004
+
+
+def _write_access_line(response: Response) -> None:
+    caller = g.get("caller")
+    access_log.info(
+        "request",
+        extra={
+            "method": request.method,
+            "route": request.url_rule.rule if request.url_rule else None,
+            "status": response.status_code,
+            "duration_ms": round((time.perf_counter() - g.started) * 1000, 2),
+            "user_id": caller.id if caller else None,
+        },
+    )

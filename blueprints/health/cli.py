@@ -1,0 +1,64 @@
+"""`flask poort`: setting a server up."""
+
+import secrets
+from pathlib import Path
+
+import click
+from flask.cli import AppGroup
+from flask_migrate import upgrade
+from sqlalchemy import select
+
+from blueprints.parts import Parts, parts
+from models import ACCESS_URL_OF_EVERYONE, User, db
+from models.campus import enrol
+from models.passwords import hash_password
+from models.roles import ROLE_ADMIN
+from security.keys import make_key_pair, write_key_pair
+
+cli = AppGroup("poort", help="The server itself.")
+
+_FIRST_USERNAME = "admin"
+
+
+@cli.command("setup")
+def setup() -> None:
+    """Make what is missing: the key pair, the tables, and a first user.
+
+    What is there already is left alone. The password of the first user, `admin`, is printed once.
+
+    \b
+    Example: flask poort setup
+    """
+    _make_keys(parts())
+    upgrade(revision="heads")
+    _make_first_user(parts())
+
+
+def _make_keys(ours: Parts) -> None:
+    settings = ours.settings
+    if "-----BEGIN" in settings.jwt_secret_key + settings.jwt_public_key:
+        return
+    private_path, public_path = Path(settings.jwt_secret_key), Path(settings.jwt_public_key)
+    if not private_path.exists() and not public_path.exists():
+        write_key_pair(private_path, public_path, *make_key_pair(settings.jwt_passphrase, 2048))
+        click.echo(f"key pair written: {private_path}")
+
+
+def _make_first_user(ours: Parts) -> None:
+    if db.session.execute(select(User.id).limit(1)).first() is not None:
+        return
+    password, now = secrets.token_urlsafe(12), ours.clock()
+    user = User(
+        username=_FIRST_USERNAME,
+        email="admin@example.com",
+        roles=[ROLE_ADMIN],
+        password=hash_password(password, ours.settings.password_hash_cost),
+        expires_at=now,
+        password_updated_at=now,
+        created_at=now,
+        updated_at=now,
+        status=1,
+    )
+    enrol(db.session, user, ACCESS_URL_OF_EVERYONE)
+    db.session.commit()
+    click.echo(f"admin password: {password}")

@@ -1,0 +1,53 @@
+"""GET /healthz (the process answers) and GET /readyz (it can serve: database and keys)."""
+
+import logging
+
+from flask import Blueprint, Response
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from blueprints.parts import parts
+from models import db
+from rest.encoding import encode_json
+from security.access import public
+from security.keys import UnusableKey
+
+bp = Blueprint("health", __name__)
+logger = logging.getLogger(__name__)
+
+
+@bp.get("/healthz")
+@public
+def show_health() -> Response:
+    """Say that the process answers."""
+    return _answer({"status": "ok"}, 200)
+
+
+@bp.get("/readyz")
+@public
+def show_readiness() -> Response:
+    """Say which part, if any, keeps the server from serving; the reason is in the log."""
+    failing = [name for name, check in (("database", _check_database), ("keys", _check_keys)) if not check()]
+    return _answer({"status": "failing" if failing else "ok", "failing": failing}, 503 if failing else 200)
+
+
+def _check_database() -> bool:
+    try:
+        db.session.execute(text("SELECT 1"))
+    except SQLAlchemyError as reason:
+        logger.error("not ready: the database cannot be used: %s", type(reason).__name__)
+        return False
+    return True
+
+
+def _check_keys() -> bool:
+    try:
+        parts().check_keys()
+    except UnusableKey as reason:
+        logger.error("not ready: %s", reason)
+        return False
+    return True
+
+
+def _answer(body: dict[str, object], status: int) -> Response:
+    return Response(encode_json(body), status, content_type="application/json", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,94 @@
+"""The whole public face of a user: properties, filters and orders, each declared once (contract 5)."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, select
+
+from models.folding import fold
+from models.roles import roles_to_show
+from models.user import ACTIVE, User
+from rest import filters
+from rest.body import HAL, JSON, JSON_LD, MERGE_PATCH
+from rest.query import Parameters
+from rest.resource import Filter, Kind, Property, Resource
+
+PASSWORD_LENGTH = 4096
+
+
+def full_name(row: Any) -> str:
+    """Return first and last name with one space between, whether or not there are any."""
+    return f"{row.firstname or ''} {row.lastname or ''}"
+
+
+# fmt: off
+USER = Resource(
+    name="User",
+    iri="/api/users",
+    iri_type="http://schema.org/Person",
+    properties=(
+        Property("illustrationUrl", Kind.STRING, value=lambda _row: "/img/user_default.svg", public=True, description="The path of the user's picture."),
+        Property("id", Kind.INTEGER, ("id",), public=True, description="The number that names the user."),
+        Property("username", Kind.STRING, ("username",), public=True, writable=True, not_blank=True, unique=True, max_length=100, description="The name to sign in with; unique, whatever its case.", example="alice"),
+        Property("firstname", Kind.STRING, ("firstname",), public=True, writable=True, nullable=True, max_length=64, example="Alice"),
+        Property("lastname", Kind.STRING, ("lastname",), public=True, writable=True, nullable=True, max_length=64, example="Liddell"),
+        Property("website", Kind.STRING, ("website",), writable=True, max_length=255, example="https://example.com"),
+        Property("biography", Kind.STRING, ("biography",), writable=True, example="Curious."),
+        Property("locale", Kind.STRING, ("locale",), writable=True, max_length=10, description="The language of the user's pages.", example="en_US"),
+        Property("plainPassword", Kind.STRING, readable=False, writable=True, nullable=True, max_length=PASSWORD_LENGTH, description="A new password; null or empty changes nothing.", example="a long enough secret"),
+        Property("timezone", Kind.STRING, ("timezone",), writable=True, max_length=64, example="Europe/Paris"),
+        Property("email", Kind.STRING, ("email",), writable=True, not_blank=True, email=True, max_length=100, example="alice@example.com"),
+        Property("expired", Kind.BOOLEAN, ("expired",), writable=True, example=False),
+        Property("expiresAt", Kind.DATE_TIME, ("expires_at",), writable=True, example="2030-01-01T00:00:00+00:00"),
+        Property("phone", Kind.STRING, ("phone",), writable=True, nullable=True, max_length=64, example="+32 2 123 45 67"),
+        Property("address", Kind.STRING, ("address",), writable=True, nullable=True, max_length=250, example="1 Example Street"),
+        Property("lastLogin", Kind.DATE_TIME, ("last_login",), description="The last sign-in through this API."),
+        Property("roles", Kind.STRINGS, ("roles",), value=lambda row: roles_to_show(row.roles), writable=True, description="Set by administrators only.", example=["ROLE_STUDENT"]),
+        Property("active", Kind.INTEGER, ("active",), description="1 active, 0 inactive, -1 made inactive by a process, -2 deleted."),
+        Property("fullName", Kind.STRING, ("firstname", "lastname"), value=full_name, public=True),
+        Property("passwordUpdatedAt", Kind.DATE_TIME, ("password_updated_at",), description="The last change of the password."),
+    ),
+    search=(
+        Filter("username", "username"),
+        Filter("firstname", "firstname"),
+        Filter("lastname", "lastname"),
+        Filter("search", None),
+        Filter("order[username]", "username"),
+        Filter("order[firstname]", "firstname"),
+        Filter("order[lastname]", "lastname"),
+        Filter("email", "email", listed=False),
+        Filter("isActive", "active", listed=False),
+    ),
+    accept_patch=("application/merge-patch+json", "application/vnd.api+json"),
+)
+# fmt: on
+
+#: The bodies that create and replace a user, and those that update one, in the order in which the texts of 415 list them.
+TAKES, TAKES_PATCH = (JSON_LD, JSON, HAL), (MERGE_PATCH,)
+
+#: What of their own row a user may write, who is no administrator.
+HARMLESS = frozenset(
+    ("firstname", "lastname", "email", "website", "biography", "locale", "timezone", "phone", "address", "plainPassword")
+)
+
+_FOLDED = {"username": User.username_folded, "firstname": User.firstname_folded, "lastname": User.lastname_folded}
+
+
+def select_users(properties: tuple[Property, ...]) -> Select[Any]:
+    """Select what some properties need of users, and their ids."""
+    needed = dict.fromkeys(("id", *(name for prop in properties for name in prop.attributes)))
+    return select(*(getattr(User, name) for name in needed))
+
+
+def apply_filters(users: Select[Any], parameters: Parameters, *, privileged: bool) -> Select[Any]:
+    """Narrow and order users by a query; the e-mail is searched for the privileged only. The id decides between equals."""
+    conditions: list[ColumnElement[bool] | None] = [
+        filters.contains_any([column], filters.texts(parameters.get(name)), fold) for name, column in _FOLDED.items()
+    ]
+    conditions.append(filters.contains_any(list(_FOLDED.values()), filters.texts(parameters.get("search")), fold))
+    if privileged:
+        conditions.append(filters.contains_any([User.email_folded], filters.texts(parameters.get("email")), fold))
+    is_active = filters.boolean(parameters.get("isActive"))
+    if is_active is not None:
+        conditions.append((User.active == ACTIVE) if is_active else (User.active != ACTIVE))
+    wanted = [condition for condition in conditions if condition is not None]
+    return users.where(*wanted).order_by(*filters.order(parameters.get("order"), _FOLDED), User.id)

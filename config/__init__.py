@@ -1,0 +1,5 @@
+"""What is set: every variable of the server, parsed once at the start."""
+
+from config.settings import InvalidSetting, Settings, load_settings, parse_settings
+
+__all__ = ["InvalidSetting", "Settings", "load_settings", "parse_settings"]

@@ -1,0 +1,124 @@
+"""From the text of a variable to its value; each function raises ValueError with the second half of a sentence."""
+
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from urllib.parse import quote
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
+
+# Symfony's word for the networks of RFC 1918 and their kin.
+_PRIVATE_RANGES = (
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "192.168.0.0/16",
+    "172.16.0.0/12",
+    "169.254.0.0/16",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+)
+
+_DRIVERS = {
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+    "pdo-mysql": "mysql+pymysql",
+    "mysql2": "mysql+pymysql",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "pgsql": "postgresql+psycopg",
+    "pdo-pgsql": "postgresql+psycopg",
+    "sqlite": "sqlite",
+    "sqlite3": "sqlite",
+    "pdo-sqlite": "sqlite",
+}
+
+# Options that a URL may carry on to the driver; Doctrine's own (serverVersion, charset, …) mean nothing to it.
+_DRIVER_OPTIONS = {
+    "mysql+pymysql": {"unix_socket", "ssl_ca"},
+    "postgresql+psycopg": {"sslmode", "sslrootcert"},
+    "sqlite": set[str](),
+}
+
+
+def boolean(text: str) -> bool:
+    """Read 1, true, yes, on and 0, false, no, off, in any case."""
+    word = text.strip().lower()
+    if word in _TRUE | _FALSE:
+        return word in _TRUE
+    raise ValueError(f"must be 1 or 0 (or true, yes, on, false, no, off), not {text!r}")
+
+
+def integer(least: int, most: int) -> Callable[[str], int]:
+    """Make a reader of whole numbers from `least` to `most`, both included."""
+
+    def parse(text: str) -> int:
+        if re.fullmatch(r"\s*-?[0-9]{1,18}\s*", text) and least <= int(text) <= most:
+            return int(text)
+        raise ValueError(f"must be a whole number from {least} to {most}, not {text!r}")
+
+    return parse
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """Make a reader of one word out of a few, in any case."""
+
+    def parse(text: str) -> str:
+        if text.strip().lower() in words:
+            return text.strip().lower()
+        raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}, not {text!r}")
+
+    return parse
+
+
+def origin_pattern(text: str) -> re.Pattern[str] | None:
+    """Read the regular expression of the allowed web origins; empty allows none."""
+    if not text:
+        return None
+    try:
+        return re.compile(text, re.IGNORECASE)
+    except re.error as reason:
+        raise ValueError(f"must be a regular expression, but {text!r} is none: {reason}") from None
+
+
+def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Read addresses and networks, comma-separated; `private_ranges` stands for the private ones."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    try:
+        return tuple(
+            ip_network(name) for word in words for name in (_PRIVATE_RANGES if word.lower() == "private_ranges" else [word])
+        )
+    except ValueError:
+        raise ValueError(f"must be addresses or networks like 10.0.0.0/8, separated by commas, not {text!r}") from None
+
+
+def database_url(text: str) -> URL:
+    """Read a database URL in Doctrine's form: a scheme of PHP's, options that no driver here knows.
+
+    The password is never part of what is raised.
+    """
+    try:
+        url = make_url(text)
+        driver = _DRIVERS[url.drivername.partition("+")[0].lower().replace("_", "-")]
+    except (ArgumentError, KeyError, ValueError):
+        raise ValueError("must be a URL like mysql://user:password@host:3306/name, postgresql://… or sqlite:///file") from None
+    if driver == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise ValueError("must name a file, like sqlite:////var/lib/poort/poort.db, since the workers share it")
+        return URL.create("sqlite", database=url.database)
+    if not url.database:
+        raise ValueError("must name the database after the host, like mysql://user:password@host:3306/name")
+    options = {name: value for name, value in url.query.items() if name in _DRIVER_OPTIONS[driver]}
+    if driver == "mysql+pymysql":
+        options["charset"] = "utf8mb4"
+    return url.set(drivername=driver, query=options)
+
+
+def database_url_of_parts(host: str, port: str, name: str, user: str, password: str) -> str:
+    """Join Chamilo's five variables to the URL of its MariaDB."""
+    return (
+        f"mysql://{quote(user, safe='')}:{quote(password, safe='')}@{host or 'localhost'}:{port or '3306'}/{quote(name, safe='')}"
+    )

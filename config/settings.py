@@ -1,0 +1,134 @@
+"""Every variable that the server knows, one line each; parsed at the start, never read again.
+
+Values come from `.env`, then `.env.local`, then the environment, the last winning. Nothing here is read from a database.
+"""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from re import Pattern
+from typing import Any
+
+from dotenv import dotenv_values, find_dotenv
+from sqlalchemy import URL
+
+from config import parsing
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class InvalidSetting(ValueError):
+    """A variable whose value cannot be used; the message is one sentence that names it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Variable:
+    """One variable: its name in the environment, its default as written there, its unit or form, and its meaning."""
+
+    name: str
+    default: str
+    parse: Callable[[str], Any]
+    unit: str
+    meaning: str
+
+
+def _variable(name: str, default: str, parse: Callable[[str], Any], unit: str, meaning: str) -> Any:
+    return dataclasses.field(metadata={"variable": Variable(name, default, parse, unit, meaning)})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Settings:
+    """What is set, as parsed values; no `repr`, since some are secret. Made by `load_settings` or `parse_settings`."""
+
+    # fmt: off
+    app_env: str = _variable("APP_ENV", "prod", parsing.one_of("dev", "test", "prod"), "dev, test or prod", "in prod a weak passphrase stops the start; the default is dev under the `flask` command")
+    app_secret: str = _variable("APP_SECRET", "", str, "text", "keys the hashes of throttled names; the same on every host; where it is empty, JWT_PASSPHRASE serves")
+    app_enable_api_entrypoint: bool = _variable("APP_ENABLE_API_ENTRYPOINT", "0", parsing.boolean, "1/true/yes/on", "serves the explorer and the API's documents at /api")
+    jwt_secret_key: str = _variable("JWT_SECRET_KEY", "%kernel.project_dir%/config/jwt/private.pem", str, "path, or the PEM itself", "the RSA private key that signs (a path, not an HMAC secret)")
+    jwt_public_key: str = _variable("JWT_PUBLIC_KEY", "%kernel.project_dir%/config/jwt/public.pem", str, "path, or the PEM itself", "the RSA public key that verifies")
+    jwt_passphrase: str = _variable("JWT_PASSPHRASE", "", str, "text", "opens the private key")
+    jwt_allow_weak_passphrase: bool = _variable("JWT_ALLOW_WEAK_PASSPHRASE", "0", parsing.boolean, "1/true/yes/on", "lets a server in prod start with an empty passphrase or the one that Chamilo ships")
+    jwt_token_ttl_seconds: int = _variable("JWT_TOKEN_TTL", "3600", parsing.integer(1, 10**9), "seconds", "how long a token is good for")
+    jwt_clock_skew_seconds: int = _variable("JWT_CLOCK_SKEW", "0", parsing.integer(0, 3600), "seconds", "leeway for exp, iat and nbf")
+    login_throttling_max_attempts: int = _variable("LOGIN_THROTTLING_MAX_ATTEMPTS", "10", parsing.integer(0, 10**6), "failures", "per user name and address in an interval, five times as many per address; 0 switches both off")
+    login_throttling_interval_seconds: int = _variable("LOGIN_THROTTLING_INTERVAL", "60", parsing.integer(1, 86_400), "seconds", "the window of the throttle, fixed, from the first failure")
+    password_hash_cost: int = _variable("PASSWORD_HASH_COST", "13", parsing.integer(4, 17), "log2 of rounds", "bcrypt's cost for new password hashes")
+    max_items_per_page: int = _variable("MAX_ITEMS_PER_PAGE", "1000", parsing.integer(1, 10**6), "users", "caps itemsPerPage, silently")
+    user_delete_mode: str = _variable("USER_DELETE_MODE", "soft", parsing.one_of("soft", "hard"), "soft or hard", "soft keeps a deleted user's row with active = -2, hard removes it")
+    cors_allow_origin: Pattern[str] | None = _variable("CORS_ALLOW_ORIGIN", r"^https?://(localhost|127\.0\.0\.1)(:[0-9]+)?$", parsing.origin_pattern, "regular expression", "web origins whose scripts may call; empty for none")
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _variable("TRUSTED_PROXIES", "", parsing.networks, "addresses or networks, comma-separated", "whose X-Forwarded-* headers count; private_ranges is understood")
+    database_url: URL = _variable("DATABASE_URL", "sqlite:///%kernel.project_dir%/var/poort.db", parsing.database_url, "Doctrine's form", "mysql://, postgresql:// or sqlite:///; where it is not set, DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD are looked at")
+    port: int = _variable("PORT", "8000", parsing.integer(0, 65_535), "TCP port", "where `make serve` listens, on 127.0.0.1")
+    web_concurrency: int = _variable("WEB_CONCURRENCY", "2", parsing.integer(1, 256), "processes", "gunicorn's workers")
+    log_level: str = _variable("LOG_LEVEL", "info", parsing.one_of("debug", "info", "warning", "error"), "debug, info, warning or error", "what is written to the log")
+    # fmt: on
+
+
+VARIABLES: Mapping[str, Variable] = {field.name: field.metadata["variable"] for field in dataclasses.fields(Settings)}
+
+# Chamilo's own way to name its database. They are read only where DATABASE_URL is not set.
+DATABASE_PARTS = ("DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER", "DATABASE_PASSWORD")
+
+
+def parse_settings(variables: Mapping[str, str], project_dir: Path = ROOT) -> Settings:
+    """Parse variables, with the defaults where one is missing.
+
+    `%kernel.project_dir%` in a value stands for `project_dir`. Raises InvalidSetting.
+    """
+    given = dict(variables)
+    if not given.get("DATABASE_URL") and any(given.get(name) for name in DATABASE_PARTS):
+        given["DATABASE_URL"] = parsing.database_url_of_parts(*(given.get(name, "") for name in DATABASE_PARTS))
+    parsed = {}
+    for attribute, variable in VARIABLES.items():
+        text = given.get(variable.name, variable.default)
+        if not text and variable.default and variable.name not in _EMPTY_MEANS_SOMETHING:
+            text = variable.default
+        try:
+            parsed[attribute] = variable.parse(text.replace("%kernel.project_dir%", str(project_dir)))
+        except ValueError as reason:
+            raise InvalidSetting(f"{variable.name} {reason}.") from None
+    return Settings(**parsed)
+
+
+_EMPTY_MEANS_SOMETHING = {"CORS_ALLOW_ORIGIN", "JWT_PASSPHRASE"}
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read `.env`, `.env.local` and the environment, and parse them. Raises InvalidSetting.
+
+    POORT_ENV_FILE names another `.env`, such as Chamilo's own; its folder is then `%kernel.project_dir%`.
+    """
+    environment = dict(os.environ if environ is None else environ)
+    under_flask = environment.get("FLASK_RUN_FROM_CLI") == "true"
+    if under_flask:
+        environment = _without_what_flask_loaded(environment)
+    env_file = Path(environment.get("POORT_ENV_FILE") or ROOT / ".env").resolve()
+    if "POORT_ENV_FILE" in environment and not env_file.is_file():
+        raise InvalidSetting(f"POORT_ENV_FILE names {env_file}, which is not a file.")
+    variables = {"APP_ENV": "dev"} if under_flask else {}
+    for file in (env_file, env_file.with_name(env_file.name + ".local")):
+        variables |= {name: value for name, value in dotenv_values(file).items() if value is not None}
+    return parse_settings(variables | environment, env_file.parent)
+
+
+def _without_what_flask_loaded(environment: dict[str, str]) -> dict[str, str]:
+    """Take out what the `flask` command put into the environment from the `.env` of the working folder.
+
+    It does so before the application is loaded, and `.env.local` would lose against it. What a person set to the
+    very value that `.env` has cannot be told apart, and need not be, but where `.env.local` says otherwise.
+    """
+    if environment.get("FLASK_SKIP_DOTENV", "0").lower() not in {"0", "false", "no"}:
+        return environment
+    loaded = {
+        **dotenv_values(find_dotenv(".flaskenv", usecwd=True)),
+        **dotenv_values(find_dotenv(".env", usecwd=True)),
+    }
+    return {name: value for name, value in environment.items() if loaded.get(name) != value}
+
+
+def stop_start(problem: Exception) -> SystemExit:
+    """Make the one-sentence end of a start that cannot go on: standard error, exit status 1."""
+    return SystemExit(f"{Path(sys.argv[0]).name}: {problem}")

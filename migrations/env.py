@@ -1,0 +1,41 @@
+"""What Alembic does for this application: the tables of `models`, and never a table that somebody else made."""
+
+from alembic import context
+from flask import current_app
+from sqlalchemy import Connection, inspect
+
+from models import db
+
+VERSION_TABLE = "poort_alembic_version"
+
+
+def refuse_foreign_database(connection: Connection) -> None:
+    """Stop, having written nothing, where there is a `user` table that these migrations did not make."""
+    tables = set(inspect(connection).get_table_names())
+    if "user" in tables and VERSION_TABLE not in tables:
+        name = connection.engine.url.render_as_string(hide_password=True)
+        raise SystemExit(
+            f"The database {name} has a `user` table that Poort did not make: it may be a Chamilo campus. "
+            "Nothing was written. Point DATABASE_URL at an empty database."
+        )
+
+
+def run_migrations() -> None:
+    """Bring the database to the wanted revision, in one transaction where the database can."""
+    with db.engine.connect() as connection:
+        refuse_foreign_database(connection)
+        connection.rollback()
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+            connection.commit()
+        context.configure(
+            connection=connection,
+            target_metadata=db.metadata,
+            version_table=VERSION_TABLE,
+            **current_app.extensions["migrate"].configure_args,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+run_migrations()

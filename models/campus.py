@@ -1,0 +1,107 @@
+"""The tables around a user that Chamilo needs: portals, who is in them, how one signs in, who knows whom."""
+
+from datetime import datetime
+
+from sqlalchemy import CompoundSelect, ForeignKey, String, or_, select, union
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
+
+from models.database import Base, UtcDateTime
+from models.user import User
+
+#: The portal that every campus has, and that a new user joins.
+ACCESS_URL_OF_EVERYONE = 1
+
+#: Values of `relation_type` (Chamilo's UserRelUser).
+FRIEND, DELETED, BOSS = 3, 6, 8
+
+_MYSQL = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_ci"}
+
+
+class AccessUrl(Base):
+    """A portal: one campus may serve several, each under a URL of its own."""
+
+    __tablename__ = "access_url"
+    __table_args__ = _MYSQL
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    url: Mapped[str] = mapped_column(String(255))
+    description: Mapped[str] = mapped_column(String(255), default="")
+    active: Mapped[int] = mapped_column(default=1)
+    parent_id: Mapped[int | None]
+    created_by: Mapped[int] = mapped_column(default=1)
+    tms: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class AccessUrlRelUser(Base):
+    """A user is in a portal."""
+
+    __tablename__ = "access_url_rel_user"
+    __table_args__ = _MYSQL
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    access_url_id: Mapped[int] = mapped_column(ForeignKey("access_url.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
+
+
+class UserAuthSource(Base):
+    """A user may sign in to a portal in this way; `platform` is with the password in `user`."""
+
+    __tablename__ = "user_auth_source"
+    __table_args__ = _MYSQL
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    authentication: Mapped[str] = mapped_column(String(255), default="platform")
+    url_id: Mapped[int] = mapped_column(ForeignKey("access_url.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
+
+
+class UserRelUser(Base):
+    """One user's link to another."""
+
+    __tablename__ = "user_rel_user"
+    __table_args__ = _MYSQL
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    friend_user_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    relation_type: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+def enrol(session: Session, user: User, access_url_id: int = ACCESS_URL_OF_EVERYONE) -> None:
+    """Let a new user sign in to a portal: without either row Chamilo refuses them. The id of `user` is set afterwards."""
+    session.add(user)
+    session.flush()
+    session.add(AccessUrlRelUser(access_url_id=access_url_id, user_id=user.id))
+    session.add(UserAuthSource(url_id=access_url_id, user_id=user.id))
+
+
+def ids_seen_by(user_id: int) -> CompoundSelect[tuple[int]]:
+    """Select the ids of the users whom a plain user sees in a list: themselves and those linked to them, either way."""
+    rel = UserRelUser
+    return union(
+        select(User.id).where(User.id == user_id),
+        select(rel.friend_user_id).where(rel.user_id == user_id, rel.relation_type != DELETED),
+        select(rel.user_id).where(rel.friend_user_id == user_id, rel.relation_type != DELETED),
+    )
+
+
+def are_acquainted(session: Session, one: int, other: int) -> bool:
+    """Tell whether two users are friends, or friends of a friend, or one is the boss of the other."""
+    rel = UserRelUser
+    direct = select(rel.id).where(
+        rel.relation_type.in_((FRIEND, BOSS)),
+        or_((rel.user_id == one) & (rel.friend_user_id == other), (rel.user_id == other) & (rel.friend_user_id == one)),
+    )
+    common = _friends(one).subquery()
+    through_a_friend = select(common.c.id).where(common.c.id.in_(_friends(other)))
+    return session.execute(direct.limit(1)).first() is not None or session.execute(through_a_friend.limit(1)).first() is not None
+
+
+def _friends(user_id: int) -> CompoundSelect[tuple[int]]:
+    there, back = aliased(UserRelUser), aliased(UserRelUser)
+    return union(
+        select(there.friend_user_id.label("id")).where(there.user_id == user_id, there.relation_type == FRIEND),
+        select(back.user_id.label("id")).where(back.friend_user_id == user_id, back.relation_type == FRIEND),
+    )

@@ -1,0 +1,111 @@
+"""Password hashes: bcrypt as Symfony writes it, and every older kind that a campus may hold (contract 7)."""
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+
+import argon2
+import bcrypt
+
+#: Longer passwords never match and are never hashed; in bytes, as PHP counts.
+MAX_PASSWORD_BYTES = 4096
+
+# bcrypt reads 72 bytes and stops at a NUL; PHP's hasher digests such passwords first.
+_BCRYPT_BYTES = 72
+
+_BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}", re.ASCII)
+_SHA1 = re.compile(r"[0-9a-fA-F]{40}", re.ASCII)
+_SHA512 = re.compile(r"[A-Za-z0-9+/]{86}==", re.ASCII)
+
+_SHA512_ROUNDS = 5000
+
+
+def hash_password(password: str, cost: int) -> str:
+    """Hash a password as `$2y$`, with 2**cost rounds. Raises ValueError over 4096 bytes."""
+    secret = _encode(password)
+    if secret is None:
+        raise ValueError(f"a password has at most {MAX_PASSWORD_BYTES} bytes")
+    hashed = bcrypt.hashpw(_bcrypt_input(secret), bcrypt.gensalt(cost)).decode("ascii")
+    # `$2b$` and `$2y$` name the same algorithm; PHP knows the latter only.
+    return "$2y$" + hashed.removeprefix("$2b$")
+
+
+def verify_password(password: str, hashed: str, salt: str = "") -> bool:
+    """Tell whether the password is the one that was hashed; False for a hash of a kind that may not sign in (md5)."""
+    secret = _encode(password)
+    if not secret:
+        return False
+    if _BCRYPT.fullmatch(hashed):
+        return _verify_bcrypt(secret, hashed)
+    if hashed.startswith(("$argon2id$", "$argon2i$")):
+        return _verify_argon2(secret, hashed)
+    salted = secret + (b"{" + salt.encode() + b"}" if salt else b"")
+    if _SHA1.fullmatch(hashed):
+        return hmac.compare_digest(hashlib.sha1(salted, usedforsecurity=False).hexdigest(), hashed.lower())
+    if _SHA512.fullmatch(hashed):
+        return hmac.compare_digest(_sha512(salted), hashed)
+    return False
+
+
+def needs_rehash(hashed: str, cost: int) -> bool:
+    """Tell whether a hash is to be replaced after a good sign-in: all but `$2y$` at `cost` or above."""
+    kind = _BCRYPT.fullmatch(hashed)
+    return not (kind and hashed.startswith("$2y$") and int(kind[1]) >= cost)
+
+
+def padding_costs(hashed: str, cost: int) -> Iterable[int]:
+    """Return the bcrypt costs that, spent after a check of `hashed`, bring it up to the time of one hash at `cost`.
+
+    Without them the time of a refusal would tell the kind of the hash, and so the age of the account.
+    """
+    if kind := _BCRYPT.fullmatch(hashed):
+        # 2**c + 2**c + 2**(c+1) + … + 2**(cost-1) = 2**cost
+        return range(int(kind[1]), cost)
+    if hashed.startswith("$argon2"):
+        return range(cost - 1, cost)  # argon2id as Symfony sets it takes about as long as bcrypt at 12
+    return (cost,)
+
+
+def spend_time(costs: Iterable[int]) -> None:
+    """Spend the time of one bcrypt hash at each of the costs."""
+    for cost in costs:
+        bcrypt.hashpw(b"nobody's password", bcrypt.gensalt(max(cost, 4)))
+
+
+def _encode(password: str) -> bytes | None:
+    """Return the bytes of a password; None where it is too long, or no text that UTF-8 can carry."""
+    try:
+        secret = password.encode()
+    except UnicodeEncodeError:
+        return None
+    return secret if len(secret) <= MAX_PASSWORD_BYTES else None
+
+
+def _bcrypt_input(secret: bytes) -> bytes:
+    if len(secret) > _BCRYPT_BYTES or b"\0" in secret:
+        # 88 base64 characters, of which bcrypt reads 72: so does PHP's hasher.
+        return base64.b64encode(hashlib.sha512(secret).digest())[:_BCRYPT_BYTES]
+    return secret
+
+
+def _verify_bcrypt(secret: bytes, hashed: str) -> bool:
+    try:
+        return bcrypt.checkpw(_bcrypt_input(secret), hashed.encode("ascii"))
+    except ValueError:
+        return False
+
+
+def _verify_argon2(secret: bytes, hashed: str) -> bool:
+    try:
+        return argon2.PasswordHasher().verify(hashed, secret)
+    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+        return False
+
+
+def _sha512(salted: bytes) -> str:
+    digest = hashlib.sha512(salted).digest()
+    for _ in range(_SHA512_ROUNDS - 1):
+        digest = hashlib.sha512(digest + salted).digest()
+    return base64.b64encode(digest).decode("ascii")

@@ -1,0 +1,56 @@
+"""The role hierarchy of Chamilo, and what is true of a list of roles. Pure: no table is read here."""
+
+from collections.abc import Iterable
+from functools import cache
+
+ROLE_USER = "ROLE_USER"
+ROLE_ADMIN = "ROLE_ADMIN"
+ROLE_GLOBAL_ADMIN = "ROLE_GLOBAL_ADMIN"
+
+#: Who has the role on the left has those on the right too (contract 5). Everyone has ROLE_USER.
+ROLE_HIERARCHY: dict[str, tuple[str, ...]] = {
+    "ROLE_STUDENT": ("ROLE_USER",),
+    "ROLE_TEACHER": ("ROLE_STUDENT",),
+    "ROLE_QUESTION_MANAGER": ("ROLE_STUDENT",),
+    "ROLE_STUDENT_BOSS": ("ROLE_STUDENT",),
+    "ROLE_INVITEE": ("ROLE_STUDENT",),
+    "ROLE_SESSION_MANAGER": ("ROLE_STUDENT", "ROLE_ALLOWED_TO_SWITCH"),
+    "ROLE_HR": ("ROLE_TEACHER", "ROLE_ALLOWED_TO_SWITCH"),
+    "ROLE_ADMIN": (
+        "ROLE_USER",
+        "ROLE_STUDENT",
+        "ROLE_TEACHER",
+        "ROLE_QUESTION_MANAGER",
+        "ROLE_SESSION_MANAGER",
+        "ROLE_ALLOWED_TO_SWITCH",
+    ),
+    "ROLE_GLOBAL_ADMIN": ("ROLE_ADMIN", "ROLE_ALLOWED_TO_SWITCH"),
+}
+
+# Roles that Chamilo gives for one page view, by the course or session at hand; storing one would make it last.
+_CONTEXT_ROLE_PREFIX = "ROLE_CURRENT_COURSE_"
+
+
+@cache
+def reachable_roles(roles: frozenset[str]) -> frozenset[str]:
+    """Return `roles` with everything that they include, ROLE_USER among it."""
+    reached, to_visit = {ROLE_USER}, list(roles)
+    while to_visit:
+        role = to_visit.pop()
+        if role not in reached:
+            reached.add(role)
+            to_visit += ROLE_HIERARCHY.get(role, ())
+    return frozenset(reached)
+
+
+def roles_to_store(roles: Iterable[str]) -> list[str]:
+    """Return what is kept of the given roles: trimmed, upper case, unique, without ROLE_USER and context roles."""
+    cleaned = dict.fromkeys(role.strip().upper() for role in roles)
+    return [role for role in cleaned if role and role != ROLE_USER and not role.startswith(_CONTEXT_ROLE_PREFIX)]
+
+
+def roles_to_show(stored: Iterable[str]) -> list[str]:
+    """Return the stored roles as the wire has them: upper case, unique, in stored order, ROLE_USER last."""
+    cleaned = dict.fromkeys(role.upper() for role in stored)
+    cleaned.pop(ROLE_USER, None)
+    return [*cleaned, ROLE_USER]

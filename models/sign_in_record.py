@@ -1,0 +1,50 @@
+"""Chamilo's two tables about sign-ins: who was in when, and every attempt."""
+
+from datetime import datetime
+
+from sqlalchemy import String, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.database import Base, UtcDateTime
+from models.user import USERNAME_LENGTH, Account, User
+
+_MYSQL = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_ci"}
+
+
+class TrackELogin(Base):
+    """A stay: from a good sign-in to the sign-out, which a token does not have."""
+
+    __tablename__ = "track_e_login"
+    __table_args__ = _MYSQL
+
+    login_id: Mapped[int] = mapped_column(primary_key=True)
+    login_user_id: Mapped[int] = mapped_column(index=True)
+    login_date: Mapped[datetime] = mapped_column(UtcDateTime)
+    user_ip: Mapped[str] = mapped_column(String(45))
+    logout_date: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class TrackELoginRecord(Base):
+    """An attempt to sign in, good or not."""
+
+    __tablename__ = "track_e_login_record"
+    __table_args__ = _MYSQL
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(String(USERNAME_LENGTH))
+    login_date: Mapped[datetime] = mapped_column(UtcDateTime)
+    user_ip: Mapped[str] = mapped_column(String(45))
+    success: Mapped[bool]
+
+
+def record_success(session: Session, account: Account, address: str, now: datetime) -> None:
+    """Note a good sign-in: `last_login`, and a row in both tables."""
+    session.execute(update(User).where(User.id == account.id).values(last_login=now))
+    session.add(TrackELogin(login_user_id=account.id, login_date=now, user_ip=address))
+    session.add(TrackELoginRecord(username=account.username, login_date=now, user_ip=address, success=True))
+
+
+def record_failure(session: Session, username: str, address: str, now: datetime) -> None:
+    """Note a refused sign-in. The name is what a stranger typed: cut to the column, without NUL."""
+    name = username.replace("\0", "")[:USERNAME_LENGTH]
+    session.add(TrackELoginRecord(username=name, login_date=now, user_ip=address, success=False))

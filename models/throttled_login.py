@@ -1,0 +1,86 @@
+"""Counts of failed sign-ins, shared by all workers: one row a throttled name or address, while its window lasts."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import BigInteger, CursorResult, String, Update, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.database import Base
+
+# How often a reservation starts over when others make and end the same window at the same moment.
+_ATTEMPTS = 8
+
+
+class ThrottledLogin(Base):
+    """A window: how many slots of it are taken, and when it ends. The key is a hash, never a name."""
+
+    __tablename__ = "poort_throttled_login"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    hits: Mapped[int]
+    ends_at_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One slot of a window: taken, or refused because the window is full. Times are milliseconds since the epoch."""
+
+    key: str
+    ends_at_ms: int
+    taken: bool
+
+
+def reserve(session: Session, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
+    """Take one slot atomically, starting a window where none is open. Each step is a transaction of its own."""
+    row = ThrottledLogin
+    for _ in range(_ATTEMPTS):
+        ends_at_ms = now_ms + interval_ms
+        open_window = (row.key == key, row.ends_at_ms > now_ms)
+        if _execute(session, update(row).where(*open_window, row.hits < limit).values(hits=row.hits + 1)):
+            ends_at_ms = session.scalar(select(row.ends_at_ms).where(row.key == key)) or ends_at_ms
+            session.commit()
+            return Slot(key, ends_at_ms, taken=True)
+        restart = update(row).where(row.key == key, row.ends_at_ms <= now_ms).values(hits=1, ends_at_ms=ends_at_ms)
+        if _execute(session, restart):
+            session.commit()
+            return Slot(key, ends_at_ms, taken=True)
+        full = session.scalar(select(row.ends_at_ms).where(*open_window, row.hits >= limit))
+        session.rollback()
+        if full is not None:
+            return Slot(key, full, taken=False)
+        if _start(session, key, ends_at_ms):
+            return Slot(key, ends_at_ms, taken=True)
+    raise RuntimeError("the throttle could not settle")
+
+
+def give_back(session: Session, slot: Slot) -> None:
+    """Return a slot, unless its window is over. The last slot takes the window with it: no failure, no window."""
+    row = ThrottledLogin
+    same_window = (row.key == slot.key, row.ends_at_ms == slot.ends_at_ms)
+    if _execute(session, update(row).where(*same_window, row.hits > 0).values(hits=row.hits - 1)):
+        session.execute(delete(row).where(*same_window, row.hits == 0))
+    session.commit()
+
+
+def remove_ended(session: Session, now_ms: int) -> None:
+    """Remove the windows that are over."""
+    session.execute(delete(ThrottledLogin).where(ThrottledLogin.ends_at_ms <= now_ms))
+    session.commit()
+
+
+def _start(session: Session, key: str, ends_at_ms: int) -> bool:
+    try:
+        session.execute(insert(ThrottledLogin).values(key=key, hits=1, ends_at_ms=ends_at_ms))
+        session.commit()
+    except IntegrityError:
+        session.rollback()
+        return False
+    return True
+
+
+def _execute(session: Session, statement: Update) -> bool:
+    """Execute an UPDATE and tell whether it met a row."""
+    result = session.execute(statement, execution_options={"synchronize_session": False})
+    return cast("CursorResult[Any]", result).rowcount > 0

@@ -1,0 +1,32 @@
+"""Cross-origin requests (Fetch standard, section 3.2): an allow-list of origins, as nelmio's bundle answers them."""
+
+from re import Pattern
+
+METHODS = "GET, OPTIONS, POST, PUT, PATCH, DELETE"
+HEADERS = "accept, authorization, content-type, if-match, if-none-match, x-request-id"
+EXPOSED = "link"
+MAX_AGE_SECONDS = 3600
+
+
+def cors_headers(origin: str, allowed: Pattern[str] | None) -> dict[str, str]:
+    """Return the headers that let the scripts of an origin read an answer; none where the origin is not allowed."""
+    if allowed is None or not allowed.search(origin):
+        return {}
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Allow-Credentials": "true",
+        "Access-Control-Expose-Headers": EXPOSED,
+    }
+
+
+def preflight_headers(origin: str, allowed: Pattern[str] | None) -> dict[str, str]:
+    """Return the headers that answer a preflight request; none where the origin is not allowed."""
+    headers = cors_headers(origin, allowed)
+    if not headers:
+        return {}
+    del headers["Access-Control-Expose-Headers"]
+    return headers | {
+        "Access-Control-Allow-Methods": METHODS,
+        "Access-Control-Allow-Headers": HEADERS,
+        "Access-Control-Max-Age": str(MAX_AGE_SECONDS),
+    }

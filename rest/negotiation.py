@@ -1,0 +1,183 @@
+"""Which format answers: the suffix, then `Accept`, as the recorded stack weighs them; and the answer in that format."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, g, request
+from werkzeug.exceptions import NotAcceptable, NotFound, UnsupportedMediaType
+from werkzeug.http import parse_options_header
+
+from rest import conditional, jsonld, plain_json
+from rest.body import BodyType, read_object, request_bytes
+from rest.encoding import encode_json
+from rest.representation import Collection, Item
+from rest.resource import Resource
+
+View = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format for answers: the name that is its suffix too, its media types, and what renders it.
+
+    `item` and `collection` return what `encode` makes bytes of.
+    """
+
+    name: str
+    media_types: tuple[str, ...]
+    item: Callable[[Item], Any]
+    collection: Callable[[Collection], Any]
+    encode: Callable[[Any], bytes] = encode_json
+
+
+#: In the server's own order, which decides between equal wishes.
+FORMATS = {
+    "jsonld": Format("jsonld", ("application/ld+json",), jsonld.item, jsonld.collection),
+    "json": Format("json", ("application/json",), plain_json.item, plain_json.collection),
+}
+
+# What a browser asks for is answered as JSON-LD; the texts of 406 do not list it.
+_UNLISTED = {"text/html": "jsonld"}
+
+# The recorded texts list every format of the contract.
+_LISTED = (
+    "application/ld+json",
+    "application/hal+json",
+    "application/vnd.api+json",
+    "application/json",
+    "application/xml",
+    "text/xml",
+    "application/x-yaml",
+    "text/csv",
+)
+
+
+def speaks(resource: Resource, takes: tuple[BodyType, ...] = ()) -> Callable[[View], View]:
+    """Decorate a view of a resource: 404 for an unknown suffix, 415, 406, in this order and before anyone is asked who they are.
+
+    `takes` are the bodies that the operation takes; the view reads one with `request_object`.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def negotiated(*args: Any, suffix: str | None = None, **kwargs: Any) -> Any:
+            if suffix is not None and suffix not in FORMATS:
+                raise NotFound(f'Format "{suffix}" is not supported')
+            g.resource, g.documented = resource, True
+            g.body_type = _body_type(takes) if takes else None
+            g.format = _format(suffix)
+            return view(*args, **kwargs)
+
+        return negotiated
+
+    return decorate
+
+
+def request_object() -> dict[str, Any]:
+    """Read the body as the JSON object that it must be. Raises rest.problem.UnreadableRequest."""
+    return read_object(g.body_type, request_bytes(request))
+
+
+def render_item(item: Item, status: int = 200) -> Response:
+    """Answer with one item, 304 where the caller has it already."""
+    chosen: Format = g.format
+    response = Response(chosen.encode(chosen.item(item)), status, content_type=f"{chosen.media_types[0]}; charset=utf-8")
+    response.headers["Content-Location"] = item.iri
+    if status == HTTPStatus.CREATED:
+        response.headers["Location"] = item.iri
+    return _finish(response, conditional.tag_of_item(item, chosen.name))
+
+
+def render_nothing() -> Response:
+    """Answer 204: done, and nothing to show."""
+    return _finish(Response(status=HTTPStatus.NO_CONTENT), None)
+
+
+def render_collection(collection: Collection) -> Response:
+    """Answer with a page of a collection, 304 where the caller has it already."""
+    chosen: Format = g.format
+    response = Response(chosen.encode(chosen.collection(collection)), content_type=f"{chosen.media_types[0]}; charset=utf-8")
+    return _finish(response, conditional.tag_of_collection(collection, chosen.name))
+
+
+def _finish(response: Response, tag: str | None) -> Response:
+    response.headers["Vary"] = "Accept"
+    response.headers["Cache-Control"] = "no-cache, private"
+    resource: Resource = g.resource
+    if resource.accept_patch and ("Content-Location" in response.headers or tag is None):
+        response.headers["Accept-Patch"] = ", ".join(resource.accept_patch)
+    if tag is not None:
+        response.set_etag(tag)
+    return response.make_conditional(request) if request.method in {"GET", "HEAD"} else response
+
+
+def wants_problem_json() -> bool:
+    """Tell whether a failure of reading or validating is answered as a problem document (RFC 9457)."""
+    chosen: Format | None = g.get("format")
+    return chosen is not None and chosen.name == "json"
+
+
+def _body_type(takes: tuple[BodyType, ...]) -> BodyType:
+    header = request.headers.get("Content-Type", "").strip()
+    if not header:
+        raise UnsupportedMediaType('The "Content-Type" header must exist.')
+    media_type = parse_options_header(header)[0].lower()
+    for body_type in takes:
+        if media_type == body_type.media_type:
+            return body_type
+    listed = '", "'.join(body_type.media_type for body_type in takes if body_type.listed)
+    raise UnsupportedMediaType(f'The content-type "{header}" is not supported. Supported MIME types are "{listed}".')
+
+
+def _format(suffix: str | None) -> Format:
+    offered = [(media_type, name) for name in ([suffix] if suffix else FORMATS) for media_type in FORMATS[name].media_types]
+    listed = [media_type for media_type, _ in offered] if suffix else _LISTED
+    accept = request.headers.get("Accept", "").strip()
+    if not accept:
+        return FORMATS[offered[0][1]]
+    chosen = best_match(accept, [*(media_type for media_type, _ in offered), *(() if suffix else _UNLISTED)])
+    if chosen is None:
+        text = '", "'.join(listed)
+        raise NotAcceptable(f'Requested format "{accept}" is not supported. Supported MIME types are "{text}".')
+    return FORMATS[dict(offered).get(chosen) or _UNLISTED[chosen]]
+
+
+def best_match(accept: str, offered: list[str]) -> str | None:
+    """Choose the media type with the highest q of its most specific range; the first offered of equals.
+
+    Unlike Werkzeug's choice, the server's order decides before the specificity of a range, and q=0 is merely the
+    last wish: both as recorded.
+    """
+    ranges = [_parse_range(part) for part in accept.split(",") if part.strip()]
+    best, best_quality = None, -1.0
+    for media_type in offered:
+        matches = [(score, quality) for base, sub, quality in ranges if (score := _score(base, sub, media_type)) is not None]
+        if matches and (quality := max(matches, key=lambda match: match[0])[1]) > best_quality:
+            best, best_quality = media_type, quality
+    return best
+
+
+def _parse_range(text: str) -> tuple[str, str, float]:
+    media_range, options = parse_options_header(text.strip())
+    base, _, sub = media_range.lower().partition("/")
+    try:
+        quality = min(max(float(options.get("q", "1")), 0.0), 1.0)
+    except ValueError:
+        quality = 1.0
+    return base, sub, quality
+
+
+def _score(base: str, sub: str, media_type: str) -> int | None:
+    """Return how specific a range is for a media type it matches; None where it does not match."""
+    own_base, _, own_sub = media_type.partition("/")
+    if base == own_base and sub == own_sub:
+        return 110
+    if base not in {own_base, "*"}:
+        return None
+    if sub == "*":
+        return 100 if base == own_base else 0
+    # `application/*+json`
+    return 101 if sub.startswith("*+") and own_sub.endswith(sub[1:]) else None

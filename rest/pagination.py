@@ -1,0 +1,74 @@
+"""Pages of a collection: `page` and `itemsPerPage`, read as the recorded stack reads them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rest.problem import UnreadableRequest
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from rest.encoding import INT_MAX
+from rest.query import Parameters, integer
+
+DEFAULT_ITEMS_PER_PAGE = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """What was asked for: the page from 1, and how many items it has; 0 asks for the total alone."""
+
+    page: int
+    items_per_page: int
+
+    @property
+    def offset(self) -> int:
+        """Return how many items come before the page."""
+        return (self.page - 1) * self.items_per_page
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page: its items, what was asked for, and how many items there are in all."""
+
+    items: Sequence[Any]
+    paging: Paging
+    total_items: int
+
+    @property
+    def number(self) -> int:
+        """Return the page's number; without items there is but one page."""
+        return self.paging.page if self.paging.items_per_page else 1
+
+    @property
+    def last(self) -> int:
+        """Return the number of the last page, 1 where there is none."""
+        if not self.paging.items_per_page:
+            return 1
+        return max(1, math.ceil(self.total_items / self.paging.items_per_page))
+
+
+def read_paging(parameters: Parameters, max_items_per_page: int) -> Paging:
+    """Read `page` and `itemsPerPage`. Raises UnreadableRequest with the recorded texts."""
+    page = integer(parameters.get("page", "1"))
+    if page < 1:
+        raise UnreadableRequest("Page should not be less than 1")
+    items_per_page = min(integer(parameters.get("itemsPerPage", str(DEFAULT_ITEMS_PER_PAGE))), max_items_per_page)
+    if items_per_page < 0:
+        raise UnreadableRequest("Limit should not be less than 0")
+    if items_per_page == 0 and page > 1:
+        raise UnreadableRequest("Page should not be greater than 1 if limit is equal to 0")
+    paging = Paging(page, items_per_page)
+    if paging.offset > INT_MAX:
+        raise UnreadableRequest("Page parameter is too large.")
+    return paging
+
+
+def paginate(session: Session, items: Select[Any], paging: Paging) -> Page:
+    """Count the items of a statement and fetch one page of them."""
+    total_items = session.scalar(select(func.count()).select_from(items.order_by(None).subquery())) or 0
+    if not paging.items_per_page or paging.offset >= total_items:
+        return Page((), paging, total_items)
+    rows = session.execute(items.offset(paging.offset).limit(paging.items_per_page)).all()
+    return Page(rows, paging, total_items)

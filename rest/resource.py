@@ -1,0 +1,96 @@
+"""The declaration of a resource: one object that renders it, validates what is written to it, and documents it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """The type of a property on the wire."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    DATE_TIME = "date-time"
+    STRINGS = "array"
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """One property of a resource: where it comes from, who sees it, what may be written to it.
+
+    `attributes` names what it needs of a row; `value` makes the wire's value of them, where it is not just the first.
+    `max_length` counts characters.
+    """
+
+    name: str
+    kind: Kind
+    attributes: tuple[str, ...] = ()
+    value: Callable[[Any], Any] | None = None
+    readable: bool = True
+    public: bool = False
+    writable: bool = False
+    nullable: bool = False
+    not_blank: bool = False
+    email: bool = False
+    unique: bool = False
+    max_length: int | None = None
+    description: str = ""
+    example: Any = None
+
+    def read(self, row: Any) -> Any:
+        """Return the wire's value of this property of a row; None where there is none."""
+        value = self.value(row) if self.value else getattr(row, self.attributes[0])
+        return format_date_time(value) if isinstance(value, datetime) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind of thing with a URL of its own: its names on the wire and its properties, in the order of the wire."""
+
+    name: str
+    iri: str
+    iri_type: str
+    properties: Sequence[Property]
+    search: Sequence["Filter"] = field(default_factory=tuple)
+    accept_patch: Sequence[str] = ()
+
+    def item_iri(self, row: Any) -> str:
+        """Return the path of one item."""
+        return f"{self.iri}/{row.id}"
+
+    @property
+    def readable(self) -> tuple[Property, ...]:
+        """Return what someone sees who may see all."""
+        return tuple(prop for prop in self.properties if prop.readable)
+
+    @property
+    def public(self) -> tuple[Property, ...]:
+        """Return what everyone sees."""
+        return tuple(prop for prop in self.properties if prop.public)
+
+    @property
+    def writable(self) -> tuple[Property, ...]:
+        """Return what a body may set."""
+        return tuple(prop for prop in self.properties if prop.writable)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One query parameter of a collection, as `hydra:search` lists it; an unlisted one works all the same."""
+
+    variable: str
+    property: str | None
+    listed: bool = True
+
+
+def fields(properties: Sequence[Property], row: Any) -> dict[str, Any]:
+    """Return the properties of a row in the wire's order and form; those without a value are left out."""
+    return {prop.name: value for prop in properties if (value := prop.read(row)) is not None}
+
+
+def format_date_time(moment: datetime) -> str:
+    """Write an aware UTC datetime as `2026-09-22T10:00:00+00:00` (RFC 3339)."""
+    return moment.isoformat(timespec="seconds")

@@ -1,0 +1,51 @@
+"""Who may call a route: every view says so, or the server does not start."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from flask import Flask, g
+
+from security.bearer import Caller, authenticate_caller
+from security.errors import AccessDenied
+
+View = Callable[..., Any]
+Rule = Callable[[Caller], bool]
+
+_RULE = "access_rule"
+
+
+def public(view: View) -> View:
+    """Declare that anyone may call a view, whether or not they bear a token; a token is not looked at."""
+    setattr(view, _RULE, "public")
+    return view
+
+
+def requires(rule: Rule) -> Callable[[View], View]:
+    """Declare that a caller needs a good token, else 401, and must satisfy a rule about their roles, else 403."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            g.caller = authenticate_caller()
+            if not rule(g.caller):
+                raise AccessDenied
+            return view(*args, **kwargs)
+
+        setattr(guarded, _RULE, rule)
+        return guarded
+
+    return decorate
+
+
+def current_caller() -> Caller:
+    """Return who sent the request; only in a view that `requires` something."""
+    caller: Caller = g.caller
+    return caller
+
+
+def refuse_undeclared_routes(app: Flask) -> None:
+    """Raise RuntimeError where a route has no declared rule."""
+    bare = [endpoint for endpoint, view in app.view_functions.items() if not hasattr(view, _RULE)]
+    if bare:
+        raise RuntimeError(f"routes without @public or @requires: {bare}")

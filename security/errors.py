@@ -1,0 +1,84 @@
+"""The failures of authentication and authorization, each with the one message that the wire has for it.
+
+AuthenticationFailure (401)
+├── BadCredentials      no such user, wrong password, or an account that may not sign in: never said which
+├── TooManyAttempts     the throttle; 401 on the wire, as Symfony has it, with Retry-After
+├── MissingToken        no bearer token in the request
+├── InvalidToken        a token that is wrong in any way but the next two
+├── ExpiredToken        exp has passed
+└── MissingUsername     a good token that names nobody
+AccessDenied (403)      authenticated, and not allowed
+"""
+
+from typing import Any
+
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Forbidden, Unauthorized
+
+
+class AuthenticationFailure(Unauthorized):
+    """401 with `WWW-Authenticate: Bearer` (RFC 6750) and one fixed message."""
+
+    message = ""
+
+    def __init__(self, message: str | None = None) -> None:
+        """Take the class's message where none is given."""
+        super().__init__(message or self.message, www_authenticate=WWWAuthenticate("Bearer"))
+
+
+class BadCredentials(AuthenticationFailure):
+    """Who you are could not be shown. `reason` is for the log, never for the wire."""
+
+    message = "Invalid credentials."
+
+    def __init__(self, reason: str) -> None:
+        """Take the true reason."""
+        super().__init__()
+        self.reason = reason
+
+
+class TooManyAttempts(AuthenticationFailure):
+    """The window is full for a user name or an address."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        """Take the seconds until the window ends, at least 1."""
+        minutes = -(-retry_after_seconds // 60)
+        unit = "minute" if minutes == 1 else "minutes"
+        super().__init__(f"Too many failed login attempts, please try again in {minutes} {unit}.")
+        self.retry_after_seconds = retry_after_seconds
+
+    def get_headers(self, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        """Add Retry-After (RFC 9110, section 10.2.3), in seconds."""
+        return [*super().get_headers(*args, **kwargs), ("Retry-After", str(self.retry_after_seconds))]
+
+
+class MissingToken(AuthenticationFailure):
+    """No token in the request."""
+
+    message = "JWT Token not found"
+
+
+class InvalidToken(AuthenticationFailure):
+    """A token that is not one of ours."""
+
+    message = "Invalid JWT Token"
+
+
+class ExpiredToken(AuthenticationFailure):
+    """A token whose time is over; looked at before the signature, as lexik does."""
+
+    message = "Expired JWT Token"
+
+
+class MissingUsername(AuthenticationFailure):
+    """A token without the claim that names its user."""
+
+    message = 'Unable to find key "username" in the token payload.'
+
+
+class AccessDenied(Forbidden):
+    """Authenticated, and not allowed."""
+
+    def __init__(self, message: str = "Access Denied.") -> None:
+        """Take the recorded text, or the one of a special rule."""
+        super().__init__(message)

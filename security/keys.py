@@ -1,0 +1,177 @@
+"""The RSA key pair: reading it in every form that PHP and OpenSSL write, making it, and saying what is wrong with it."""
+
+import getpass
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+MINIMUM_BITS = 2048
+
+# What Chamilo ships in its `.env`, known to everyone who has read it.
+_SHIPPED_PASSPHRASE = "your_secret_passphrase"  # noqa: S105 - the one that must not be used
+
+_PEM_START = "-----BEGIN "
+
+
+class UnusableKey(Exception):
+    """A key that cannot be used: one sentence on the fault, one on the cure. Never a part of a key or a passphrase."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """The pair that signs and verifies, loaded once."""
+
+    signing_key: RSAPrivateKey
+    verification_key: RSAPublicKey
+
+
+def load_key_pair(private: str, public: str, passphrase: str) -> KeyPair:
+    """Load the pair from two paths or PEM texts. Raises UnusableKey naming the exact fault."""
+    signing_key = _read_private_key(private, passphrase)
+    verification_key = _read_public_key(public)
+    if signing_key.public_key().public_numbers() != verification_key.public_numbers():
+        raise UnusableKey(
+            f"The public key {_name(public)} does not belong to the private key {_name(private)}. "
+            "Put the matching file in its place, or make a new pair with `flask jwt generate-keypair --overwrite`."
+        )
+    return KeyPair(signing_key, verification_key)
+
+
+def refuse_weak_passphrase(passphrase: str) -> None:
+    """Raise UnusableKey for a passphrase that is empty or known to everyone."""
+    if passphrase in {"", _SHIPPED_PASSPHRASE}:
+        fault = "is the one that Chamilo ships" if passphrase else "is empty"
+        raise UnusableKey(
+            f"JWT_PASSPHRASE {fault}, which is not safe in production. Set one of your own and make a new pair with "
+            "`flask jwt generate-keypair --overwrite`, or set JWT_ALLOW_WEAK_PASSPHRASE=1 to go on all the same."
+        )
+
+
+def refuse_open_private_key(private: str) -> None:
+    """Raise UnusableKey where everyone on the machine may read the file of the private key."""
+    if not _is_pem(private) and Path(private).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        raise UnusableKey(f"Everyone on this machine may read the private key {private}. Run `chmod 600 {private}`.")
+
+
+def check_keys(private: str, public: str, passphrase: str, *, weak_passphrase_is_fine: bool) -> None:
+    """Look for whatever keeps a server from signing safely with a pair. Raises UnusableKey."""
+    if not weak_passphrase_is_fine:
+        refuse_weak_passphrase(passphrase)
+    load_key_pair(private, public, passphrase)
+    refuse_open_private_key(private)
+
+
+def make_key_pair(passphrase: str, bits: int) -> tuple[bytes, bytes]:
+    """Make a new pair: the private key as encrypted PKCS#8 PEM (plain without a passphrase), the public one as SPKI PEM."""
+    key = generate_private_key(public_exponent=65537, key_size=bits)
+    encryption = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
+    return (
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption),
+        key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+    )
+
+
+def write_key_pair(private_path: Path, public_path: Path, private_pem: bytes, public_pem: bytes) -> None:
+    """Write both files, each whole or not at all: 0600 and 0644."""
+    _write_atomically(private_path, private_pem, 0o600)
+    _write_atomically(public_path, public_pem, 0o644)
+
+
+def _write_atomically(path: Path, content: bytes, mode: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _read_private_key(source: str, passphrase: str) -> RSAPrivateKey:
+    name, pem = _name(source), _read(source, "private")
+    key = None
+    # An empty passphrase may mean a key without one, or one that is encrypted with the empty string.
+    for password in dict.fromkeys((passphrase.encode() or None, None, passphrase.encode())):
+        try:
+            key = load_pem_private_key(pem, password)
+            break
+        except TypeError:
+            continue  # encrypted, and no passphrase given; or plain, and a passphrase given, which PHP ignores
+        except UnsupportedAlgorithm:
+            break
+        except ValueError:
+            if b"ENCRYPTED" not in pem:
+                break
+    else:
+        cure = "Set JWT_PASSPHRASE to the one with which the key was made."
+        raise UnusableKey(f"JWT_PASSPHRASE does not open the private key {name}. {cure}")
+    if key is None:
+        raise UnusableKey(f"{name} is not a private key in PEM form. Make a pair with `flask jwt generate-keypair`.")
+    if not isinstance(key, RSAPrivateKey):
+        raise UnusableKey(f"The private key {name} is not an RSA key, which RS256 needs. {_NEW_PAIR}")
+    _refuse_weak(key.public_key(), f"private key {name}")
+    return key
+
+
+def _read_public_key(source: str) -> RSAPublicKey:
+    name = _name(source)
+    try:
+        key = load_pem_public_key(_read(source, "public"))
+    except (ValueError, UnsupportedAlgorithm):
+        cure = "Write it anew from the private key with `openssl pkey -in private.pem -pubout -out public.pem`."
+        raise UnusableKey(f"{name} is not a public key in PEM form. {cure}") from None
+    if not isinstance(key, RSAPublicKey):
+        raise UnusableKey(f"The public key {name} is not an RSA key, which RS256 needs. {_NEW_PAIR}")
+    _refuse_weak(key, f"public key {name}")
+    return key
+
+
+_NEW_PAIR = "Make a new pair with `flask jwt generate-keypair --overwrite`."
+
+
+def _refuse_weak(key: RSAPublicKey, name: str) -> None:
+    if key.key_size < MINIMUM_BITS:
+        raise UnusableKey(f"The {name} has {key.key_size} bits, and RS256 needs {MINIMUM_BITS} (RFC 7518). {_NEW_PAIR}")
+    if key.public_numbers().e != 65537:  # noqa: PLR2004 - F4, the only exponent in use
+        raise UnusableKey(f"The {name} has the public exponent {key.public_numbers().e} instead of 65537. {_NEW_PAIR}")
+
+
+def _read(source: str, kind: str) -> bytes:
+    if _is_pem(source):
+        return source.encode()
+    try:
+        return Path(source).read_bytes()
+    except FileNotFoundError:
+        raise UnusableKey(f"There is no {kind} key at {source}. Make a pair with `flask jwt generate-keypair`.") from None
+    except OSError as reason:
+        who = f"{getpass.getuser()} (uid {os.geteuid()})"
+        raise UnusableKey(
+            f"The {kind} key {source} cannot be read by {who}: {reason.strerror}. Give that user the right to read it, "
+            "for example with `chown`."
+        ) from None
+
+
+def _is_pem(source: str) -> bool:
+    return source.lstrip().startswith(_PEM_START)
+
+
+def _name(source: str) -> str:
+    return "given in the environment" if _is_pem(source) else source

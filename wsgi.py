@@ -1,0 +1,24 @@
+"""What gunicorn and the `flask` command load: the application of the settings that are found."""
+
+import click
+
+from app import create_app
+from blueprints.parts import parts
+from config import InvalidSetting, load_settings
+from config.logging import set_up_logging
+from config.settings import stop_start
+from security.keys import UnusableKey
+
+try:
+    settings = load_settings()
+    context = click.get_current_context(silent=True)
+    command = context.command.name if context else None
+    # A command speaks to a person; only what goes wrong there is worth a line of the log.
+    set_up_logging(settings.log_level if command in {None, "run"} else "warning")
+    app = create_app(settings)
+    if command == "run":
+        # gunicorn checks the keys in deploy/gunicorn.conf.py, before it forks; other commands need none.
+        with app.app_context():
+            parts().check_keys()
+except (InvalidSetting, UnusableKey) as problem:
+    raise stop_start(problem) from None
