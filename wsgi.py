@@ -6,7 +6,7 @@ from app import create_app
 from blueprints.parts import parts
 from config import InvalidSetting, load_settings
 from config.logging import set_up_logging
-from config.settings import stop_start
+from config.settings import require_driver, stop_start
 from security.keys import UnusableKey
 
 try:
@@ -15,6 +15,7 @@ try:
     command = context.command.name if context else None
     # A command speaks to a person; only what goes wrong there is worth a line of the log.
     set_up_logging(settings.log_level if command in {None, "run"} else "warning")
+    require_driver(settings.database_url)
     app = create_app(settings)
     if command == "run":
         # gunicorn checks the keys in deploy/gunicorn.conf.py, before it forks; other commands need none.

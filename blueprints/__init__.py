@@ -2,8 +2,8 @@
 
 from flask import Flask
 
-from blueprints import auth, health, users
-from blueprints.routing import SuffixConverter, SegmentConverter
+from blueprints import auth, docs, health, users
+from blueprints.routing import SegmentConverter, SuffixConverter
 from config import Settings
 
 
@@ -12,6 +12,10 @@ def register_blueprints(app: Flask, settings: Settings) -> None:
     app.url_map.converters |= {"suffix": SuffixConverter, "segment": SegmentConverter}
     for blueprint in (auth.bp, users.bp):
         app.register_blueprint(blueprint, url_prefix="/api")
+    app.register_blueprint(docs.contexts, url_prefix="/api")
+    if settings.app_enable_api_entrypoint:
+        app.register_blueprint(docs.bp, url_prefix="/api")
+        docs.Explorer(app, docs.show_openapi)
     app.register_blueprint(health.bp)
     for group in (auth.cli, users.cli, health.cli):
         app.cli.add_command(group)

@@ -31,7 +31,7 @@ RETRY_AFTER_SECONDS = 5
 
 
 def register_every_request(app: Flask, settings: Settings, clock: Callable[[], datetime]) -> None:
-    """Hook into the requests of an application."""
+    """Register what is done around every request of an application."""
 
     @app.before_request
     def begin() -> Response | None:

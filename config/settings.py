@@ -4,6 +4,7 @@ Values come from `.env`, then `.env.local`, then the environment, the last winni
 """
 
 import dataclasses
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -61,7 +62,7 @@ class Settings:
     cors_allow_origin: Pattern[str] | None = _variable("CORS_ALLOW_ORIGIN", r"^https?://(localhost|127\.0\.0\.1)(:[0-9]+)?$", parsing.origin_pattern, "regular expression", "web origins whose scripts may call; empty for none")
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _variable("TRUSTED_PROXIES", "", parsing.networks, "addresses or networks, comma-separated", "whose X-Forwarded-* headers count; private_ranges is understood")
     database_url: URL = _variable("DATABASE_URL", "sqlite:///%kernel.project_dir%/var/poort.db", parsing.database_url, "Doctrine's form", "mysql://, postgresql:// or sqlite:///; where it is not set, DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD are looked at")
-    port: int = _variable("PORT", "8000", parsing.integer(0, 65_535), "TCP port", "where `make serve` listens, on 127.0.0.1")
+    port: int = _variable("PORT", "8000", parsing.integer(1, 65_535), "TCP port", "where `make serve` listens, on 127.0.0.1")
     web_concurrency: int = _variable("WEB_CONCURRENCY", "2", parsing.integer(1, 256), "processes", "gunicorn's workers")
     log_level: str = _variable("LOG_LEVEL", "info", parsing.one_of("debug", "info", "warning", "error"), "debug, info, warning or error", "what is written to the log")
     # fmt: on
@@ -127,6 +128,29 @@ def _without_what_flask_loaded(environment: dict[str, str]) -> dict[str, str]:
         **dotenv_values(find_dotenv(".env", usecwd=True)),
     }
     return {name: value for name, value in environment.items() if loaded.get(name) != value}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Driver:
+    """What talks to a database: the module, and the file that pins it."""
+
+    module: str
+    requirements: str
+
+
+#: By SQLAlchemy's name of the driver; SQLite's comes with Python.
+DRIVERS: Mapping[str, Driver] = {
+    "mysql+pymysql": Driver("pymysql", "requirements-mysql.txt"),
+    "postgresql+psycopg": Driver("psycopg", "requirements-postgresql.txt"),
+}
+
+
+def require_driver(url: URL) -> None:
+    """Raise InvalidSetting where the driver of a database is not installed."""
+    driver = DRIVERS.get(url.drivername)
+    if driver and importlib.util.find_spec(driver.module) is None:
+        cure = f"run `make setup`, or `pip install --require-hashes -r {driver.requirements}`"
+        raise InvalidSetting(f"DATABASE_URL needs the package {driver.module}, which is not installed: {cure}.")
 
 
 def stop_start(problem: Exception) -> SystemExit:

@@ -1,12 +1,13 @@
 """The tables around a user that Chamilo needs: portals, who is in them, how one signs in, who knows whom."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import CompoundSelect, ForeignKey, String, or_, select, union
+from sqlalchemy import CompoundSelect, ForeignKey, String, insert, or_, select, union
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
-from models.database import Base, UtcDateTime
-from models.user import User
+from models.database import MYSQL_TABLE, Base, UtcDateTime, continue_after_given_ids
+from models.user import User, user_row
 
 #: The portal that every campus has, and that a new user joins.
 ACCESS_URL_OF_EVERYONE = 1
@@ -14,14 +15,15 @@ ACCESS_URL_OF_EVERYONE = 1
 #: Values of `relation_type` (Chamilo's UserRelUser).
 FRIEND, DELETED, BOSS = 3, 6, 8
 
-_MYSQL = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_ci"}
+#: The way to sign in with the password in `user`.
+PLATFORM = "platform"
 
 
 class AccessUrl(Base):
     """A portal: one campus may serve several, each under a URL of its own."""
 
     __tablename__ = "access_url"
-    __table_args__ = _MYSQL
+    __table_args__ = MYSQL_TABLE
 
     id: Mapped[int] = mapped_column(primary_key=True)
     url: Mapped[str] = mapped_column(String(255))
@@ -36,7 +38,7 @@ class AccessUrlRelUser(Base):
     """A user is in a portal."""
 
     __tablename__ = "access_url_rel_user"
-    __table_args__ = _MYSQL
+    __table_args__ = MYSQL_TABLE
 
     id: Mapped[int] = mapped_column(primary_key=True)
     access_url_id: Mapped[int] = mapped_column(ForeignKey("access_url.id", ondelete="CASCADE"), index=True)
@@ -47,10 +49,10 @@ class UserAuthSource(Base):
     """A user may sign in to a portal in this way; `platform` is with the password in `user`."""
 
     __tablename__ = "user_auth_source"
-    __table_args__ = _MYSQL
+    __table_args__ = MYSQL_TABLE
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    authentication: Mapped[str] = mapped_column(String(255), default="platform")
+    authentication: Mapped[str] = mapped_column(String(255), default=PLATFORM)
     url_id: Mapped[int] = mapped_column(ForeignKey("access_url.id", ondelete="CASCADE"), index=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
 
@@ -59,7 +61,7 @@ class UserRelUser(Base):
     """One user's link to another."""
 
     __tablename__ = "user_rel_user"
-    __table_args__ = _MYSQL
+    __table_args__ = MYSQL_TABLE
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
@@ -75,6 +77,18 @@ def enrol(session: Session, user: User, access_url_id: int = ACCESS_URL_OF_EVERY
     session.flush()
     session.add(AccessUrlRelUser(access_url_id=access_url_id, user_id=user.id))
     session.add(UserAuthSource(url_id=access_url_id, user_id=user.id))
+
+
+def add_users(session: Session, rows: list[dict[str, Any]], access_url_id: int, now: datetime) -> None:
+    """Insert many users at once, by columns, each with what `enrol` gives one. A row may bring its id."""
+    complete = [user_row(row, now) for row in rows]
+    session.execute(insert(User), complete)
+    uuids = [row["uuid"] for row in complete]
+    ids = session.scalars(select(User.id).where(User.uuid.in_(uuids))).all()
+    session.execute(insert(AccessUrlRelUser), [{"access_url_id": access_url_id, "user_id": user_id} for user_id in ids])
+    links = [{"authentication": PLATFORM, "url_id": access_url_id, "user_id": user_id} for user_id in ids]
+    session.execute(insert(UserAuthSource), links)
+    continue_after_given_ids(session, User.__table__)
 
 
 def ids_seen_by(user_id: int) -> CompoundSelect[tuple[int]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import URL, DateTime, Dialect, Engine, MetaData, String, Text, event, text
+from sqlalchemy import URL, DateTime, Dialect, Engine, FromClause, MetaData, String, Text, event, func, select, text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -16,6 +16,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 CONNECT_TIMEOUT_SECONDS = 5
 LOCK_TIMEOUT_SECONDS = 15
 RECYCLE_SECONDS = 1800
+
+
+#: How MariaDB and MySQL keep Chamilo's tables.
+MYSQL_TABLE = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_ci"}
 
 
 class Base(DeclarativeBase):
@@ -117,3 +121,10 @@ def begin_write(session: Session) -> None:
     """
     if session.get_bind().dialect.name == "sqlite":
         session.execute(text("BEGIN IMMEDIATE"))
+
+
+def continue_after_given_ids(session: Session, table: FromClause) -> None:
+    """Let PostgreSQL go on counting after ids that were given; the other databases do so by themselves."""
+    if session.get_bind().dialect.name == "postgresql":
+        largest = select(func.max(table.c.id)).scalar_subquery()
+        session.execute(select(func.setval(func.pg_get_serial_sequence(f'"{table.description}"', "id"), largest)))

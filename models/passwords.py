@@ -55,6 +55,11 @@ def needs_rehash(hashed: str, cost: int) -> bool:
     return not (kind and hashed.startswith("$2y$") and int(kind[1]) >= cost)
 
 
+def is_too_long(password: str) -> bool:
+    """Tell whether a password can neither be hashed nor match."""
+    return _encode(password) is None
+
+
 def padding_costs(hashed: str, cost: int) -> Iterable[int]:
     """Return the bcrypt costs that, spent after a check of `hashed`, bring it up to the time of one hash at `cost`.
 

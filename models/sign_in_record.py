@@ -5,17 +5,15 @@ from datetime import datetime
 from sqlalchemy import String, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import Base, UtcDateTime
+from models.database import MYSQL_TABLE, Base, UtcDateTime
 from models.user import USERNAME_LENGTH, Account, User
-
-_MYSQL = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_ci"}
 
 
 class TrackELogin(Base):
     """A stay: from a good sign-in to the sign-out, which a token does not have."""
 
     __tablename__ = "track_e_login"
-    __table_args__ = _MYSQL
+    __table_args__ = MYSQL_TABLE
 
     login_id: Mapped[int] = mapped_column(primary_key=True)
     login_user_id: Mapped[int] = mapped_column(index=True)
@@ -28,7 +26,7 @@ class TrackELoginRecord(Base):
     """An attempt to sign in, good or not."""
 
     __tablename__ = "track_e_login_record"
-    __table_args__ = _MYSQL
+    __table_args__ = MYSQL_TABLE
 
     id: Mapped[int] = mapped_column(primary_key=True)
     username: Mapped[str] = mapped_column(String(USERNAME_LENGTH))

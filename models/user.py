@@ -5,11 +5,11 @@ import uuid
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import LargeBinary, Row, SmallInteger, String, select, update
+from sqlalchemy import LargeBinary, SmallInteger, String, select, update
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, Session, mapped_column, validates
 
-from models.database import Base, Roles, UtcDateTime, exact_string, long_text
+from models.database import MYSQL_TABLE, Base, Roles, UtcDateTime, exact_string, long_text
 from models.folding import FOLDED_LENGTH, canonical_username, fold
 from models.roles import roles_to_show
 
@@ -27,7 +27,7 @@ class User(Base):
     """A person with an account. Only folded and canonical columns are ours to keep in step; they follow by themselves."""
 
     __tablename__ = "user"
-    __table_args__ = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_ci"}
+    __table_args__ = MYSQL_TABLE
 
     id: Mapped[int] = mapped_column(primary_key=True)
     resource_node_id: Mapped[int | None] = mapped_column(unique=True)
@@ -123,8 +123,11 @@ _ACCOUNT = (
 )
 
 
-def find_account(session: Session, username: str) -> Row[Any] | None:
-    """Find the account of a user name; case does not matter, nothing else is forgiven."""
+def find_account(session: Session, username: str) -> Any:
+    """Find the account of a user name, a row that is an Account; case does not matter, nothing else is forgiven.
+
+    None where there is none.
+    """
     if not _can_be_stored(username):
         return None
     canonical = canonical_username(username)
@@ -171,3 +174,26 @@ def _is_encodable(text: str) -> bool:
 def renew_hash(session: Session, account: Account, new_hash: str) -> None:
     """Replace the hash that an account signed in with, unless the password was changed meanwhile."""
     session.execute(update(User).where(User.id == account.id, User.password == account.password).values(password=new_hash))
+
+
+def user_row(values: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Return all columns of a new row, for a bulk insert: the values, the defaults, and the copies that follow from them."""
+    username, email = values["username"], values["email"]
+    copies = {
+        "username_canonical": canonical_username(username),
+        "email_canonical": email.lower(),
+        "username_folded": fold(username),
+        "firstname_folded": fold(values.get("firstname")),
+        "lastname_folded": fold(values.get("lastname")),
+        "email_folded": fold(email),
+    }
+    made = {"expires_at": now, "created_at": now, "updated_at": now, "salt": secrets.token_hex(20), "uuid": uuid.uuid4().bytes}
+    empty = dict.fromkeys(column.name for column in User.__table__.columns if column.name != "id")
+    return empty | _DEFAULTS | made | values | copies
+
+
+_DEFAULTS = {
+    column.name: column.default.arg
+    for column in User.__table__.columns
+    if column.default is not None and column.default.is_scalar
+} | {"roles": []}

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from flask import Request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest
-from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
+from rest import jsonapi
 from rest.encoding import INT_MAX, NotJson, decode_json
 from rest.problem import UnreadableRequest, ValidationFailed, Violation
 from rest.resource import Kind, Property, Resource
@@ -53,6 +54,7 @@ def _read_only(_document: dict[str, Any]) -> dict[str, Any]:
 
 JSON_LD = BodyType("application/ld+json", _itself)
 JSON = BodyType("application/json", _itself)
+JSON_API = BodyType("application/vnd.api+json", jsonapi.attributes)
 MERGE_PATCH = BodyType("application/merge-patch+json", _itself)
 # HAL is known and taken up, and then cannot be read: that is 400, where a stranger's media type is 415. As recorded.
 HAL = BodyType("application/hal+json", _read_only, listed=False)
@@ -104,9 +106,13 @@ def _read_value(prop: Property, value: Any) -> Any:
         )
     if prop.kind is Kind.DATE_TIME:
         return _read_date_time(prop, value)
+    if prop.kind is Kind.STRING and "\0" in value:
+        raise UnreadableRequest(f'The "{prop.name}" attribute must not contain a NUL character.')
     for element in value if prop.kind is Kind.STRINGS else ():
         if not isinstance(element, str):
             raise UnreadableRequest(f'The type of the "{prop.name}" elements must be "string", "{php_type(element)}" given.')
+        if "\0" in element:
+            raise UnreadableRequest(f'The "{prop.name}" attribute must not contain a NUL character.')
     return value
 
 
@@ -151,7 +157,8 @@ def _broken(prop: Property, value: Any) -> list[tuple[str, str]]:
     broken = []
     if prop.email and text and not _is_email(text):
         broken.append(NOT_AN_EMAIL)
-    if prop.max_length is not None and len(text) > prop.max_length:
+    too_long = prop.max_length is not None and len(text) > prop.max_length
+    if too_long or (prop.max_bytes is not None and len(text.encode()) > prop.max_bytes):
         broken.append((f"This value is too long. It should have {prop.max_length} characters or less.", TOO_LONG_CODE))
     return broken
 

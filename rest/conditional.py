@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from flask import Request
+from flask import Request, Response
 from werkzeug.exceptions import PreconditionFailed
 
 from rest.encoding import encode_json
@@ -23,6 +23,13 @@ def tag_of_collection(collection: Collection, format_name: str) -> str:
     members = [[member.iri, _content(member)] for member in collection.members]
     link = collection.link.to_page(collection.page.number)
     return f"{_digest([members, collection.page.total_items, link])}-{format_name}"
+
+
+def not_modified(request: Request, response: Response) -> Response:
+    """Make a GET's answer 304 where `If-None-Match` names its tag; `If-Match` is for writes, and is not looked at."""
+    environ = {name: value for name, value in request.environ.items() if name != "HTTP_IF_MATCH"}
+    response.make_conditional(environ)
+    return response
 
 
 def require_match(request: Request, item: Item) -> None:

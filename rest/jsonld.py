@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from rest.pagination import Page
 from rest.representation import Collection, Item
 from rest.resource import Resource
 
@@ -43,17 +42,11 @@ def _view(collection: Collection) -> dict[str, Any]:
         "hydra:first": link.to_page(1),
         "hydra:last": link.to_page(page.last),
     }
-    return view | neighbours("hydra:previous", "hydra:next", page, collection)
-
-
-def neighbours(previous: str, following: str, page: Page, collection: Collection) -> dict[str, str]:
-    """Return the links to the page before and the page after, under the names that a format gives them."""
-    links = {}
     if page.number > 1:
-        links[previous] = collection.link.to_page(page.number - 1)
+        view["hydra:previous"] = link.to_page(page.number - 1)
     if page.number < page.last:
-        links[following] = collection.link.to_page(page.number + 1)
-    return links
+        view["hydra:next"] = link.to_page(page.number + 1)
+    return view
 
 
 def _search(resource: Resource, path: str) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from flask import Response, g, request
 from werkzeug.exceptions import NotAcceptable, NotFound, UnsupportedMediaType
 from werkzeug.http import parse_options_header
 
-from rest import conditional, jsonld, plain_json
+from rest import conditional, csv, hal, jsonapi, jsonld, plain_json, xml, yaml
 from rest.body import BodyType, read_object, request_bytes
 from rest.encoding import encode_json
+from rest.operation import Operation, Shape, documented
 from rest.representation import Collection, Item
-from rest.resource import Resource
 
 View = Callable[..., Any]
 
@@ -35,43 +35,36 @@ class Format:
 
 #: In the server's own order, which decides between equal wishes.
 FORMATS = {
-    "jsonld": Format("jsonld", ("application/ld+json",), jsonld.item, jsonld.collection),
-    "json": Format("json", ("application/json",), plain_json.item, plain_json.collection),
+    format_.name: format_
+    for format_ in (
+        Format("jsonld", ("application/ld+json",), jsonld.item, jsonld.collection),
+        Format("jsonhal", ("application/hal+json",), hal.item, hal.collection),
+        Format("jsonapi", ("application/vnd.api+json",), jsonapi.item, jsonapi.collection),
+        Format("json", ("application/json",), plain_json.item, plain_json.collection),
+        Format("xml", ("application/xml", "text/xml"), xml.item, xml.collection, xml.encode),
+        Format("yaml", ("application/x-yaml",), yaml.item, yaml.collection, yaml.encode),
+        Format("csv", ("text/csv",), csv.item, csv.collection, csv.encode),
+    )
 }
 
 # What a browser asks for is answered as JSON-LD; the texts of 406 do not list it.
 _UNLISTED = {"text/html": "jsonld"}
 
-# The recorded texts list every format of the contract.
-_LISTED = (
-    "application/ld+json",
-    "application/hal+json",
-    "application/vnd.api+json",
-    "application/json",
-    "application/xml",
-    "text/xml",
-    "application/x-yaml",
-    "text/csv",
-)
 
-
-def speaks(resource: Resource, takes: tuple[BodyType, ...] = ()) -> Callable[[View], View]:
-    """Decorate a view of a resource: 404 for an unknown suffix, 415, 406, in this order and before anyone is asked who they are.
-
-    `takes` are the bodies that the operation takes; the view reads one with `request_object`.
-    """
+def speaks(operation: Operation) -> Callable[[View], View]:
+    """Decorate a view of a resource: 404 for an unknown suffix, 415, 406, in this order, before anyone is asked who they are."""
 
     def decorate(view: View) -> View:
         @wraps(view)
         def negotiated(*args: Any, suffix: str | None = None, **kwargs: Any) -> Any:
             if suffix is not None and suffix not in FORMATS:
                 raise NotFound(f'Format "{suffix}" is not supported')
-            g.resource, g.documented = resource, True
-            g.body_type = _body_type(takes) if takes else None
+            g.operation, g.documented = operation, True
+            g.body_type = _body_type(operation.takes) if operation.takes else None
             g.format = _format(suffix)
             return view(*args, **kwargs)
 
-        return negotiated
+        return documented(operation)(negotiated)
 
     return decorate
 
@@ -81,12 +74,15 @@ def request_object() -> dict[str, Any]:
     return read_object(g.body_type, request_bytes(request))
 
 
-def render_item(item: Item, status: int = 200) -> Response:
+def render_item(item: Item) -> Response:
     """Answer with one item, 304 where the caller has it already."""
     chosen: Format = g.format
-    response = Response(chosen.encode(chosen.item(item)), status, content_type=f"{chosen.media_types[0]}; charset=utf-8")
+    operation: Operation = g.operation
+    response = Response(
+        chosen.encode(chosen.item(item)), operation.status, content_type=f"{chosen.media_types[0]}; charset=utf-8"
+    )
     response.headers["Content-Location"] = item.iri
-    if status == HTTPStatus.CREATED:
+    if operation.status is HTTPStatus.CREATED:
         response.headers["Location"] = item.iri
     return _finish(response, conditional.tag_of_item(item, chosen.name))
 
@@ -106,12 +102,12 @@ def render_collection(collection: Collection) -> Response:
 def _finish(response: Response, tag: str | None) -> Response:
     response.headers["Vary"] = "Accept"
     response.headers["Cache-Control"] = "no-cache, private"
-    resource: Resource = g.resource
-    if resource.accept_patch and ("Content-Location" in response.headers or tag is None):
-        response.headers["Accept-Patch"] = ", ".join(resource.accept_patch)
+    operation: Operation = g.operation
+    if operation.resource and operation.resource.accept_patch and operation.shape is not Shape.COLLECTION:
+        response.headers["Accept-Patch"] = ", ".join(operation.resource.accept_patch)
     if tag is not None:
         response.set_etag(tag)
-    return response.make_conditional(request) if request.method in {"GET", "HEAD"} else response
+    return conditional.not_modified(request, response) if request.method in {"GET", "HEAD"} else response
 
 
 def wants_problem_json() -> bool:
@@ -134,14 +130,13 @@ def _body_type(takes: tuple[BodyType, ...]) -> BodyType:
 
 def _format(suffix: str | None) -> Format:
     offered = [(media_type, name) for name in ([suffix] if suffix else FORMATS) for media_type in FORMATS[name].media_types]
-    listed = [media_type for media_type, _ in offered] if suffix else _LISTED
     accept = request.headers.get("Accept", "").strip()
     if not accept:
         return FORMATS[offered[0][1]]
     chosen = best_match(accept, [*(media_type for media_type, _ in offered), *(() if suffix else _UNLISTED)])
     if chosen is None:
-        text = '", "'.join(listed)
-        raise NotAcceptable(f'Requested format "{accept}" is not supported. Supported MIME types are "{text}".')
+        listed = '", "'.join(media_type for media_type, _ in offered)
+        raise NotAcceptable(f'Requested format "{accept}" is not supported. Supported MIME types are "{listed}".')
     return FORMATS[dict(offered).get(chosen) or _UNLISTED[chosen]]
 
 

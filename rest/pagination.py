@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rest.problem import UnreadableRequest
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from rest.encoding import INT_MAX
+from rest.problem import UnreadableRequest
 from rest.query import Parameters, integer
 
 DEFAULT_ITEMS_PER_PAGE = 30

@@ -30,7 +30,7 @@ def parse_query(query: str) -> Parameters:
 
 def _put(parameters: Parameters, name: str, value: str) -> None:
     head, bracket, _ = name.partition("[")
-    keys = []
+    keys: list[str] = []
     position = len(head)
     while bracket and len(keys) < _MAX_NESTING and (match := _KEY.match(name, position)):
         keys.append(match[1])
@@ -77,5 +77,6 @@ def integer(value: "str | Parameters") -> int:
         number = float(match[0])
         return int(number) if abs(number) < INT_MAX else INT_MAX if number > 0 else -INT_MAX - 1
     # What is longer than 64 bits can hold is held anyway; int() of a long text would take its time.
-    magnitude = int(digits[:20].lstrip("0") or "0") if len(digits.lstrip("0")) <= 20 else INT_MAX
+    significant = digits.lstrip("0") or "0"
+    magnitude = int(significant) if len(significant) <= len(str(INT_MAX)) else INT_MAX + 1
     return max(-INT_MAX - 1, min(INT_MAX, -magnitude if sign == "-" else magnitude))

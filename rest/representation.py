@@ -60,3 +60,18 @@ class Collection:
     members: Sequence[Item]
     page: Page
     link: PageLink
+
+    def page_links(self) -> dict[str, str]:
+        """Return the links `self`, `first`, `last`, `prev` and `next` of HAL and JSON:API; `self` alone of a single page.
+
+        Past the end there is a `next` still, as recorded; Hydra's own links are without.
+        """
+        page, link = self.page, self.link
+        if page.last == 1:
+            return {"self": link.without_page()}
+        links = {"self": link.to_page(page.number), "first": link.to_page(1), "last": link.to_page(page.last)}
+        if page.number > 1:
+            links["prev"] = link.to_page(page.number - 1)
+        if page.number != page.last:
+            links["next"] = link.to_page(page.number + 1)
+        return links

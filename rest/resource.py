@@ -22,7 +22,7 @@ class Property:
     """One property of a resource: where it comes from, who sees it, what may be written to it.
 
     `attributes` names what it needs of a row; `value` makes the wire's value of them, where it is not just the first.
-    `max_length` counts characters.
+    `max_length` counts characters, `max_bytes` those of UTF-8; `iri` is its term in a vocabulary, where it is not our own.
     """
 
     name: str
@@ -37,8 +37,10 @@ class Property:
     email: bool = False
     unique: bool = False
     max_length: int | None = None
+    max_bytes: int | None = None
     description: str = ""
     example: Any = None
+    iri: str = ""
 
     def read(self, row: Any) -> Any:
         """Return the wire's value of this property of a row; None where there is none."""
@@ -56,6 +58,7 @@ class Resource:
     properties: Sequence[Property]
     search: Sequence["Filter"] = field(default_factory=tuple)
     accept_patch: Sequence[str] = ()
+    in_entrypoint: bool = True
 
     def item_iri(self, row: Any) -> str:
         """Return the path of one item."""
@@ -84,6 +87,7 @@ class Filter:
     variable: str
     property: str | None
     listed: bool = True
+    is_boolean: bool = False
 
 
 def fields(properties: Sequence[Property], row: Any) -> dict[str, Any]:

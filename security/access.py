@@ -21,6 +21,11 @@ def public(view: View) -> View:
     return view
 
 
+def is_public(view: View) -> bool:
+    """Tell whether anyone may call a view."""
+    return getattr(view, _RULE, None) == "public"
+
+
 def requires(rule: Rule) -> Callable[[View], View]:
     """Declare that a caller needs a good token, else 401, and must satisfy a rule about their roles, else 403."""
 

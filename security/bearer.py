@@ -8,7 +8,7 @@ from flask_jwt_extended import get_current_user, verify_jwt_in_request
 
 from models import db
 from models.roles import reachable_roles
-from models.user import find_account, refusal
+from models.user import find_account, refusal, shown_roles
 from security.errors import BadCredentials, InvalidToken, MissingToken
 from security.tokens import StrictJWTManager
 
@@ -59,12 +59,12 @@ def _load_caller(_header: dict[str, Any], claims: dict[str, Any]) -> Caller:
     username = claims.get("username")
     if not isinstance(username, str):
         raise BadCredentials("the username claim is no text")
-    account = find_account(db.session, username)
+    account = find_account(db.session(), username)
     if account is None:
         raise BadCredentials("unknown user")
     if reason := refusal(account, g.now):
         raise BadCredentials(reason)
-    return Caller(account.id, account.username, reachable_roles(frozenset(account.roles)))
+    return Caller(account.id, account.username, reachable_roles(frozenset(shown_roles(account))))
 
 
 def _raise_missing(_reason: str) -> NoReturn:

@@ -1,13 +1,15 @@
 """The RSA key pair: reading it in every form that PHP and OpenSSL write, making it, and saying what is wrong with it."""
 
-import getpass
 import os
+import pwd
 import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -77,7 +79,7 @@ def check_keys(private: str, public: str, passphrase: str, *, weak_passphrase_is
 def make_key_pair(passphrase: str, bits: int) -> tuple[bytes, bytes]:
     """Make a new pair: the private key as encrypted PKCS#8 PEM (plain without a passphrase), the public one as SPKI PEM."""
     key = generate_private_key(public_exponent=65537, key_size=bits)
-    encryption = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
+    encryption = BestAvailableEncryption(os.fsencode(passphrase)) if passphrase else NoEncryption()
     return (
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption),
         key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
@@ -85,50 +87,53 @@ def make_key_pair(passphrase: str, bits: int) -> tuple[bytes, bytes]:
 
 
 def write_key_pair(private_path: Path, public_path: Path, private_pem: bytes, public_pem: bytes) -> None:
-    """Write both files, each whole or not at all: 0600 and 0644."""
-    _write_atomically(private_path, private_pem, 0o600)
-    _write_atomically(public_path, public_pem, 0o644)
-
-
-def _write_atomically(path: Path, content: bytes, mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write both files, 0600 and 0644: each whole or not at all, and neither before both are on the disk."""
+    unfinished: dict[Path, Path] = {}
     try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        unfinished.replace(path)
+        for path, content, mode in ((private_path, private_pem, 0o600), (public_path, public_pem, 0o644)):
+            unfinished[path] = _write_beside(path, content, mode)
+        for path, file in unfinished.items():
+            file.replace(path)
     finally:
-        unfinished.unlink(missing_ok=True)
+        for file in unfinished.values():
+            file.unlink(missing_ok=True)
+
+
+def _write_beside(path: Path, content: bytes, mode: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    return Path(name)
 
 
 def _read_private_key(source: str, passphrase: str) -> RSAPrivateKey:
     name, pem = _name(source), _read(source, "private")
-    key = None
-    # An empty passphrase may mean a key without one, or one that is encrypted with the empty string.
-    for password in dict.fromkeys((passphrase.encode() or None, None, passphrase.encode())):
-        try:
-            key = load_pem_private_key(pem, password)
-            break
-        except TypeError:
-            continue  # encrypted, and no passphrase given; or plain, and a passphrase given, which PHP ignores
-        except UnsupportedAlgorithm:
-            break
-        except ValueError:
-            if b"ENCRYPTED" not in pem:
-                break
-    else:
-        cure = "Set JWT_PASSPHRASE to the one with which the key was made."
-        raise UnusableKey(f"JWT_PASSPHRASE does not open the private key {name}. {cure}")
-    if key is None:
-        raise UnusableKey(f"{name} is not a private key in PEM form. Make a pair with `flask jwt generate-keypair`.")
+    try:
+        key = load_pem_private_key(pem, None)
+    except TypeError:
+        key = _decrypt(pem, passphrase, name)
+    except (ValueError, UnsupportedAlgorithm):
+        raise UnusableKey(f"{name} is not a private key in PEM form. {_NEW_PAIR}") from None
     if not isinstance(key, RSAPrivateKey):
         raise UnusableKey(f"The private key {name} is not an RSA key, which RS256 needs. {_NEW_PAIR}")
     _refuse_weak(key.public_key(), f"private key {name}")
     return key
+
+
+def _decrypt(pem: bytes, passphrase: str, name: str) -> PrivateKeyTypes:
+    try:
+        # The library takes no empty password. To PBKDF2 a NUL is the same, since HMAC fills its key up with zeros.
+        return load_pem_private_key(pem, os.fsencode(passphrase) or b"\0")
+    except (ValueError, UnsupportedAlgorithm) as reason:
+        if "unknown" in str(reason).lower():
+            cure = "Write it anew with `openssl pkey -in private.pem -aes256 -out new.pem`."
+            raise UnusableKey(f"The private key {name} is encrypted in a way that is not supported. {cure}") from None
+    cure = "Set JWT_PASSPHRASE to the one with which the key was made."
+    raise UnusableKey(f"JWT_PASSPHRASE does not open the private key {name}. {cure}")
 
 
 def _read_public_key(source: str) -> RSAPublicKey:
@@ -162,11 +167,16 @@ def _read(source: str, kind: str) -> bytes:
     except FileNotFoundError:
         raise UnusableKey(f"There is no {kind} key at {source}. Make a pair with `flask jwt generate-keypair`.") from None
     except OSError as reason:
-        who = f"{getpass.getuser()} (uid {os.geteuid()})"
-        raise UnusableKey(
-            f"The {kind} key {source} cannot be read by {who}: {reason.strerror}. Give that user the right to read it, "
-            "for example with `chown`."
-        ) from None
+        cure = "Give that user the right to read it, for example with `chown`, and to enter the folders above it."
+        raise UnusableKey(f"The {kind} key {source} cannot be read by {_this_user()}: {reason.strerror}. {cure}") from None
+
+
+def _this_user() -> str:
+    number = os.geteuid()
+    try:
+        return f"{pwd.getpwuid(number).pw_name} (uid {number})"
+    except KeyError:
+        return f"uid {number}"
 
 
 def _is_pem(source: str) -> bool:

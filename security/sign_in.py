@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from models.passwords import hash_password, needs_rehash, padding_costs, spend_time, verify_password
-from models.user import find_account, refusal
+from models.passwords import hash_password, is_too_long, needs_rehash, padding_costs, spend_time, verify_password
+from models.user import Account, find_account, refusal
 from security.errors import BadCredentials
 
 #: Longer user names are refused without a look, as Symfony refuses them; in characters.
@@ -19,7 +17,7 @@ MAX_USERNAME_LENGTH = 4096
 class SignedIn:
     """An account that signed in, and the new hash of its password, where the old one is to be replaced."""
 
-    account: Row[Any]
+    account: Account
     new_hash: str | None
 
 
@@ -29,9 +27,9 @@ def authenticate(session: Session, username: str, password: str, now: datetime, 
         raise BadCredentials("an empty or over-long user name or password")
     account = find_account(session, username)
     session.rollback()
-    if account is None:
+    if account is None or is_too_long(password):
         spend_time([cost])
-        raise BadCredentials("unknown user")
+        raise BadCredentials("unknown user" if account is None else "over-long password")
     if not verify_password(password, account.password, account.salt):
         spend_time(padding_costs(account.password, cost))
         raise BadCredentials("wrong password")

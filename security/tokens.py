@@ -85,7 +85,7 @@ class StrictJWTManager(JWTManager):
         self._tokens = tokens
         super().__init__(app)
 
-    def _decode_jwt_from_config(self, encoded_token: str, csrf_value: Any = None, allow_expired: bool = False) -> dict[str, Any]:
+    def _decode_jwt_from_config(self, encoded_token: str, *_unused: Any, **_options: Any) -> dict[str, Any]:
         claims = self._tokens.verify(encoded_token)
         if claims.get("username") is None:  # flask-jwt-extended would fall over a missing identity claim
             raise MissingUsername

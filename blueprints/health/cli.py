@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup
 from flask_migrate import upgrade
+from flask_migrate.cli import db as migration_commands
 from sqlalchemy import select
 
 from blueprints.parts import Parts, parts
@@ -19,18 +20,23 @@ cli = AppGroup("poort", help="The server itself.")
 
 _FIRST_USERNAME = "admin"
 
+# `flask db upgrade` alone goes to the heads of both branches of the migrations; Flask-Migrate's default, `head`, means one.
+for parameter in migration_commands.commands["upgrade"].params:
+    if parameter.name == "revision":
+        parameter.default = "heads"
+
 
 @cli.command("setup")
 def setup() -> None:
-    """Make what is missing: the key pair, the tables, and a first user.
+    r"""Make what is missing: the key pair, the tables, and a first user.
 
     What is there already is left alone. The password of the first user, `admin`, is printed once.
 
     \b
     Example: flask poort setup
     """
+    upgrade(revision="heads")  # first: it refuses a database that is not ours
     _make_keys(parts())
-    upgrade(revision="heads")
     _make_first_user(parts())
 
 
@@ -59,6 +65,6 @@ def _make_first_user(ours: Parts) -> None:
         updated_at=now,
         status=1,
     )
-    enrol(db.session, user, ACCESS_URL_OF_EVERYONE)
+    enrol(db.session(), user, ACCESS_URL_OF_EVERYONE)
     db.session.commit()
     click.echo(f"admin password: {password}")

@@ -5,14 +5,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, select
 
 from models.folding import fold
+from models.passwords import MAX_PASSWORD_BYTES
 from models.roles import roles_to_show
 from models.user import ACTIVE, User
 from rest import filters
-from rest.body import HAL, JSON, JSON_LD, MERGE_PATCH
 from rest.query import Parameters
 from rest.resource import Filter, Kind, Property, Resource
-
-PASSWORD_LENGTH = 4096
 
 
 def full_name(row: Any) -> str:
@@ -26,15 +24,15 @@ USER = Resource(
     iri="/api/users",
     iri_type="http://schema.org/Person",
     properties=(
-        Property("illustrationUrl", Kind.STRING, value=lambda _row: "/img/user_default.svg", public=True, description="The path of the user's picture."),
+        Property("illustrationUrl", Kind.STRING, value=lambda _row: "/img/user_default.svg", public=True, iri="http://schema.org/contentUrl", description="The path of the user's picture."),
         Property("id", Kind.INTEGER, ("id",), public=True, description="The number that names the user."),
         Property("username", Kind.STRING, ("username",), public=True, writable=True, not_blank=True, unique=True, max_length=100, description="The name to sign in with; unique, whatever its case.", example="alice"),
-        Property("firstname", Kind.STRING, ("firstname",), public=True, writable=True, nullable=True, max_length=64, example="Alice"),
+        Property("firstname", Kind.STRING, ("firstname",), public=True, writable=True, nullable=True, max_length=64, iri="http://schema.org/name", example="Alice"),
         Property("lastname", Kind.STRING, ("lastname",), public=True, writable=True, nullable=True, max_length=64, example="Liddell"),
         Property("website", Kind.STRING, ("website",), writable=True, max_length=255, example="https://example.com"),
         Property("biography", Kind.STRING, ("biography",), writable=True, example="Curious."),
         Property("locale", Kind.STRING, ("locale",), writable=True, max_length=10, description="The language of the user's pages.", example="en_US"),
-        Property("plainPassword", Kind.STRING, readable=False, writable=True, nullable=True, max_length=PASSWORD_LENGTH, description="A new password; null or empty changes nothing.", example="a long enough secret"),
+        Property("plainPassword", Kind.STRING, readable=False, writable=True, nullable=True, max_length=MAX_PASSWORD_BYTES, max_bytes=MAX_PASSWORD_BYTES, description="A new password; null or empty changes nothing.", example="a long enough secret"),
         Property("timezone", Kind.STRING, ("timezone",), writable=True, max_length=64, example="Europe/Paris"),
         Property("email", Kind.STRING, ("email",), writable=True, not_blank=True, email=True, max_length=100, example="alice@example.com"),
         Property("expired", Kind.BOOLEAN, ("expired",), writable=True, example=False),
@@ -56,14 +54,11 @@ USER = Resource(
         Filter("order[firstname]", "firstname"),
         Filter("order[lastname]", "lastname"),
         Filter("email", "email", listed=False),
-        Filter("isActive", "active", listed=False),
+        Filter("isActive", "active", listed=False, is_boolean=True),
     ),
     accept_patch=("application/merge-patch+json", "application/vnd.api+json"),
 )
 # fmt: on
-
-#: The bodies that create and replace a user, and those that update one, in the order in which the texts of 415 list them.
-TAKES, TAKES_PATCH = (JSON_LD, JSON, HAL), (MERGE_PATCH,)
 
 #: What of their own row a user may write, who is no administrator.
 HARMLESS = frozenset(

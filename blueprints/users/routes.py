@@ -8,8 +8,8 @@ from sqlalchemy import Row
 from werkzeug.exceptions import NotFound
 
 from blueprints.parts import parts
-from blueprints.users import policy
-from blueprints.users.resource import HARMLESS, TAKES, TAKES_PATCH, USER, apply_filters, select_users
+from blueprints.users import operations, policy
+from blueprints.users.resource import HARMLESS, USER, apply_filters, select_users
 from blueprints.users.writing import change_user, new_password_hash, new_user, save_changes, save_new_user, validate_user
 from models import ACCESS_URL_OF_EVERYONE, User, db
 from models.campus import ids_seen_by
@@ -37,7 +37,7 @@ _LARGEST_ID = 2**31 - 1
 
 
 @bp.get("/users<suffix:suffix>")
-@speaks(USER)
+@speaks(operations.LIST)
 @requires(policy.may_call)
 def list_users() -> Response:
     """List the users whom the caller sees, filtered, ordered and paged."""
@@ -49,37 +49,37 @@ def list_users() -> Response:
     users = apply_filters(select_users(shown), parameters, privileged=privileged)
     if not privileged:
         users = users.where(User.id.in_(ids_seen_by(current_caller().id)))
-    page = paginate(db.session, users, paging)
+    page = paginate(db.session(), users, paging)
     members = [Item.of(USER, shown, row) for row in page.items]
     return render_collection(Collection(USER, members, page, PageLink.of(request.path, query)))
 
 
 @bp.post("/users<suffix:suffix>")
-@speaks(USER, takes=TAKES)
+@speaks(operations.CREATE)
 @requires(policy.may_create_users)
 def create_user() -> Response:
     """Create a user who can sign in at once, where a password is given."""
     values = read_changes(USER, request_object(), _WRITABLE)
-    validate_user(db.session, values, None)
+    validate_user(db.session(), values, None)
     policy.require_grantable(current_caller(), None, (), _granted(values))
     user = new_user(values, new_password_hash(values, parts().settings.password_hash_cost), g.now)
-    save_new_user(db.session, user, ACCESS_URL_OF_EVERYONE)
-    return render_item(Item.of(USER, USER.readable, user), 201)
+    save_new_user(db.session(), user, ACCESS_URL_OF_EVERYONE)
+    return render_item(Item.of(USER, USER.readable, user))
 
 
 @bp.get("/users/<segment:user_id><suffix:suffix>")
-@speaks(USER)
+@speaks(operations.SHOW)
 @requires(policy.may_call)
 def show_user(user_id: str) -> Response:
     """Show one user."""
     row = _get_row(user_id)
-    if not policy.may_view_user(db.session, current_caller(), row.id):
+    if not policy.may_view_user(db.session(), current_caller(), row.id):
         raise AccessDenied
     return render_item(Item.of(USER, USER.readable, row))
 
 
 @bp.put("/users/<segment:user_id><suffix:suffix>")
-@speaks(USER, takes=TAKES)
+@speaks(operations.REPLACE)
 @requires(policy.may_call)
 def replace_user(user_id: str) -> Response:
     """Set what the body says of one user; as in Chamilo 2.0, what it does not say stays as it is."""
@@ -87,7 +87,7 @@ def replace_user(user_id: str) -> Response:
 
 
 @bp.patch("/users/<segment:user_id><suffix:suffix>")
-@speaks(USER, takes=TAKES_PATCH)
+@speaks(operations.UPDATE)
 @requires(policy.may_call)
 def update_user(user_id: str) -> Response:
     """Set what the body says of one user (RFC 7396)."""
@@ -95,7 +95,7 @@ def update_user(user_id: str) -> Response:
 
 
 @bp.delete("/users/<segment:user_id><suffix:suffix>")
-@speaks(USER)
+@speaks(operations.DELETE)
 @requires(policy.may_call)
 def delete_user(user_id: str) -> Response:
     """Delete one user: softly, so that the row and the name stay, or for good where that is set."""
@@ -114,12 +114,12 @@ def _edit(user_id: str) -> Response:
     if not policy.may_edit_user(caller, row.id):
         raise AccessDenied
     values = read_changes(USER, request_object(), _writable_by(caller))
-    validate_user(db.session, values, row.id)
+    validate_user(db.session(), values, row.id)
     policy.require_grantable(caller, row.id, row.roles, _granted(values))
     password_hash = new_password_hash(values, parts().settings.password_hash_cost)
     user = _lock_user(user_id)
     change_user(user, values, password_hash, g.now)
-    save_changes(db.session)
+    save_changes(db.session())
     return render_item(Item.of(USER, USER.readable, user))
 
 
@@ -139,7 +139,7 @@ def _get_row(user_id: str) -> Row[Any]:
 def _lock_user(user_id: str) -> User:
     """Return the row of a user, locked until the transaction ends. Raises NotFound, and 412 where If-Match does not hold."""
     db.session.rollback()
-    begin_write(db.session)
+    begin_write(db.session())
     user = db.session.get(User, int(user_id), with_for_update=True)
     if user is None:
         raise NotFound("Not Found")

@@ -1,0 +1,52 @@
+# The project's few commands; `make` alone lists them. They need Python 3.11 or newer (with its venv module) and make.
+
+PYTHON ?= python3
+INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
+COMPILE = CUSTOM_COMPILE_COMMAND="make pins" .venv/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+	--no-emit-index-url --no-emit-find-links
+SCRIPTS = bin/console bin/new-env bin/serve
+
+# Where POORT_ENV_FILE names another file, such as Chamilo's own `.env`, there is none to write.
+ENV_FILE := $(if $(POORT_ENV_FILE),,.env)
+
+.DEFAULT_GOAL := help
+.PHONY: help serve setup test lint pins
+
+help: ## Print this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+
+serve: $(ENV_FILE) .venv/.pins ## Set up what is missing, and serve on http://127.0.0.1:8000
+	@exec .venv/bin/python bin/serve
+
+setup: $(ENV_FILE) .venv/.pins ## Set up what is missing: .venv, .env, the key pair, the database, a first user
+	@exec .venv/bin/python bin/serve --setup
+
+test: .venv/.pins-dev ## Run all tests; ARGS="-k word" goes on to pytest
+	@exec .venv/bin/python -m pytest $(ARGS)
+
+lint: .venv/.pins-dev ## Check style, form and types: ruff and mypy
+	.venv/bin/ruff check . $(SCRIPTS)
+	.venv/bin/ruff format --check . $(SCRIPTS)
+	.venv/bin/mypy
+
+pins: .venv/.pins-dev ## Compile the four .in files into exact versions with hashes; ARGS="--upgrade" renews them
+	$(COMPILE) $(ARGS) requirements.in
+	$(COMPILE) $(ARGS) requirements-mysql.in
+	$(COMPILE) $(ARGS) requirements-postgresql.in
+	$(COMPILE) $(ARGS) requirements-dev.in
+
+.env:
+	@$(PYTHON) bin/new-env
+
+# The stamps are touched last: what was broken off starts again.
+.venv/.pins: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	@echo "installing requirements.txt into .venv"
+	@$(PYTHON) -m venv .venv
+	@$(INSTALL) -r requirements.txt
+	@touch $@
+
+.venv/.pins-dev: .venv/.pins requirements-dev.txt requirements-mysql.txt requirements-postgresql.txt
+	@echo "installing requirements-dev.txt and both drivers into .venv"
+	@$(INSTALL) -r requirements-dev.txt -r requirements-mysql.txt -r requirements-postgresql.txt
+	@touch $@

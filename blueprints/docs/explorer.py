@@ -1,0 +1,61 @@
+"""The explorer: flasgger's mount, with the Swagger UI of today in the place of the one of 2020 that it bundles."""
+
+from collections.abc import Callable, Iterable
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any
+
+import flask_swagger_ui
+from flasgger import Swagger
+from flasgger.base import APIDocsView
+from flask import Blueprint, Flask, Response
+
+from security.access import View, public
+
+_SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
+
+# No foreign host, no inline script; Swagger UI sets styles on its elements itself.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+#: The endpoint of the page itself.
+PAGE = "flasgger.apidocs"
+
+
+class Explorer(Swagger):  # type: ignore[misc]
+    """flasgger without what it would add: the old bundle, its extra routes, and its hold on the application's routes."""
+
+    def __init__(self, app: Flask, show_document: View) -> None:
+        """Mount the page of the document that a view answers with."""
+        self._show_document = show_document
+        super().__init__(app, config={"specs_route": "/api/docs.html", "specs": [{"endpoint": "openapi"}], "title": "Poort"})
+
+    def init_app(self, app: Flask, decorators: Iterable[Callable[..., Any]] | None = None) -> None:  # noqa: ARG002
+        """Register the views; flasgger would also replace `app.add_url_rule`, to read documents out of docstrings."""
+        self.register_views(app)
+
+    def register_views(self, app: Flask) -> None:
+        """Register the page, its document, and the files that it loads."""
+        flasgger = Blueprint("flasgger", "flasgger", static_folder=str(_SWAGGER_UI), static_url_path="/api/docs/assets")
+        page = APIDocsView.as_view("apidocs", view_args={"config": self.config})
+        flasgger.add_url_rule(self.config["specs_route"], "apidocs", view_func=public(page))
+        flasgger.add_url_rule("/api/docs.json", "openapi", view_func=self._show_document)
+        flasgger.after_request(protect_page)
+        app.register_blueprint(flasgger)
+        for files in ("flasgger.static", "docs.static"):
+            app.view_functions[files] = public(wraps(app.view_functions[files])(partial(_send, app.view_functions[files])))
+
+
+def _send(view: View, **kwargs: Any) -> Any:
+    """Send one of the files; a view that belongs to Flask cannot carry a rule itself."""
+    return view(**kwargs)
+
+
+def protect_page(response: Response) -> Response:
+    """Let the page load its own files and call its own server, and nothing else."""
+    if response.mimetype == "text/html":
+        response.headers["Content-Security-Policy"] = _POLICY
+        response.headers["Referrer-Policy"] = "no-referrer"
+    return response

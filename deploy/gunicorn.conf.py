@@ -1,0 +1,144 @@
+"""How gunicorn serves: `gunicorn -c deploy/gunicorn.conf.py wsgi:app`, from any folder. `make serve` uses it too.
+
+HUP reads the settings anew; new code needs a restart, since the workers are forked with the code loaded.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import uuid
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from gunicorn import util
+from gunicorn.glogging import Logger
+from gunicorn.http import errors
+from gunicorn.workers.gthread import ThreadWorker
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from app import create_app  # noqa: E402
+from blueprints.parts import parts  # noqa: E402
+from config import InvalidSetting, load_settings  # noqa: E402
+from config.logging import request_id, set_up_logging  # noqa: E402
+from config.settings import require_driver, stop_start  # noqa: E402
+from security.keys import UnusableKey  # noqa: E402
+
+try:
+    settings = load_settings()
+except InvalidSetting as problem:
+    raise stop_start(problem) from None
+
+chdir = str(ROOT)
+wsgi_app = "wsgi:app"
+bind = f"127.0.0.1:{settings.port}"
+# Each worker listens for itself, and the kernel deals connections out evenly.
+reuse_port = True
+workers = settings.web_concurrency
+threads = 8
+timeout = 30
+graceful_timeout = 30
+keepalive = 5
+# A worker is replaced after so many requests, which bounds what a leak can cost; not all of them at once.
+max_requests = 10_000
+max_requests_jitter = 1_000
+limit_request_line = 4094
+limit_request_fields = 100
+limit_request_field_size = 8190
+umask = 0o077
+control_socket_disable = True
+# The heartbeat of a worker is a file; on a disk that is busy it would stall the worker.
+if Path("/dev/shm").is_dir():  # noqa: S108
+    worker_tmp_dir = "/dev/shm"  # noqa: S108
+# Who is believed about the client is TRUSTED_PROXIES' business alone (security/client_address.py).
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
+
+
+class JsonLog(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's own log through ours, as JSON lines. Requests are logged by the application."""
+
+    def setup(self, cfg: Any) -> None:
+        """Replace gunicorn's handlers."""
+        super().setup(cfg)
+        set_up_logging(settings.log_level)
+
+
+# What is wrong with a request that gunicorn refuses before the application sees it. The texts of gunicorn's own errors hold
+# what the client sent, a password among it where a body was taken for a request line: they are neither sent nor logged.
+_REFUSALS = {
+    errors.InvalidResponseHeader: (500, "Internal Server Error"),
+    errors.InvalidResponseHeaderName: (500, "Internal Server Error"),
+    errors.ConfigurationProblem: (500, "Internal Server Error"),
+    errors.LimitRequestLine: (414, f"The request line is longer than {limit_request_line} bytes."),
+    errors.LimitRequestHeaders: (
+        431,
+        f"There are more than {limit_request_fields} header fields, or one is longer than {limit_request_field_size} bytes.",
+    ),
+    errors.ExpectationFailed: (417, "No expectation but 100-continue can be met."),
+    errors.UnsupportedTransferCoding: (501, "No transfer coding but chunked is supported."),
+    errors.ParseException: (400, "The request is not valid HTTP."),
+    Exception: (500, "Internal Server Error"),
+}
+
+
+class JsonWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """A threaded worker that answers in JSON for what never reached the application, too."""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
+        """Refuse a request and write a line about it; the connection is closed afterwards."""
+        status, text = next((answer for kind, answer in _REFUSALS.items() if isinstance(exc, kind)), (500, ""))
+        current = request_id.set(uuid.uuid4().hex)
+        log = self.log.exception if status == HTTPStatus.INTERNAL_SERVER_ERROR else self.log.warning
+        log("refused before the application: %s", type(exc).__name__, extra={"status": status})
+        body = json.dumps({"error": text})
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            "Connection: close",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            "Cache-Control: no-store",
+            "X-Content-Type-Options: nosniff",
+            f"X-Request-Id: {request_id.get()}",
+        )
+        with contextlib.suppress(OSError):  # the client is gone
+            util.write_nonblock(client, "\r\n".join((*head, "", body)).encode())
+        request_id.reset(current)
+
+
+logger_class = JsonLog
+worker_class = JsonWorker
+
+
+def on_starting(server: Any) -> None:
+    """Stop the start with one sentence, once, where every worker would fail."""
+    try:
+        require_driver(settings.database_url)
+        with create_app(settings).app_context():
+            parts().check_keys()
+        if "GUNICORN_PID" not in os.environ:  # set on USR2: the new server takes over the port of the old one
+            _refuse_taken_ports(server.cfg.address)
+    except (InvalidSetting, UnusableKey) as problem:
+        raise stop_start(problem) from None
+
+
+def when_ready(server: Any) -> None:
+    """Say where the server answers; gunicorn does not know it where each worker listens for itself."""
+    server.log.info("serving on %s", ", ".join(f"http://{where}" for where in server.cfg.bind))
+
+
+def _refuse_taken_ports(addresses: list[Any]) -> None:
+    """Raise InvalidSetting where somebody listens already: with `reuse_port` two servers would share the requests."""
+    for address in addresses:
+        if not isinstance(address, tuple):  # a unix socket
+            continue
+        try:
+            socket.create_server(address, family=socket.AF_INET6 if ":" in address[0] else socket.AF_INET).close()
+        except OSError as reason:
+            raise InvalidSetting(f"PORT {address[1]} cannot be used on {address[0]}: {reason.strerror}.") from None

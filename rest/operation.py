@@ -1,0 +1,65 @@
+"""The declaration of an operation: what it takes and answers, for its view, for negotiation and for the documents."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any
+
+from rest.body import BodyType
+from rest.resource import Resource
+
+View = Callable[..., Any]
+Schema = Mapping[str, Any]
+
+_ATTRIBUTE = "operation"
+
+
+class Shape(StrEnum):
+    """What a resource's operation answers with."""
+
+    ITEM = "item"
+    COLLECTION = "collection"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """An operation under one method of one path.
+
+    A resource's operation has `resource`, `shape` and `takes`; another one has the JSON schemas of its bodies. `failures`
+    are the statuses that it may answer with beside `status`.
+    """
+
+    id: str
+    tag: str
+    summary: str
+    status: HTTPStatus = HTTPStatus.OK
+    failures: tuple[HTTPStatus, ...] = ()
+    resource: Resource | None = None
+    shape: Shape = Shape.ITEM
+    takes: tuple[BodyType, ...] = ()
+    complete: bool = False
+    request_schema: Schema | None = None
+    response_schema: Schema | None = None
+    example: Any = None
+
+    @property
+    def of_collection(self) -> bool:
+        """Tell whether it is an operation on the collection: listing it, or adding to it."""
+        return self.shape is Shape.COLLECTION or self.complete
+
+
+def documented(operation: Operation) -> Callable[[View], View]:
+    """Decorate a view with its declaration."""
+
+    def decorate(view: View) -> View:
+        setattr(view, _ATTRIBUTE, operation)
+        return view
+
+    return decorate
+
+
+def operation_of(view: View) -> Operation | None:
+    """Return the declaration of a view; None where it has none."""
+    return getattr(view, _ATTRIBUTE, None)

@@ -1,0 +1,80 @@
+"""JSON Schema (2020-12) of a resource, from the declaration that validates and renders it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rest.resource import Kind, Property, Resource
+
+Schema = dict[str, Any]
+
+_TYPES: dict[Kind, Schema] = {
+    Kind.STRING: {"type": "string"},
+    Kind.INTEGER: {"type": "integer"},
+    Kind.BOOLEAN: {"type": "boolean"},
+    Kind.DATE_TIME: {"type": "string", "format": "date-time"},
+    Kind.STRINGS: {"type": "array", "items": {"type": "string"}},
+}
+
+# Text without NUL, which no database here takes; and with something in it that shows.
+_TEXT, _NOT_BLANK = r"^[^\u0000]*$", r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+
+
+def read_schema(resource: Resource) -> Schema:
+    """Describe what is shown of one item. Only what everyone sees is always there: nulls are left out."""
+    schema = _object(resource, resource.readable, [prop.name for prop in resource.public if not prop.nullable])
+    return schema | {"additionalProperties": False}
+
+
+def write_schema(resource: Resource, *, complete: bool) -> Schema:
+    """Describe what a body may say; `complete` means that what must not be blank must be there."""
+    required = [prop.name for prop in resource.writable if prop.not_blank] if complete else []
+    properties = {prop.name: _written(prop) for prop in resource.writable}
+    return {"type": "object", "properties": properties} | ({"required": required} if required else {})
+
+
+def example_body(resource: Resource, *, complete: bool) -> dict[str, Any]:
+    """Give an example of a body: all that may be written for a new item, else a part."""
+    shown = resource.writable if complete else [prop for prop in resource.writable if prop.public and not prop.not_blank]
+    return {prop.name: prop.example for prop in shown if prop.example is not None}
+
+
+def _object(resource: Resource, properties: Iterable[Property], required: list[str]) -> Schema:
+    return {
+        "type": "object",
+        "externalDocs": {"url": resource.iri_type},
+        "properties": {prop.name: _read(prop) for prop in properties},
+        "required": required,
+    }
+
+
+def _read(prop: Property) -> Schema:
+    schema = _described(prop, dict(_TYPES[prop.kind]))
+    return schema if prop.writable else schema | {"readOnly": True}
+
+
+def _written(prop: Property) -> Schema:
+    schema = _described(prop, dict(_TYPES[prop.kind]))
+    if prop.kind is Kind.STRING:
+        schema["pattern"] = _NOT_BLANK if prop.not_blank and not prop.email else _TEXT
+    if prop.kind is Kind.STRINGS:
+        schema["items"] = {"type": "string", "pattern": _TEXT}
+    if prop.email:
+        schema |= {"format": "email"}
+    if prop.max_length is not None:
+        schema["maxLength"] = prop.max_length
+    if prop.nullable:
+        schema["type"] = [schema["type"], "null"]
+    if prop.name in _SECRET:
+        schema |= {"writeOnly": True, "format": "password"}
+    return schema
+
+
+_SECRET = {"plainPassword", "password"}
+
+
+def _described(prop: Property, schema: Schema) -> Schema:
+    if prop.description:
+        schema["description"] = prop.description
+    if prop.example is not None:
+        schema["examples"] = [prop.example]
+    return schema

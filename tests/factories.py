@@ -1,0 +1,144 @@
+"""What tests are made of: databases, clocks, users and tokens."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from flask_migrate import upgrade
+from sqlalchemy import Engine, create_engine, delete, select, text
+from sqlalchemy.orm import Session
+
+from app import create_app
+from config import Settings, parse_settings
+from models import AccessUrlRelUser, ThrottledLogin, TrackELogin, TrackELoginRecord, User, UserAuthSource, UserRelUser
+from models.campus import enrol
+from models.database import engine_options
+from models.passwords import hash_password
+
+CONTRACT = Path(__file__).parent / "contract"
+
+#: The lowest cost that bcrypt knows.
+COST = 4
+
+START = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+
+#: In the order in which rows can be deleted; the portal that every campus has stays.
+TABLES = (UserRelUser, UserAuthSource, AccessUrlRelUser, TrackELogin, TrackELoginRecord, ThrottledLogin, User)
+
+
+class Clock:
+    """A clock that stands still until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def settings_for(database_url: str, **variables: str) -> Settings:
+    """Return settings for tests: the cheapest hash, the contract's keys, the documents of the API on."""
+    return parse_settings(
+        {
+            "APP_ENV": "test",
+            "APP_ENABLE_API_ENTRYPOINT": "1",
+            "DATABASE_URL": database_url,
+            "JWT_SECRET_KEY": str(CONTRACT / "jwt" / "private.pem"),
+            "JWT_PUBLIC_KEY": str(CONTRACT / "jwt" / "public.pem"),
+            "JWT_PASSPHRASE": (CONTRACT / "jwt" / "PASSPHRASE").read_text().strip(),
+            "PASSWORD_HASH_COST": str(COST),
+            **variables,
+        }
+    )
+
+
+@dataclass
+class Database:
+    """A migrated database: its kind (sqlite, postgresql, mariadb) and a connection of the test's own."""
+
+    kind: str
+    url: str
+    engine: Engine = field(init=False)
+
+    def __post_init__(self) -> None:
+        url = settings_for(self.url).database_url
+        self.engine = create_engine(url, **engine_options(url))
+
+    def migrate(self) -> None:
+        """Bring the database to the newest revisions, as `flask db upgrade` does."""
+        app = create_app(settings_for(self.url))
+        with app.app_context():
+            upgrade(revision="heads")
+            dispose(app)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Begin a transaction of the test's own, committed at the end; what was loaded stays readable."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+            session.commit()
+
+    def clean(self) -> None:
+        """Remove what a test has left."""
+        with self.session() as session:
+            for table in TABLES:
+                session.execute(delete(table))
+
+    def user(self, user_id: int) -> User:
+        """Return the row of a user as it is now."""
+        with self.session() as session:
+            return session.get_one(User, user_id)
+
+    def rows(self, table: type[Any]) -> list[Any]:
+        """Return all rows of a table."""
+        with self.session() as session:
+            return list(session.scalars(select(table)))
+
+    def make_user(
+        self, username: str = "alice", roles: Sequence[str] = (), *, password: str = "", password_hash: str = "", **columns: Any
+    ) -> User:
+        """Insert a user who may sign in: with a password, or its hash, and what is given of the columns."""
+        columns = {"email": f"{username}@example.com", "expires_at": START, "created_at": START, "updated_at": START} | columns
+        hashed = hash_password(password, COST) if password else password_hash
+        user = User(username=username, roles=list(roles), password=hashed, **columns)
+        with self.session() as session:
+            enrol(session, user)
+        return user
+
+    def link(self, user: User, friend: User, relation_type: int) -> None:
+        """Insert a link between two users."""
+        with self.session() as session:
+            session.add(
+                UserRelUser(
+                    user_id=user.id, friend_user_id=friend.id, relation_type=relation_type, created_at=START, updated_at=START
+                )
+            )
+
+    def load_contract_users(self) -> None:
+        """Insert the fixture users: ids, hashes and salts as given."""
+        for given in json.loads((CONTRACT / "users.json").read_text()):
+            self.make_user(**given | {"expires_at": datetime.fromisoformat(given["expires_at"])})
+        if self.kind == "postgresql":
+            with self.session() as session:
+                session.execute(text("SELECT setval(pg_get_serial_sequence('\"user\"', 'id'), (SELECT max(id) FROM \"user\"))"))
+
+
+def dispose(app: Flask) -> None:
+    """Close the connections of an application."""
+    with app.app_context():
+        for engine in app.extensions["sqlalchemy"].engines.values():
+            engine.dispose()
+
+
+def bearer(app: Flask, user: User, **headers: str) -> dict[str, str]:
+    """Return the headers of a request of a user, with a token that is good at the clock's time."""
+    token = app.extensions["poort"].tokens.issue(user.username, user.roles)
+    return {"Authorization": f"Bearer {token}", **{name.replace("_", "-"): value for name, value in headers.items()}}
