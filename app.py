@@ -13,6 +13,7 @@ from config import Settings, load_settings
 from config.settings import ROOT
 from models import db
 from models.database import engine_options, make_folder_of
+from models.password_policy import PasswordPolicy, common_passwords
 from security.access import refuse_undeclared_routes
 from security.bearer import register_loaders
 from security.client_address import TrustedProxies
@@ -60,7 +61,8 @@ def create_app(settings: Settings | None = None, clock: Callable[[], datetime] =
         settings.login_throttling_interval_seconds,
         settings.app_secret or settings.jwt_passphrase,
     )
-    install_parts(app, Parts(settings, clock, tokens, limiter))
+    policy = PasswordPolicy(settings.password_min_length, common_passwords() if settings.password_refuse_common else frozenset())
+    install_parts(app, Parts(settings, clock, tokens, limiter, policy))
     register_loaders(StrictJWTManager(app, tokens))
     register_every_request(app, settings, clock)
     register_blueprints(app, settings)

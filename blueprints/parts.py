@@ -8,6 +8,7 @@ from typing import cast
 from flask import Flask, current_app
 
 from config import Settings
+from models.password_policy import PasswordPolicy
 from security.keys import check_keys
 from security.rate_limits import LoginLimiter
 from security.tokens import AccessTokens
@@ -23,6 +24,7 @@ class Parts:
     clock: Callable[[], datetime]
     tokens: AccessTokens
     limiter: LoginLimiter
+    password_policy: PasswordPolicy
 
     def check_keys(self) -> None:
         """Look for whatever keeps this server from signing safely. Raises UnusableKey."""

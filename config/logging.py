@@ -14,13 +14,14 @@ _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskN
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes time, level, logger, message, the request id, what came as `extra=`, and a traceback, as one JSON object."""
+    """Writes time, level, process, logger, message, request id, what came as `extra=`, and a traceback, as one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record. ASCII only: no control, bidi or line separator character gets through."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
+            "process": record.process,
             "logger": record.name,
             "message": record.getMessage(),
         }

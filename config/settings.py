@@ -57,6 +57,8 @@ class Settings:
     login_throttling_max_attempts: int = _variable("LOGIN_THROTTLING_MAX_ATTEMPTS", "10", parsing.integer(0, 10**6), "failures", "per user name and address in an interval, five times as many per address; 0 switches both off")
     login_throttling_interval_seconds: int = _variable("LOGIN_THROTTLING_INTERVAL", "60", parsing.integer(1, 86_400), "seconds", "the window of the throttle, fixed, from the first failure")
     password_hash_cost: int = _variable("PASSWORD_HASH_COST", "13", parsing.integer(4, 17), "log2 of rounds", "bcrypt's cost for new password hashes")
+    password_min_length: int = _variable("PASSWORD_MIN_LENGTH", "0", parsing.integer(0, 4096), "characters", "what a new password needs at least; 0 asks for none")
+    password_refuse_common: bool = _variable("PASSWORD_REFUSE_COMMON", "0", parsing.boolean, "1/true/yes/on", "refuses the 30,000 commonest passwords as new ones")
     max_items_per_page: int = _variable("MAX_ITEMS_PER_PAGE", "1000", parsing.integer(1, 10**6), "users", "caps itemsPerPage, silently")
     user_delete_mode: str = _variable("USER_DELETE_MODE", "soft", parsing.one_of("soft", "hard"), "soft or hard", "soft keeps a deleted user's row with active = -2, hard removes it")
     cors_allow_origin: Pattern[str] | None = _variable("CORS_ALLOW_ORIGIN", r"^https?://(localhost|127\.0\.0\.1)(:[0-9]+)?$", parsing.origin_pattern, "regular expression", "web origins whose scripts may call; empty for none")

@@ -4,7 +4,6 @@ HUP reads the settings anew; new code needs a restart, since the workers are for
 """
 
 import contextlib
-import json
 import os
 import socket
 import sys
@@ -27,6 +26,7 @@ from blueprints.parts import parts  # noqa: E402
 from config import InvalidSetting, load_settings  # noqa: E402
 from config.logging import request_id, set_up_logging  # noqa: E402
 from config.settings import require_driver, stop_start  # noqa: E402
+from rest.encoding import encode_json  # noqa: E402
 from security.keys import UnusableKey  # noqa: E402
 
 try:
@@ -89,7 +89,23 @@ _REFUSALS = {
 
 
 class JsonWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """A threaded worker that answers in JSON for what never reached the application, too."""
+    """A threaded worker that answers in JSON for what never reached the application, too, and once a request."""
+
+    def handle(self, conn: Any) -> Any:
+        """Serve a connection, and close it here: gunicorn lingers in the loop that accepts, which a few clients could stop."""
+        open_still = super().handle(conn)
+        if not open_still:
+            conn.close(graceful=True)
+            conn.close = _do_nothing
+        return open_still
+
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Refuse what HTTP/1.1 must have a Host for (RFC 9112, section 3.2), and have the rest answered."""
+        if req.version >= (1, 1) and not any(name == "HOST" for name, _ in req.headers):
+            raise errors.InvalidHeader("HOST")
+        kept_alive: bool = super().handle_request(req, conn)
+        req.answered = True
+        return kept_alive
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
         """Refuse a request and write a line about it; the connection is closed afterwards."""
@@ -97,19 +113,29 @@ class JsonWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         current = request_id.set(uuid.uuid4().hex)
         log = self.log.exception if status == HTTPStatus.INTERNAL_SERVER_ERROR else self.log.warning
         log("refused before the application: %s", type(exc).__name__, extra={"status": status})
-        body = json.dumps({"error": text})
-        head = (
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
-            "Connection: close",
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-            "Cache-Control: no-store",
-            "X-Content-Type-Options: nosniff",
-            f"X-Request-Id: {request_id.get()}",
-        )
-        with contextlib.suppress(OSError):  # the client is gone
-            util.write_nonblock(client, "\r\n".join((*head, "", body)).encode())
+        # A body that the application left unread may turn out broken after the answer; there is no second one.
+        if not getattr(req, "answered", False):
+            with contextlib.suppress(OSError):  # the client is gone
+                util.write_nonblock(client, _refusal(status, text))
         request_id.reset(current)
+
+
+def _do_nothing(**_options: object) -> None:
+    """Stand in for what was done already."""
+
+
+def _refusal(status: int, text: str) -> bytes:
+    body = encode_json({"error": text})
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        "Connection: close",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        "X-Content-Type-Options: nosniff",
+        f"X-Request-Id: {request_id.get()}",
+    )
+    return "\r\n".join((*head, "", "")).encode() + body
 
 
 logger_class = JsonLog

@@ -27,6 +27,16 @@ ROLE_HIERARCHY: dict[str, tuple[str, ...]] = {
     "ROLE_GLOBAL_ADMIN": ("ROLE_ADMIN", "ROLE_ALLOWED_TO_SWITCH"),
 }
 
+#: The role that a user of a platform level (`status`) is given (contract 5).
+ROLE_OF_STATUS = {
+    1: "ROLE_TEACHER",
+    3: "ROLE_SESSION_MANAGER",
+    4: "ROLE_HR",
+    5: "ROLE_STUDENT",
+    17: "ROLE_STUDENT_BOSS",
+    20: "ROLE_INVITEE",
+}
+
 # Roles that Chamilo gives for one page view, by the course or session at hand; storing one would make it last.
 _CONTEXT_ROLE_PREFIX = "ROLE_CURRENT_COURSE_"
 

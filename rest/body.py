@@ -1,5 +1,6 @@
 """From the bytes of a body to the changes of a resource: reading (400), then constraints (422)."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from flask import Request
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 
 from rest import jsonapi
 from rest.encoding import INT_MAX, NotJson, decode_json
@@ -19,6 +20,9 @@ from rest.resource import Kind, Property, Resource
 BLANK = ("This value should not be blank.", "c1051bb4-d103-4f74-8988-acbcafc7fdc3")
 NOT_AN_EMAIL = ("This value is not a valid email address.", "bd79c0ab-ddba-46cc-a703-a7a4b08de310")
 TAKEN = ("This value is already used.", "23bd9dbf-6b9b-41cd-a99e-4844bcf3077f")
+NOT_A_CHOICE = ("The value you selected is not a valid choice.", "8e179f1b-97aa-4560-a02f-2a8b42e49df7")
+TOO_COMMON = ("This password is too common. Please use another one.", "d9bcdbfe-a9d6-4bfa-a8ff-da5fd93e0f6d")
+TOO_SHORT_CODE = "9ff3fdc4-b214-49db-8718-39c315e33d45"
 TOO_LONG_CODE = "d94b19cc-114f-4f44-9cc4-4138e80a87b9"
 
 # Chamilo takes addresses under .local and .test, and campuses have them.
@@ -63,9 +67,15 @@ HAL = BodyType("application/hal+json", _read_only, listed=False)
 def request_bytes(request: Request) -> bytes:
     """Read the body to its end. Raises 413 where it is too large, 400 where it breaks off or a chunk is broken."""
     try:
-        return request.get_data(cache=False)
-    except (OSError, ParseException):
-        raise BadRequest("The body of the request could not be read to its end.") from None
+        body = request.get_data(cache=False)
+    except (OSError, ParseException, ClientDisconnected):
+        body = None
+    if body is None or len(body) < (request.content_length or 0):
+        raise BadRequest("The body of the request could not be read to its end.")
+    # Werkzeug cuts a chunked body off at the limit, and says nothing.
+    if len(body) >= (request.max_content_length or math.inf):
+        raise RequestEntityTooLarge
+    return body
 
 
 def read_object(body_type: BodyType, body: bytes) -> dict[str, Any]:
@@ -136,8 +146,15 @@ def php_type(value: Any) -> str:
     return {float: "double", str: "string"}.get(type(value), "array")
 
 
-def validate(resource: Resource, values: Mapping[str, Any], *, complete: bool, taken: Sequence[str] = ()) -> None:
-    """Hold values against the constraints of a resource: first what is taken, then each property in its order.
+def validate(
+    resource: Resource,
+    values: Mapping[str, Any],
+    *,
+    complete: bool,
+    taken: Sequence[str] = (),
+    more: Sequence[Violation] = (),
+) -> None:
+    """Hold values against the constraints of a resource: first what is taken, then each property in its order, then `more`.
 
     `values` are by wire name; `complete` means that what must not be blank must be among them. Raises ValidationFailed
     with all violations.
@@ -146,6 +163,7 @@ def validate(resource: Resource, values: Mapping[str, Any], *, complete: bool, t
     for prop in resource.writable:
         if prop.name in values or (complete and prop.not_blank):
             violations += [Violation(prop.name, *broken) for broken in _broken(prop, values.get(prop.name))]
+    violations += more
     if violations:
         raise ValidationFailed(violations)
 
@@ -157,6 +175,8 @@ def _broken(prop: Property, value: Any) -> list[tuple[str, str]]:
     broken = []
     if prop.email and text and not _is_email(text):
         broken.append(NOT_AN_EMAIL)
+    if prop.choices and value is not None and value not in prop.choices:
+        broken.append(NOT_A_CHOICE)
     too_long = prop.max_length is not None and len(text) > prop.max_length
     if too_long or (prop.max_bytes is not None and len(text.encode()) > prop.max_bytes):
         broken.append((f"This value is too long. It should have {prop.max_length} characters or less.", TOO_LONG_CODE))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rest.problem import UnreadableRequest
 from rest.representation import Collection, Item
 
 
@@ -21,10 +22,12 @@ def collection(collection: Collection) -> dict[str, Any]:
 
 
 def attributes(document: dict[str, Any]) -> dict[str, Any]:
-    """Take the attributes out of a document that was sent; where there are none, nothing is said."""
-    data = document.get("data")
-    sent = data.get("attributes") if isinstance(data, dict) else None
-    return sent if isinstance(sent, dict) else {}
+    """Take the attributes out of a document that was sent; where there are none, nothing is said. Raises UnreadableRequest."""
+    data = document.get("data", {})
+    sent = data.get("attributes", {}) if isinstance(data, dict) else None
+    if not isinstance(sent, dict):
+        raise UnreadableRequest('"data" and its "attributes" must be objects.')
+    return sent
 
 
 def _resource_object(item: Item) -> dict[str, Any]:

@@ -27,8 +27,9 @@ class Shape(StrEnum):
 class Operation:
     """An operation under one method of one path.
 
-    A resource's operation has `resource`, `shape` and `takes`; another one has the JSON schemas of its bodies. `failures`
-    are the statuses that it may answer with beside `status`.
+    A resource's operation has `resource`, `shape` and `takes`, and `body` where a body says something else than the
+    resource; another one has the JSON schemas of its bodies. `complete` means that a body must say all that must not be
+    blank. `failures` are the statuses that it may answer with beside `status`.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Operation:
     resource: Resource | None = None
     shape: Shape = Shape.ITEM
     takes: tuple[BodyType, ...] = ()
+    body: Resource | None = None
     complete: bool = False
     request_schema: Schema | None = None
     response_schema: Schema | None = None
@@ -47,7 +49,7 @@ class Operation:
     @property
     def of_collection(self) -> bool:
         """Tell whether it is an operation on the collection: listing it, or adding to it."""
-        return self.shape is Shape.COLLECTION or self.complete
+        return self.shape is Shape.COLLECTION or self.status is HTTPStatus.CREATED
 
 
 def documented(operation: Operation) -> Callable[[View], View]:

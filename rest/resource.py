@@ -35,9 +35,10 @@ class Property:
     nullable: bool = False
     not_blank: bool = False
     email: bool = False
-    unique: bool = False
+    is_password: bool = False
     max_length: int | None = None
     max_bytes: int | None = None
+    choices: tuple[Any, ...] = ()
     description: str = ""
     example: Any = None
     iri: str = ""
@@ -50,7 +51,10 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A kind of thing with a URL of its own: its names on the wire and its properties, in the order of the wire."""
+    """A kind of thing with a URL of its own: its names on the wire and its properties, in the order of the wire.
+
+    `is_single` means that there is one, at `iri` itself, instead of a collection.
+    """
 
     name: str
     iri: str
@@ -58,11 +62,11 @@ class Resource:
     properties: Sequence[Property]
     search: Sequence["Filter"] = field(default_factory=tuple)
     accept_patch: Sequence[str] = ()
-    in_entrypoint: bool = True
+    is_single: bool = False
 
     def item_iri(self, row: Any) -> str:
         """Return the path of one item."""
-        return f"{self.iri}/{row.id}"
+        return self.iri if self.is_single else f"{self.iri}/{row.id}"
 
     @property
     def readable(self) -> tuple[Property, ...]:

@@ -34,7 +34,7 @@ def write_schema(resource: Resource, *, complete: bool) -> Schema:
 
 def example_body(resource: Resource, *, complete: bool) -> dict[str, Any]:
     """Give an example of a body: all that may be written for a new item, else a part."""
-    shown = resource.writable if complete else [prop for prop in resource.writable if prop.public and not prop.not_blank]
+    shown = resource.writable if complete else [prop for prop in resource.writable if not (prop.public and prop.not_blank)]
     return {prop.name: prop.example for prop in shown if prop.example is not None}
 
 
@@ -62,14 +62,13 @@ def _written(prop: Property) -> Schema:
         schema |= {"format": "email"}
     if prop.max_length is not None:
         schema["maxLength"] = prop.max_length
+    if prop.choices:
+        schema["enum"] = list(prop.choices)
     if prop.nullable:
         schema["type"] = [schema["type"], "null"]
-    if prop.name in _SECRET:
+    if prop.is_password:
         schema |= {"writeOnly": True, "format": "password"}
     return schema
-
-
-_SECRET = {"plainPassword", "password"}
 
 
 def _described(prop: Property, schema: Schema) -> Schema:

@@ -95,7 +95,20 @@ def start_postgresql() -> Server:
         owner = pwd.getpwnam("postgres")
         os.chown(folder, owner.pw_uid, owner.pw_gid)
         other_user = [find_program("setpriv"), f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups"]
-    run([*other_user, installer, "-D", str(data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])
+    run(
+        [
+            *other_user,
+            installer,
+            "-D",
+            str(data),
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+        ]
+    )
     settings = {
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": str(folder),

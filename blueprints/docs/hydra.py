@@ -47,7 +47,7 @@ def build_fixed_contexts(resources: Iterable[Resource], host_url: str) -> Mappin
     links = {
         _entry(resource): {"@id": f"Entrypoint/{_entry(resource)}", "@type": "@id"}
         for resource in resources
-        if resource.in_entrypoint
+        if not resource.is_single
     }
     plain = {"@context": _vocabulary(host_url)}
     return {"Entrypoint": {"@context": _vocabulary(host_url) | links}, "Error": plain, "ConstraintViolationList": plain}
@@ -55,13 +55,18 @@ def build_fixed_contexts(resources: Iterable[Resource], host_url: str) -> Mappin
 
 def build_entrypoint(resources: Iterable[Resource]) -> Document:
     """Build the entrypoint: where each resource's collection is."""
-    links = {_entry(resource): resource.iri for resource in resources if resource.in_entrypoint}
+    links = {_entry(resource): resource.iri for resource in resources if not resource.is_single}
     return {"@context": "/api/contexts/Entrypoint", "@id": "/api", "@type": "Entrypoint", **links}
 
 
 def build_documentation(app: Flask, host_url: str) -> Document:
     """Build the ApiDocumentation (https://www.hydra-cg.com/spec/latest/core/#documenting-a-web-api)."""
-    operations = [(method, operation) for _, method, _, operation in declared_operations(app) if operation.resource]
+    # An operation whose body is not the resource cannot be told in Hydra's terms.
+    operations = [
+        (method, operation)
+        for _, method, _, operation in declared_operations(app)
+        if operation.resource and operation.body is None
+    ]
     resources = resources_of(app).values()
     return {
         "@context": _documentation_context(host_url),
@@ -71,7 +76,7 @@ def build_documentation(app: Flask, host_url: str) -> Document:
         "hydra:entrypoint": "/api",
         "hydra:supportedClass": [
             *(_class(resource, operations) for resource in resources),
-            _entrypoint_class([resource for resource in resources if resource.in_entrypoint], operations),
+            _entrypoint_class([resource for resource in resources if not resource.is_single], operations),
             *_FAILURE_CLASSES,
         ],
     }

@@ -140,7 +140,7 @@ def _path_parameters(path: str) -> list[Document]:
 def _query_parameters(operation: Operation) -> list[Document]:
     if operation.shape is not Shape.COLLECTION or operation.resource is None:
         return []
-    per_page = {"type": ["integer", "string"], "default": DEFAULT_ITEMS_PER_PAGE, "minimum": 0, "pattern": "^[^-]*$"}
+    per_page = {"type": "integer", "default": DEFAULT_ITEMS_PER_PAGE, "minimum": 0}
     return [
         _query("page", "The collection page number", {"type": "integer", "default": 1, "minimum": 1}),
         _query("itemsPerPage", "The number of items per page; 0 for the total alone; cast as PHP casts", per_page),
@@ -175,12 +175,16 @@ def _request_body(operation: Operation) -> Document | None:
 
 
 def _body_content(body_type: BodyType, operation: Operation, resource: Resource) -> Document:
-    kind = "write" if operation.complete else "patch"
-    example: Any = example_body(resource, complete=operation.complete)
-    if body_type.media_type == "application/vnd.api+json":
-        name, example = f"{resource.name}.jsonapi-user.{kind}", {"data": {"type": resource.name, "attributes": example}}
-    else:
-        name = f"{resource.name}{'.jsonld' if body_type.media_type == 'application/ld+json' else ''}-user.{kind}"
+    body = operation.body or resource
+    example: Any = example_body(body, complete=operation.complete)
+    as_json_api = body_type.media_type == "application/vnd.api+json"
+    if as_json_api:
+        example = {"data": {"type": resource.name, "attributes": example}}
+    if operation.body is not None:
+        schema: Document = write_schema(body, complete=operation.complete)
+        return {"schema": _json_api_body(schema, complete=operation.complete) if as_json_api else schema, "example": example}
+    infix = {"application/vnd.api+json": ".jsonapi", "application/ld+json": ".jsonld"}.get(body_type.media_type, "")
+    name = f"{resource.name}{infix}-user.{'write' if operation.complete else 'patch'}"
     return {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}
 
 
@@ -255,16 +259,16 @@ def _schemas(resource: Resource) -> Document:
         "properties": {"data": {"$ref": f"#/components/schemas/{name}.jsonapi"}},
         "required": ["data"],
     }
-    for kind, complete in (("write", True), ("patch", False)):
+    for kind, complete in (("write", True), ("patch", False)) if resource.writable else ():
         written = write_schema(resource, complete=complete)
         schemas |= {f"{name}-user.{kind}": written, f"{name}.jsonld-user.{kind}": written}
-        data = _json_api_object(written, required=["attributes"] if complete else [])
-        schemas[f"{name}.jsonapi-user.{kind}"] = {
-            "type": "object",
-            "properties": {"data": data},
-            "required": ["data"] if complete else [],
-        }
+        schemas[f"{name}.jsonapi-user.{kind}"] = _json_api_body(written, complete=complete)
     return schemas
+
+
+def _json_api_body(attributes: Document, *, complete: bool) -> Document:
+    data = _json_api_object(attributes, required=["attributes"] if complete else [])
+    return {"type": "object", "properties": {"data": data}} | ({"required": ["data"]} if complete else {})
 
 
 def _with(more: Document, schema: Document) -> Document:

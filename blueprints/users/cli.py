@@ -251,6 +251,6 @@ def _refuse_invalid(values: dict[str, Any], user_id: int | None) -> None:
     if values.get("plainPassword") == "":
         raise click.ClickException("The password must not be empty.")
     try:
-        validate_user(db.session(), values, user_id)
+        validate_user(db.session(), values, user_id, parts().password_policy)
     except ValidationFailed as failure:
         raise click.ClickException(failure.description or "") from None

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from blueprints.users.resource import USER
+from blueprints.users.resource import ME, NEW_PASSWORD, USER, USER_OF_PORTAL
 from rest.body import HAL, JSON, JSON_API, JSON_LD, MERGE_PATCH
 from rest.operation import Operation, Shape
 
@@ -63,4 +63,26 @@ DELETE = Operation(
     shape=Shape.NOTHING,
     status=HTTPStatus.NO_CONTENT,
     failures=(*_ITEM, HTTPStatus.PRECONDITION_FAILED),
+)
+ADD_TO_PORTAL = Operation(
+    id="api_access_urls_id_user_post",
+    tag="User",
+    summary="Creates a User resource in a portal.",
+    resource=USER,
+    takes=_TAKES,
+    body=USER_OF_PORTAL,
+    complete=True,
+    status=HTTPStatus.CREATED,
+    failures=(*_WRITING, HTTPStatus.NOT_FOUND),
+)
+SHOW_ME = Operation(id="api_me_get", tag="User", summary="Retrieves the user who asks.", resource=ME, failures=_READING)
+SET_PASSWORD = Operation(
+    id="api_users_id_password_patch",
+    tag="User",
+    summary="Sets the password of a User resource.",
+    resource=USER,
+    takes=(MERGE_PATCH, JSON),
+    body=NEW_PASSWORD,
+    complete=True,
+    failures=(*_WRITING, HTTPStatus.NOT_FOUND),
 )

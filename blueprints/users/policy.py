@@ -22,6 +22,11 @@ def may_create_users(caller: Caller) -> bool:
     return caller.is_granted(ROLE_ADMIN)
 
 
+def may_add_to_portal(caller: Caller) -> bool:
+    """Administrators and session managers."""
+    return caller.is_granted(ROLE_ADMIN) or caller.is_granted("ROLE_SESSION_MANAGER")
+
+
 def may_see_everyone(caller: Caller) -> bool:
     """Administrators, teachers, session managers and HR see all users in lists, with all that is readable of them."""
     return any(caller.is_granted(role) for role in _SEES_EVERYONE)

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Select, select
 
 from models.folding import fold
 from models.passwords import MAX_PASSWORD_BYTES
-from models.roles import roles_to_show
+from models.roles import ROLE_OF_STATUS, roles_to_show
 from models.user import ACTIVE, User
 from rest import filters
 from rest.query import Parameters
@@ -26,13 +26,13 @@ USER = Resource(
     properties=(
         Property("illustrationUrl", Kind.STRING, value=lambda _row: "/img/user_default.svg", public=True, iri="http://schema.org/contentUrl", description="The path of the user's picture."),
         Property("id", Kind.INTEGER, ("id",), public=True, description="The number that names the user."),
-        Property("username", Kind.STRING, ("username",), public=True, writable=True, not_blank=True, unique=True, max_length=100, description="The name to sign in with; unique, whatever its case.", example="alice"),
+        Property("username", Kind.STRING, ("username",), public=True, writable=True, not_blank=True, max_length=100, description="The name to sign in with; unique, whatever its case.", example="alice"),
         Property("firstname", Kind.STRING, ("firstname",), public=True, writable=True, nullable=True, max_length=64, iri="http://schema.org/name", example="Alice"),
         Property("lastname", Kind.STRING, ("lastname",), public=True, writable=True, nullable=True, max_length=64, example="Liddell"),
         Property("website", Kind.STRING, ("website",), writable=True, max_length=255, example="https://example.com"),
         Property("biography", Kind.STRING, ("biography",), writable=True, example="Curious."),
         Property("locale", Kind.STRING, ("locale",), writable=True, max_length=10, description="The language of the user's pages.", example="en_US"),
-        Property("plainPassword", Kind.STRING, readable=False, writable=True, nullable=True, max_length=MAX_PASSWORD_BYTES, max_bytes=MAX_PASSWORD_BYTES, description="A new password; null or empty changes nothing.", example="a long enough secret"),
+        Property("plainPassword", Kind.STRING, readable=False, writable=True, is_password=True, nullable=True, max_length=MAX_PASSWORD_BYTES, max_bytes=MAX_PASSWORD_BYTES, description="A new password; null or empty changes nothing.", example="a long enough secret"),
         Property("timezone", Kind.STRING, ("timezone",), writable=True, max_length=64, example="Europe/Paris"),
         Property("email", Kind.STRING, ("email",), writable=True, not_blank=True, email=True, max_length=100, example="alice@example.com"),
         Property("expired", Kind.BOOLEAN, ("expired",), writable=True, example=False),
@@ -57,6 +57,50 @@ USER = Resource(
         Filter("isActive", "active", listed=False, is_boolean=True),
     ),
     accept_patch=("application/merge-patch+json", "application/vnd.api+json"),
+)
+
+#: Who one is: /api/me.
+ME = Resource(
+    name="CurrentUserProfile",
+    iri="/api/me",
+    iri_type="CurrentUserProfile",
+    properties=(
+        Property("id", Kind.INTEGER, ("id",), public=True),
+        Property("username", Kind.STRING, ("username",), public=True),
+        Property("firstname", Kind.STRING, ("firstname",), public=True, nullable=True),
+        Property("lastname", Kind.STRING, ("lastname",), public=True, nullable=True),
+        Property("fullName", Kind.STRING, ("firstname", "lastname", "username"), value=lambda row: full_name(row).strip() or row.username, public=True),
+        Property("email", Kind.STRING, ("email",), public=True),
+        Property("locale", Kind.STRING, ("locale",), public=True),
+        Property("timezone", Kind.STRING, ("timezone",), public=True),
+        Property("roles", Kind.STRINGS, ("roles",), value=lambda row: sorted(roles_to_show(row.roles)), public=True),
+    ),
+    is_single=True,
+)
+
+_WRITABLE = {prop.name: prop for prop in USER.writable}
+
+#: What is said of a new user of a portal.
+USER_OF_PORTAL = Resource(
+    name="User",
+    iri="/api/users",
+    iri_type="http://schema.org/Person",
+    properties=(
+        *(_WRITABLE[name] for name in ("username", "email", "firstname", "lastname", "locale", "timezone")),
+        Property("password", Kind.STRING, readable=False, writable=True, nullable=True, is_password=True, max_length=MAX_PASSWORD_BYTES, max_bytes=MAX_PASSWORD_BYTES, example="a long enough secret"),
+        Property("status", Kind.INTEGER, ("status",), writable=True, choices=tuple(ROLE_OF_STATUS), description="The platform level, which gives the role: 1 teacher, 3 session manager, 4 HR, 5 student, 17 student boss, 20 invitee.", example=5),
+    ),
+)
+
+#: What is said of a new password; API Platform reads it as an operation on the user.
+NEW_PASSWORD = Resource(
+    name="User",
+    iri="/api/users",
+    iri_type="http://schema.org/Person",
+    properties=(
+        Property("password", Kind.STRING, readable=False, writable=True, not_blank=True, is_password=True, max_length=MAX_PASSWORD_BYTES, max_bytes=MAX_PASSWORD_BYTES, example="a long enough secret"),
+        Property("forcePasswordChangeAtNextLogin", Kind.BOOLEAN, readable=False, writable=True, example=False),
+    ),
 )
 # fmt: on
 

@@ -9,14 +9,15 @@ from werkzeug.exceptions import NotFound
 
 from blueprints.parts import parts
 from blueprints.users import operations, policy
-from blueprints.users.resource import HARMLESS, USER, apply_filters, select_users
+from blueprints.users.passwords import read_password_change
+from blueprints.users.resource import HARMLESS, ME, USER, USER_OF_PORTAL, apply_filters, select_users
 from blueprints.users.writing import change_user, new_password_hash, new_user, save_changes, save_new_user, validate_user
-from models import ACCESS_URL_OF_EVERYONE, User, db
+from models import ACCESS_URL_OF_EVERYONE, AccessUrl, User, db
 from models.campus import ids_seen_by
 from models.database import begin_write
-from models.roles import ROLE_ADMIN
-from models.user import SOFT_DELETED
-from rest.body import read_changes
+from models.roles import ROLE_ADMIN, ROLE_OF_STATUS
+from models.user import SOFT_DELETED, STATUS_STUDENT
+from rest.body import read_changes, request_bytes
 from rest.conditional import require_match
 from rest.negotiation import render_collection, render_item, render_nothing, request_object, speaks
 from rest.pagination import paginate, read_paging
@@ -60,9 +61,9 @@ def list_users() -> Response:
 def create_user() -> Response:
     """Create a user who can sign in at once, where a password is given."""
     values = read_changes(USER, request_object(), _WRITABLE)
-    validate_user(db.session(), values, None)
+    validate_user(db.session(), values, None, parts().password_policy)
     policy.require_grantable(current_caller(), None, (), _granted(values))
-    user = new_user(values, new_password_hash(values, parts().settings.password_hash_cost), g.now)
+    user = new_user(values, new_password_hash(values.get("plainPassword"), parts().settings.password_hash_cost), g.now)
     save_new_user(db.session(), user, ACCESS_URL_OF_EVERYONE)
     return render_item(Item.of(USER, USER.readable, user))
 
@@ -109,14 +110,57 @@ def delete_user(user_id: str) -> Response:
     return render_nothing()
 
 
+@bp.patch("/users/<segment:user_id>/password<suffix:suffix>")
+@speaks(operations.SET_PASSWORD)
+@requires(policy.may_call)
+def set_password(user_id: str) -> Response:
+    """Set the password of oneself, or of anyone as an administrator."""
+    if not policy.may_edit_user(current_caller(), _get_row(user_id).id):
+        raise AccessDenied
+    change = read_password_change(request_bytes(request), parts().password_policy)
+    password_hash = new_password_hash(change.password, parts().settings.password_hash_cost)
+    user = _lock_user(user_id)
+    change_user(user, {}, password_hash, g.now)
+    user.password_requested_at = g.now if change.force_change_at_next_login else None
+    save_changes(db.session())
+    return render_item(Item.of(USER, USER.readable, user))
+
+
+@bp.post("/access_urls/<segment:url_id>/user<suffix:suffix>")
+@speaks(operations.ADD_TO_PORTAL)
+@requires(policy.may_add_to_portal)
+def add_user_to_portal(url_id: str) -> Response:
+    """Create a user of one portal; the role comes from the status."""
+    portal = db.session().get(AccessUrl, _number(url_id))
+    if portal is None:
+        raise NotFound("Access URL not found.")
+    access_url_id = portal.id
+    values = read_changes(USER_OF_PORTAL, request_object(), frozenset(prop.name for prop in USER_OF_PORTAL.writable))
+    validate_user(db.session(), values, None, parts().password_policy, USER_OF_PORTAL)
+    password_hash = new_password_hash(values.get("password"), parts().settings.password_hash_cost)
+    user = new_user(values | {"roles": [ROLE_OF_STATUS[values.get("status", STATUS_STUDENT)]]}, password_hash, g.now)
+    user.status = values.get("status", STATUS_STUDENT)
+    save_new_user(db.session(), user, access_url_id)
+    return render_item(Item.of(USER, USER.readable, user))
+
+
+@bp.get("/me<suffix:suffix>")
+@speaks(operations.SHOW_ME)
+@requires(policy.may_call)
+def show_me() -> Response:
+    """Show who one is."""
+    row = db.session().execute(select_users(ME.readable).where(User.id == current_caller().id)).one()
+    return render_item(Item.of(ME, ME.readable, row))
+
+
 def _edit(user_id: str) -> Response:
     caller, row = current_caller(), _get_row(user_id)
     if not policy.may_edit_user(caller, row.id):
         raise AccessDenied
     values = read_changes(USER, request_object(), _writable_by(caller))
-    validate_user(db.session(), values, row.id)
+    validate_user(db.session(), values, row.id, parts().password_policy)
     policy.require_grantable(caller, row.id, row.roles, _granted(values))
-    password_hash = new_password_hash(values, parts().settings.password_hash_cost)
+    password_hash = new_password_hash(values.get("plainPassword"), parts().settings.password_hash_cost)
     user = _lock_user(user_id)
     change_user(user, values, password_hash, g.now)
     save_changes(db.session())
@@ -125,22 +169,23 @@ def _edit(user_id: str) -> Response:
 
 def _get_row(user_id: str) -> Row[Any]:
     """Return what is readable of a user. Raises NotFound."""
-    number = int(user_id) if _ID.fullmatch(user_id) else 0
-    row = (
-        db.session.execute(select_users(USER.readable).where(User.id == number)).one_or_none()
-        if 0 < number <= _LARGEST_ID
-        else None
-    )
+    row = db.session().execute(select_users(USER.readable).where(User.id == _number(user_id))).one_or_none()
     if row is None:
         raise NotFound("Not Found")
     return row
+
+
+def _number(text: str) -> int:
+    """Return the id that a path names; 0, which nothing has, where it is not a canonical number that a column holds."""
+    number = int(text) if _ID.fullmatch(text) else 0
+    return number if number <= _LARGEST_ID else 0
 
 
 def _lock_user(user_id: str) -> User:
     """Return the row of a user, locked until the transaction ends. Raises NotFound, and 412 where If-Match does not hold."""
     db.session.rollback()
     begin_write(db.session())
-    user = db.session.get(User, int(user_id), with_for_update=True)
+    user = db.session().get(User, int(user_id), with_for_update=True)
     if user is None:
         raise NotFound("Not Found")
     require_match(request, Item.of(USER, USER.readable, user))

@@ -1,0 +1,36 @@
+"""The body of PATCH /api/users/{id}/password, read as Chamilo's controller reads it."""
+
+from dataclasses import dataclass, field
+
+from werkzeug.exceptions import BadRequest
+
+from blueprints.users.resource import NEW_PASSWORD
+from blueprints.users.writing import password_violations
+from models.password_policy import PasswordPolicy
+from rest.body import validate
+from rest.encoding import NotJson, decode_json
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordChange:
+    """A new password, and whether the user is to change it at the next sign-in."""
+
+    password: str = field(repr=False)
+    force_change_at_next_login: bool
+
+
+def read_password_change(body: bytes, policy: PasswordPolicy) -> PasswordChange:
+    """Read a body. Raises 400 with the controller's texts, or ValidationFailed with the policy's."""
+    try:
+        document = decode_json(body)
+    except NotJson:
+        document = None
+    if not isinstance(document, dict):
+        raise BadRequest("Invalid JSON body.")
+    password, force = document.get("password"), document.get("forcePasswordChangeAtNextLogin", False)
+    if not isinstance(password, str) or not password:
+        raise BadRequest('Missing "password".')
+    if not isinstance(force, bool):
+        raise BadRequest('"forcePasswordChangeAtNextLogin" must be true or false.')
+    validate(NEW_PASSWORD, {"password": password}, complete=False, more=password_violations("password", password, policy))
+    return PasswordChange(password, force)
