@@ -25,15 +25,15 @@ _PRIVATE_RANGES = (
 _DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mysql+pymysql",
-    "pdo-mysql": "mysql+pymysql",
+    "pdo_mysql": "mysql+pymysql",
     "mysql2": "mysql+pymysql",
     "postgresql": "postgresql+psycopg",
     "postgres": "postgresql+psycopg",
     "pgsql": "postgresql+psycopg",
-    "pdo-pgsql": "postgresql+psycopg",
+    "pdo_pgsql": "postgresql+psycopg",
     "sqlite": "sqlite",
     "sqlite3": "sqlite",
-    "pdo-sqlite": "sqlite",
+    "pdo_sqlite": "sqlite",
 }
 
 # Options that a URL may carry on to the driver; Doctrine's own (serverVersion, charset, …) mean nothing to it.
@@ -101,8 +101,9 @@ def database_url(text: str) -> URL:
     The password is never part of what is raised.
     """
     try:
-        url = make_url(text)
-        driver = _DRIVERS[url.drivername.partition("+")[0].lower().replace("_", "-")]
+        scheme, separator, rest = text.partition("://")
+        url = make_url(scheme.lower().replace("-", "_") + separator + rest)
+        driver = _DRIVERS[url.drivername.partition("+")[0]]
     except (ArgumentError, KeyError, ValueError):
         raise ValueError("must be a URL like mysql://user:password@host:3306/name, postgresql://… or sqlite:///file") from None
     if driver == "sqlite":

@@ -75,6 +75,13 @@ _NEGOTIATED: dict[HTTPStatus, dict[str, str]] = {
 }
 
 
+_JSON_API_OBJECT: Document = {
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "type": {"type": "string"}, "attributes": {"type": "object"}},
+    "required": ["id", "type", "attributes"],
+}
+
+
 def build_openapi(app: Flask) -> Document:
     """Describe every declared operation of an application."""
     paths: Document = {}
@@ -252,7 +259,7 @@ def _schemas(resource: Resource) -> Document:
         f"{name}-user.read": read,
         f"{name}.jsonld-user.read": _with({"@context": {"type": "string"}, "@id": _IRI, "@type": {"type": "string"}}, read),
         f"{name}.jsonhal-user.read": _with({"_links": {"type": "object"}}, read),
-        f"{name}.jsonapi": _json_api_object({"type": "object"}, required=["id", "type", "attributes"]),
+        f"{name}.jsonapi": _JSON_API_OBJECT,
     }
     schemas[f"{name}.jsonapi-user.read"] = {
         "type": "object",
@@ -267,14 +274,11 @@ def _schemas(resource: Resource) -> Document:
 
 
 def _json_api_body(attributes: Document, *, complete: bool) -> Document:
-    data = _json_api_object(attributes, required=["attributes"] if complete else [])
+    # `id` and `type` of a body are not looked at.
+    data = {"type": "object", "properties": {"id": {}, "type": {}, "attributes": attributes}}
+    data |= {"required": ["attributes"]} if complete else {}
     return {"type": "object", "properties": {"data": data}} | ({"required": ["data"]} if complete else {})
 
 
 def _with(more: Document, schema: Document) -> Document:
     return schema | {"properties": more | schema["properties"]}
-
-
-def _json_api_object(attributes: Document, required: list[str]) -> Document:
-    properties = {"id": {"type": "string"}, "type": {"type": "string"}, "attributes": attributes}
-    return {"type": "object", "properties": properties, "required": required}

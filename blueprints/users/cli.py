@@ -157,9 +157,9 @@ def list_users(search: str) -> None:
 @cli.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def import_users(file: Path) -> None:
-    r"""Add the users of a .json or .csv file; all of them, or none where a row is bad.
+    r"""Add the users of a .json or .csv file.
 
-    Ids, hashes and salts are kept as they are; `password`, a clear one, is hashed. Bad rows are told by place, column and
+    All of them, or none where a row is bad. Ids, hashes and salts are kept as they are; `password`, a clear one, is hashed. Bad rows are told by place, column and
     reason, all at once.
 
     \b
@@ -187,9 +187,9 @@ def import_users(file: Path) -> None:
 @cli.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def export_users(file: Path) -> None:
-    r"""Write all users to a .json or .csv file, hashes included, as `import` reads them.
+    r"""Write all users to a .json or .csv file.
 
-    The file is made readable to its owner only.
+    `import` reads it back identically: it holds hashes and salts, and is made readable to its owner only.
 
     \b
     Example: flask users export users.csv

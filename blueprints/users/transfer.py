@@ -81,20 +81,25 @@ def write_file(rows: Iterable[Any], file: IO[str], *, as_csv: bool) -> None:
 
 
 def find_conflicts(session: Session, rows: list[tuple[str, Row]]) -> list[BadRow]:
-    """Find ids and names that the file has twice or that the database has already."""
+    """Find ids, names and other unique values that the file has twice or that the database has already."""
     bad: list[BadRow] = []
-    for field, key_of in (("id", lambda value: value), ("username", canonical_username)):
+    for column in _UNIQUE:
+        is_name = column is User.username_canonical
+        field = "username" if is_name else column.key
         places: dict[Any, str] = {}
         for place, row in rows:
             if row.get(field) is None:
                 continue
-            key = key_of(row[field])
+            key = canonical_username(row[field]) if is_name else row[field]
             if key in places:
-                bad.append(BadRow(place, field, f"{row[field]!r} stands at {places[key]} already"))
+                bad.append(BadRow(place, field, f"{_to_json(row[field])!r} stands at {places[key]} already"))
             places.setdefault(key, place)
-        column = User.id if field == "id" else User.username_canonical
-        bad += [BadRow(places[key], field, f"{key!r} exists already") for key in _existing(session, column, list(places))]
+        taken = _existing(session, column, list(places))
+        bad += [BadRow(places[key], field, f"{_to_json(key)!r} exists already") for key in taken]
     return bad
+
+
+_UNIQUE = (User.id, User.username_canonical, User.uuid, User.api_token, User.resource_node_id)
 
 
 def _existing(session: Session, column: Any, keys: list[Any]) -> Iterator[Any]:

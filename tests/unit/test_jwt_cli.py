@@ -17,7 +17,6 @@ from app import create_app
 from config import load_settings
 from config.settings import DATABASE_PARTS, ROOT, VARIABLES
 
-
 Run = Callable[..., "Ran"]
 
 DONE = "Done!\n"

@@ -1,0 +1,231 @@
+"""What holds for every request: methods, paths, headers, limits and failures."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from factories import Database, bearer
+from flask import Flask
+from flask.testing import FlaskClient
+from services import free_port
+from sqlalchemy.exc import OperationalError
+
+from blueprints.users import routes
+
+TOKEN = "/api/authentication_token"
+
+
+@pytest.fixture
+def headers(app: Flask, database: Database) -> dict[str, str]:
+    return bearer(app, database.make_user("admin", ["ROLE_ADMIN"]))
+
+
+@pytest.fixture
+def path(headers: dict[str, str], database: Database) -> str:
+    """The path of one user; the administrator of `headers` may do all with it."""
+    return f"/api/users/{database.make_user('target').id}"
+
+
+ALLOW = {TOKEN: "POST", "/api/users": "GET, POST", "/api/users/1": "GET, PUT, PATCH, DELETE", "/api/users.json": "GET, POST"}
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PATCH", "TRACE", "PROPFIND", "DELETE"])
+@pytest.mark.parametrize("path", ALLOW)
+def test_other_method_is_405_with_allow(client: FlaskClient, path: str, method: str) -> None:
+    if method in ALLOW[path]:
+        return
+    answer = client.open(path, method=method)
+    text = f'No route found for "{method} http://localhost{path}": Method Not Allowed (Allow: {ALLOW[path]})'
+    assert (answer.status_code, answer.json, answer.headers["Allow"]) == (405, {"error": text}, ALLOW[path])
+
+
+@pytest.mark.parametrize("of", ["/api/users", "item"])
+def test_head_is_get_without_the_body(client: FlaskClient, headers: dict[str, str], path: str, of: str) -> None:
+    target = path if of == "item" else of
+    got, head = client.get(target, headers=headers), client.head(target, headers=headers)
+    apart = {"X-Request-Id"}
+    assert (head.status_code, head.data) == (200, b"")
+    assert {k: v for k, v in head.headers if k not in apart} == {k: v for k, v in got.headers if k not in apart}
+
+
+@pytest.mark.parametrize("given", ["/api/users/", "/api/users//", "{path}/", "/api/users/?page=1"])
+def test_slash_too_many_is_301_for_get(client: FlaskClient, headers: dict[str, str], path: str, given: str) -> None:
+    answer = client.get(given.format(path=path), headers=headers)
+    target = given.format(path=path).partition("?")
+    assert (answer.status_code, answer.headers["Location"]) == (
+        301,
+        f"http://localhost{target[0].rstrip('/')}{target[1]}{target[2]}",
+    )
+
+
+@pytest.mark.parametrize(("method", "given"), [("POST", "/api/users/"), ("PUT", "{path}/"), ("PATCH", "{path}/"), ("DELETE", "{path}/")])
+def test_slash_too_many_is_404_for_others(
+    client: FlaskClient, headers: dict[str, str], database: Database, path: str, method: str, given: str
+) -> None:
+    given = given.format(path=path)
+    answer = client.open(given, method=method, headers=headers, json={})
+    assert (answer.status_code, answer.json) == (404, {"error": f'No route found for "{method} http://localhost{given}"'})
+
+
+@pytest.mark.parametrize("given", ["//api//users", "/api//users", "/api/users/2.", "/api/users.", "/nope", "/api/nope", "/api/users/2/3", "/API/users"])
+def test_no_route_is_404_with_the_raw_path(client: FlaskClient, given: str) -> None:
+    answer = client.get("/", environ_overrides={"PATH_INFO": given, "RAW_URI": f"{given}?x=1"})
+    assert (answer.status_code, answer.json) == (404, {"error": f'No route found for "GET http://localhost{given}"'})
+
+
+@pytest.mark.parametrize("user_id", ["0{}", "+{}", "{}abc", "-{}", "{}e0", "%20{}", "{}%20", "0x{}", "{}%00", "\u0661"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_only_the_canonical_number_names_a_user(
+    client: FlaskClient, headers: dict[str, str], database: Database, path: str, method: str, user_id: str
+) -> None:
+    given = f"/api/users/{user_id.format(path.rpartition('/')[2])}"
+    content = {"json": {}, "headers": headers | {"Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json"}}
+    answer = client.open(given, method=method, **content)
+    assert (answer.status_code, answer.json) == (404, {"error": "Not Found"})
+
+
+@pytest.mark.parametrize("user_id", ["0", "2147483648", "9" * 10, "9" * 20, "9" * 5000])
+def test_number_beyond_the_column_is_404(client: FlaskClient, headers: dict[str, str], user_id: str) -> None:
+    answer = client.get(f"/api/users/{user_id}", headers=headers)
+    assert (answer.status_code, answer.json) == (404, {"error": "Not Found"})
+
+
+def test_unknown_suffix_is_404(client: FlaskClient) -> None:
+    answer = client.get("/api/users.pdf")
+    assert (answer.status_code, answer.json) == (404, {"error": 'Format "pdf" is not supported'})
+
+
+@pytest.mark.parametrize("given", ["abc", "x-1", "A" * 64])
+def test_request_id_is_taken_over(client: FlaskClient, given: str) -> None:
+    assert client.get("/healthz", headers={"X-Request-Id": given}).headers["X-Request-Id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "A" * 65, "a b", "a;b", "é", "../x", '"'])
+def test_odd_request_id_is_replaced(client: FlaskClient, given: str) -> None:
+    made = client.get("/healthz", headers={"X-Request-Id": given}).headers["X-Request-Id"]
+    assert made != given
+    assert len(made) == 32
+
+
+def test_every_request_has_an_id_of_its_own(client: FlaskClient) -> None:
+    assert len({client.get("/healthz").headers["X-Request-Id"] for _ in range(3)}) == 3
+
+
+@pytest.mark.parametrize(("given", "status"), [("/healthz", 200), ("/api/users", 401), ("/nope", 404), ("/api/users.pdf", 404)])
+def test_every_answer_has_the_safe_headers(client: FlaskClient, given: str, status: int) -> None:
+    answer = client.get(given)
+    assert answer.status_code == status
+    assert (answer.headers["X-Content-Type-Options"], answer.headers["X-Frame-Options"]) == ("nosniff", "deny")
+    assert "X-Request-Id" in answer.headers
+    assert "Set-Cookie" not in answer.headers
+    assert answer.content_type.startswith("application/json")
+
+
+ORIGIN = "http://localhost:3000"
+
+
+def test_allowed_origin_may_read(client: FlaskClient) -> None:
+    got = client.get("/api/users", headers={"Origin": ORIGIN}).headers
+    assert (got["Access-Control-Allow-Origin"], "Origin" in got["Vary"]) == (ORIGIN, True)
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost.evil.example", "http://localhost:3000\\@evil.example", "xhttp://localhost"])
+def test_other_origin_may_not_read(client: FlaskClient, origin: str) -> None:
+    got = client.get("/api/users", headers={"Origin": origin}).headers
+    assert ("Access-Control-Allow-Origin" in got, "Origin" in got["Vary"]) == (False, True)
+
+
+def test_preflight_is_answered_without_a_token(client: FlaskClient) -> None:
+    answer = client.options("/api/users/1", headers={"Origin": ORIGIN, "Access-Control-Request-Method": "PATCH"})
+    assert (answer.status_code, answer.data, answer.headers["Access-Control-Allow-Origin"]) == (204, b"", ORIGIN)
+    assert "PATCH" in answer.headers["Access-Control-Allow-Methods"]
+
+
+def test_empty_pattern_allows_no_origin(make_app: Callable[..., Flask]) -> None:
+    got = make_app(CORS_ALLOW_ORIGIN="").test_client().get("/api/users", headers={"Origin": ORIGIN}).headers
+    assert "Access-Control-Allow-Origin" not in got
+
+
+@pytest.mark.parametrize(("method", "of"), [("POST", TOKEN), ("POST", "/api/users"), ("PUT", "item"), ("PATCH", "item")])
+def test_body_over_one_mebibyte_is_413(client: FlaskClient, headers: dict[str, str], path: str, method: str, of: str) -> None:
+    content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    body = json.dumps({"username": "x", "password": "x" * 1024 * 1024})
+    answer = client.open(path if of == "item" else of, method=method, headers=headers, data=body, content_type=content_type)
+    assert (answer.status_code, list(answer.json)) == (413, ["error"])
+
+
+def test_body_of_just_one_mebibyte_is_read(client: FlaskClient) -> None:
+    body = b'{"username": "x", "password": "x"}'.ljust(1024 * 1024)
+    assert client.post(TOKEN, data=body, content_type="application/json").status_code == 401
+
+
+class Broken(Exception):
+    """What no client may read about."""
+
+
+def raise_it(failure: Exception) -> Callable[..., Any]:
+    def fail(*_args: Any, **_kwargs: Any) -> Any:
+        raise failure
+
+    return fail
+
+
+@pytest.mark.parametrize("accept", ["application/ld+json", "application/json", "text/html", "text/csv"])
+def test_unexpected_failure_tells_nothing(
+    client: FlaskClient, headers: dict[str, str], accept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "paginate", raise_it(Broken("SELECT password FROM user")))
+    answer = client.get("/api/users", headers=headers | {"Accept": accept})
+    assert (answer.status_code, answer.json) == (500, {"error": "Internal Server Error"})
+    assert "X-Request-Id" in answer.headers
+
+
+def test_unexpected_failure_is_in_the_log(
+    client: FlaskClient, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(routes, "paginate", raise_it(Broken("here")))
+    client.get("/api/users", headers=headers)
+    assert any(record.exc_info and record.exc_info[0] is Broken for record in caplog.records)
+
+
+def test_database_failure_is_503(client: FlaskClient, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "paginate", raise_it(OperationalError("SELECT secret", {}, Exception("at 10.0.0.1"))))
+    answer = client.get("/api/users", headers=headers)
+    assert (answer.status_code, answer.json) == (503, {"error": "The database cannot be reached at the moment."})
+    assert answer.headers["Retry-After"] == "5"
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "postgresql"])
+@pytest.mark.parametrize(("method", "of"), [("GET", "/api/users"), ("POST", TOKEN)])
+def test_database_that_is_down_is_503(
+    make_app: Callable[..., Flask], database: Database, scheme: str, method: str, of: str
+) -> None:
+    app = make_app(DATABASE_URL=f"{scheme}://root@127.0.0.1:{free_port()}/poort")
+    headers = bearer(app, database.make_user())
+    answer = app.test_client().open(of, method=method, headers=headers, json={"username": "a", "password": "b"})
+    assert (answer.status_code, list(answer.json)) == (503, ["error"])
+
+
+def test_readiness_names_the_database_that_is_down(make_app: Callable[..., Flask]) -> None:
+    app = make_app(DATABASE_URL=f"postgresql://root@127.0.0.1:{free_port()}/poort")
+    answer = app.test_client().get("/readyz")
+    assert (answer.status_code, "database" in answer.json["failing"]) == (503, True)
+
+
+def test_health_needs_nothing(make_app: Callable[..., Flask]) -> None:
+    app = make_app(DATABASE_URL=f"postgresql://root@127.0.0.1:{free_port()}/poort", JWT_SECRET_KEY="/nowhere")
+    assert app.test_client().get("/healthz").json == {"status": "ok"}
+
+
+def test_missing_key_is_500_without_its_path(make_app: Callable[..., Flask], database: Database) -> None:
+    database.make_user(password="secret")
+    client = make_app(JWT_SECRET_KEY="/nowhere/private.pem").test_client()
+    answer = client.post(TOKEN, json={"username": "alice", "password": "secret"})
+    assert (answer.status_code, answer.json) == (500, {"error": "Internal Server Error"})
+
+
+@pytest.mark.parametrize("length", ["abc", "-1"])
+def test_odd_length_is_no_server_error(client: FlaskClient, length: str) -> None:
+    answer = client.post(TOKEN, data=b"{}", content_type="application/json", environ_overrides={"CONTENT_LENGTH": length})
+    assert answer.status_code == 400

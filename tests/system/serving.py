@@ -1,0 +1,168 @@
+"""Real servers for the tests of this folder: on free ports of the loopback, with a folder of their own, ended by their own id."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from config.settings import DATABASE_PARTS, ROOT, VARIABLES
+
+GUNICORN = (sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "gunicorn.conf.py"), "wsgi:app")
+FLASK = (sys.executable, "-m", "flask", "--app", str(ROOT / "wsgi.py"))
+
+WAIT_SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """Return the environment without what would set the server, but for what is given."""
+    known = {variable.name for variable in VARIABLES.values()} | set(DATABASE_PARTS)
+    known |= {"POORT_ENV_FILE", "GUNICORN_CMD_ARGS", "FLASK_APP", "FLASK_DEBUG", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+    return {name: value for name, value in os.environ.items() if name not in known} | variables
+
+
+@dataclass
+class Server:
+    """A server that was started with a command; `folder` holds its log."""
+
+    command: Sequence[str]
+    folder: Path
+    environment: dict[str, str]
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] = field(init=False)
+    seconds_to_first_answer: float = field(init=False)
+
+    def start(self) -> "Server":
+        begun = time.monotonic()
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                env=self.environment | {"PORT": str(self.port)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() - begun > WAIT_SECONDS:
+                self.stop()
+                raise AssertionError(f"the server does not answer:\n{self.log}")
+            time.sleep(0.01)
+        self.seconds_to_first_answer = time.monotonic() - begun
+        return self
+
+    def stop(self) -> int:
+        """End the server, and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(WAIT_SECONDS)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    @property
+    def log_lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+
+    def _answers(self) -> bool:
+        try:
+            return self.request("GET", "/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def request(self, method: str, path: str, document: object = None, **headers: str) -> tuple[int, dict[str, str], Any]:
+        """Ask on a connection of its own; return status, headers (lower-case) and JSON."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=WAIT_SECONDS)
+        try:
+            body = None if document is None else json.dumps(document)
+            connection.request(method, path, body, {"Content-Type": "application/json"} | headers)
+            response = connection.getresponse()
+            text = response.read()
+            return response.status, {name.lower(): value for name, value in response.getheaders()}, json.loads(text or "null")
+        finally:
+            connection.close()
+
+    def sign_in(self, username: str, password: str) -> tuple[int, dict[str, str], Any]:
+        return self.request("POST", "/api/authentication_token", {"username": username, "password": password})
+
+    def exchange(self, raw: bytes) -> list["Answer"]:
+        """Send bytes, say that there are no more, and return all answers."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_SECONDS) as connection:
+            connection.sendall(raw)
+            connection.shutdown(socket.SHUT_WR)
+            received = b""
+            while part := connection.recv(65536):
+                received += part
+        return [Answer.read(text) for text in re.split(rb"(?=HTTP/1\.1 \d{3} )", received) if text]
+
+
+@dataclass
+class Answer:
+    """An answer, as it came over the wire."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @classmethod
+    def read(cls, raw: bytes) -> "Answer":
+        head, _, body = raw.decode().partition("\r\n\r\n")
+        first, *lines = head.split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        return cls(int(first.split()[1]), headers, body)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+@dataclass
+class Home:
+    """A folder with an `.env` of its own; keys and database go into it."""
+
+    folder: Path
+
+    def write_env(self, **variables: str) -> "Home":
+        (self.folder / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in variables.items()))
+        return self
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        return clean_environment(POORT_ENV_FILE=str(self.folder / ".env"), **variables)
+
+    def flask(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            (*FLASK, *arguments), check=False, capture_output=True, text=True, cwd=self.folder, env=self.environment(**variables)
+        )
+
+    def set_up(self) -> str:
+        """Run `flask poort setup`, and return the password of the first user."""
+        done = self.flask("poort", "setup")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.rpartition("admin password: ")[2].strip()
+
+    def serve(self, **variables: str) -> Server:
+        return Server(GUNICORN, self.folder, self.environment(**variables)).start()
+
+    def fails_to_serve(self, **variables: str) -> str:
+        """Start gunicorn where it must not start, and return what it says, without the log."""
+        environment = self.environment(PORT=str(free_port())) | variables
+        done = subprocess.run(
+            GUNICORN, check=False, capture_output=True, text=True, cwd=self.folder, env=environment, timeout=WAIT_SECONDS
+        )
+        assert done.returncode != 0
+        return "".join(f"{line}\n" for line in done.stderr.splitlines() if not line.startswith("{"))
