@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from flask import Flask
 from flask_migrate import Migrate
@@ -14,11 +15,12 @@ from config.settings import ROOT
 from models import db
 from models.database import engine_options, make_folder_of
 from models.password_policy import PasswordPolicy, common_passwords
+from models.user_table import UserTable
 from security.access import refuse_undeclared_routes
 from security.bearer import register_loaders
 from security.client_address import TrustedProxies
 from security.keys import load_key_pair
-from security.rate_limits import DatabaseWindows, LoginLimiter
+from security.rate_limits import DatabaseWindows, LoginLimiter, MemoryWindows
 from security.tokens import AccessTokens, StrictJWTManager
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -29,13 +31,20 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _leave_out_the_tables_of_chamilo(config: Any) -> Any:
+    config.set_main_option("version_locations", str(ROOT / "migrations" / "versions" / "poort"))
+    return config
+
+
 def create_app(settings: Settings | None = None, clock: Callable[[], datetime] = utc_now) -> Flask:
     """Build an application. Without settings it reads them. Raises config.InvalidSetting."""
     settings = settings or load_settings()
+    is_campus = settings.database_schema == "chamilo"
     app = Flask(__name__, static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         PROVIDE_AUTOMATIC_OPTIONS=False,
+        DATABASE_IS_CAMPUS=is_campus,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url),
         # flask-jwt-extended: RS256 only. JWT_SECRET_KEY is an HMAC secret there and stays unset.
@@ -46,7 +55,10 @@ def create_app(settings: Settings | None = None, clock: Callable[[], datetime] =
     app.url_map.merge_slashes = False
     make_folder_of(settings.database_url)
     db.init_app(app)
-    Migrate(app, db, directory=str(ROOT / "migrations"), render_as_batch=True)
+    migrate = Migrate(app, db, directory=str(ROOT / "migrations"), render_as_batch=True)
+    if is_campus:
+        # Chamilo's tables are Chamilo's: beside a campus Alembic does not even know the branch that makes them.
+        migrate.configure(_leave_out_the_tables_of_chamilo)
 
     tokens = AccessTokens(
         lambda: load_key_pair(settings.jwt_secret_key, settings.jwt_public_key, settings.jwt_passphrase),
@@ -54,16 +66,17 @@ def create_app(settings: Settings | None = None, clock: Callable[[], datetime] =
         settings.jwt_token_ttl_seconds,
         settings.jwt_clock_skew_seconds,
     )
+    users = UserTable(is_campus=is_campus)
     limiter = LoginLimiter(
-        DatabaseWindows(lambda: db.engine),
+        MemoryWindows() if settings.read_only else DatabaseWindows(lambda: db.engine),
         clock,
         settings.login_throttling_max_attempts,
         settings.login_throttling_interval_seconds,
         settings.app_secret or settings.jwt_passphrase,
     )
     policy = PasswordPolicy(settings.password_min_length, common_passwords() if settings.password_refuse_common else frozenset())
-    install_parts(app, Parts(settings, clock, tokens, limiter, policy))
-    register_loaders(StrictJWTManager(app, tokens))
+    install_parts(app, Parts(settings, clock, tokens, users, limiter, policy))
+    register_loaders(StrictJWTManager(app, tokens), users)
     register_every_request(app, settings, clock)
     register_blueprints(app, settings)
     refuse_undeclared_routes(app)

@@ -6,9 +6,12 @@ from datetime import datetime
 from typing import cast
 
 from flask import Flask, current_app
+from werkzeug.exceptions import ServiceUnavailable
 
 from config import Settings
+from models import db
 from models.password_policy import PasswordPolicy
+from models.user_table import UserTable
 from security.keys import check_keys
 from security.rate_limits import LoginLimiter
 from security.tokens import AccessTokens
@@ -23,6 +26,7 @@ class Parts:
     settings: Settings
     clock: Callable[[], datetime]
     tokens: AccessTokens
+    users: UserTable
     limiter: LoginLimiter
     password_policy: PasswordPolicy
 
@@ -36,6 +40,12 @@ class Parts:
             weak_passphrase_is_fine=settings.app_env != "prod" or settings.jwt_allow_weak_passphrase,
         )
 
+    def check_table(self) -> None:
+        """Look for whatever keeps this server from using the `user` table of a campus. Raises UnusableTable."""
+        if self.users.is_campus:
+            with current_app.app_context():
+                self.users.columns(db.session())
+
 
 def install_parts(app: Flask, parts: Parts) -> None:
     """Give an application its parts."""
@@ -45,3 +55,9 @@ def install_parts(app: Flask, parts: Parts) -> None:
 def parts() -> Parts:
     """Return the parts of the application at hand."""
     return cast("Parts", current_app.extensions[_NAME])
+
+
+def refuse_when_read_only() -> None:
+    """Raise 503 where this server may not write to its database."""
+    if parts().settings.read_only:
+        raise ServiceUnavailable("This server is read-only: it is on trial beside a campus. Write through Chamilo.")

@@ -64,6 +64,10 @@ class Settings:
     cors_allow_origin: Pattern[str] | None = _variable("CORS_ALLOW_ORIGIN", r"^https?://(localhost|127\.0\.0\.1)(:[0-9]+)?$", parsing.origin_pattern, "regular expression", "web origins whose scripts may call; empty for none")
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _variable("TRUSTED_PROXIES", "", parsing.networks, "addresses or networks, comma-separated", "whose X-Forwarded-* headers count; private_ranges is understood")
     database_url: URL = _variable("DATABASE_URL", "sqlite:///%kernel.project_dir%/var/poort.db", parsing.database_url, "Doctrine's form", "mysql://, postgresql:// or sqlite:///; where it is not set, DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD are looked at")
+    database_schema: str = _variable("DATABASE_SCHEMA", "own", parsing.one_of("own", "chamilo"), "own or chamilo", "chamilo serves the tables of a running campus, on MariaDB 10.11+ or MySQL 8")
+    access_url_id: int = _variable("ACCESS_URL_ID", "1", parsing.integer(1, 2**31 - 1), "id in access_url", "the portal of the campus that this server stands for")
+    read_only: bool = _variable("READ_ONLY", "0", parsing.boolean, "1/true/yes/on", "never writes to the database: sign-ins leave no trace, writes answer 503; for a trial")
+    password_rehash: bool = _variable("PASSWORD_REHASH", "1", parsing.boolean, "1/true/yes/on", "replaces an old hash by a bcrypt one after a good sign-in")
     port: int = _variable("PORT", "8000", parsing.integer(1, 65_535), "TCP port", "where `make serve` listens, on 127.0.0.1")
     web_concurrency: int = _variable("WEB_CONCURRENCY", "2", parsing.integer(1, 256), "processes", "gunicorn's workers")
     log_level: str = _variable("LOG_LEVEL", "info", parsing.one_of("debug", "info", "warning", "error"), "debug, info, warning or error", "what is written to the log")
@@ -93,7 +97,19 @@ def parse_settings(variables: Mapping[str, str], project_dir: Path = ROOT) -> Se
             parsed[attribute] = variable.parse(text.replace("%kernel.project_dir%", str(project_dir)))
         except ValueError as reason:
             raise InvalidSetting(f"{variable.name} {reason}.") from None
-    return Settings(**parsed)
+    settings = Settings(**parsed)
+    if settings.database_schema == "chamilo":
+        _refuse_beside_campus(settings)
+    return settings
+
+
+def _refuse_beside_campus(settings: Settings) -> None:
+    if settings.database_url.get_backend_name() != "mysql":
+        raise InvalidSetting(
+            "DATABASE_SCHEMA=chamilo needs a DATABASE_URL of MariaDB or MySQL, like mysql://user:password@host/chamilo."
+        )
+    if settings.user_delete_mode == "hard":
+        raise InvalidSetting("USER_DELETE_MODE must be soft beside a campus, whose other tables point to its users.")
 
 
 _EMPTY_MEANS_SOMETHING = {"CORS_ALLOW_ORIGIN", "JWT_PASSPHRASE"}

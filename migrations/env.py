@@ -9,21 +9,28 @@ from models import db
 VERSION_TABLE = "poort_alembic_version"
 
 
-def refuse_foreign_database(connection: Connection) -> None:
-    """Stop, having written nothing, where there is a `user` table that these migrations did not make."""
+def refuse_foreign_database(connection: Connection, *, is_campus: bool) -> None:
+    """Stop, having written nothing, where there is a `user` table that these migrations did not make.
+
+    Beside a campus it is Chamilo's, and must be there; only tables of ours are made then.
+    """
     tables = set(inspect(connection).get_table_names())
+    if is_campus:
+        if "user" not in tables:
+            raise SystemExit("DATABASE_SCHEMA=chamilo is for the database of a campus, and this one has no table `user`.")
+        return
     if "user" in tables and VERSION_TABLE not in tables:
         name = connection.engine.url.render_as_string(hide_password=True)
         raise SystemExit(
             f"The database {name} has a `user` table that Poort did not make: it may be a Chamilo campus. "
-            "Nothing was written. Point DATABASE_URL at an empty database."
+            "Nothing was written. Point DATABASE_URL at an empty database, or set DATABASE_SCHEMA=chamilo."
         )
 
 
 def run_migrations() -> None:
     """Bring the database to the wanted revision, in one transaction where the database can."""
     with db.engine.connect() as connection:
-        refuse_foreign_database(connection)
+        refuse_foreign_database(connection, is_campus=current_app.config["DATABASE_IS_CAMPUS"])
         connection.rollback()
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")

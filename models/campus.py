@@ -1,13 +1,13 @@
 """The tables around a user that Chamilo needs: portals, who is in them, how one signs in, who knows whom."""
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import CompoundSelect, ForeignKey, String, insert, or_, select, union
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
-from models.database import MYSQL_TABLE, Base, UtcDateTime, continue_after_given_ids
-from models.user import User, user_row
+from models.database import MYSQL_TABLE, Base, UtcDateTime
+from models.user import User
 
 #: The portal that every campus has, and that a new user joins.
 ACCESS_URL_OF_EVERYONE = 1
@@ -27,10 +27,10 @@ class AccessUrl(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     url: Mapped[str] = mapped_column(String(255))
-    description: Mapped[str] = mapped_column(String(255), default="")
-    active: Mapped[int] = mapped_column(default=1)
+    description: Mapped[str] = mapped_column(String(255))
+    active: Mapped[int]
     parent_id: Mapped[int | None]
-    created_by: Mapped[int] = mapped_column(default=1)
+    created_by: Mapped[int]
     tms: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
@@ -52,7 +52,7 @@ class UserAuthSource(Base):
     __table_args__ = MYSQL_TABLE
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    authentication: Mapped[str] = mapped_column(String(255), default=PLATFORM)
+    authentication: Mapped[str] = mapped_column(String(255))
     url_id: Mapped[int] = mapped_column(ForeignKey("access_url.id", ondelete="CASCADE"), index=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
 
@@ -71,24 +71,27 @@ class UserRelUser(Base):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-def enrol(session: Session, user: User, access_url_id: int = ACCESS_URL_OF_EVERYONE) -> None:
-    """Let a new user sign in to a portal: without either row Chamilo refuses them. The id of `user` is set afterwards."""
-    session.add(user)
-    session.flush()
-    session.add(AccessUrlRelUser(access_url_id=access_url_id, user_id=user.id))
-    session.add(UserAuthSource(url_id=access_url_id, user_id=user.id))
-
-
-def add_users(session: Session, rows: list[dict[str, Any]], access_url_id: int, now: datetime) -> None:
-    """Insert many users at once, by columns, each with what `enrol` gives one. A row may bring its id."""
-    complete = [user_row(row, now) for row in rows]
-    session.execute(insert(User), complete)
-    uuids = [row["uuid"] for row in complete]
-    ids = session.scalars(select(User.id).where(User.uuid.in_(uuids))).all()
+def enrol(session: Session, user_ids: Iterable[int], access_url_id: int) -> None:
+    """Let new users sign in to a portal: without either row Chamilo refuses them."""
+    ids = list(user_ids)
     session.execute(insert(AccessUrlRelUser), [{"access_url_id": access_url_id, "user_id": user_id} for user_id in ids])
-    links = [{"authentication": PLATFORM, "url_id": access_url_id, "user_id": user_id} for user_id in ids]
-    session.execute(insert(UserAuthSource), links)
-    continue_after_given_ids(session, User.__table__)
+    sources = [{"authentication": PLATFORM, "url_id": access_url_id, "user_id": user_id} for user_id in ids]
+    session.execute(insert(UserAuthSource), sources)
+
+
+def refusal_of_portal(session: Session, user_id: int, access_url_id: int) -> str | None:
+    """Say, in Chamilo's words, why a user may not sign in to a portal with a password; None where they may."""
+    by_password = (
+        UserAuthSource.user_id == user_id,
+        UserAuthSource.url_id == access_url_id,
+        UserAuthSource.authentication == PLATFORM,
+    )
+    if session.execute(select(UserAuthSource.id).where(*by_password).limit(1)).first() is None:
+        return "User authentication method not allowed"
+    in_portal = (AccessUrlRelUser.user_id == user_id, AccessUrlRelUser.access_url_id == access_url_id)
+    if session.execute(select(AccessUrlRelUser.id).where(*in_portal).limit(1)).first() is None:
+        return "Account inactive for this URL"
+    return None
 
 
 def ids_seen_by(user_id: int) -> CompoundSelect[tuple[int]]:

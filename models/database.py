@@ -1,20 +1,27 @@
 """The database: the session, column types that mean the same on SQLite, PostgreSQL and MariaDB, and engine options."""
 
 import json
+import logging
 import sqlite3
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import URL, DateTime, Dialect, Engine, FromClause, MetaData, String, Text, event, func, select, text
+from sqlalchemy import URL, DateTime, Dialect, Engine, FromClause, MetaData, String, Text, event, func, select
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from models.php_serialize import serialize_strings, unserialize_strings
+
+logger = logging.getLogger(__name__)
+
 # A session waits this long for a lock or a server, and then fails with a clear error instead of hanging.
 CONNECT_TIMEOUT_SECONDS = 5
 LOCK_TIMEOUT_SECONDS = 15
+STATEMENT_TIMEOUT_SECONDS = 15
 RECYCLE_SECONDS = 1800
 
 
@@ -53,8 +60,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
-class Roles(TypeDecorator[list[str]]):
-    """A list of role names, in the JSON form of Chamilo 3's `roles` column."""
+class RoleList(list[str]):
+    """Role names, and the encoding in which their row keeps them: `json` (Chamilo 3, and ours) or `php` (Chamilo 2)."""
+
+    def __init__(self, roles: Iterable[str] = (), encoding: str = "json") -> None:
+        """Take the roles and the encoding."""
+        super().__init__(roles)
+        self.encoding = encoding
+
+
+class Roles(TypeDecorator[RoleList]):
+    """The `roles` column: both encodings are read, by the first byte; each row is written back in its own."""
 
     impl = Text
     cache_ok = True
@@ -64,12 +80,31 @@ class Roles(TypeDecorator[list[str]]):
         return dialect.type_descriptor(long_text())
 
     def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> str | None:
-        """Write `["ROLE_STUDENT"]`."""
-        return None if value is None else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        """Write `["ROLE_STUDENT"]`, or `a:1:{i:0;s:12:"ROLE_STUDENT";}`."""
+        if value is None:
+            return None
+        if isinstance(value, RoleList) and value.encoding == "php":
+            return serialize_strings(value)
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> list[str]:
-        """Read a list of strings; an empty column is no role."""
-        return [role for role in json.loads(value) if isinstance(role, str)] if value else []
+    def process_result_value(self, value: str | None, dialect: Dialect) -> RoleList:
+        """Read a list of strings; what is neither encoding is no role, and is logged."""
+        if not value:
+            return RoleList()
+        try:
+            return RoleList(unserialize_strings(value), "php") if value.startswith("a") else RoleList(_json_strings(value))
+        except ValueError:
+            logger.error("a row's roles are neither JSON nor a serialized array of strings; it has none")
+            return RoleList()
+
+
+def _json_strings(value: str) -> list[str]:
+    roles = json.loads(value)
+    # An array of PHP with gaps in its keys is a JSON object.
+    roles = list(roles.values()) if isinstance(roles, dict) else roles
+    if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
+        raise ValueError("not strings")
+    return roles
 
 
 def long_text() -> TypeEngine[str]:
@@ -91,36 +126,35 @@ def engine_options(url: URL) -> dict[str, Any]:
     """Return the options with which SQLAlchemy opens the database at `url`."""
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS}}
-    options: dict[str, Any] = {"pool_pre_ping": True, "pool_recycle": RECYCLE_SECONDS, "pool_size": 10}
+    options: dict[str, Any] = {"pool_pre_ping": True, "pool_recycle": RECYCLE_SECONDS, "pool_size": 10, "pool_timeout": 5}
     options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
     if url.get_backend_name() == "mysql":
-        # Chamilo writes UTC; READ COMMITTED spares the gap locks that two sign-ins at once would deadlock on.
-        options["connect_args"] |= {"init_command": "SET time_zone = '+00:00'"}
+        options["connect_args"] |= {"read_timeout": 2 * STATEMENT_TIMEOUT_SECONDS, "write_timeout": 2 * STATEMENT_TIMEOUT_SECONDS}
+        # READ COMMITTED spares the gap locks that two sign-ins at once would deadlock on.
         options["isolation_level"] = "READ COMMITTED"
+    if url.get_backend_name() == "postgresql":
+        options["connect_args"] |= {"options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c timezone=UTC"}
     return options
 
 
 @event.listens_for(Engine, "connect")
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    """Set the options of SQLite that hold per connection; the write-ahead log holds for the file, and migrations set it."""
+def _prepare_connection(connection: Any, _record: object) -> None:
+    """Set what holds per connection; SQLite's write-ahead log holds for the file, and migrations set it."""
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
+    elif type(connection).__module__.startswith("pymysql"):
+        # Chamilo writes UTC. MariaDB and MySQL name the time limit otherwise, one in seconds, one in milliseconds.
+        is_mariadb = "mariadb" in connection.get_server_info().lower()
+        limit = ("max_statement_time", 1) if is_mariadb else ("max_execution_time", 1000)
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET time_zone = '+00:00', {limit[0]} = {STATEMENT_TIMEOUT_SECONDS * limit[1]}")
 
 
 def make_folder_of(url: URL) -> None:
     """Create the folder of an SQLite file, where it is missing; SQLite itself does not."""
     if url.get_backend_name() == "sqlite" and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-
-
-def begin_write(session: Session) -> None:
-    """Begin a transaction that holds the write lock from its first statement, where the database has but one (SQLite).
-
-    Elsewhere `SELECT … FOR UPDATE` locks the row, and this does nothing.
-    """
-    if session.get_bind().dialect.name == "sqlite":
-        session.execute(text("BEGIN IMMEDIATE"))
 
 
 def continue_after_given_ids(session: Session, table: FromClause) -> None:

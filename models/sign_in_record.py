@@ -35,9 +35,13 @@ class TrackELoginRecord(Base):
     success: Mapped[bool]
 
 
-def record_success(session: Session, account: Account, address: str, now: datetime) -> None:
-    """Note a good sign-in: `last_login`, and a row in both tables."""
+def record_success(session: Session, account: Account, new_hash: str | None, address: str, now: datetime) -> None:
+    """Note a good sign-in: `last_login`, a row in both tables, and the renewed hash where there is one."""
     session.execute(update(User).where(User.id == account.id).values(last_login=now))
+    if new_hash is not None:
+        # Not where the password was changed meanwhile.
+        unchanged = (User.id == account.id, User.password == account.password)
+        session.execute(update(User).where(*unchanged).values(password=new_hash))
     session.add(TrackELogin(login_user_id=account.id, login_date=now, user_ip=address))
     session.add(TrackELoginRecord(username=account.username, login_date=now, user_ip=address, success=True))
 

@@ -1,6 +1,7 @@
 """From the `Authorization` header to the caller of a request (RFC 6750), through flask-jwt-extended."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn, cast
 
 from flask import g, request
@@ -8,7 +9,8 @@ from flask_jwt_extended import get_current_user, verify_jwt_in_request
 
 from models import db
 from models.roles import reachable_roles
-from models.user import find_account, refusal, shown_roles
+from models.user import refusal, shown_roles
+from models.user_table import UserTable
 from security.errors import BadCredentials, InvalidToken, MissingToken
 from security.tokens import StrictJWTManager
 
@@ -45,9 +47,9 @@ def bearer_token(header: str) -> str | None:
     return token
 
 
-def register_loaders(manager: StrictJWTManager) -> None:
+def register_loaders(manager: StrictJWTManager, users: UserTable) -> None:
     """Give flask-jwt-extended our user look-up, and our failures for all of its own."""
-    manager.user_lookup_loader(_load_caller)
+    manager.user_lookup_loader(partial(_load_caller, users))
     manager.unauthorized_loader(_raise_missing)
     for loader in (manager.invalid_token_loader, manager.user_lookup_error_loader, manager.token_verification_failed_loader):
         loader(_raise_invalid)
@@ -55,11 +57,11 @@ def register_loaders(manager: StrictJWTManager) -> None:
         loader(_raise_invalid)
 
 
-def _load_caller(_header: dict[str, Any], claims: dict[str, Any]) -> Caller:
+def _load_caller(users: UserTable, _header: dict[str, Any], claims: dict[str, Any]) -> Caller:
     username = claims.get("username")
     if not isinstance(username, str):
         raise BadCredentials("the username claim is no text")
-    account = find_account(db.session(), username)
+    account = users.find_account(db.session(), username)
     if account is None:
         raise BadCredentials("unknown user")
     if reason := refusal(account, g.now):

@@ -2,6 +2,7 @@
 
 AuthenticationFailure (401)
 ├── BadCredentials      no such user, wrong password, or an account that may not sign in: never said which
+│   └── RefusedByPortal after the right password: Chamilo's own words, beside a campus
 ├── TooManyAttempts     the throttle; 401 on the wire, as Symfony has it, with Retry-After
 ├── MissingToken        no bearer token in the request
 ├── InvalidToken        a token that is wrong in any way but the next two
@@ -35,6 +36,15 @@ class BadCredentials(AuthenticationFailure):
         """Take the true reason."""
         super().__init__()
         self.reason = reason
+
+
+class RefusedByPortal(BadCredentials):
+    """The password was right, and the campus does not let this user in; the words are Chamilo's and go on the wire."""
+
+    def __init__(self, reason: str) -> None:
+        """Take Chamilo's words."""
+        super().__init__(reason)
+        self.description = reason
 
 
 class TooManyAttempts(AuthenticationFailure):

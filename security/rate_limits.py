@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import logging
+import threading
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,6 +66,40 @@ class DatabaseWindows:
                 yield session
         except SQLAlchemyError as reason:
             raise StoreUnavailable(type(reason).__name__) from reason
+
+
+class MemoryWindows:
+    """Windows in the memory of one worker, for a server that may not write to its database."""
+
+    def __init__(self) -> None:
+        """Begin without windows."""
+        self._lock = threading.Lock()
+        self._windows: dict[str, tuple[int, int]] = {}
+
+    def reserve(self, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
+        """Take a slot; a full memory forgets the windows that are over."""
+        with self._lock:
+            if len(self._windows) > _MOST_WINDOWS:
+                self._windows = {name: window for name, window in self._windows.items() if window[1] > now_ms}
+            hits, ends_at_ms = self._windows.get(key, (0, 0))
+            if ends_at_ms <= now_ms:
+                hits, ends_at_ms = 0, now_ms + interval_ms
+            if hits >= limit:
+                return Slot(key, ends_at_ms, taken=False)
+            self._windows[key] = (hits + 1, ends_at_ms)
+            return Slot(key, ends_at_ms, taken=True)
+
+    def give_back(self, slot: Slot) -> None:
+        """Return a slot; the last one takes the window with it."""
+        with self._lock:
+            hits, ends_at_ms = self._windows.get(slot.key, (0, 0))
+            if ends_at_ms == slot.ends_at_ms and hits > 1:
+                self._windows[slot.key] = (hits - 1, ends_at_ms)
+            elif ends_at_ms == slot.ends_at_ms:
+                self._windows.pop(slot.key, None)
+
+
+_MOST_WINDOWS = 10_000
 
 
 class LoginLimiter:

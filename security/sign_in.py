@@ -5,12 +5,23 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from models.campus import refusal_of_portal
 from models.passwords import hash_password, is_too_long, needs_rehash, padding_costs, spend_time, verify_password
-from models.user import Account, find_account, refusal
-from security.errors import BadCredentials
+from models.user import Account, refusal
+from models.user_table import UserTable
+from security.errors import BadCredentials, RefusedByPortal
 
 #: Longer user names are refused without a look, as Symfony refuses them; in characters.
 MAX_USERNAME_LENGTH = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class SignInRules:
+    """What a server holds of sign-ins: the cost of new hashes, whether old ones are renewed, and the portal, if any."""
+
+    hash_cost: int
+    rehashes: bool
+    access_url_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +31,21 @@ class SignedIn:
     account: Account
     new_hash: str | None
 
+    @property
+    def has_second_factor(self) -> bool:
+        """Tell whether Chamilo's own pages would have asked for a code; its API does not."""
+        return bool(self.account.mfa_enabled)
 
-def authenticate(session: Session, username: str, password: str, now: datetime, cost: int) -> SignedIn:
-    """Check a password. No connection is held while it is hashed. Raises BadCredentials with the true reason."""
+
+def authenticate(session: Session, users: UserTable, username: str, password: str, now: datetime, rules: SignInRules) -> SignedIn:
+    """Check a password. No connection is held while it is hashed.
+
+    Raises BadCredentials with the true reason, or AuthenticationFailure with Chamilo's own words about a portal, which
+    only someone with the right password gets to read.
+    """
     if not username or not password or len(username) > MAX_USERNAME_LENGTH:
         raise BadCredentials("an empty or over-long user name or password")
-    account = find_account(session, username)
+    account, cost = users.find_account(session, username), rules.hash_cost
     session.rollback()
     if account is None or is_too_long(password):
         spend_time([cost])
@@ -36,4 +56,8 @@ def authenticate(session: Session, username: str, password: str, now: datetime, 
     if reason := refusal(account, now):
         spend_time(padding_costs(account.password, cost))
         raise BadCredentials(reason)
-    return SignedIn(account, hash_password(password, cost) if needs_rehash(account.password, cost) else None)
+    if rules.access_url_id is not None and (reason := refusal_of_portal(session, account.id, rules.access_url_id)):
+        raise RefusedByPortal(reason)
+    session.rollback()
+    is_old = rules.rehashes and needs_rehash(account.password, cost)
+    return SignedIn(account, hash_password(password, cost) if is_old else None)

@@ -8,7 +8,7 @@ from flask.cli import AppGroup
 
 from blueprints.parts import parts
 from models import db
-from models.user import find_account, shown_roles
+from models.user import shown_roles
 from security.keys import MINIMUM_BITS, UnusableKey, make_key_pair, write_key_pair
 
 cli = AppGroup("jwt", help="Keys and tokens.")
@@ -93,7 +93,7 @@ def generate_token(username: str, ttl: int | None) -> None:
     \b
     Example: curl -H "Authorization: Bearer $(flask jwt generate-token alice)" http://127.0.0.1:8000/api/users
     """
-    account = find_account(db.session(), username)
+    account = parts().users.find_account(db.session(), username)
     if account is None:
         raise click.ClickException(f"There is no user {username!r}.")
     try:

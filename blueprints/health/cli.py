@@ -10,10 +10,11 @@ from flask_migrate.cli import db as migration_commands
 from sqlalchemy import select
 
 from blueprints.parts import Parts, parts
-from models import ACCESS_URL_OF_EVERYONE, User, db
+from models import User, db
 from models.campus import enrol
 from models.passwords import hash_password
 from models.roles import ROLE_ADMIN
+from models.user import STATUS_TEACHER
 from security.keys import make_key_pair, write_key_pair
 
 cli = AppGroup("poort", help="The server itself.")
@@ -54,17 +55,15 @@ def _make_first_user(ours: Parts) -> None:
     if db.session.execute(select(User.id).limit(1)).first() is not None:
         return
     password, now = secrets.token_urlsafe(12), ours.clock()
-    user = User(
-        username=_FIRST_USERNAME,
-        email="admin@example.com",
-        roles=[ROLE_ADMIN],
-        password=hash_password(password, ours.settings.password_hash_cost),
-        expires_at=now,
-        password_updated_at=now,
-        created_at=now,
-        updated_at=now,
-        status=1,
-    )
-    enrol(db.session(), user, ACCESS_URL_OF_EVERYONE)
+    values = {
+        "username": _FIRST_USERNAME,
+        "email": "admin@example.com",
+        "roles": [ROLE_ADMIN],
+        "password": hash_password(password, ours.settings.password_hash_cost),
+        "password_updated_at": now,
+        "status": STATUS_TEACHER,
+    }
+    user_id = ours.users.insert(db.session(), values, now)
+    enrol(db.session(), [user_id], ours.settings.access_url_id)
     db.session.commit()
     click.echo(f"admin password: {password}")

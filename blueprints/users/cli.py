@@ -9,18 +9,24 @@ from typing import Any
 
 import click
 from flask.cli import AppGroup
-from sqlalchemy import select
+from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from blueprints.parts import parts
-from blueprints.users.resource import USER, apply_filters, full_name, select_users
-from blueprints.users.transfer import COLUMNS, Row, find_conflicts, read_file, write_file
-from blueprints.users.writing import change_user, new_user, save_changes, save_new_user, validate_user
-from models import ACCESS_URL_OF_EVERYONE, User, db
-from models.campus import add_users
-from models.folding import canonical_username
+from blueprints.users.moving import Side, count_users, move_links, move_users
+from blueprints.users.resource import USER, apply_filters, full_name, needed
+from blueprints.users.transfer import COLUMNS, Row, find_conflicts, insert_rows, read_file, write_file
+from blueprints.users.writing import columns_to_write, saving, validate_user
+from config.parsing import database_url
+from config.settings import require_driver
+from models import User, db
+from models.campus import enrol
+from models.database import RoleList, continue_after_given_ids, engine_options
 from models.passwords import hash_password
 from models.roles import roles_to_store
-from models.user import ACTIVE, INACTIVE
+from models.user import ACTIVE, INACTIVE, Account
+from models.user_table import UnusableTable, UserTable
 from rest.problem import ValidationFailed
 
 cli = AppGroup("users", help="User accounts.")
@@ -69,9 +75,11 @@ def create(
     }
     values["plainPassword"] = _ask_password(password_stdin=password_stdin, generate=generate_password)
     _refuse_invalid(values, None)
-    user = new_user(values, _hash(values["plainPassword"]), parts().clock())
-    save_new_user(db.session(), user, ACCESS_URL_OF_EVERYONE)
-    click.echo(f"User {username} created with the id {user.id}.")
+    stored = columns_to_write(values | {"roles": roles_to_store(roles)}, _hash(values["plainPassword"]), parts().clock())
+    with saving(db.session(), parts().users, username):
+        user_id = parts().users.insert(db.session(), stored, parts().clock())
+        enrol(db.session(), [user_id], parts().settings.access_url_id)
+    click.echo(f"User {username} created with the id {user_id}.")
     _show_password(values["plainPassword"], generated=generate_password)
 
 
@@ -86,10 +94,8 @@ def set_password(username: str, password_stdin: bool, generate_password: bool) -
     """
     user = _get_user(username)
     password = _ask_password(password_stdin=password_stdin, generate=generate_password)
-    values = {"plainPassword": password}
-    _refuse_invalid(values, user.id)
-    change_user(user, values, _hash(password), parts().clock())
-    save_changes(db.session())
+    _refuse_invalid({"plainPassword": password}, user.id)
+    _change(user.id, columns_to_write({}, _hash(password), parts().clock()))
     click.echo(f"The password of {username} is changed.")
     _show_password(password, generated=generate_password)
 
@@ -148,23 +154,37 @@ def list_users(search: str) -> None:
     \b
     Example: flask users list --search liddell
     """
-    users = apply_filters(select_users(USER.readable), {"search": search}, privileged=True)
+    table = parts().users
+    users = apply_filters(table.select(db.session(), needed(USER.readable)), table, {"search": search}, privileged=True)
     for row in db.session.execute(users.execution_options(yield_per=_CHUNK)):
         state = "active" if row.active == ACTIVE else f"active={row.active}"
         click.echo("\t".join((str(row.id), row.username, full_name(row).strip(), row.email, " ".join(row.roles), state)))
 
 
 @cli.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def import_users(file: Path) -> None:
-    r"""Add the users of a .json or .csv file.
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--from-database", "url", envvar="POORT_SOURCE_URL", help="The database of a campus, instead of a file.")
+def import_users(file: Path | None, url: str | None) -> None:
+    r"""Add the users of a .json or .csv file, or of a campus.
 
-    All of them, or none where a row is bad. Ids, hashes and salts are kept as they are; `password`, a clear one, is hashed. Bad rows are told by place, column and
-    reason, all at once.
+    All of them, or none where a row is bad. Ids, hashes and salts are kept as they are; `password`, a clear one, is
+    hashed. Bad rows are told by place, column and reason, all at once.
+
+    From the database of a campus come users, hashes and links; what is here already, by user name, is left alone, so that
+    it may be broken off and run again. POORT_SOURCE_URL keeps the password off the command line.
 
     \b
     Example: flask users import users.json
     """
+    if (file is None) == (url is None):
+        raise click.UsageError("Name a file, or a database with --from-database; one of them.")
+    if file is None:
+        _move_in(url or "")
+    else:
+        _import_file(file)
+
+
+def _import_file(file: Path) -> None:
     try:
         rows, bad = read_file(file)
     except (ValueError, OSError) as reason:
@@ -179,9 +199,31 @@ def import_users(file: Path) -> None:
     with click.progressbar(rows, label="Importing", file=sys.stderr) as shown:
         prepared = (_completed(row, cost) for _, row in shown)
         while chunk := list(islice(prepared, _CHUNK)):
-            add_users(db.session(), chunk, ACCESS_URL_OF_EVERYONE, now)
+            insert_rows(db.session(), parts().users, chunk, parts().settings.access_url_id, now)
+    continue_after_given_ids(db.session(), User.__table__)
     db.session.commit()
     click.echo(f"{len(rows)} users imported.")
+
+
+def _move_in(url: str) -> None:
+    if parts().users.is_campus:
+        raise click.ClickException("Users move into our own schema, and DATABASE_SCHEMA is chamilo.")
+    try:
+        source_url = database_url(url)
+        require_driver(source_url)
+    except ValueError as reason:
+        raise click.ClickException(f"--from-database {reason}") from None
+    engine = create_engine(source_url, **engine_options(source_url))
+    try:
+        with Session(engine) as session:
+            source, target = Side(session, UserTable(is_campus=True)), Side(db.session(), parts().users)
+            with click.progressbar(length=count_users(source), label="Moving users in", file=sys.stderr) as bar:
+                ids = move_users(source, target, parts().clock(), bar.update)
+            links = move_links(source, target, ids)
+    except (UnusableTable, DBAPIError) as reason:
+        fault = str(reason) if isinstance(reason, UnusableTable) else type(reason.orig).__name__
+        raise click.ClickException(f"The database of the campus cannot be read: {fault}") from None
+    click.echo(f"{len(ids)} users are here now, and {links} new links.")
 
 
 @cli.command("export")
@@ -194,7 +236,8 @@ def export_users(file: Path) -> None:
     \b
     Example: flask users export users.csv
     """
-    rows = db.session.execute(select(*COLUMNS.values()).order_by(User.id).execution_options(yield_per=_CHUNK))
+    present = parts().users.select(db.session(), [column.key for column in COLUMNS.values()])
+    rows = db.session.execute(present.order_by(User.id).execution_options(yield_per=_CHUNK))
     file.touch(mode=0o600)
     with file.open("w", newline="", encoding="utf-8") as out:
         write_file(rows, out, as_csv=file.suffix.lower() == ".csv")
@@ -206,24 +249,27 @@ def _completed(row: Row, cost: int) -> Row:
     return row | {"password": hash_password(clear, cost)} if clear else row
 
 
-def _get_user(username: str) -> User:
-    user = db.session.scalar(select(User).where(User.username_canonical == canonical_username(username)))
-    if user is None:
+def _get_user(username: str) -> Account:
+    account = parts().users.find_account(db.session(), username)
+    if account is None:
         raise click.ClickException(f"There is no user {username!r}.")
-    return user
+    return account
+
+
+def _change(user_id: int, columns: dict[str, Any]) -> None:
+    with saving(db.session(), parts().users, None):
+        parts().users.change(db.session(), user_id, columns | {"updated_at": parts().clock()})
 
 
 def _set_roles(username: str, change: Callable[[list[str]], list[str]]) -> None:
     user = _get_user(username)
-    user.roles, user.updated_at = roles_to_store(change(user.roles)), parts().clock()
-    save_changes(db.session())
-    click.echo(f"{username} has the roles: {' '.join(_get_user(username).roles) or 'none'}.")
+    roles = RoleList(roles_to_store(change(user.roles)), user.roles.encoding)
+    _change(user.id, {"roles": roles})
+    click.echo(f"{username} has the roles: {' '.join(roles) or 'none'}.")
 
 
 def _set_active(username: str, active: int) -> None:
-    user = _get_user(username)
-    user.active, user.updated_at = active, parts().clock()
-    save_changes(db.session())
+    _change(_get_user(username).id, {"active": active})
     click.echo(f"{username} is {'active' if active == ACTIVE else 'inactive'}.")
 
 
@@ -251,6 +297,6 @@ def _refuse_invalid(values: dict[str, Any], user_id: int | None) -> None:
     if values.get("plainPassword") == "":
         raise click.ClickException("The password must not be empty.")
     try:
-        validate_user(db.session(), values, user_id, parts().password_policy)
+        validate_user(db.session(), parts().users, values, user_id, parts().password_policy)
     except ValidationFailed as failure:
         raise click.ClickException(failure.description or "") from None

@@ -1,13 +1,14 @@
 """The whole public face of a user: properties, filters and orders, each declared once (contract 5)."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select
 
-from models.folding import fold
 from models.passwords import MAX_PASSWORD_BYTES
 from models.roles import ROLE_OF_STATUS, roles_to_show
 from models.user import ACTIVE, User
+from models.user_table import UserTable
 from rest import filters
 from rest.query import Parameters
 from rest.resource import Filter, Kind, Property, Resource
@@ -109,25 +110,26 @@ HARMLESS = frozenset(
     ("firstname", "lastname", "email", "website", "biography", "locale", "timezone", "phone", "address", "plainPassword")
 )
 
-_FOLDED = {"username": User.username_folded, "firstname": User.firstname_folded, "lastname": User.lastname_folded}
+_ORDERED = ("username", "firstname", "lastname")
 
 
-def select_users(properties: tuple[Property, ...]) -> Select[Any]:
-    """Select what some properties need of users, and their ids."""
-    needed = dict.fromkeys(("id", *(name for prop in properties for name in prop.attributes)))
-    return select(*(getattr(User, name) for name in needed))
+def needed(properties: Iterable[Property]) -> list[str]:
+    """Return the columns that some properties of a user are made of, the id first."""
+    return list(dict.fromkeys(("id", *(name for prop in properties for name in prop.attributes))))
 
 
-def apply_filters(users: Select[Any], parameters: Parameters, *, privileged: bool) -> Select[Any]:
+def apply_filters(users: Select[Any], table: UserTable, parameters: Parameters, *, privileged: bool) -> Select[Any]:
     """Narrow and order users by a query; the e-mail is searched for the privileged only. The id decides between equals."""
+    columns, fold = table.searched, table.fold
+    names = {name: columns[name] for name in _ORDERED}
     conditions: list[ColumnElement[bool] | None] = [
-        filters.contains_any([column], filters.texts(parameters.get(name)), fold) for name, column in _FOLDED.items()
+        filters.contains_any([column], filters.texts(parameters.get(name)), fold) for name, column in names.items()
     ]
-    conditions.append(filters.contains_any(list(_FOLDED.values()), filters.texts(parameters.get("search")), fold))
+    conditions.append(filters.contains_any(list(names.values()), filters.texts(parameters.get("search")), fold))
     if privileged:
-        conditions.append(filters.contains_any([User.email_folded], filters.texts(parameters.get("email")), fold))
+        conditions.append(filters.contains_any([columns["email"]], filters.texts(parameters.get("email")), fold))
     is_active = filters.boolean(parameters.get("isActive"))
     if is_active is not None:
         conditions.append((User.active == ACTIVE) if is_active else (User.active != ACTIVE))
     wanted = [condition for condition in conditions if condition is not None]
-    return users.where(*wanted).order_by(*filters.order(parameters.get("order"), _FOLDED), User.id)
+    return users.where(*wanted).order_by(*filters.order(parameters.get("order"), names), User.id)

@@ -4,18 +4,18 @@ import re
 from typing import Any
 
 from flask import Blueprint, Response, g, request
-from sqlalchemy import Row
+from sqlalchemy import Row, select
 from werkzeug.exceptions import NotFound
 
-from blueprints.parts import parts
+from blueprints.parts import parts, refuse_when_read_only
 from blueprints.users import operations, policy
 from blueprints.users.passwords import read_password_change
-from blueprints.users.resource import HARMLESS, ME, USER, USER_OF_PORTAL, apply_filters, select_users
-from blueprints.users.writing import change_user, new_password_hash, new_user, save_changes, save_new_user, validate_user
-from models import ACCESS_URL_OF_EVERYONE, AccessUrl, User, db
-from models.campus import ids_seen_by
-from models.database import begin_write
-from models.roles import ROLE_ADMIN, ROLE_OF_STATUS
+from blueprints.users.resource import HARMLESS, ME, USER, USER_OF_PORTAL, apply_filters, needed
+from blueprints.users.writing import columns_to_write, new_password_hash, saving, validate_user
+from models import AccessUrl, User, db
+from models.campus import enrol, ids_seen_by
+from models.database import RoleList
+from models.roles import ROLE_ADMIN, ROLE_OF_STATUS, roles_to_store
 from models.user import SOFT_DELETED, STATUS_STUDENT
 from rest.body import read_changes, request_bytes
 from rest.conditional import require_match
@@ -31,6 +31,7 @@ from security.errors import AccessDenied
 bp = Blueprint("users", __name__)
 
 _WRITABLE = frozenset(prop.name for prop in USER.writable)
+_READABLE = needed(USER.readable)
 
 # Only canonical numbers name a user, and only those that the column holds.
 _ID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
@@ -47,7 +48,8 @@ def list_users() -> Response:
     parameters = parse_query(query)
     paging = read_paging(parameters, parts().settings.max_items_per_page)
     shown: tuple[Property, ...] = USER.readable if privileged else USER.public
-    users = apply_filters(select_users(shown), parameters, privileged=privileged)
+    table = parts().users
+    users = apply_filters(table.select(db.session(), needed(shown)), table, parameters, privileged=privileged)
     if not privileged:
         users = users.where(User.id.in_(ids_seen_by(current_caller().id)))
     page = paginate(db.session(), users, paging)
@@ -60,12 +62,11 @@ def list_users() -> Response:
 @requires(policy.may_create_users)
 def create_user() -> Response:
     """Create a user who can sign in at once, where a password is given."""
+    refuse_when_read_only()
     values = read_changes(USER, request_object(), _WRITABLE)
-    validate_user(db.session(), values, None, parts().password_policy)
+    validate_user(db.session(), parts().users, values, None, parts().password_policy)
     policy.require_grantable(current_caller(), None, (), _granted(values))
-    user = new_user(values, new_password_hash(values.get("plainPassword"), parts().settings.password_hash_cost), g.now)
-    save_new_user(db.session(), user, ACCESS_URL_OF_EVERYONE)
-    return render_item(Item.of(USER, USER.readable, user))
+    return _insert(values, values.get("plainPassword"), parts().settings.access_url_id)
 
 
 @bp.get("/users/<segment:user_id><suffix:suffix>")
@@ -100,12 +101,14 @@ def update_user(user_id: str) -> Response:
 @requires(policy.may_call)
 def delete_user(user_id: str) -> Response:
     """Delete one user: softly, so that the row and the name stay, or for good where that is set."""
-    policy.require_deletable(current_caller(), _get_row(user_id).id)
-    user = _lock_user(user_id)
+    row = _get_row(user_id)
+    policy.require_deletable(current_caller(), row.id)
+    refuse_when_read_only()
+    _lock_row(row.id)
     if parts().settings.user_delete_mode == "hard":
-        db.session.delete(user)
+        parts().users.remove(db.session(), row.id)
     else:
-        user.active, user.updated_at = SOFT_DELETED, g.now
+        parts().users.change(db.session(), row.id, {"active": SOFT_DELETED, "updated_at": g.now})
     db.session.commit()
     return render_nothing()
 
@@ -115,15 +118,13 @@ def delete_user(user_id: str) -> Response:
 @requires(policy.may_call)
 def set_password(user_id: str) -> Response:
     """Set the password of oneself, or of anyone as an administrator."""
-    if not policy.may_edit_user(current_caller(), _get_row(user_id).id):
+    row = _get_row(user_id)
+    if not policy.may_edit_user(current_caller(), row.id):
         raise AccessDenied
+    refuse_when_read_only()
     change = read_password_change(request_bytes(request), parts().password_policy)
-    password_hash = new_password_hash(change.password, parts().settings.password_hash_cost)
-    user = _lock_user(user_id)
-    change_user(user, {}, password_hash, g.now)
-    user.password_requested_at = g.now if change.force_change_at_next_login else None
-    save_changes(db.session())
-    return render_item(Item.of(USER, USER.readable, user))
+    requested_at = g.now if change.force_change_at_next_login else None
+    return _update(row.id, {}, change.password, {"password_requested_at": requested_at})
 
 
 @bp.post("/access_urls/<segment:url_id>/user<suffix:suffix>")
@@ -131,17 +132,14 @@ def set_password(user_id: str) -> Response:
 @requires(policy.may_add_to_portal)
 def add_user_to_portal(url_id: str) -> Response:
     """Create a user of one portal; the role comes from the status."""
-    portal = db.session().get(AccessUrl, _number(url_id))
-    if portal is None:
+    refuse_when_read_only()
+    access_url_id = db.session().scalar(select(AccessUrl.id).where(AccessUrl.id == _number(url_id)))
+    if access_url_id is None:
         raise NotFound("Access URL not found.")
-    access_url_id = portal.id
     values = read_changes(USER_OF_PORTAL, request_object(), frozenset(prop.name for prop in USER_OF_PORTAL.writable))
-    validate_user(db.session(), values, None, parts().password_policy, USER_OF_PORTAL)
-    password_hash = new_password_hash(values.get("password"), parts().settings.password_hash_cost)
-    user = new_user(values | {"roles": [ROLE_OF_STATUS[values.get("status", STATUS_STUDENT)]]}, password_hash, g.now)
-    user.status = values.get("status", STATUS_STUDENT)
-    save_new_user(db.session(), user, access_url_id)
-    return render_item(Item.of(USER, USER.readable, user))
+    validate_user(db.session(), parts().users, values, None, parts().password_policy, USER_OF_PORTAL)
+    roles = [ROLE_OF_STATUS[values.get("status", STATUS_STUDENT)]]
+    return _insert(values | {"roles": roles}, values.get("password"), access_url_id)
 
 
 @bp.get("/me<suffix:suffix>")
@@ -149,7 +147,9 @@ def add_user_to_portal(url_id: str) -> Response:
 @requires(policy.may_call)
 def show_me() -> Response:
     """Show who one is."""
-    row = db.session().execute(select_users(ME.readable).where(User.id == current_caller().id)).one()
+    row = (
+        db.session().execute(parts().users.select(db.session(), needed(ME.readable)).where(User.id == current_caller().id)).one()
+    )
     return render_item(Item.of(ME, ME.readable, row))
 
 
@@ -157,21 +157,54 @@ def _edit(user_id: str) -> Response:
     caller, row = current_caller(), _get_row(user_id)
     if not policy.may_edit_user(caller, row.id):
         raise AccessDenied
+    refuse_when_read_only()
     values = read_changes(USER, request_object(), _writable_by(caller))
-    validate_user(db.session(), values, row.id, parts().password_policy)
+    validate_user(db.session(), parts().users, values, row.id, parts().password_policy)
     policy.require_grantable(caller, row.id, row.roles, _granted(values))
-    password_hash = new_password_hash(values.get("plainPassword"), parts().settings.password_hash_cost)
-    user = _lock_user(user_id)
-    change_user(user, values, password_hash, g.now)
-    save_changes(db.session())
-    return render_item(Item.of(USER, USER.readable, user))
+    return _update(row.id, values, values.get("plainPassword"), {})
+
+
+def _insert(values: dict[str, Any], password: str | None, access_url_id: int) -> Response:
+    """Insert a user who can sign in to a portal, and show them."""
+    password_hash = new_password_hash(password, parts().settings.password_hash_cost)
+    stored = values | {"roles": roles_to_store(values.get("roles", ()))}
+    with saving(db.session(), parts().users, values["username"]):
+        user_id = parts().users.insert(db.session(), columns_to_write(stored, password_hash, g.now), g.now)
+        enrol(db.session(), [user_id], access_url_id)
+        row = _find_row(user_id)
+    return render_item(Item.of(USER, USER.readable, row))
+
+
+def _update(user_id: int, values: dict[str, Any], password: str | None, more: dict[str, Any]) -> Response:
+    """Update a user and show them; `more` are columns that no value names."""
+    password_hash = new_password_hash(password, parts().settings.password_hash_cost)
+    with saving(db.session(), parts().users, values.get("username"), user_id):
+        held = _lock_row(user_id)
+        if "roles" in values:
+            values["roles"] = RoleList(roles_to_store(values["roles"]), held.roles.encoding)
+        parts().users.change(db.session(), user_id, columns_to_write(values, password_hash, g.now) | more)
+        row = _find_row(user_id)
+    return render_item(Item.of(USER, USER.readable, row))
 
 
 def _get_row(user_id: str) -> Row[Any]:
-    """Return what is readable of a user. Raises NotFound."""
-    row = db.session().execute(select_users(USER.readable).where(User.id == _number(user_id))).one_or_none()
+    """Return what is readable of the user whom a path names. Raises NotFound."""
+    row: Row[Any] | None = _find_row(_number(user_id))
     if row is None:
         raise NotFound("Not Found")
+    return row
+
+
+def _find_row(user_id: int) -> Any:
+    return db.session().execute(parts().users.select(db.session(), _READABLE).where(User.id == user_id)).one_or_none()
+
+
+def _lock_row(user_id: int) -> Any:
+    """Return the row of a user, held until the transaction ends. Raises NotFound, and 412 where If-Match does not hold."""
+    row = parts().users.lock(db.session(), user_id, _READABLE)
+    if row is None:
+        raise NotFound("Not Found")
+    require_match(request, Item.of(USER, USER.readable, row))
     return row
 
 
@@ -181,21 +214,9 @@ def _number(text: str) -> int:
     return number if number <= _LARGEST_ID else 0
 
 
-def _lock_user(user_id: str) -> User:
-    """Return the row of a user, locked until the transaction ends. Raises NotFound, and 412 where If-Match does not hold."""
-    db.session.rollback()
-    begin_write(db.session())
-    user = db.session().get(User, int(user_id), with_for_update=True)
-    if user is None:
-        raise NotFound("Not Found")
-    require_match(request, Item.of(USER, USER.readable, user))
-    return user
-
-
 def _writable_by(caller: Caller) -> frozenset[str]:
     return _WRITABLE if caller.is_granted(ROLE_ADMIN) else HARMLESS
 
 
 def _granted(values: dict[str, Any]) -> list[str]:
-    from_body = values.get("roles", [])
-    return [role.strip().upper() for role in from_body]
+    return roles_to_store(values.get("roles", ()))

@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Boolean, Integer, LargeBinary, SmallInteger, String, select
+from sqlalchemy import Boolean, Integer, LargeBinary, SmallInteger, String, insert, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from models.campus import enrol
 from models.folding import canonical_username
 from models.passwords import MAX_PASSWORD_BYTES
 from models.roles import roles_to_store
 from models.user import User
+from models.user_table import DEFAULTS, UserTable
 
 Row = dict[str, Any]
 
@@ -78,6 +80,14 @@ def write_file(rows: Iterable[Any], file: IO[str], *, as_csv: bool) -> None:
         shown = {field: value for field, value in values.items() if value is not None or _default(COLUMNS[field]) is not None}
         file.write(("," if position else "") + "\n " + json.dumps(shown, ensure_ascii=False))
     file.write("\n]\n")
+
+
+def insert_rows(session: Session, table: UserTable, rows: list[Row], access_url_id: int, now: datetime) -> None:
+    """Insert many users at once, by columns, each with what lets them sign in to a portal. A row may bring its id."""
+    complete = [table.complete_row(session, row, now) for row in rows]
+    session.execute(insert(User), complete)
+    ids = session.scalars(select(User.id).where(User.username.in_([row["username"] for row in complete]))).all()
+    enrol(session, ids, access_url_id)
 
 
 def find_conflicts(session: Session, rows: list[tuple[str, Row]]) -> list[BadRow]:
@@ -176,8 +186,7 @@ _ABSENT = object()
 
 
 def _default(column: InstrumentedAttribute[Any]) -> Any:
-    default = column.property.columns[0].default
-    return default.arg if default is not None and default.is_scalar else None
+    return DEFAULTS.get(column.key)
 
 
 def _require_fit(column: InstrumentedAttribute[Any], value: Any) -> None:

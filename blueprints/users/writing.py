@@ -1,30 +1,34 @@
 """From the values of a body to a row of `user`: what they are called there, and what follows from them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from blueprints.users.resource import USER
-from models.campus import enrol
+from blueprints.users.resource import USER, USER_OF_PORTAL
 from models.password_policy import PasswordPolicy
 from models.passwords import hash_password
-from models.roles import roles_to_store
-from models.user import User, username_is_taken
+from models.user_table import UserTable
 from rest.body import TAKEN, TOO_COMMON, TOO_SHORT_CODE, validate
 from rest.problem import ValidationFailed, Violation
 from rest.resource import Resource
 
-_COLUMNS = {prop.name: prop.attributes[0] for prop in USER.writable if prop.attributes}
+_COLUMNS = {prop.name: prop.attributes[0] for prop in (*USER.writable, *USER_OF_PORTAL.writable) if prop.attributes}
 
 
 def validate_user(
-    session: Session, values: Mapping[str, Any], user_id: int | None, policy: PasswordPolicy, resource: Resource = USER
+    session: Session,
+    table: UserTable,
+    values: Mapping[str, Any],
+    user_id: int | None,
+    policy: PasswordPolicy,
+    resource: Resource = USER,
 ) -> None:
     """Hold values against the constraints of a user; `user_id` is None for a new one. Raises ValidationFailed."""
-    taken = username_is_taken(session, values.get("username", ""), user_id)
+    taken = table.is_taken(session, values.get("username", ""), user_id)
     session.rollback()
     name = next(prop.name for prop in resource.writable if prop.is_password)
     weak = password_violations(name, values.get(name), policy)
@@ -49,42 +53,25 @@ def new_password_hash(password: str | None, cost: int) -> str | None:
     return hash_password(password, cost) if password else None
 
 
-def new_user(values: Mapping[str, Any], password_hash: str | None, now: datetime) -> User:
-    """Make the row of a new user, with the defaults of contract 5."""
-    user = User(username=values["username"], email=values["email"], expires_at=now, created_at=now, updated_at=now)
-    change_user(user, values, password_hash, now)
-    return user
-
-
-def change_user(user: User, values: Mapping[str, Any], password_hash: str | None, now: datetime) -> None:
-    """Set what the values say, and nothing else."""
-    for name, value in values.items():
-        if name in _COLUMNS:
-            setattr(user, _COLUMNS[name], roles_to_store(value) if name == "roles" else value)
+def columns_to_write(values: Mapping[str, Any], password_hash: str | None, now: datetime) -> dict[str, Any]:
+    """Return what values change in a row, by column, and what follows from that."""
+    columns = {_COLUMNS[name]: value for name, value in values.items() if name in _COLUMNS}
     if password_hash is not None:
-        user.password, user.password_updated_at = password_hash, now
-    if values or password_hash is not None:
-        user.updated_at = now
+        columns |= {"password": password_hash, "password_updated_at": now}
+    return columns | ({"updated_at": now} if columns else {})
 
 
-def save_new_user(session: Session, user: User, access_url_id: int) -> None:
-    """Insert a user with the rows that let them sign in, and commit. Raises ValidationFailed for a lost race."""
+@contextmanager
+def saving(session: Session, table: UserTable, username: str | None, user_id: int | None = None) -> Iterator[None]:
+    """Commit what is written inside, or nothing of it.
+
+    Raises ValidationFailed where someone else took the new `username` since it was looked at.
+    """
     try:
-        enrol(session, user, access_url_id)
+        yield
         session.commit()
     except IntegrityError:
         session.rollback()
-        raise _lost_race() from None
-
-
-def save_changes(session: Session) -> None:
-    """Commit the changes of a user. Raises ValidationFailed where someone else took the name meanwhile."""
-    try:
-        session.commit()
-    except IntegrityError:
-        session.rollback()
-        raise _lost_race() from None
-
-
-def _lost_race() -> ValidationFailed:
-    return ValidationFailed([Violation("username", *TAKEN)])
+        if username is None or not table.is_taken(session, username, user_id):
+            raise
+        raise ValidationFailed([Violation("username", *TAKEN)]) from None
