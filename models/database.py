@@ -61,7 +61,7 @@ class Roles(TypeDecorator[list[str]]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Use the wide text type of each database."""
-        return dialect.type_descriptor(long_text())
+        return mysql.LONGTEXT() if dialect.name in {"mysql", "mariadb"} else Text()
 
     def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> str | None:
         """Write `["ROLE_STUDENT"]`."""
@@ -78,13 +78,8 @@ def long_text() -> TypeEngine[str]:
 
 
 def exact_string(length: int) -> TypeEngine[str]:
-    """Return a varchar that compares code point by code point on every database, trailing spaces included."""
-    return (
-        String(length)
-        .with_variant(String(length, collation="C"), "postgresql")
-        .with_variant(mysql.VARCHAR(length, collation="utf8mb4_0900_bin"), "mysql")
-        .with_variant(mysql.VARCHAR(length, collation="utf8mb4_nopad_bin"), "mariadb")
-    )
+    """Return a varchar that compares code point by code point, trailing spaces included; the migration gives it the collation."""
+    return String(length)
 
 
 def engine_options(url: URL) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, Session, mapped_column, validates
 
 from models.database import MYSQL_TABLE, Base, Roles, UtcDateTime, exact_string, long_text
-from models.folding import FOLDED_LENGTH, canonical_username, fold
+from models.folding import FOLDED_LENGTH, canonical_username, fold, lower_case
 from models.roles import roles_to_show
 
 #: Values of `active` (contract 5).
@@ -94,7 +94,7 @@ class User(Base):
         if column == "username":
             self.username_canonical = canonical_username(value or "")
         if column == "email":
-            self.email_canonical = (value or "").lower()
+            self.email_canonical = lower_case(value or "")
         return value
 
 
@@ -181,7 +181,7 @@ def user_row(values: dict[str, Any], now: datetime) -> dict[str, Any]:
     username, email = values["username"], values["email"]
     copies = {
         "username_canonical": canonical_username(username),
-        "email_canonical": email.lower(),
+        "email_canonical": lower_case(email),
         "username_folded": fold(username),
         "firstname_folded": fold(values.get("firstname")),
         "lastname_folded": fold(values.get("lastname")),

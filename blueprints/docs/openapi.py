@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Flask
 
+from blueprints.docs.failures import FAILURES, NEGOTIATED
 from rest.body import BodyType
 from rest.negotiation import FORMATS
 from rest.operation import Operation, Shape, operation_of
@@ -23,58 +24,6 @@ _LARGEST_ID = 2**31 - 1
 
 _IRI = {"type": "string", "format": "iri-reference"}
 
-#: The bodies of failures, by the name of their schema (contract 4).
-_FAILURES: Document = {
-    "AuthenticationFailure": {
-        "type": "object",
-        "properties": {"code": {"type": "integer", "const": 401}, "message": {"type": "string"}},
-        "required": ["code", "message"],
-        "additionalProperties": False,
-    },
-    "Error": {
-        "type": "object",
-        "properties": {"error": {"type": "string"}},
-        "required": ["error"],
-        "additionalProperties": False,
-    },
-    "Violation": {
-        "type": "object",
-        "properties": {"propertyPath": {"type": "string"}, "message": {"type": "string"}, "code": {"type": "string"}},
-        "required": ["propertyPath", "message", "code"],
-    },
-    "Error.jsonld": {
-        "type": "object",
-        "properties": {name: {"type": "string"} for name in ("@context", "@type", "hydra:title", "hydra:description")},
-        "required": ["@context", "@type", "hydra:title", "hydra:description"],
-    },
-    "Problem": {
-        "type": "object",
-        "properties": {name: {"type": "string"} for name in ("type", "title", "detail")},
-        "required": ["type", "title", "detail"],
-    },
-}
-_VIOLATIONS: Document = {"violations": {"type": "array", "items": {"$ref": "#/components/schemas/Violation"}}}
-for _base, _name in (("Error.jsonld", "ConstraintViolationList.jsonld"), ("Problem", "ConstraintViolationList")):
-    _FAILURES[_name] = {
-        "type": "object",
-        "properties": _FAILURES[_base]["properties"] | _VIOLATIONS,
-        "required": [*_FAILURES[_base]["required"], "violations"],
-    }
-
-# Failures in the third shape, by status: media type to schema.
-_NEGOTIATED: dict[HTTPStatus, dict[str, str]] = {
-    HTTPStatus.BAD_REQUEST: {
-        "application/problem+json": "Problem",
-        "application/ld+json": "Error.jsonld",
-        "application/json": "Error",
-    },
-    HTTPStatus.UNPROCESSABLE_ENTITY: {
-        "application/problem+json": "ConstraintViolationList",
-        "application/ld+json": "ConstraintViolationList.jsonld",
-    },
-}
-
-
 _JSON_API_OBJECT: Document = {
     "type": "object",
     "properties": {"id": {"type": "string"}, "type": {"type": "string"}, "attributes": {"type": "object"}},
@@ -90,7 +39,7 @@ def build_openapi(app: Flask) -> Document:
         paths.setdefault(path, {})[method.lower()] = _operation(path, operation, public=is_public(view))
         if operation.resource:
             resources[operation.resource.name] = operation.resource
-    schemas = dict(_FAILURES)
+    schemas = dict(FAILURES)
     for resource in resources.values():
         schemas |= _schemas(resource)
     return {
@@ -245,8 +194,8 @@ def _collection_schema(resource: Resource, format_name: str) -> Document:
 def _failure(status: HTTPStatus, operation: Operation) -> Document:
     if status is HTTPStatus.UNAUTHORIZED:
         schemas = {"application/json": "AuthenticationFailure"}
-    elif operation.resource and status in _NEGOTIATED:
-        schemas = _NEGOTIATED[status]
+    elif operation.resource and status in NEGOTIATED:
+        schemas = NEGOTIATED[status]
     else:
         schemas = {"application/json": "Error"}
     content = {media_type: {"schema": {"$ref": f"#/components/schemas/{name}"}} for media_type, name in schemas.items()}

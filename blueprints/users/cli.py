@@ -1,6 +1,5 @@
 """`flask users`: accounts without the API."""
 
-import secrets
 import sys
 from collections.abc import Callable
 from itertools import islice
@@ -12,6 +11,7 @@ from flask.cli import AppGroup
 from sqlalchemy import select
 
 from blueprints.parts import parts
+from blueprints.users.asking import ask_password, show_password, with_password
 from blueprints.users.resource import USER, apply_filters, full_name, select_users
 from blueprints.users.transfer import COLUMNS, Row, find_conflicts, read_file, write_file
 from blueprints.users.writing import change_user, new_user, save_changes, save_new_user, validate_user
@@ -27,17 +27,6 @@ cli = AppGroup("users", help="User accounts.")
 
 _CHUNK = 1000
 
-_PASSWORD_OPTIONS = (
-    click.option("--password-stdin", is_flag=True, help="Read the password from standard input, one line."),
-    click.option("--generate-password", is_flag=True, help="Make a random password and print it."),
-)
-
-
-def _with_password(command: Any) -> Any:
-    for option in _PASSWORD_OPTIONS:
-        command = option(command)
-    return command
-
 
 @cli.command("create")
 @click.argument("username")
@@ -45,7 +34,7 @@ def _with_password(command: Any) -> Any:
 @click.option("--firstname", help="The first name.")
 @click.option("--lastname", help="The last name.")
 @click.option("--role", "roles", multiple=True, help="A role, such as ROLE_TEACHER; may be given several times.")
-@_with_password
+@with_password
 def create(
     username: str,
     email: str,
@@ -67,17 +56,17 @@ def create(
         "lastname": lastname,
         "roles": list(roles),
     }
-    values["plainPassword"] = _ask_password(password_stdin=password_stdin, generate=generate_password)
+    values["plainPassword"] = ask_password(password_stdin=password_stdin, generate=generate_password)
     _refuse_invalid(values, None)
     user = new_user(values, _hash(values["plainPassword"]), parts().clock())
     save_new_user(db.session(), user, ACCESS_URL_OF_EVERYONE)
     click.echo(f"User {username} created with the id {user.id}.")
-    _show_password(values["plainPassword"], generated=generate_password)
+    show_password(values["plainPassword"], generated=generate_password)
 
 
 @cli.command("set-password")
 @click.argument("username")
-@_with_password
+@with_password
 def set_password(username: str, password_stdin: bool, generate_password: bool) -> None:
     r"""Give a user a new password.
 
@@ -85,13 +74,13 @@ def set_password(username: str, password_stdin: bool, generate_password: bool) -
     Example: flask users set-password alice --generate-password
     """
     user = _get_user(username)
-    password = _ask_password(password_stdin=password_stdin, generate=generate_password)
+    password = ask_password(password_stdin=password_stdin, generate=generate_password)
     values = {"plainPassword": password}
     _refuse_invalid(values, user.id)
     change_user(user, values, _hash(password), parts().clock())
     save_changes(db.session())
     click.echo(f"The password of {username} is changed.")
-    _show_password(password, generated=generate_password)
+    show_password(password, generated=generate_password)
 
 
 @cli.command("grant-role")
@@ -159,8 +148,8 @@ def list_users(search: str) -> None:
 def import_users(file: Path) -> None:
     r"""Add the users of a .json or .csv file.
 
-    All of them, or none where a row is bad. Ids, hashes and salts are kept as they are; `password`, a clear one, is hashed. Bad rows are told by place, column and
-    reason, all at once.
+    All of them, or none where a row is bad. Ids, hashes and salts are kept; `password`, a clear one, is hashed.
+    Bad rows are told by place, column and reason, all at once.
 
     \b
     Example: flask users import users.json
@@ -225,22 +214,6 @@ def _set_active(username: str, active: int) -> None:
     user.active, user.updated_at = active, parts().clock()
     save_changes(db.session())
     click.echo(f"{username} is {'active' if active == ACTIVE else 'inactive'}.")
-
-
-def _ask_password(*, password_stdin: bool, generate: bool) -> str:
-    if password_stdin and generate:
-        raise click.UsageError("--password-stdin and --generate-password exclude each other.")
-    if generate:
-        return secrets.token_urlsafe(12)
-    if password_stdin:
-        return sys.stdin.readline().rstrip("\n")
-    answer: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    return answer
-
-
-def _show_password(password: str, *, generated: bool) -> None:
-    if generated:
-        click.echo(f"password: {password}")
 
 
 def _hash(password: str) -> str:
