@@ -85,8 +85,9 @@ def exact_string(length: int) -> TypeEngine[str]:
 def engine_options(url: URL) -> dict[str, Any]:
     """Return the options with which SQLAlchemy opens the database at `url`."""
     if url.get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS}}
-    options: dict[str, Any] = {"pool_pre_ping": True, "pool_recycle": RECYCLE_SECONDS, "pool_size": 10}
+        return {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS}, "hide_parameters": True}
+    # The values of a statement are people's data and hashes: they are not for the log.
+    options: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True, "pool_recycle": RECYCLE_SECONDS, "pool_size": 10}
     options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
     if url.get_backend_name() == "mysql":
         # Chamilo writes UTC; READ COMMITTED spares the gap locks that two sign-ins at once would deadlock on.
@@ -106,7 +107,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def make_folder_of(url: URL) -> None:
     """Create the folder of an SQLite file, where it is missing; SQLite itself does not."""
     if url.get_backend_name() == "sqlite" and url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def begin_write(session: Session) -> None:

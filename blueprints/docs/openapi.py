@@ -30,15 +30,19 @@ _JSON_API_OBJECT: Document = {
     "required": ["id", "type", "attributes"],
 }
 
+_INFIXES = {"application/vnd.api+json": ".jsonapi", "application/ld+json": ".jsonld"}
+
 
 def build_openapi(app: Flask) -> Document:
     """Describe every declared operation of an application."""
     paths: Document = {}
+    bodies: Document = {}
     resources: dict[str, Resource] = {}
     for path, method, view, operation in declared_operations(app):
         paths.setdefault(path, {})[method.lower()] = _operation(path, operation, public=is_public(view))
         if operation.resource:
             resources[operation.resource.name] = operation.resource
+            bodies |= _own_bodies(operation, operation.resource)
     schemas = dict(FAILURES)
     for resource in resources.values():
         schemas |= _schemas(resource)
@@ -53,7 +57,7 @@ def build_openapi(app: Flask) -> Document:
         "servers": [{"url": "/", "description": ""}],
         "paths": paths,
         "components": {
-            "schemas": schemas,
+            "schemas": schemas | bodies,
             "securitySchemes": {"JWT": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
         "security": [{"JWT": []}],
@@ -136,12 +140,26 @@ def _body_content(body_type: BodyType, operation: Operation, resource: Resource)
     as_json_api = body_type.media_type == "application/vnd.api+json"
     if as_json_api:
         example = {"data": {"type": resource.name, "attributes": example}}
-    if operation.body is not None:
-        schema: Document = write_schema(body, complete=operation.complete)
-        return {"schema": _json_api_body(schema, complete=operation.complete) if as_json_api else schema, "example": example}
-    infix = {"application/vnd.api+json": ".jsonapi", "application/ld+json": ".jsonld"}.get(body_type.media_type, "")
-    name = f"{resource.name}{infix}-user.{'write' if operation.complete else 'patch'}"
-    return {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}
+    return {"schema": {"$ref": f"#/components/schemas/{_body_name(body_type, operation, resource)}"}, "example": example}
+
+
+def _body_name(body_type: BodyType, operation: Operation, resource: Resource) -> str:
+    """Name the schema of a body: by what is written of the resource, or by the operation whose body says something else."""
+    kind = operation.id if operation.body else f"user.{'write' if operation.complete else 'patch'}"
+    return f"{resource.name}{_INFIXES.get(body_type.media_type, '')}-{kind}"
+
+
+def _own_bodies(operation: Operation, resource: Resource) -> Document:
+    """Describe bodies that say something else. They have names, since generators lose nameless ones of several media types."""
+    if operation.body is None:
+        return {}
+    written = write_schema(operation.body, complete=operation.complete)
+    as_json_api = _json_api_body(written, complete=operation.complete)
+    return {
+        _body_name(body_type, operation, resource): as_json_api if body_type.media_type == "application/vnd.api+json" else written
+        for body_type in operation.takes
+        if body_type.listed
+    }
 
 
 def _success(operation: Operation) -> Document:
