@@ -8,8 +8,10 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from models.roles import roles_to_store
 
-#: In a CSV file an empty cell is what is usual; these say null and empty text where that is not usual.
+#: In a CSV file an empty cell is what is usual; these say null and empty text where that is not usual. A text that begins
+#: with a backslash is written with one more.
 NULL, EMPTY = r"\N", r"\E"
+_ESCAPE = "\\"
 
 #: What an empty cell holds: nothing is said.
 ABSENT = object()
@@ -84,6 +86,7 @@ def from_cell(column: InstrumentedAttribute[Any], value: Any) -> Any:
         return None
     if value == EMPTY:
         return ""
+    value = value[1:] if value.startswith(_ESCAPE * 2) else value
     if column.key == "roles":
         return roles_to_store(value.split())
     if isinstance(kind, Boolean | Integer | SmallInteger):
@@ -109,4 +112,5 @@ def to_cell(column: InstrumentedAttribute[Any], value: Any) -> str:
         return "" if default is None else NULL
     if value == "":
         return "" if default == "" else EMPTY
-    return str(int(value)) if isinstance(value, bool) else str(to_json(value))
+    text = str(int(value)) if isinstance(value, bool) else str(to_json(value))
+    return _ESCAPE + text if text.startswith(_ESCAPE) else text
