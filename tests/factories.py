@@ -15,7 +15,17 @@ from sqlalchemy.orm import Session
 
 from app import create_app
 from config import Settings, parse_settings
-from models import AccessUrlRelUser, ThrottledLogin, TrackELogin, TrackELoginRecord, User, UserAuthSource, UserRelUser
+from models import (
+    ACCESS_URL_OF_EVERYONE,
+    AccessUrl,
+    AccessUrlRelUser,
+    ThrottledLogin,
+    TrackELogin,
+    TrackELoginRecord,
+    User,
+    UserAuthSource,
+    UserRelUser,
+)
 from models.campus import enrol
 from models.database import engine_options
 from models.passwords import hash_password
@@ -92,6 +102,7 @@ class Database:
         with self.session() as session:
             for table in TABLES:
                 session.execute(delete(table))
+            session.execute(delete(AccessUrl).where(AccessUrl.id != ACCESS_URL_OF_EVERYONE))
 
     def user(self, user_id: int) -> User:
         """Return the row of a user as it is now."""

@@ -1,16 +1,15 @@
 """The OpenAPI 3.1 document, from the declarations of the operations behind the routes."""
 
-import re
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
 from flask import Flask
 
+from blueprints.docs.declared import declared_operations
 from blueprints.docs.failures import FAILURES, NEGOTIATED
 from rest.body import BodyType
 from rest.negotiation import FORMATS
-from rest.operation import Operation, Shape, operation_of
+from rest.operation import Operation, Shape
 from rest.pagination import DEFAULT_ITEMS_PER_PAGE
 from rest.resource import Filter, Resource
 from rest.schema import example_body, read_schema, write_schema
@@ -63,17 +62,6 @@ def build_openapi(app: Flask) -> Document:
         "security": [{"JWT": []}],
         "tags": [{"name": "Login Check", "description": "Signing in"}, {"name": "User", "description": "Users"}],
     }
-
-
-def declared_operations(app: Flask) -> Iterator[tuple[str, str, Any, Operation]]:
-    """Yield path template, method, view and declaration of every documented operation, in the order of registration."""
-    for rule in app.url_map.iter_rules():
-        view = app.view_functions[rule.endpoint]
-        operation = operation_of(view)
-        if operation is not None:
-            template = re.sub(r"<segment:\w+?_id>", "{id}", rule.rule.replace("<suffix:suffix>", ""))
-            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-                yield template, method, view, operation
 
 
 def _operation(path: str, operation: Operation, *, public: bool) -> Document:
