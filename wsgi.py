@@ -7,6 +7,7 @@ from blueprints.parts import parts
 from config import InvalidSetting, load_settings
 from config.logging import set_up_logging
 from config.settings import require_driver, stop_start
+from models.user_table import UnusableTable
 from security.keys import UnusableKey
 
 try:
@@ -21,5 +22,6 @@ try:
         # gunicorn checks the keys in deploy/gunicorn.conf.py, before it forks; other commands need none.
         with app.app_context():
             parts().check_keys()
-except (InvalidSetting, UnusableKey) as problem:
+            parts().check_table()
+except (InvalidSetting, UnusableKey, UnusableTable) as problem:
     raise stop_start(problem) from None

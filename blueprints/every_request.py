@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from flask import Flask, Response, current_app, g, request
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound, ServiceUnavailable
 from werkzeug.routing import MapAdapter
@@ -59,7 +59,7 @@ def register_every_request(app: Flask, settings: Settings, clock: Callable[[], d
         return response
 
     app.register_error_handler(HTTPException, _answer_failure)
-    for unreachable in (OperationalError, PoolTimeout):
+    for unreachable in (DBAPIError, PendingRollbackError, PoolTimeout):
         app.register_error_handler(unreachable, _answer_unreachable)
     app.register_error_handler(Exception, _answer_unexpected)
 
@@ -82,7 +82,11 @@ def _answer_failure(error: HTTPException) -> Response:
     return response
 
 
-def _answer_unreachable(error: DBAPIError | PoolTimeout) -> Response:
+def _answer_unreachable(error: DBAPIError | PendingRollbackError | PoolTimeout) -> Response:
+    if isinstance(error, DBAPIError) and not (
+        isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+    ):
+        return _answer_unexpected(error)
     logger.error("the database cannot be used: %s", type(getattr(error, "orig", error)).__name__)
     return _answer_failure(ServiceUnavailable("The database cannot be reached at the moment.", retry_after=RETRY_AFTER_SECONDS))
 

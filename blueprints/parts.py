@@ -1,11 +1,13 @@
 """What the views are given: the settings, the clock, and what signs, counts and verifies; made once, by app.py."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
 from flask import Flask, current_app
+from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import ServiceUnavailable
 
 from config import Settings
@@ -41,9 +43,12 @@ class Parts:
         )
 
     def check_table(self) -> None:
-        """Look for whatever keeps this server from using the `user` table of a campus. Raises UnusableTable."""
+        """Look for whatever keeps this server from using the `user` table of a campus. Raises UnusableTable.
+
+        A database that cannot be reached is no fault of the table: requests answer 503 until it can.
+        """
         if self.users.is_campus:
-            with current_app.app_context():
+            with suppress(OperationalError):
                 self.users.columns(db.session())
 
 

@@ -26,6 +26,8 @@ from blueprints.parts import parts  # noqa: E402
 from config import InvalidSetting, load_settings  # noqa: E402
 from config.logging import request_id, set_up_logging  # noqa: E402
 from config.settings import require_driver, stop_start  # noqa: E402
+from models import db  # noqa: E402
+from models.user_table import UnusableTable  # noqa: E402
 from rest.encoding import encode_json  # noqa: E402
 from security.keys import UnusableKey  # noqa: E402
 
@@ -99,6 +101,19 @@ class JsonWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             conn.close = _do_nothing
         return open_still
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """When the worker ends, take what waits and stop listening: the kernel deals connections to whoever listens."""
+        super().set_accept_enabled(enabled)
+        if self.alive or not self.cfg.reuse_port:
+            return
+        for listener in self.sockets:
+            listener.setblocking(False)
+            open_before = -1
+            while open_before != self.nr_conns:
+                open_before = self.nr_conns
+                self.accept(listener)
+            listener.close()
+
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Refuse what HTTP/1.1 must have a Host for (RFC 9112, section 3.2), and have the rest answered."""
         if req.version >= (1, 1) and not any(name == "HOST" for name, _ in req.headers):
@@ -148,9 +163,13 @@ def on_starting(server: Any) -> None:
         require_driver(settings.database_url)
         with create_app(settings).app_context():
             parts().check_keys()
+            parts().check_table()
+            db.engine.dispose()  # a connection must not be shared with the workers that are forked from here
+        if any(not isinstance(address, tuple) for address in server.cfg.address):
+            server.cfg.set("reuse_port", False)  # a unix socket is one for all workers
         if "GUNICORN_PID" not in os.environ:  # set on USR2: the new server takes over the port of the old one
             _refuse_taken_ports(server.cfg.address)
-    except (InvalidSetting, UnusableKey) as problem:
+    except (InvalidSetting, UnusableKey, UnusableTable) as problem:
         raise stop_start(problem) from None
 
 
@@ -167,4 +186,4 @@ def _refuse_taken_ports(addresses: list[Any]) -> None:
         try:
             socket.create_server(address, family=socket.AF_INET6 if ":" in address[0] else socket.AF_INET).close()
         except OSError as reason:
-            raise InvalidSetting(f"PORT {address[1]} cannot be used on {address[0]}: {reason.strerror}.") from None
+            raise InvalidSetting(f"PORT {address[1]} cannot be used on {address[0]}: {os.strerror(reason.errno or 0)}.") from None

@@ -27,10 +27,10 @@ class AccessUrl(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     url: Mapped[str] = mapped_column(String(255))
-    description: Mapped[str] = mapped_column(String(255))
-    active: Mapped[int]
+    description: Mapped[str] = mapped_column(String(255), default="")
+    active: Mapped[int] = mapped_column(default=1)
     parent_id: Mapped[int | None]
-    created_by: Mapped[int]
+    created_by: Mapped[int] = mapped_column(default=1)
     tms: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 

@@ -77,7 +77,7 @@ class Roles(TypeDecorator[RoleList]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Use the wide text type of each database."""
-        return dialect.type_descriptor(long_text())
+        return mysql.LONGTEXT() if dialect.name in {"mysql", "mariadb"} else Text()
 
     def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> str | None:
         """Write `["ROLE_STUDENT"]`, or `a:1:{i:0;s:12:"ROLE_STUDENT";}`."""
@@ -113,20 +113,22 @@ def long_text() -> TypeEngine[str]:
 
 
 def exact_string(length: int) -> TypeEngine[str]:
-    """Return a varchar that compares code point by code point on every database, trailing spaces included."""
-    return (
-        String(length)
-        .with_variant(String(length, collation="C"), "postgresql")
-        .with_variant(mysql.VARCHAR(length, collation="utf8mb4_0900_bin"), "mysql")
-        .with_variant(mysql.VARCHAR(length, collation="utf8mb4_nopad_bin"), "mariadb")
-    )
+    """Return a varchar that compares code point by code point, trailing spaces included; the migration gives it the collation."""
+    return String(length)
 
 
 def engine_options(url: URL) -> dict[str, Any]:
     """Return the options with which SQLAlchemy opens the database at `url`."""
     if url.get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS}}
-    options: dict[str, Any] = {"pool_pre_ping": True, "pool_recycle": RECYCLE_SECONDS, "pool_size": 10, "pool_timeout": 5}
+        return {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS}, "hide_parameters": True}
+    # The values of a statement are people's data and hashes: they are not for the log.
+    options: dict[str, Any] = {
+        "hide_parameters": True,
+        "pool_pre_ping": True,
+        "pool_recycle": RECYCLE_SECONDS,
+        "pool_size": 10,
+        "pool_timeout": 5,
+    }
     options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
     if url.get_backend_name() == "mysql":
         options["connect_args"] |= {"read_timeout": 2 * STATEMENT_TIMEOUT_SECONDS, "write_timeout": 2 * STATEMENT_TIMEOUT_SECONDS}
@@ -154,7 +156,7 @@ def _prepare_connection(connection: Any, _record: object) -> None:
 def make_folder_of(url: URL) -> None:
     """Create the folder of an SQLite file, where it is missing; SQLite itself does not."""
     if url.get_backend_name() == "sqlite" and url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def continue_after_given_ids(session: Session, table: FromClause) -> None:

@@ -12,6 +12,11 @@ def fold(text: str | None) -> str:
     return "".join(character for character in decomposed if not unicodedata.combining(character)).casefold()[:FOLDED_LENGTH]
 
 
+def lower_case(text: str) -> str:
+    """Return `text` in lower case, as many characters as before: İ, the one letter that grows to two, stays as it is."""
+    return "\u0130".join(part.lower() for part in text.split("\u0130"))
+
+
 def canonical_username(username: str) -> str:
     """Return the form in which user names are compared, at sign-in and for uniqueness: lower case, nothing more."""
-    return username.lower()
+    return lower_case(username)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Select, delete, insert, inspect, null, select, text, update
+from sqlalchemy import CursorResult, Select, column, delete, insert, inspect, null, select, table, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models.database import RoleList
-from models.folding import canonical_username, fold
+from models.folding import canonical_username, fold, lower_case
 from models.user import ACTIVE, STATUS_STUDENT, USERNAME_LENGTH, Account, User
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ Column = InstrumentedAttribute[Any]
 #: What of a user has a folded copy in our own schema.
 SEARCHED = ("username", "firstname", "lastname", "email")
 
-_OWN_COLUMNS = frozenset(column.name for column in User.__table__.columns)
+_OWN_COLUMNS = frozenset(User.__table__.columns.keys())
 _FOLDED_COLUMNS = frozenset(f"{name}_folded" for name in SEARCHED)
 
 #: What a campus may lack, by its version; without any other column of contract 7 this server cannot serve it.
@@ -104,8 +104,11 @@ class UserTable:
     def insert(self, session: Session, values: Mapping[str, Any], now: datetime) -> int:
         """Insert a user, with the defaults of contract 5 and all columns that must not be null; return the id."""
         row = self.complete_row(session, values, now)
-        result = session.execute(insert(User).values(row))
-        user_id: int = cast("Any", result).inserted_primary_key[0]
+        if self.is_campus:
+            # The table as it is there: without the columns that it lacks, with those that must be filled.
+            there = table("user", *(column(name, _type_of(name)) for name in row))
+            return int(cast("CursorResult[Any]", session.execute(insert(there).values(row))).lastrowid)
+        user_id: int = cast("Any", session.execute(insert(User).values(row))).inserted_primary_key[0]
         return user_id
 
     def change(self, session: Session, user_id: int, changes: Mapping[str, Any]) -> None:
@@ -176,7 +179,7 @@ def _copies(values: Mapping[str, Any]) -> dict[str, Any]:
     if "username" in values:
         copies["username_canonical"] = canonical_username(values["username"])
     if "email" in values:
-        copies["email_canonical"] = values["email"].lower()
+        copies["email_canonical"] = lower_case(values["email"])
     return copies
 
 
@@ -184,16 +187,21 @@ def _read_columns(session: Session) -> Columns:
     inspector = inspect(session.connection())
     if "user" not in inspector.get_table_names():
         raise UnusableTable("The database has no table `user`; DATABASE_SCHEMA=chamilo is for the database of a campus.")
-    found = {column["name"]: column for column in inspector.get_columns("user")}
+    found = {described["name"]: described for described in inspector.get_columns("user")}
     missing = sorted(REQUIRED_COLUMNS - found.keys())
     if missing:
         raise UnusableTable(f"The table `user` lacks the columns {', '.join(missing)}.")
     fillers = {
-        name: _zero(column["type"])
-        for name, column in found.items()
-        if name not in _OWN_COLUMNS and not column["nullable"] and column["default"] is None and not column.get("autoincrement")
+        name: _zero(described["type"])
+        for name, described in found.items()
+        if name not in _OWN_COLUMNS and not described["nullable"] and described["default"] is None
     }
     return Columns(frozenset(found), fillers)
+
+
+def _type_of(name: str) -> Any:
+    """Return the type of a column that we know; one that we do not know is left to the driver."""
+    return User.__table__.columns[name].type if name in _OWN_COLUMNS else None
 
 
 def _zero(kind: Any) -> Any:

@@ -47,8 +47,12 @@ def _put(parameters: Parameters, name: str, value: str) -> None:
     here[key] = value
 
 
+# As many digits as a position has at most; a longer key is a name.
+_LONGEST_POSITION = len(str(INT_MAX))
+
+
 def _next_position(parameters: Parameters) -> str:
-    return str(max((int(key) for key in parameters if key.isdecimal()), default=-1) + 1)
+    return str(max((int(key) for key in parameters if key.isdecimal() and len(key) < _LONGEST_POSITION), default=-1) + 1)
 
 
 def build_query(parameters: Parameters) -> str:

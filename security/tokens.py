@@ -51,7 +51,7 @@ class AccessTokens:
     def issue(self, username: str, roles: list[str], ttl_seconds: int | None = None) -> str:
         """Sign a token for a user, good from now for `ttl_seconds`, or as long as is set."""
         claims = claims_for(username, roles, self._clock(), ttl_seconds or self.ttl_seconds)
-        return jwt.encode(claims, self.keys.signing_key, _ALGORITHM, {"typ": "JWT", "alg": _ALGORITHM})
+        return jwt.encode(claims, self.keys.signing_key, _ALGORITHM, {"typ": "JWT", "alg": _ALGORITHM}, sort_headers=False)
 
     def verify(self, token: str) -> dict[str, Any]:
         """Return the claims of a token. Raises ExpiredToken or InvalidToken, in lexik's order: shape, expiry, the rest."""

@@ -1,81 +1,21 @@
 """The fixtures of all tests: nouns, and few. Functional tests run on each of three databases, by `database`."""
 
-import os
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import KINDS, Databases
 from factories import Clock, Database, dispose, settings_for
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
-from services import STARTERS, NotInstalled, Server
+from hypothesis import HealthCheck, settings
 
 from app import create_app
 
-KINDS = ("sqlite", "postgresql", "mariadb")
-
-
-class Databases:
-    """The databases of a test session: a server is started when the first test asks for it, and once."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._servers: dict[str, Server | NotInstalled] = {}
-        self._shared: dict[str, Database] = {}
-        self._made: list[Database] = []
-        self._apps: dict[str, Flask] = {}
-        self.clock = Clock()
-
-    def server(self, kind: str) -> Server:
-        """Return a running server; skips where it is not installed, or fails where it must be."""
-        if kind not in self._servers:
-            try:
-                self._servers[kind] = STARTERS[kind]()
-            except NotInstalled as reason:
-                self._servers[kind] = reason
-        server = self._servers[kind]
-        if isinstance(server, NotInstalled):
-            (pytest.fail if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip)(str(server))
-        return server
-
-    def empty_url(self, kind: str) -> str:
-        """Make an empty database and return its URL."""
-        if kind == "sqlite":
-            return f"sqlite:///{tempfile.mkdtemp(dir=self._folder)}/poort.db"
-        return self.server(kind).create_database()
-
-    def fresh(self, kind: str) -> Database:
-        """Make a migrated database that nobody else uses."""
-        database = Database(kind, self.empty_url(kind))
-        self._made.append(database)
-        database.migrate()
-        return database
-
-    def shared(self, kind: str) -> Database:
-        """Return the database of all tests that leave nothing behind but rows, emptied."""
-        if kind not in self._shared:
-            self._shared[kind] = self.fresh(kind)
-        self._shared[kind].clean()
-        return self._shared[kind]
-
-    def app(self, database: Database) -> Flask:
-        """Return the application of the shared database."""
-        if database.kind not in self._apps:
-            self._apps[database.kind] = create_app(settings_for(database.url), self.clock)
-        return self._apps[database.kind]
-
-    def close(self) -> None:
-        """Close all connections and stop all servers."""
-        for app in self._apps.values():
-            dispose(app)
-        for database in self._made:
-            database.engine.dispose()
-        for server in self._servers.values():
-            if isinstance(server, Server):
-                server.stop()
+# A slow machine is no fault of a property.
+settings.register_profile("poort", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("poort")
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +49,7 @@ def make_app(database: Database, clock: Clock) -> Iterator[Callable[..., Flask]]
     made: list[Flask] = []
 
     def make(**variables: str) -> Flask:
-        made.append(create_app(settings_for(database.url, **variables) if variables else settings_for(database.url), clock))
+        made.append(create_app(settings_for(**{"DATABASE_URL": database.url} | variables), clock))
         return made[-1]
 
     yield make

@@ -10,15 +10,26 @@ from typing import Any
 
 from flask import Flask
 from flask_migrate import upgrade
-from sqlalchemy import Engine, create_engine, delete, select, text
+from sqlalchemy import Engine, create_engine, delete, inspect, select, text
 from sqlalchemy.orm import Session
 
 from app import create_app
 from config import Settings, parse_settings
-from models import AccessUrlRelUser, ThrottledLogin, TrackELogin, TrackELoginRecord, User, UserAuthSource, UserRelUser
+from models import (
+    ACCESS_URL_OF_EVERYONE,
+    AccessUrl,
+    AccessUrlRelUser,
+    ThrottledLogin,
+    TrackELogin,
+    TrackELoginRecord,
+    User,
+    UserAuthSource,
+    UserRelUser,
+)
 from models.campus import enrol
 from models.database import engine_options
 from models.passwords import hash_password
+from models.user_table import UserTable
 
 CONTRACT = Path(__file__).parent / "contract"
 
@@ -44,13 +55,12 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
-def settings_for(database_url: str, **variables: str) -> Settings:
+def settings_for(**variables: str) -> Settings:
     """Return settings for tests: the cheapest hash, the contract's keys, the documents of the API on."""
     return parse_settings(
         {
             "APP_ENV": "test",
             "APP_ENABLE_API_ENTRYPOINT": "1",
-            "DATABASE_URL": database_url,
             "JWT_SECRET_KEY": str(CONTRACT / "jwt" / "private.pem"),
             "JWT_PUBLIC_KEY": str(CONTRACT / "jwt" / "public.pem"),
             "JWT_PASSPHRASE": (CONTRACT / "jwt" / "PASSPHRASE").read_text().strip(),
@@ -69,15 +79,17 @@ class Database:
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
-        url = settings_for(self.url).database_url
+        url = settings_for(DATABASE_URL=self.url).database_url
         self.engine = create_engine(url, **engine_options(url))
 
     def migrate(self) -> None:
         """Bring the database to the newest revisions, as `flask db upgrade` does."""
-        app = create_app(settings_for(self.url))
+        app = create_app(settings_for(DATABASE_URL=self.url))
         with app.app_context():
-            upgrade(revision="heads")
-            dispose(app)
+            try:
+                upgrade(revision="heads")
+            finally:
+                dispose(app)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -91,6 +103,7 @@ class Database:
         with self.session() as session:
             for table in TABLES:
                 session.execute(delete(table))
+            session.execute(delete(AccessUrl).where(AccessUrl.id != ACCESS_URL_OF_EVERYONE))
 
     def user(self, user_id: int) -> User:
         """Return the row of a user as it is now."""
@@ -98,9 +111,9 @@ class Database:
             return session.get_one(User, user_id)
 
     def rows(self, table: type[Any]) -> list[Any]:
-        """Return all rows of a table."""
+        """Return all rows of a table, in the order of their key."""
         with self.session() as session:
-            return list(session.scalars(select(table)))
+            return list(session.scalars(select(table).order_by(*inspect(table).primary_key)))
 
     def make_user(
         self, username: str = "alice", roles: Sequence[str] = (), *, password: str = "", password_hash: str = "", **columns: Any
@@ -108,10 +121,11 @@ class Database:
         """Insert a user who may sign in: with a password, or its hash, and what is given of the columns."""
         columns = {"email": f"{username}@example.com", "expires_at": START, "created_at": START, "updated_at": START} | columns
         hashed = hash_password(password, COST) if password else password_hash
-        user = User(username=username, roles=list(roles), password=hashed, **columns)
+        values = {"username": username, "roles": list(roles), "password": hashed} | columns
         with self.session() as session:
-            enrol(session, user)
-        return user
+            user_id = UserTable(is_campus=False).insert(session, values, START)
+            enrol(session, [user_id], ACCESS_URL_OF_EVERYONE)
+        return self.user(user_id)
 
     def link(self, user: User, friend: User, relation_type: int) -> None:
         """Insert a link between two users."""

@@ -5,7 +5,8 @@ from typing import Any
 
 from flask import Flask
 
-from blueprints.docs.openapi import TITLE, declared_operations
+from blueprints.docs.declared import declared_operations
+from blueprints.docs.openapi import TITLE
 from rest.operation import Operation, Shape
 from rest.resource import Kind, Property, Resource
 

@@ -1,15 +1,15 @@
 """The OpenAPI 3.1 document, from the declarations of the operations behind the routes."""
 
-import re
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
 from flask import Flask
 
+from blueprints.docs.declared import declared_operations
+from blueprints.docs.failures import FAILURES, NEGOTIATED
 from rest.body import BodyType
 from rest.negotiation import FORMATS
-from rest.operation import Operation, Shape, operation_of
+from rest.operation import Operation, Shape
 from rest.pagination import DEFAULT_ITEMS_PER_PAGE
 from rest.resource import Filter, Resource
 from rest.schema import example_body, read_schema, write_schema
@@ -23,74 +23,26 @@ _LARGEST_ID = 2**31 - 1
 
 _IRI = {"type": "string", "format": "iri-reference"}
 
-#: The bodies of failures, by the name of their schema (contract 4).
-_FAILURES: Document = {
-    "AuthenticationFailure": {
-        "type": "object",
-        "properties": {"code": {"type": "integer", "const": 401}, "message": {"type": "string"}},
-        "required": ["code", "message"],
-        "additionalProperties": False,
-    },
-    "Error": {
-        "type": "object",
-        "properties": {"error": {"type": "string"}},
-        "required": ["error"],
-        "additionalProperties": False,
-    },
-    "Violation": {
-        "type": "object",
-        "properties": {"propertyPath": {"type": "string"}, "message": {"type": "string"}, "code": {"type": "string"}},
-        "required": ["propertyPath", "message", "code"],
-    },
-    "Error.jsonld": {
-        "type": "object",
-        "properties": {name: {"type": "string"} for name in ("@context", "@type", "hydra:title", "hydra:description")},
-        "required": ["@context", "@type", "hydra:title", "hydra:description"],
-    },
-    "Problem": {
-        "type": "object",
-        "properties": {name: {"type": "string"} for name in ("type", "title", "detail")},
-        "required": ["type", "title", "detail"],
-    },
-}
-_VIOLATIONS: Document = {"violations": {"type": "array", "items": {"$ref": "#/components/schemas/Violation"}}}
-for _base, _name in (("Error.jsonld", "ConstraintViolationList.jsonld"), ("Problem", "ConstraintViolationList")):
-    _FAILURES[_name] = {
-        "type": "object",
-        "properties": _FAILURES[_base]["properties"] | _VIOLATIONS,
-        "required": [*_FAILURES[_base]["required"], "violations"],
-    }
-
-# Failures in the third shape, by status: media type to schema.
-_NEGOTIATED: dict[HTTPStatus, dict[str, str]] = {
-    HTTPStatus.BAD_REQUEST: {
-        "application/problem+json": "Problem",
-        "application/ld+json": "Error.jsonld",
-        "application/json": "Error",
-    },
-    HTTPStatus.UNPROCESSABLE_ENTITY: {
-        "application/problem+json": "ConstraintViolationList",
-        "application/ld+json": "ConstraintViolationList.jsonld",
-    },
-}
-
-
 _JSON_API_OBJECT: Document = {
     "type": "object",
     "properties": {"id": {"type": "string"}, "type": {"type": "string"}, "attributes": {"type": "object"}},
     "required": ["id", "type", "attributes"],
 }
 
+_INFIXES = {"application/vnd.api+json": ".jsonapi", "application/ld+json": ".jsonld"}
+
 
 def build_openapi(app: Flask) -> Document:
     """Describe every declared operation of an application."""
     paths: Document = {}
+    bodies: Document = {}
     resources: dict[str, Resource] = {}
     for path, method, view, operation in declared_operations(app):
         paths.setdefault(path, {})[method.lower()] = _operation(path, operation, public=is_public(view))
         if operation.resource:
             resources[operation.resource.name] = operation.resource
-    schemas = dict(_FAILURES)
+            bodies |= _own_bodies(operation, operation.resource)
+    schemas = dict(FAILURES)
     for resource in resources.values():
         schemas |= _schemas(resource)
     return {
@@ -104,23 +56,12 @@ def build_openapi(app: Flask) -> Document:
         "servers": [{"url": "/", "description": ""}],
         "paths": paths,
         "components": {
-            "schemas": schemas,
+            "schemas": schemas | bodies,
             "securitySchemes": {"JWT": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
         "security": [{"JWT": []}],
         "tags": [{"name": "Login Check", "description": "Signing in"}, {"name": "User", "description": "Users"}],
     }
-
-
-def declared_operations(app: Flask) -> Iterator[tuple[str, str, Any, Operation]]:
-    """Yield path template, method, view and declaration of every documented operation, in the order of registration."""
-    for rule in app.url_map.iter_rules():
-        view = app.view_functions[rule.endpoint]
-        operation = operation_of(view)
-        if operation is not None:
-            template = re.sub(r"<segment:\w+?_id>", "{id}", rule.rule.replace("<suffix:suffix>", ""))
-            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-                yield template, method, view, operation
 
 
 def _operation(path: str, operation: Operation, *, public: bool) -> Document:
@@ -187,12 +128,26 @@ def _body_content(body_type: BodyType, operation: Operation, resource: Resource)
     as_json_api = body_type.media_type == "application/vnd.api+json"
     if as_json_api:
         example = {"data": {"type": resource.name, "attributes": example}}
-    if operation.body is not None:
-        schema: Document = write_schema(body, complete=operation.complete)
-        return {"schema": _json_api_body(schema, complete=operation.complete) if as_json_api else schema, "example": example}
-    infix = {"application/vnd.api+json": ".jsonapi", "application/ld+json": ".jsonld"}.get(body_type.media_type, "")
-    name = f"{resource.name}{infix}-user.{'write' if operation.complete else 'patch'}"
-    return {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}
+    return {"schema": {"$ref": f"#/components/schemas/{_body_name(body_type, operation, resource)}"}, "example": example}
+
+
+def _body_name(body_type: BodyType, operation: Operation, resource: Resource) -> str:
+    """Name the schema of a body: by what is written of the resource, or by the operation whose body says something else."""
+    kind = operation.id if operation.body else f"user.{'write' if operation.complete else 'patch'}"
+    return f"{resource.name}{_INFIXES.get(body_type.media_type, '')}-{kind}"
+
+
+def _own_bodies(operation: Operation, resource: Resource) -> Document:
+    """Describe bodies that say something else. They have names, since generators lose nameless ones of several media types."""
+    if operation.body is None:
+        return {}
+    written = write_schema(operation.body, complete=operation.complete)
+    as_json_api = _json_api_body(written, complete=operation.complete)
+    return {
+        _body_name(body_type, operation, resource): as_json_api if body_type.media_type == "application/vnd.api+json" else written
+        for body_type in operation.takes
+        if body_type.listed
+    }
 
 
 def _success(operation: Operation) -> Document:
@@ -245,8 +200,8 @@ def _collection_schema(resource: Resource, format_name: str) -> Document:
 def _failure(status: HTTPStatus, operation: Operation) -> Document:
     if status is HTTPStatus.UNAUTHORIZED:
         schemas = {"application/json": "AuthenticationFailure"}
-    elif operation.resource and status in _NEGOTIATED:
-        schemas = _NEGOTIATED[status]
+    elif operation.resource and status in NEGOTIATED:
+        schemas = NEGOTIATED[status]
     else:
         schemas = {"application/json": "Error"}
     content = {media_type: {"schema": {"$ref": f"#/components/schemas/{name}"}} for media_type, name in schemas.items()}

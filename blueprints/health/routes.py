@@ -1,13 +1,16 @@
 """GET /healthz (the process answers) and GET /readyz (it can serve: database and keys)."""
 
 import logging
+from functools import lru_cache
+from pathlib import Path
 
 from flask import Blueprint, Response
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from blueprints.parts import parts
+from blueprints.parts import Parts, parts
 from models import db
+from models.user_table import UnusableTable
 from rest.encoding import encode_json
 from security.access import public
 from security.keys import UnusableKey
@@ -34,19 +37,36 @@ def show_readiness() -> Response:
 def _check_database() -> bool:
     try:
         db.session.execute(text("SELECT 1"))
-    except SQLAlchemyError as reason:
-        logger.error("not ready: the database cannot be used: %s", type(reason).__name__)
+        parts().check_table()
+    except (SQLAlchemyError, UnusableTable) as reason:
+        why = str(reason) if isinstance(reason, UnusableTable) else type(reason).__name__
+        logger.error("not ready: the database cannot be used: %s", why)
         return False
     return True
 
 
 def _check_keys() -> bool:
+    settings = parts().settings
     try:
-        parts().check_keys()
+        _check_once(parts(), _version(settings.jwt_secret_key), _version(settings.jwt_public_key))
     except UnusableKey as reason:
         logger.error("not ready: %s", reason)
         return False
     return True
+
+
+@lru_cache(maxsize=1)
+def _check_once(ours: Parts, *_versions: tuple[int, ...]) -> None:
+    """Check the keys, and once more when a file changes: opening them takes 40 ms, and whoever likes may ask."""
+    ours.check_keys()
+
+
+def _version(source: str) -> tuple[int, ...]:
+    try:
+        found = Path(source).stat()
+    except (OSError, ValueError):  # no such file, or the key itself
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _answer(body: dict[str, object], status: int) -> Response:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Row, Select, func, insert, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models.campus import AccessUrl, AccessUrlRelUser, UserAuthSource, UserRelUser
@@ -44,8 +44,7 @@ def move_users(source: Side, target: Side, now: datetime, advance: Callable[[int
     is not kept.
     """
     ids: dict[int, int] = {}
-    users = source.table.select(source.session, _COLUMNS).order_by(User.id)
-    for rows in source.session.execute(users.execution_options(yield_per=_CHUNK)).partitions():
+    for rows in _chunks(source.session, source.table.select(source.session, _COLUMNS), User.id):
         known = _ids_by_name(target.session, rows)
         new = [row for row in rows if canonical_username(row.username) not in known]
         taken = set(target.session.scalars(select(User.id).where(User.id.in_([row.id for row in new]))))
@@ -71,8 +70,11 @@ def move_links(source: Side, target: Side, ids: dict[int, int]) -> int:
         (UserAuthSource, (UserAuthSource.authentication, UserAuthSource.url_id, UserAuthSource.user_id)),
         (UserRelUser, _RELATION),
     ):
-        known = set(target.session.execute(select(*columns[:3])).tuples())
-        for rows in source.session.execute(select(*columns).execution_options(yield_per=_CHUNK)).partitions():
+        known = {tuple(row) for row in target.session.execute(select(*columns[:3]))}
+        chunks: Iterator[Sequence[Any]] = source.session.execute(
+            select(*columns).execution_options(yield_per=_CHUNK)
+        ).partitions()
+        for rows in chunks:
             mapped = list(_mapped(rows, columns, ids))
             new = [row for row in mapped if tuple(row.values())[:3] not in known]
             if new:
@@ -80,6 +82,14 @@ def move_links(source: Side, target: Side, ids: dict[int, int]) -> int:
             target.session.commit()
             moved += len(new)
     return moved
+
+
+def _chunks(session: Session, statement: Select[Any], key: InstrumentedAttribute[int]) -> Iterator[Sequence[Row[Any]]]:
+    """Yield the rows of a statement in chunks by id: one long answer would outlast the time limit of a statement."""
+    last = 0
+    while rows := session.execute(statement.where(key > last).order_by(key).limit(_CHUNK)).all():
+        yield rows
+        last = rows[-1].id
 
 
 _RELATION = (
@@ -97,7 +107,7 @@ def _mapped(
 ) -> Iterator[dict[str, Any]]:
     """Yield links with the ids that users have here; one to a user who is not there any more is left out."""
     for row in rows:
-        values = {column.key: value for column, value in zip(columns, row, strict=True)}
+        values = {column.key: value for column, value in zip(columns, row, strict=False)}
         if all(values[name] in ids for name in _OF_USERS & values.keys()):
             yield {name: ids[value] if name in _OF_USERS else value for name, value in values.items()}
 
@@ -115,7 +125,8 @@ def _move_portals(source: Session, target: Session) -> None:
 
 def _ids_by_name(session: Session, rows: Sequence[Row[Any]]) -> dict[str, int]:
     names = [canonical_username(row.username) for row in rows]
-    return dict(session.execute(select(User.username_canonical, User.id).where(User.username_canonical.in_(names))).tuples())
+    named = select(User.username_canonical, User.id).where(User.username_canonical.in_(names))
+    return {name: user_id for name, user_id in session.execute(named)}  # noqa: C416 - rows are no pairs to the types
 
 
 def _values(row: Row[Any], *, keep_id: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 import bcrypt
 import pytest
 import replay
-from conftest import KINDS, Databases
+from databases import KINDS, Databases
 from factories import CONTRACT, Clock, Database, dispose, settings_for
 from flask import Flask
 from werkzeug.test import run_wsgi_app
@@ -101,7 +101,7 @@ def mismatches(databases: Databases) -> Any:
     def of(kind: str) -> dict[tuple[str, str], list[str]]:
         database = databases.fresh(kind)
         database.load_contract_users()
-        app = create_app(settings_for(database.url, LOGIN_THROTTLING_MAX_ATTEMPTS="0"), utc_now)
+        app = create_app(settings_for(DATABASE_URL=database.url, LOGIN_THROTTLING_MAX_ATTEMPTS="0"), utc_now)
         player = replay.Replay("http://{}:{}".format(*HOST), CONTRACT / "jwt")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(replay, "exchange", wsgi_exchange(app))
@@ -149,9 +149,9 @@ def prepare(player: replay.Replay, name: str) -> None:
         prepare(player, what[0])
         send(player, THROTTLE_CASES[what[0]])
     if kind == "after, and fail":
-        fail(player, "bob")
+        fail("bob")
     for word in what if kind == "fail" else ():
-        fail(player, word)
+        fail(word)
     for header in what if kind == "bear" else ():
         bear(player, header)
 
@@ -161,7 +161,7 @@ def send(player: replay.Replay, case: dict[str, Any]) -> None:
     assert different == [], case["name"]
 
 
-def fail(player: replay.Replay, username: str) -> None:
+def fail(username: str) -> None:
     body = json.dumps({"username": username, "password": "no"}).encode()
     status, *_ = replay.exchange(*HOST, "POST", "/api/authentication_token", [("Content-Type", "application/json")], body)
     assert status == 401

@@ -24,7 +24,23 @@ def test_scheme_is_read_in_any_case(client: FlaskClient, token: str, form: str) 
 
 
 @pytest.mark.parametrize(
-    "form", ["", "{}", "Bearer", "Bearer ", "Bearer  {}", "Bearer\t{}", "Bearer {} x", "Bearer {},", ", ,x", "Basic {}", "Bearer,{}", "Token {}", ",", " , "]
+    "form",
+    [
+        "",
+        "{}",
+        "Bearer",
+        "Bearer ",
+        "Bearer  {}",
+        "Bearer\t{}",
+        "Bearer {} x",
+        "Bearer {},",
+        ", ,x",
+        "Basic {}",
+        "Bearer,{}",
+        "Token {}",
+        ",",
+        " , ",
+    ],
 )
 def test_other_header_is_no_token(client: FlaskClient, token: str, form: str) -> None:
     answer = client.get("/api/users", headers={"Authorization": form.format(token)})

@@ -1,4 +1,5 @@
 """POST /api/authentication_token: what it answers, writes and costs."""
+# ruff: noqa: RUF001 - look-alikes are what is tested
 
 import json
 from collections.abc import Callable
@@ -50,7 +51,9 @@ def test_success_is_noted(client: FlaskClient, database: Database, clock: Clock)
     assert (record.username, record.login_date, record.user_ip, record.success) == ("Alice", clock(), "192.0.2.7", True)
 
 
-@pytest.mark.parametrize(("username", "noted"), [("alice", "alice"), ("nobody", "nobody"), ("n" * 200, "n" * 100), ("a\0b", "ab")])
+@pytest.mark.parametrize(
+    ("username", "noted"), [("alice", "alice"), ("nobody", "nobody"), ("n" * 200, "n" * 100), ("a\0b", "ab")]
+)
 def test_failure_is_noted(client: FlaskClient, database: Database, username: str, noted: str) -> None:
     user = database.make_user(password="secret")
     assert outcome(post(client, username, "wrong")) == REFUSED
@@ -113,8 +116,6 @@ def test_account_expires_at_its_second(app: Flask, client: FlaskClient, database
         clock.advance(9.5)
         statuses.append(client.get(f"/api/users/{user.id}", headers=headers).status_code)
     assert statuses == [200, 401]
-
-
 
 
 def make_legacy(database: Database, name: str) -> str:
@@ -236,7 +237,9 @@ def test_surrogate_is_no_text(client: FlaskClient) -> None:
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "multipart/form-data", None])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "multipart/form-data", None]
+)
 def test_other_media_type_is_415(client: FlaskClient, content_type: str | None) -> None:
     answer = client.post(PATH, data=b'{"username":"a","password":"b"}', content_type=content_type)
     assert (answer.status_code, list(answer.json)) == (415, ["error"])

@@ -10,11 +10,28 @@ from flask.testing import FlaskClient
 
 from models import User
 
-READ = (
-    "illustrationUrl id username firstname lastname website biography locale timezone email expired expiresAt phone address "
-    "lastLogin roles active fullName passwordUpdatedAt"
-).split()
-PUBLIC = "illustrationUrl id username firstname lastname fullName".split()
+READ = [
+    "illustrationUrl",
+    "id",
+    "username",
+    "firstname",
+    "lastname",
+    "website",
+    "biography",
+    "locale",
+    "timezone",
+    "email",
+    "expired",
+    "expiresAt",
+    "phone",
+    "address",
+    "lastLogin",
+    "roles",
+    "active",
+    "fullName",
+    "passwordUpdatedAt",
+]
+PUBLIC = ["illustrationUrl", "id", "username", "firstname", "lastname", "fullName"]
 FILLED = {
     "firstname": "Alice",
     "lastname": "Liddell",

@@ -157,7 +157,8 @@ def test_impossible_page_is_400(client: FlaskClient, crowd: dict[str, str], quer
 
 def test_page_is_capped_silently(make_app: object, database: Database) -> None:
     app = make_app(MAX_ITEMS_PER_PAGE="2")
-    headers = bearer(app, [database.make_user(name, ["ROLE_ADMIN"]) for name in "abc"][0])
+    first, *_ = [database.make_user(name, ["ROLE_ADMIN"]) for name in "abc"]
+    headers = bearer(app, first)
     body = app.test_client().get("/api/users?itemsPerPage=3", headers=headers).json
     assert ([member["username"] for member in body["hydra:member"]], body["hydra:view"]["hydra:last"]) == (
         ["a", "b"],
@@ -188,3 +189,19 @@ def test_view_has_the_path_as_requested(client: FlaskClient, crowd: dict[str, st
 
 def test_view_is_left_out_where_there_is_one_page(app: Flask, client: FlaskClient, database: Database) -> None:
     assert "hydra:view" not in client.get("/api/users?page=1", headers=bearer(app, database.make_user())).json
+
+
+@pytest.mark.parametrize(
+    ("page", "links"),
+    [
+        (1, {"self", "first", "last", "next"}),
+        (2, {"self", "first", "last", "prev"}),
+        (3, {"self", "first", "last", "prev", "next"}),
+    ],
+)
+@pytest.mark.parametrize(("accept", "name"), [("application/hal+json", "_links"), ("application/vnd.api+json", "links")])
+def test_links_of_hal_and_json_api_are_the_recorded_ones(
+    client: FlaskClient, crowd: dict[str, str], page: int, links: set[str], accept: str, name: str
+) -> None:
+    body = client.get(f"/api/users?page={page}", headers=crowd | {"Accept": accept}).get_json(force=True)
+    assert set(body[name]) - {"item"} == links

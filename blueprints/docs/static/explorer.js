@@ -13,12 +13,18 @@ const ui = SwaggerUIBundle({
   persistAuthorization: false,
   validatorUrl: null,
   tryItOutEnabled: true,
+  // Until a media type is chosen, Swagger UI shows the first one and asks for any, which would be answered in another.
+  requestInterceptor: (request) => {
+    if (request.headers?.accept === "*/*") request.headers.accept = "application/json";
+    return request;
+  },
 });
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const { username, password } = Object.fromEntries(new FormData(form));
   result.textContent = "Signing in …";
+  result.className = "";
   try {
     const response = await fetch(signInUrl, {
       method: "POST",
@@ -32,5 +38,6 @@ form.addEventListener("submit", async (event) => {
     result.textContent = `Signed in as ${username}.`;
   } catch (failure) {
     result.textContent = failure.message;
+    result.className = "refused";
   }
 });

@@ -27,13 +27,13 @@ TABLES = (
 
 
 def exact_string(length: int) -> sa.String:
-    """Return a varchar that compares code point by code point on every database."""
-    return (
-        sa.String(length)
-        .with_variant(sa.String(length, collation="C"), "postgresql")
-        .with_variant(mysql.VARCHAR(length, collation="utf8mb4_0900_bin"), "mysql")
-        .with_variant(mysql.VARCHAR(length, collation="utf8mb4_nopad_bin"), "mariadb")
-    )
+    """Return a varchar that compares code point by code point on the database at hand, trailing spaces included."""
+    dialect = op.get_bind().dialect
+    if dialect.name == "postgresql":
+        return sa.String(length, collation="C")
+    if dialect.name == "mysql":
+        return sa.String(length, collation="utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin")
+    return sa.String(length)
 
 
 def upgrade() -> None:

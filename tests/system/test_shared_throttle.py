@@ -7,6 +7,8 @@ from contextlib import closing
 import pytest
 from system.serving import Home
 
+pytest_plugins = ("system.fixtures",)
+
 WRONG = {"code": 401, "message": "Invalid credentials."}
 
 

@@ -1,0 +1,116 @@
+"""One value of a user in a file: JSON values and CSV cells to the values of columns, and back."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Boolean, Integer, LargeBinary, SmallInteger, String
+from sqlalchemy.orm import InstrumentedAttribute
+
+from models.roles import roles_to_store
+from models.user_table import DEFAULTS
+
+#: In a CSV file an empty cell is what is usual; these say null and empty text where that is not usual. A text that begins
+#: with a backslash is written with one more.
+NULL, EMPTY = r"\N", r"\E"
+_ESCAPE = "\\"
+
+#: What an empty cell holds: nothing is said.
+ABSENT = object()
+
+
+def default_of(column: InstrumentedAttribute[Any]) -> Any:
+    """Return the usual value of a column; None where there is none."""
+    return DEFAULTS.get(column.key)
+
+
+def require_fit(column: InstrumentedAttribute[Any], value: Any) -> None:
+    """Raise ValueError where a value does not fit its column."""
+    table_column = column.property.columns[0]
+    if value is None and not table_column.nullable:
+        raise ValueError("must not be null")
+    if isinstance(value, str):
+        length = getattr(table_column.type, "length", None)
+        if length is not None and len(value) > length:
+            raise ValueError(f"has more than {length} characters")
+        if "\0" in value:
+            raise ValueError("contains a NUL character")
+    if isinstance(value, int) and not isinstance(value, bool) and not -(2**31) <= value < 2**31:
+        raise ValueError("is too large a number")
+
+
+def from_json(column: InstrumentedAttribute[Any], value: Any) -> Any:
+    """Read a JSON value as the value of a column. Raises ValueError with the reason."""
+    kind = column.property.columns[0].type
+    if value is None:
+        return None
+    if column.key == "roles":
+        if isinstance(value, list) and all(isinstance(role, str) for role in value):
+            return roles_to_store(value)
+        raise ValueError("must be a list of texts")
+    if isinstance(kind, Boolean):
+        if isinstance(value, bool) or value in {0, 1}:
+            return bool(value)
+        raise ValueError("must be true or false")
+    if isinstance(kind, Integer | SmallInteger):
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        raise ValueError("must be a whole number")
+    if not isinstance(value, str):
+        raise ValueError("must be text")  # noqa: TRY004 - a fault of the file
+    return _from_text(kind, value)
+
+
+def _from_text(kind: Any, value: str) -> Any:
+    if isinstance(kind, String) or kind.python_type is str:
+        return value
+    if isinstance(kind, LargeBinary):
+        try:
+            return bytes.fromhex(value)
+        except ValueError:
+            raise ValueError("must be hexadecimal") from None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError("must be a date and time like 2026-09-22T10:00:00+00:00") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def from_cell(column: InstrumentedAttribute[Any], value: Any) -> Any:
+    """Read a cell of a CSV file as the value of a column, or ABSENT. Raises ValueError with the reason."""
+    kind = column.property.columns[0].type
+    if value in ("", None):
+        return ABSENT
+    if not isinstance(value, str):
+        raise ValueError("has more cells than the header")  # noqa: TRY004 - a fault of the file, as the others
+    if value == NULL:
+        return None
+    if value == EMPTY:
+        return ""
+    value = value[1:] if value.startswith(_ESCAPE * 2) else value
+    if column.key == "roles":
+        return roles_to_store(value.split())
+    if isinstance(kind, Boolean | Integer | SmallInteger):
+        if not value.lstrip("-").isdecimal():
+            raise ValueError("must be 0 or 1" if isinstance(kind, Boolean) else "must be a whole number")
+        return from_json(column, int(value))
+    return _from_text(kind, value)
+
+
+def to_json(value: Any) -> Any:
+    """Write the value of a column so that `from_json` reads it back."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def to_cell(column: InstrumentedAttribute[Any], value: Any) -> str:
+    """Write the value of a column so that `from_cell` reads it back."""
+    if column.key == "roles":
+        return " ".join(value)
+    default = default_of(column)
+    if value is None:
+        return "" if default is None else NULL
+    if value == "":
+        return "" if default == "" else EMPTY
+    text = str(int(value)) if isinstance(value, bool) else str(to_json(value))
+    return _ESCAPE + text if text.startswith(_ESCAPE) else text

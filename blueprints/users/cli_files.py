@@ -1,0 +1,111 @@
+"""`flask users import` and `export`: many accounts at once, from and to files, and from a campus."""
+
+import sys
+from itertools import islice
+from pathlib import Path
+
+import click
+from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from blueprints.parts import parts
+from blueprints.users.cli import cli
+from blueprints.users.moving import Side, count_users, move_links, move_users
+from blueprints.users.transfer import COLUMNS, Row, find_conflicts, insert_rows, read_file, write_file
+from config.parsing import database_url
+from config.settings import require_driver
+from models import User, db
+from models.database import continue_after_given_ids, engine_options
+from models.passwords import hash_password
+from models.user_table import UnusableTable, UserTable
+
+_CHUNK = 1000
+
+
+@cli.command("import")
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--from-database", "url", envvar="POORT_SOURCE_URL", help="The database of a campus, instead of a file.")
+def import_users(file: Path | None, url: str | None) -> None:
+    r"""Add the users of a .json or .csv file, or of a campus.
+
+    All of them, or none where a row is bad. Ids, hashes and salts are kept as they are; `password`, a clear one, is
+    hashed. Bad rows are told by place, column and reason, all at once.
+
+    From the database of a campus come users, hashes and links; what is here already, by user name, is left alone, so that
+    it may be broken off and run again. POORT_SOURCE_URL keeps the password off the command line.
+
+    \b
+    Example: flask users import users.json
+    """
+    if (file is None) == (url is None):
+        raise click.UsageError("Name a file, or a database with --from-database; one of them.")
+    if file is None:
+        _move_in(url or "")
+    else:
+        _import_file(file)
+
+
+def _import_file(file: Path) -> None:
+    try:
+        rows, bad = read_file(file)
+    except (ValueError, OSError) as reason:
+        raise click.ClickException(f"{file} cannot be read: {reason}") from None
+    bad += find_conflicts(db.session(), rows)
+    db.session.rollback()
+    if bad:
+        for fault in bad:
+            click.echo(str(fault), err=True)
+        raise click.ClickException(f"{len(bad)} faults; nothing was written.")
+    cost, now = parts().settings.password_hash_cost, parts().clock()
+    with click.progressbar(rows, label="Importing", file=sys.stderr) as shown:
+        prepared = (_completed(row, cost) for _, row in shown)
+        while chunk := list(islice(prepared, _CHUNK)):
+            insert_rows(db.session(), parts().users, chunk, parts().settings.access_url_id, now)
+    continue_after_given_ids(db.session(), User.__table__)
+    db.session.commit()
+    click.echo(f"{len(rows)} users imported.")
+
+
+def _move_in(url: str) -> None:
+    if parts().users.is_campus:
+        raise click.ClickException("Users move into our own schema, and DATABASE_SCHEMA is chamilo.")
+    try:
+        source_url = database_url(url)
+        require_driver(source_url)
+    except ValueError as reason:
+        raise click.ClickException(f"--from-database {reason}") from None
+    engine = create_engine(source_url, **engine_options(source_url))
+    try:
+        with Session(engine) as session:
+            source, target = Side(session, UserTable(is_campus=True)), Side(db.session(), parts().users)
+            with click.progressbar(length=count_users(source), label="Moving users in", file=sys.stderr) as bar:
+                ids = move_users(source, target, parts().clock(), bar.update)
+            links = move_links(source, target, ids)
+    except (UnusableTable, DBAPIError) as reason:
+        fault = str(reason) if isinstance(reason, UnusableTable) else type(reason.orig).__name__
+        raise click.ClickException(f"The database of the campus cannot be read: {fault}") from None
+    click.echo(f"{len(ids)} users are here now, and {links} new links.")
+
+
+@cli.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def export_users(file: Path) -> None:
+    r"""Write all users to a .json or .csv file.
+
+    `import` reads it back identically: it holds hashes and salts, and is made readable to its owner only.
+
+    \b
+    Example: flask users export users.csv
+    """
+    present = parts().users.select(db.session(), [column.key for column in COLUMNS.values()])
+    rows = db.session.execute(present.order_by(User.id).execution_options(yield_per=_CHUNK))
+    file.touch(mode=0o600)
+    with file.open("w", newline="", encoding="utf-8") as out:
+        write_file(rows, out, as_csv=file.suffix.lower() == ".csv")
+    click.echo(f"Users written to {file}.")
+
+
+def _completed(row: Row, cost: int) -> Row:
+    clear = row.pop("password_in_clear", None)
+    return row | {"password": hash_password(clear, cost)} if clear else row

@@ -1,0 +1,73 @@
+"""`flask users import --from-database`: users, hashes and links move into our own schema, as often as one likes."""
+
+from typing import Any
+
+import pytest
+from campus.conftest import Campus
+from factories import Database, bearer
+from flask.testing import FlaskCliRunner
+
+from models import AccessUrl, AccessUrlRelUser, User, UserAuthSource, UserRelUser
+
+pytestmark = pytest.mark.services
+
+
+def move(runner: FlaskCliRunner, url: str) -> Any:
+    return runner.invoke(args=["users", "import", "--from-database", url])
+
+
+@pytest.fixture
+def befriended(campus: Campus) -> Campus:
+    campus.run(
+        "INSERT INTO user_rel_user (user_id, friend_user_id, relation_type, created_at, updated_at) VALUES (2, 3, 3, NOW(), NOW())"
+    )
+    return campus
+
+
+def test_users_hashes_and_links_arrive(befriended: Campus, runner: FlaskCliRunner, database: Database) -> None:
+    done = move(runner, befriended.url)
+    assert done.exit_code == 0, done.output
+    theirs = befriended.run("SELECT id, username, password, salt, theme FROM `user` ORDER BY id")
+    ours = [
+        {"id": row.id, "username": row.username, "password": row.password, "salt": row.salt, "theme": row.theme}
+        for row in database.rows(User)
+    ]
+    assert ours == theirs
+    assert len(database.rows(AccessUrlRelUser)) == len(database.rows(UserAuthSource)) == len(theirs)
+    assert [(link.user_id, link.friend_user_id, link.relation_type) for link in database.rows(UserRelUser)] == [(2, 3, 3)]
+    assert [portal.url for portal in database.rows(AccessUrl)] == ["http://localhost/", "http://two.example/"]
+
+
+def test_moving_again_changes_nothing(befriended: Campus, runner: FlaskCliRunner, database: Database) -> None:
+    move(runner, befriended.url)
+    before = [len(database.rows(table)) for table in (User, AccessUrlRelUser, UserAuthSource, UserRelUser, AccessUrl)]
+    done = move(runner, befriended.url)
+    assert "and 0 new links" in done.output
+    assert [len(database.rows(table)) for table in (User, AccessUrlRelUser, UserAuthSource, UserRelUser, AccessUrl)] == before
+
+
+def test_who_is_here_already_stays_as_they_are(befriended: Campus, runner: FlaskCliRunner, database: Database) -> None:
+    alice = database.make_user("Alice", ["ROLE_HR"], password="mine", id=3)
+    move(runner, befriended.url)
+    kept = database.user(alice.id)
+    bob = next(user for user in database.rows(User) if user.username == "bob")
+    assert (kept.username, kept.roles, kept.password) == ("Alice", ["ROLE_HR"], alice.password)
+    assert bob.id != 3, "the id is taken here"
+    assert [(link.user_id, link.friend_user_id) for link in database.rows(UserRelUser)] == [(3, bob.id)]
+
+
+def test_moved_user_signs_in(befriended: Campus, runner: FlaskCliRunner, database: Database, app: Any) -> None:
+    move(runner, befriended.url)
+    answer = app.test_client().post("/api/authentication_token", json={"username": "legsha", "password": "shapass"})
+    assert answer.status_code == 200
+    assert app.test_client().get("/api/me", headers=bearer(app, database.user(2))).status_code == 200
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://root:s3cret@127.0.0.1:1/none"])
+def test_database_that_cannot_be_read_is_told(runner: FlaskCliRunner, database: Database, url: str) -> None:
+    done = move(runner, url)
+    assert (done.exit_code, "s3cret" in done.output, database.rows(User)) == (1, False, [])
+
+
+def test_file_and_database_exclude_each_other(runner: FlaskCliRunner, database: Database) -> None:  # noqa: ARG001
+    assert runner.invoke(args=["users", "import"]).exit_code == 2

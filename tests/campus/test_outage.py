@@ -1,0 +1,115 @@
+"""The database of the campus goes and comes back under load: reads say so and recover, and nothing that was seen is lost."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from campus.conftest import Campus
+from factories import CONTRACT, Clock
+from services import NotInstalled, Server, ready, spawn, start_mariadb
+from system.serving import Home
+from system.serving import Server as HttpServer
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def mariadb() -> Any:
+    try:
+        server = start_mariadb()
+    except NotInstalled as reason:
+        import os
+
+        (pytest.fail if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip)(str(reason))
+    yield server
+    server.stop()
+
+
+def stop(server: Server) -> list[str]:
+    command = [str(word) for word in server.process.args]
+    server.process.terminate()
+    server.process.wait(60)
+    return command
+
+
+class Load:
+    """Two readers and a writer who never rest, and what they were answered."""
+
+    def __init__(self, server: HttpServer, headers: dict[str, str]) -> None:
+        self.server, self.headers = server, headers
+        self.reads: list[tuple[int, dict[str, str], Any]] = []
+        self.created: list[str] = []
+        self.done = threading.Event()
+        self.threads = [threading.Thread(target=work) for work in (self.read, self.read, self.create)]
+
+    def __enter__(self) -> Self:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self.done.set()
+        for thread in self.threads:
+            thread.join(60)
+
+    def read(self) -> None:
+        while not self.done.is_set():
+            self.reads.append(self.server.request("GET", "/api/users/2", **self.headers))
+            time.sleep(0.01)
+
+    def create(self) -> None:
+        number = 0
+        while not self.done.is_set():
+            number += 1
+            body = {"username": f"new{number}", "email": f"new{number}@example.com"}
+            if self.server.request("POST", "/api/users", body, **self.headers)[0] == 201:
+                self.created.append(body["username"])
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def campus(mariadb: Server) -> Any:
+    campus = Campus(3, mariadb.create_database(), Clock())
+    campus.build()
+    yield campus
+    campus.engine.dispose()
+
+
+@pytest.fixture
+def server(campus: Campus, tmp_path: Path) -> Any:
+    for name in ("private.pem", "public.pem"):
+        (tmp_path / name).write_bytes((CONTRACT / "jwt" / name).read_bytes())
+        (tmp_path / name).chmod(0o600)
+    home = Home(tmp_path).write_env(
+        DATABASE_URL=campus.url,
+        DATABASE_SCHEMA="chamilo",
+        PASSWORD_HASH_COST="4",
+        JWT_SECRET_KEY=f"{tmp_path}/private.pem",
+        JWT_PUBLIC_KEY=f"{tmp_path}/public.pem",
+        JWT_PASSPHRASE=(CONTRACT / "jwt" / "PASSPHRASE").read_text().strip(),
+    )
+    assert home.flask("db", "upgrade").returncode == 0
+    server = home.serve(WEB_CONCURRENCY="2")
+    yield server
+    server.stop()
+
+
+def test_reads_recover_by_themselves_and_what_was_created_stays(mariadb: Server, campus: Campus, server: HttpServer) -> None:
+    headers = {"Authorization": f"Bearer {server.sign_in('admin', 'adminpass')[2]['token']}"}
+    with Load(server, headers) as load:
+        time.sleep(1)
+        command = stop(mariadb)
+        time.sleep(2)
+        mariadb.process = spawn(command, mariadb.folder)
+        ready(mariadb)
+        time.sleep(2)
+    assert {status for status, *_ in load.reads} == {200, 503}, server.log
+    refused = [answer for answer in load.reads if answer[0] == 503]
+    assert all(int(answer[1]["retry-after"]) > 0 and list(answer[2]) == ["error"] for answer in refused)
+    assert (load.reads[-1][0], len(load.created) > 10) == (200, True)
+    campus.engine.dispose()  # its connections are to the server of before
+    assert set(load.created) <= {row["username"] for row in campus.run("SELECT username FROM `user`")}
+    booted = [line for line in server.log_lines if "Booting worker" in line["message"]]
+    assert (server.process.poll(), len(booted)) == (None, 2), "no process died"

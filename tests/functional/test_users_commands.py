@@ -1,0 +1,170 @@
+"""`flask users`: what the commands write, what they refuse, and that files come back as they went."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import Database
+from flask.testing import FlaskClient, FlaskCliRunner
+
+from models import AccessUrlRelUser, User, UserAuthSource
+
+HASH = "$2y$04$e.BdhT4Wk0DxnRK0LPulc.RMrsPq5BT0GJhaNyddZ7iwI0EDH2FfS"
+CONTRACT_USERS = Path(__file__).parent.parent / "contract" / "users.json"
+
+
+def run(runner: FlaskCliRunner, *words: str, given: str | None = None) -> Any:
+    return runner.invoke(args=["users", *words], input=given)
+
+
+@pytest.fixture
+def import_rows(runner: FlaskCliRunner, tmp_path: Path) -> Any:
+    """Import rows as a JSON file."""
+
+    def imported(rows: Any) -> Any:
+        file = tmp_path / "rows.json"
+        file.write_text(json.dumps(rows))
+        return run(runner, "import", str(file))
+
+    return imported
+
+
+def test_created_user_signs_in_with_the_given_password(runner: FlaskCliRunner, client: FlaskClient) -> None:
+    done = run(
+        runner, "create", "zoe", "--email", "zoe@example.com", "--role", "role_teacher", "--password-stdin", given="s3cret\n"
+    )
+    answer = client.post("/api/authentication_token", json={"username": "zoe", "password": "s3cret"})
+    assert (done.exit_code, answer.status_code) == (0, 200)
+
+
+def test_generated_password_is_printed_once_and_works(runner: FlaskCliRunner, client: FlaskClient) -> None:
+    done = run(runner, "create", "zoe", "--email", "zoe@example.com", "--generate-password")
+    password = done.output.partition("password: ")[2].strip()
+    assert client.post("/api/authentication_token", json={"username": "zoe", "password": password}).status_code == 200
+
+
+@pytest.mark.parametrize(("name", "email", "text"), [("zoe", "zoe@example.com", "already used"), ("new", "none", "valid email")])
+def test_invalid_user_is_refused_with_the_reason(
+    runner: FlaskCliRunner, database: Database, name: str, email: str, text: str
+) -> None:
+    database.make_user("zoe", [])
+    done = run(runner, "create", name, "--email", email, "--generate-password")
+    assert (done.exit_code, text in done.output, len(database.rows(User))) == (1, True, 1)
+
+
+def test_new_password_replaces_the_old_one(runner: FlaskCliRunner, client: FlaskClient, database: Database) -> None:
+    database.make_user("zoe", [])
+    assert run(runner, "set-password", "zoe", "--password-stdin", given="brandnew\n").exit_code == 0
+    assert client.post("/api/authentication_token", json={"username": "zoe", "password": "brandnew"}).status_code == 200
+
+
+def test_roles_are_granted_and_revoked(runner: FlaskCliRunner, database: Database) -> None:
+    user_id = database.make_user("zoe", ["ROLE_STUDENT"]).id
+    run(runner, "grant-role", "zoe", "role_hr")
+    assert database.user(user_id).roles == ["ROLE_STUDENT", "ROLE_HR"]
+    run(runner, "revoke-role", "zoe", "ROLE_STUDENT")
+    assert database.user(user_id).roles == ["ROLE_HR"]
+
+
+def test_deactivated_user_is_activated_again(runner: FlaskCliRunner, database: Database) -> None:
+    user_id = database.make_user("zoe", []).id
+    run(runner, "deactivate", "zoe")
+    assert database.user(user_id).active == 0
+    run(runner, "activate", "zoe")
+    assert database.user(user_id).active == 1
+
+
+@pytest.mark.parametrize("command", ["set-password", "activate", "deactivate"])
+def test_unknown_user_is_refused(runner: FlaskCliRunner, database: Database, command: str) -> None:  # noqa: ARG001
+    done = run(runner, command, "nobody")
+    assert (done.exit_code, "There is no user 'nobody'" in done.output) == (1, True)
+
+
+def test_list_finds_by_part_of_a_name(runner: FlaskCliRunner, database: Database) -> None:
+    database.make_user("zoe", [], lastname="Böb")
+    database.make_user("max", [])
+    assert [line.split("\t")[1] for line in run(runner, "list", "--search", "bob").output.splitlines()] == ["zoe"]
+
+
+def test_wrong_usage_is_exit_2(runner: FlaskCliRunner, database: Database) -> None:  # noqa: ARG001
+    assert [run(runner, "nope").exit_code, run(runner, "create", "zoe").exit_code] == [2, 2]
+
+
+def test_import_keeps_ids_hashes_and_salts(runner: FlaskCliRunner, database: Database) -> None:
+    assert run(runner, "import", str(CONTRACT_USERS)).exit_code == 0
+    given = {
+        user["id"]: (user["username"], user["password_hash"], user["salt"]) for user in json.loads(CONTRACT_USERS.read_text())
+    }
+    assert {user.id: (user.username, user.password, user.salt) for user in database.rows(User)} == given
+    assert len(database.rows(AccessUrlRelUser)) == len(database.rows(UserAuthSource)) == len(given)
+
+
+def test_ids_go_on_after_imported_ones(runner: FlaskCliRunner, database: Database, import_rows: Any) -> None:
+    import_rows([{"id": 4711, "username": "one", "email": "one@example.com"}])
+    run(runner, "create", "two", "--email", "two@example.com", "--generate-password")
+    assert [user.id for user in database.rows(User)] == [4711, 4712]
+
+
+def test_clear_password_is_hashed(client: FlaskClient, import_rows: Any) -> None:
+    import_rows([{"username": "one", "email": "one@example.com", "password": "in clear"}])
+    assert client.post("/api/authentication_token", json={"username": "one", "password": "in clear"}).status_code == 200
+
+
+def test_all_bad_rows_are_told_and_nothing_is_written(database: Database, import_rows: Any) -> None:
+    zoe = database.make_user("zoe", [])
+    done = import_rows(
+        [
+            {"id": zoe.id, "username": "ZOE", "email": "a@example.com"},
+            {"username": "fine", "email": "fine@example.com"},
+            {"username": " ", "email": "b@example.com", "roles": "ROLE_X"},
+            {"username": "x" * 101, "email": "c@example.com", "active": "yes", "colour": "red"},
+            {"username": "two", "email": "d@example.com", "password": "p", "password_hash": HASH},
+            {"username": "fine", "email": "e@example.com"},
+            7,
+        ]
+    )
+    told = {tuple(line.split(": ")[:2]) for line in done.output.splitlines() if line.startswith("index")}
+    assert told == {
+        ("index 0", "id"),
+        ("index 0", "username"),
+        ("index 2", "username"),
+        ("index 2", "roles"),
+        ("index 3", "username"),
+        ("index 3", "active"),
+        ("index 3", "colour"),
+        ("index 4", "password"),
+        ("index 5", "username"),
+        ("index 6", "-"),
+    }
+    assert (done.exit_code, [user.username for user in database.rows(User)]) == (1, ["zoe"])
+
+
+@pytest.mark.parametrize("text", ["{", '{"username": "zoe"}'])
+def test_file_that_is_no_list_is_refused(runner: FlaskCliRunner, database: Database, tmp_path: Path, text: str) -> None:
+    (tmp_path / "users.json").write_text(text)
+    done = run(runner, "import", str(tmp_path / "users.json"))
+    assert (done.exit_code, "cannot be read" in done.output, database.rows(User)) == (1, True, [])
+
+
+def test_csv_names_the_line_of_a_bad_row(runner: FlaskCliRunner, database: Database, tmp_path: Path) -> None:
+    (tmp_path / "users.csv").write_text("username,email,active\none,one@example.com,1\ntwo,two@example.com,maybe\n")
+    done = run(runner, "import", str(tmp_path / "users.csv"))
+    assert ("line 3: active: must be a whole number" in done.output, database.rows(User)) == (True, [])
+
+
+@pytest.mark.parametrize("suffix", ["json", "csv"])
+def test_exported_file_reads_back_identically(runner: FlaskCliRunner, database: Database, tmp_path: Path, suffix: str) -> None:
+    first, second = tmp_path / f"first.{suffix}", tmp_path / f"second.{suffix}"
+    run(runner, "import", str(CONTRACT_USERS))
+    database.make_user("odd", ["ROLE_A", "ROLE_B"], firstname="", lastname='"quoted", and\nbroken', website=None, phone="\\N")
+    run(runner, "export", str(first))
+    database.clean()
+    assert run(runner, "import", str(first)).exit_code == 0
+    run(runner, "export", str(second))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_export_is_for_its_owner_only(runner: FlaskCliRunner, database: Database, tmp_path: Path) -> None:  # noqa: ARG001
+    run(runner, "export", str(tmp_path / "users.csv"))
+    assert (tmp_path / "users.csv").stat().st_mode & 0o777 == 0o600

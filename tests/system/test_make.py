@@ -1,0 +1,217 @@
+"""`make serve` and `make setup`, in a copy of the project: a first run makes everything, a second one changes nothing."""
+
+import hashlib
+import os
+import re
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, inspect, text
+from system.serving import FLASK, Server, clean_environment
+
+from config.settings import ROOT, parse_settings
+
+LEFT_OUT = (
+    ".git",
+    ".venv",
+    ".env",
+    ".env.local",
+    "var",
+    "*.pem",
+    "tests",
+    "node_modules",
+    "__pycache__",
+    ".*_cache",
+    ".hypothesis",
+)
+REFUSED = "has a `user` table that Poort did not make: it may be a Chamilo campus. Nothing was written. Point DATABASE_URL at an empty database."
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project, as it is cloned, with the packages of this one."""
+    project = tmp_path / "project"
+    shutil.copytree(ROOT, project, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    (project / ".venv").mkdir()
+    for entry in Path(sys.prefix).iterdir():
+        if not entry.name.startswith("."):
+            (project / ".venv" / entry.name).symlink_to(entry)
+    (project / ".venv" / ".pins").touch()
+    return project
+
+
+def make(project: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", *arguments], check=False, capture_output=True, text=True, cwd=project, env=clean_environment(**variables)
+    )
+
+
+def serve(project: Path, **variables: str) -> Server:
+    return Server(["make", "serve"], project, clean_environment(**variables)).start()
+
+
+def fingerprint(project: Path) -> dict[str, str]:
+    """Return what must not change: hashes of the files, and every row."""
+    files = [project / ".env", *(project / "config" / "jwt").glob("*.pem")]
+    prints = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    with closing(sqlite3.connect(project / "var" / "poort.db")) as database:
+        return prints | {"rows": "\n".join(database.iterdump())}
+
+
+def test_make_serve_sets_up_and_serves_and_a_second_run_changes_nothing(project: Path) -> None:
+    server = serve(project)
+    try:
+        passwords = re.findall(r"^admin password: (\S+)$", server.log, re.MULTILINE)
+        assert len(passwords) == 1
+        assert len(passwords[0]) >= 16
+        status, _, body = server.sign_in("admin", passwords[0])
+        assert (status, list(body)) == (200, ["token"])
+        status, _, body = server.request("GET", "/api/users", Authorization=f"Bearer {body['token']}")
+        assert (status, [member["username"] for member in body["hydra:member"]]) == (200, ["admin"])
+    finally:
+        server.stop()
+    assert stat.S_IMODE((project / ".env").stat().st_mode) == 0o600
+    assert stat.S_IMODE((project / "var" / "poort.db").stat().st_mode) == 0o600
+    secrets = dict(re.findall(r"^(JWT_PASSPHRASE|APP_SECRET)=(.+)$", (project / ".env").read_text(), re.MULTILINE))
+    assert [len(secret) for secret in secrets.values()] == [64, 64]
+    assert len(set(secrets.values())) == 2
+    with closing(sqlite3.connect(project / "var" / "poort.db")) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+    before, seconds = fingerprint(project), []
+    for _ in range(3):
+        server = serve(project)
+        seconds.append(server.seconds_to_first_answer)
+        assert "password" not in server.log
+        server.stop()
+    assert fingerprint(project) == before
+    assert min(seconds) < 2, seconds
+
+
+def test_make_setup_serves_nothing(project: Path) -> None:
+    done = make(project, "setup")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^admin password: \S+$", done.stdout, re.MULTILINE)
+    before = fingerprint(project)
+    done = make(project, "setup")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert fingerprint(project) == before
+
+
+def test_make_alone_lists_the_goals(project: Path) -> None:
+    done = make(project)
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [
+        ["make", goal] for goal in ("help", "serve", "setup", "test", "lint", "pins")
+    ]
+
+
+def test_an_env_of_chamilo_is_used_where_it_is(project: Path, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("JWT_PASSPHRASE=of_chamilo\nAPP_ENV=prod\n")
+    assert make(project, "setup", POORT_ENV_FILE=str(tmp_path / ".env")).returncode == 0
+    assert not (project / ".env").exists()
+    assert (tmp_path / "config" / "jwt" / "private.pem").exists()
+
+
+def test_new_env_writes_over_nothing(project: Path) -> None:
+    (project / ".env").write_text("mine")
+    subprocess.run([project / "bin" / "new-env"], check=True, capture_output=True)
+    assert (project / ".env").read_text() == "mine"
+    assert not list(project.glob(".env.[0-9]*"))
+
+
+def test_a_bad_setting_stops_make_serve_with_one_sentence(project: Path) -> None:
+    done = make(project, "serve", WEB_CONCURRENCY="many")
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0] == "serve: WEB_CONCURRENCY must be a whole number from 1 to 256, not 'many'."
+    assert "Traceback" not in done.stderr
+
+
+# --- A database of somebody else, and databases on servers
+
+
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services), pytest.param("mariadb", marks=pytest.mark.services)]
+)
+def url(request: pytest.FixtureRequest, databases: Any) -> str:
+    """The URL of an empty database."""
+    return databases.empty_url(request.param)
+
+
+@pytest.fixture
+def tables(url: str) -> Iterator[object]:
+    engine = create_engine(parse_settings({"DATABASE_URL": url}).database_url)
+    with engine.begin() as connection:
+        quoted = connection.dialect.identifier_preparer.quote("user")
+        connection.execute(text(f"CREATE TABLE {quoted} (id INTEGER, username VARCHAR(100))"))
+        connection.execute(text(f"INSERT INTO {quoted} VALUES (1, 'admin')"))
+
+    def content() -> object:
+        with engine.connect() as connection:
+            rows = connection.execute(text(f"SELECT * FROM {quoted}")).all()
+        return sorted(inspect(engine).get_table_names()), rows
+
+    yield content
+    engine.dispose()
+
+
+@pytest.mark.parametrize("way", ["flask db upgrade", "make serve"])
+def test_a_database_with_somebody_elses_users_is_refused_and_nothing_written(
+    project: Path, url: str, tables: object, way: str
+) -> None:
+    def content() -> object:
+        return Path(url.removeprefix("sqlite:///")).read_bytes() if url.startswith("sqlite") else tables()
+
+    before = content()
+    if way == "make serve":
+        done = make(project, "serve", DATABASE_URL=url)
+        assert not list((project / "config" / "jwt").glob("*.pem"))
+    else:
+        done = subprocess.run(
+            [*FLASK, "db", "upgrade"], check=False, capture_output=True, text=True, env=clean_environment(DATABASE_URL=url)
+        )
+        assert done.returncode == 1
+    assert done.returncode != 0
+    assert REFUSED in done.stderr.splitlines()[0]
+    assert "Traceback" not in done.stderr
+    assert ":p@" not in done.stderr
+    assert content() == before
+
+
+def test_make_serve_sets_up_any_database(project: Path, url: str) -> None:
+    server = serve(project, DATABASE_URL=url)
+    try:
+        password = re.findall(r"^admin password: (\S+)$", server.log, re.MULTILINE)[0]
+        assert server.sign_in("admin", password)[0] == 200
+    finally:
+        server.stop()
+    driver = {"mysql": "mysql", "postgresql": "postgresql"}.get(url.split(":", maxsplit=1)[0].split("+", maxsplit=1)[0])
+    assert [file.name for file in (project / ".venv").glob(".requirements-*")] == (
+        [f".requirements-{driver}.txt"] if driver else []
+    )
+
+
+def test_flask_db_upgrade_goes_to_all_heads_and_makes_no_user(url: str) -> None:
+    command = [*FLASK, "db", "upgrade"]
+    for _ in range(2):
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=clean_environment(DATABASE_URL=url))
+        assert done.returncode == 0, done.stderr
+        assert "password" not in done.stdout
+    engine = create_engine(parse_settings({"DATABASE_URL": url}).database_url)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM poort_alembic_version")).scalar() == 2
+        quoted = connection.dialect.identifier_preparer.quote("user")
+        assert connection.execute(text(f"SELECT count(*) FROM {quoted}")).scalar() == 0
+    engine.dispose()
+
+
+def test_the_scripts_are_executable() -> None:
+    for name in ("bin/console", "bin/new-env", "bin/serve", ".ci/run"):
+        assert os.access(ROOT / name, os.X_OK), name

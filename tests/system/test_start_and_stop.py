@@ -1,0 +1,144 @@
+"""gunicorn as it is configured: what stops a start, and what signals do."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+from system.serving import GUNICORN, WAIT_SECONDS, Home, Server, clean_environment
+
+pytest_plugins = ("system.fixtures",)
+
+PRIVATE, PUBLIC = "config/jwt/private.pem", "config/jwt/public.pem"
+
+
+def spoil(home: Home, name: str, *command: str) -> None:
+    subprocess.run([*command, "-out", name], check=True, capture_output=True, cwd=home.folder)
+
+
+FAULTS: dict[str, tuple[Callable[[Home], object], str]] = {
+    "missing": (lambda home: (home.folder / PRIVATE).unlink(), "There is no private key at "),
+    "wrong passphrase": (lambda home: home.write_env(JWT_PASSPHRASE="other"), "JWT_PASSPHRASE does not open the private key "),
+    "not a key": (lambda home: (home.folder / PRIVATE).write_text("garbage"), " is not a private key in PEM form."),
+    "short": (lambda home: spoil(home, PRIVATE, "openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"), "has 1024 bits"),
+    "other pair": (lambda home: spoil(home, PRIVATE, "openssl", "genpkey", "-algorithm", "RSA"), " does not belong to the private key "),
+    "open to everyone": (lambda home: (home.folder / PRIVATE).chmod(0o644), "Everyone on this machine may read the private key "),
+    "empty passphrase": (lambda home: home.write_env(), "JWT_PASSPHRASE is empty, which is not safe in production."),
+    "Chamilo's passphrase": (
+        lambda home: home.write_env(JWT_PASSPHRASE="your_secret_passphrase"),
+        "JWT_PASSPHRASE is the one that Chamilo ships, which is not safe in production.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "sentence"), FAULTS.values(), ids=FAULTS)
+def test_a_key_that_cannot_be_used_stops_the_start(home: Home, make: Callable[[Home], object], sentence: str) -> None:
+    home.set_up()
+    make(home)
+    said = home.fails_to_serve()
+    assert said.startswith(("gunicorn: ", "__main__.py: "))
+    assert sentence in said
+    assert said.count("\n") == 1
+
+
+def test_flask_run_is_stopped_by_the_same_check_and_other_commands_are_not(home: Home) -> None:
+    stopped = home.flask("run", "--port", "0")
+    assert stopped.returncode == 1
+    assert "There is no private key at " in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert home.flask("routes").returncode == 0
+
+
+@pytest.mark.parametrize(("passphrase", "form"), [("", "-nocrypt"), ("your_secret_passphrase", "-v2")])
+def test_a_weak_passphrase_is_a_decision(home: Home, passphrase: str, form: str) -> None:
+    home.write_env(JWT_PASSPHRASE=passphrase, PASSWORD_HASH_COST="4")
+    home.set_up()
+    assert ("ENCRYPTED" in (home.folder / PRIVATE).read_text()) == (form == "-v2")
+    assert "JWT_ALLOW_WEAK_PASSPHRASE=1" in home.fails_to_serve()
+    for variables in ({"JWT_ALLOW_WEAK_PASSPHRASE": "1"}, {"APP_ENV": "dev"}):
+        assert home.serve(**variables).stop() == 0
+
+
+def test_a_port_that_is_taken_stops_the_start(home: Home, server: Server) -> None:
+    home.set_up()
+    sentence = f"PORT {server.port} cannot be used on 127.0.0.1: Address already in use.\n"
+    assert home.fails_to_serve(PORT=str(server.port)).endswith(sentence)
+
+
+def test_readyz_follows_the_keys(home: Home) -> None:
+    home.set_up()
+    server = home.serve()
+    try:
+        (home.folder / PRIVATE).rename(home.folder / "away")
+        status, _, body = server.request("GET", "/readyz")
+        assert (status, body) == (503, {"status": "failing", "failing": ["keys"]})
+        (home.folder / "away").rename(home.folder / PRIVATE)
+        assert server.request("GET", "/readyz")[0] == 200
+    finally:
+        server.stop()
+
+
+def test_term_ends_it_and_lets_what_is_under_way_finish(home: Home) -> None:
+    home.set_up()
+    server = home.serve()
+    body = b'{"username":"admin","password":"wrong"}'
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_SECONDS) as connection:
+        head = (
+            b"POST /api/authentication_token HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        )
+        connection.sendall(head % len(body) + body[:9])
+        time.sleep(0.3)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        connection.sendall(body[9:])
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
+    assert server.process.wait(WAIT_SECONDS) == 0
+    with pytest.raises(ConnectionRefusedError):
+        server.request("GET", "/healthz")
+    assert server.log_lines, "the log is JSON"
+    assert all(line.startswith("{") for line in server.log.splitlines())
+
+
+def test_hup_reads_the_settings_anew_without_a_gap(home: Home) -> None:
+    password = home.set_up()
+    server = home.serve()
+    try:
+        before = {line["process"] for line in server.log_lines if "Booting worker" in line["message"]}
+        (home.folder / ".env.local").write_text("LOGIN_THROTTLING_MAX_ATTEMPTS=1\n")
+        server.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + WAIT_SECONDS
+        while any(running(process) for process in before):
+            assert server.request("GET", "/healthz")[0] == 200
+            assert time.monotonic() < deadline
+        assert server.sign_in("admin", password)[0] == 200
+        assert [server.sign_in("admin", "wrong")[2]["message"][:7] for _ in range(2)] == ["Invalid", "Too man"]
+    finally:
+        assert server.stop() == 0
+
+
+def running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_folder_elsewhere_is_no_hindrance(home: Home) -> None:
+    """`python -m gunicorn` was called in the home of the test all along; `--check-config` says the same of /."""
+    environment = clean_environment(POORT_ENV_FILE=str(home.folder / ".env"))
+    done = subprocess.run([*GUNICORN, "--check-config"], check=False, capture_output=True, text=True, cwd="/", env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_the_server_writes_is_for_its_owner_alone(home: Home) -> None:
+    password = home.set_up()
+    (home.folder / "var" / "poort.db").chmod(0o600)
+    server = home.serve()
+    server.sign_in("admin", password)
+    modes = {file.name: file.stat().st_mode & 0o077 for file in (home.folder / "var").iterdir()}
+    server.stop()
+    assert set(modes.values()) == {0}, modes

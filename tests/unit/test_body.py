@@ -1,0 +1,119 @@
+"""Bodies that break off, grow too long, or are no object; and values of a wrong type."""
+
+import io
+from typing import Any
+
+import pytest
+from flask import Request
+from gunicorn.http.errors import InvalidChunkSize
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+
+from rest import cors
+from rest.body import JSON, JSON_API, read_changes, read_object, request_bytes
+from rest.problem import UnreadableRequest
+from rest.resource import Kind, Property, Resource
+
+THING = Resource(
+    "Thing",
+    "/api/things",
+    "Thing",
+    properties=(
+        Property("names", Kind.STRINGS, ("names",), writable=True),
+        Property("size", Kind.INTEGER, ("size",), writable=True),
+    ),
+)
+
+
+class BrokenInput(io.RawIOBase):
+    """What gunicorn hands over where a client sends a broken chunk, or goes away."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__()
+        self.failure = failure
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _buffer: Any) -> int:
+        raise self.failure
+
+
+def request_with(body: Any, **environ: Any) -> Request:
+    return Request({"REQUEST_METHOD": "POST", "wsgi.input": body, "wsgi.input_terminated": True, **environ})
+
+
+@pytest.mark.parametrize("failure", [OSError("gone"), InvalidChunkSize(b"x"), ConnectionResetError()])
+def test_body_that_breaks_off_is_400(failure: Exception) -> None:
+    with pytest.raises(BadRequest):
+        request_bytes(request_with(BrokenInput(failure)))
+
+
+def test_body_that_is_shorter_than_its_length_is_400() -> None:
+    with pytest.raises(BadRequest):
+        request_bytes(request_with(io.BytesIO(b"{}"), CONTENT_LENGTH="3"))
+
+
+def test_chunked_body_that_is_too_long_is_413() -> None:
+    request = request_with(io.BytesIO(b"x" * 100))
+    request.max_content_length = 50
+    with pytest.raises(RequestEntityTooLarge):
+        request_bytes(request)
+
+
+def test_body_is_read_to_its_end() -> None:
+    assert request_bytes(request_with(io.BytesIO(b"{}"), CONTENT_LENGTH="2")) == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("body", "given"),
+    [
+        (b"[]", "array"),
+        (b"1", "integer"),
+        (b"9223372036854775808", "double"),
+        (b"1.5", "double"),
+        (b'"x"', "string"),
+        (b"true", "boolean"),
+        (b"null", "NULL"),
+    ],
+)
+def test_what_is_no_object_is_named(body: bytes, given: str) -> None:
+    with pytest.raises(UnreadableRequest, match=f'"object", "{given}" given'):
+        read_object(JSON, body)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"data":[]}', b'{"data":null}', b'{"data":{"attributes":[]}}', b'{"data":{"attributes":null}}']
+)
+def test_json_api_without_objects_is_unreadable(body: bytes) -> None:
+    with pytest.raises(UnreadableRequest, match="must be objects"):
+        read_object(JSON_API, body)
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"data":{}}', b'{"data":{"attributes":{}}}'])
+def test_json_api_that_says_nothing_changes_nothing(body: bytes) -> None:
+    assert read_object(JSON_API, body) == {}
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        ({"names": "x"}, 'The type of the "names" attribute must be "array", "string" given.'),
+        ({"names": {}}, 'The type of the "names" attribute must be "array", "array" given.'),
+        ({"names": [1]}, 'The type of the "names" elements must be "string", "integer" given.'),
+        ({"names": ["a\0"]}, 'The "names" attribute must not contain a NUL character.'),
+        ({"size": True}, 'The type of the "size" attribute must be "int", "boolean" given.'),
+        ({"size": 1.0}, 'The type of the "size" attribute must be "int", "double" given.'),
+    ],
+)
+def test_wrong_type_is_unreadable(document: dict[str, Any], text: str) -> None:
+    with pytest.raises(UnreadableRequest) as caught:
+        read_changes(THING, document, frozenset(["names", "size"]))
+    assert caught.value.description == text
+
+
+def test_only_what_may_be_written_is_taken() -> None:
+    assert read_changes(THING, {"size": 1, "names": 7, "other": 2}, frozenset(["size"])) == {"size": 1}
+
+
+def test_preflight_of_a_stranger_gets_no_headers() -> None:
+    assert cors.preflight_headers("http://evil.example", None) == {}

@@ -1,0 +1,38 @@
+"""The choice of a media type."""
+
+import pytest
+
+from rest.negotiation import best_match
+
+OFFERED = ["application/ld+json", "application/json", "application/xml", "text/csv"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        ("*/*", "application/ld+json"),
+        ("application/*", "application/ld+json"),
+        ("text/*", "text/csv"),
+        ("application/json", "application/json"),
+        ("APPLICATION/JSON", "application/json"),
+        ("application/json; charset=utf-8", "application/json"),
+        ("application/json;q=0.5, application/xml", "application/xml"),
+        ("application/json;q=0.5, application/xml;q=0.5", "application/json"),
+        ("application/xml, application/json", "application/json"),
+        ("application/json;q=0.9, */*;q=0.8", "application/json"),
+        ("text/csv, */*;q=0.1", "text/csv"),
+        ("application/*+json", "application/ld+json"),
+        ("application/json;q=x", "application/json"),
+        ("application/json;q=7", "application/json"),
+        ("application/json;q=0", "application/json"),
+        (", ,application/xml,", "application/xml"),
+        ("application/pdf", None),
+        ("application", None),
+        ("json", None),
+        ("/", None),
+        (";;;", None),
+        (",", None),
+    ],
+)
+def test_best_match_is_the_recorded_one(accept: str, chosen: str | None) -> None:
+    assert best_match(accept, OFFERED) == chosen

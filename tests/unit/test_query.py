@@ -1,0 +1,118 @@
+"""Query strings as PHP reads and writes them."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rest.encoding import INT_MAX
+from rest.query import build_query, integer, parse_query
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters"),
+    [
+        ("", {}),
+        ("&&", {}),
+        ("=1", {}),
+        ("a", {"a": ""}),
+        ("a=", {"a": ""}),
+        ("a=1&a=2", {"a": "2"}),
+        ("a=b=c", {"a": "b=c"}),
+        ("a=b+c%20d", {"a": "b c d"}),
+        ("a=%C3%A9", {"a": "é"}),
+        ("a=%FF", {"a": "\ufffd"}),
+        ("a=%", {"a": "%"}),
+        ("a[]=1&a[]=2", {"a": {"0": "1", "1": "2"}}),
+        ("a%5B%5D=1", {"a": {"0": "1"}}),
+        ("a[5]=1&a[]=2", {"a": {"5": "1", "6": "2"}}),
+        ("a[x]=1&a[]=2", {"a": {"x": "1", "0": "2"}}),
+        ("order[username]=asc", {"order": {"username": "asc"}}),
+        ("a[x][y]=1&a[x][z]=2", {"a": {"x": {"y": "1", "z": "2"}}}),
+        ("a=1&a[x]=2", {"a": {"x": "2"}}),
+        ("a[x]=2&a=1", {"a": "1"}),
+        ("[x]=1", {}),
+        ("+a=1", {"a": "1"}),
+    ],
+)
+def test_query_is_read_as_php_reads_it(query: str, parameters: Any) -> None:
+    assert parse_query(query) == parameters
+
+
+@pytest.mark.parametrize(
+    ("parameters", "query"),
+    [
+        ({}, ""),
+        ({"a": "b c/d~e"}, "a=b%20c%2Fd~e"),
+        ({"a": {"0": "1", "1": "2"}}, "a%5B%5D=1&a%5B%5D=2"),
+        ({"order": {"username": "asc"}}, "order%5Busername%5D=asc"),
+    ],
+)
+def test_query_is_written_by_rfc_3986(parameters: Any, query: str) -> None:
+    assert build_query(parameters) == query
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), st.text(st.characters(codec="utf-8"), max_size=10)))
+def test_what_is_written_reads_the_same(parameters: dict[str, str]) -> None:
+    assert parse_query(build_query(parameters)) == parameters
+
+
+@given(st.text(alphabet="a[]=&%0.1+", max_size=60))
+def test_no_query_falls_over(query: str) -> None:
+    build_query(parse_query(query))
+
+
+def test_long_query_is_cut_and_deep_one_is_not_nested() -> None:
+    assert len(parse_query("&".join(f"a{n}=1" for n in range(2000)))) == 1000
+    build_query(parse_query("a" + "[x]" * 5000 + "=1"))
+
+
+def test_long_position_is_no_number() -> None:
+    assert len(parse_query(f"a[{'9' * 5000}]=1&a[]=2")["a"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("", 0),
+        ("abc", 0),
+        ("1", 1),
+        (" 1", 1),
+        ("\n1", 1),
+        ("1 ", 1),
+        ("1abc", 1),
+        ("-1", -1),
+        ("+1", 1),
+        ("--1", 0),
+        ("- 1", 0),
+        ("2.9", 2),
+        ("-2.9", -2),
+        (".9", 0),
+        ("1e1", 10),
+        ("1e", 1),
+        ("1.5e1", 15),
+        ("0x1A", 0),
+        ("007", 7),
+        ("\u0661", 0),
+        ("9223372036854775807", INT_MAX),
+        ("9223372036854775808", INT_MAX),
+        ("-9223372036854775808", -INT_MAX - 1),
+        ("-9223372036854775809", -INT_MAX - 1),
+        ("9" * 5000, INT_MAX),
+        ("-" + "9" * 5000, -INT_MAX - 1),
+        ("0" * 5000 + "1", 1),
+        ("1e1000", INT_MAX),
+        ("-1e1000", -INT_MAX - 1),
+        ("1e-5", 0),
+        ("inf", 0),
+        ("nan", 0),
+    ],
+)
+def test_text_is_cast_as_php_casts_it(text: str, number: int) -> None:
+    assert integer(text) == number
+
+
+@pytest.mark.parametrize(("parameters", "number"), [({}, 0), ({"0": "5"}, 1)])
+def test_list_is_cast_as_php_casts_it(parameters: Any, number: int) -> None:
+    assert integer(parameters) == number

@@ -1,0 +1,88 @@
+"""The edges of security/: proxies, and what flask-jwt-extended would call if it ever came to that."""
+
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from factories import settings_for
+from flask_jwt_extended import JWTManager
+
+from app import create_app
+from security.access import is_public, public, requires
+from security.bearer import bearer_token
+from security.client_address import TrustedProxies
+from security.errors import InvalidToken, MissingToken
+
+
+@pytest.fixture
+def manager(tmp_path: Any) -> JWTManager:
+    return create_app(settings_for(DATABASE_URL=f"sqlite:///{tmp_path}/poort.db")).extensions["flask-jwt-extended"]
+
+
+def test_missing_token_of_the_library_is_ours(manager: JWTManager) -> None:
+    with pytest.raises(MissingToken):
+        manager._unauthorized_callback("no header")
+
+
+LOADERS = [
+    "invalid_token",
+    "expired_token",
+    "revoked_token",
+    "needs_fresh_token",
+    "user_lookup_error",
+    "token_verification_failed",
+]
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_every_failure_of_the_library_is_ours(manager: JWTManager, loader: str) -> None:
+    with pytest.raises(InvalidToken):
+        getattr(manager, f"_{loader}_callback")({}, {})
+
+
+@pytest.mark.parametrize(
+    ("peer", "networks", "address"),
+    [
+        ("10.0.0.1", ["10.0.0.0/8"], "192.0.2.9"),
+        ("10.0.0.1", ["192.168.0.0/16"], "10.0.0.1"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("", ["10.0.0.0/8"], "192.0.2.9"),
+        ("", [], ""),
+        ("no address", ["10.0.0.0/8"], "no address"),
+        ("::1", ["::1/128"], "192.0.2.9"),
+    ],
+)
+def test_only_a_trusted_proxy_names_the_client(peer: str, networks: list[str], address: str) -> None:
+    seen: list[str] = []
+
+    def app(environ: dict[str, Any], _start: Any) -> list[bytes]:
+        seen.append(environ["REMOTE_ADDR"])
+        return []
+
+    proxies = TrustedProxies(app, tuple(ip_network(network) for network in networks))
+    proxies({"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": "198.51.100.1, 192.0.2.9"}, None)
+    assert seen == [address]
+
+
+@pytest.mark.parametrize(
+    ("header", "token"),
+    [
+        ("Bearer x", "x"),
+        ("BEARER x", "x"),
+        (" Bearer x ", "x"),
+        ("Bearer", None),
+        ("Bearer  x", None),
+        ("Bearer x y", None),
+        ("Bearer x,y", None),
+        ("", None),
+        ("x", None),
+    ],
+)
+def test_header_is_split_at_one_space(header: str, token: str | None) -> None:
+    assert bearer_token(header) == token
+
+
+def test_rule_tells_whether_it_is_open() -> None:
+    assert is_public(public(lambda: ""))
+    assert not is_public(requires(lambda _caller: True)(lambda: ""))
+    assert not is_public(lambda: "")
