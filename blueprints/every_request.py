@@ -15,6 +15,7 @@ from werkzeug.routing import MapAdapter
 
 from config import Settings
 from config.logging import request_id
+from models import db
 from rest.cors import cors_headers, preflight_headers
 from rest.encoding import encode_json
 from rest.negotiation import wants_problem_json
@@ -58,10 +59,21 @@ def register_every_request(app: Flask, settings: Settings, clock: Callable[[], d
         _write_access_line(response)
         return response
 
+    # Registered after Flask-SQLAlchemy's own, and so run before it.
+    app.teardown_appcontext(_give_connection_back)
     app.register_error_handler(HTTPException, _answer_failure)
     for unreachable in (DBAPIError, PendingRollbackError, PoolTimeout):
         app.register_error_handler(unreachable, _answer_unreachable)
     app.register_error_handler(Exception, _answer_unexpected)
+
+
+def _give_connection_back(_error: BaseException | None) -> None:
+    """End the session. A connection that broke since the answer was made must not turn the answer into a 500."""
+    try:
+        db.session.remove()
+    except DBAPIError as reason:
+        logger.warning("a connection was lost after its last use: %s", type(reason.orig).__name__)
+        db.session.registry.clear()
 
 
 def _answer_failure(error: HTTPException) -> Response:

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "security": {"models"},
     "blueprints": {"config", "models", "rest", "security"},
     "app": {"blueprints", "config", "models", "security"},
-    "wsgi": {"app", "blueprints", "config", "security"},
+    "wsgi": {"app", "blueprints", "config", "models", "security"},
 }
 
 #: What every blueprint may import of this room, beside its own package.
