@@ -29,7 +29,8 @@ class Operation:
 
     A resource's operation has `resource`, `shape` and `takes`, and `body` where a body says something else than the
     resource; another one has the JSON schemas of its bodies. `complete` means that a body must say all that must not be
-    blank. `failures` are the statuses that it may answer with beside `status`.
+    blank, `refuses_plainly` that one which cannot be read is answered with `{"error"}`, whatever is accepted. `failures`
+    are the statuses that it may answer with beside `status`.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Operation:
     takes: tuple[BodyType, ...] = ()
     body: Resource | None = None
     complete: bool = False
+    refuses_plainly: bool = False
     request_schema: Schema | None = None
     response_schema: Schema | None = None
     example: Any = None

@@ -200,7 +200,7 @@ def _collection_schema(resource: Resource, format_name: str) -> Document:
 def _failure(status: HTTPStatus, operation: Operation) -> Document:
     if status is HTTPStatus.UNAUTHORIZED:
         schemas = {"application/json": "AuthenticationFailure"}
-    elif operation.resource and status in NEGOTIATED:
+    elif operation.resource and status in NEGOTIATED and not (status is HTTPStatus.BAD_REQUEST and operation.refuses_plainly):
         schemas = NEGOTIATED[status]
     else:
         schemas = {"application/json": "Error"}

@@ -84,5 +84,6 @@ SET_PASSWORD = Operation(
     takes=(MERGE_PATCH, JSON),
     body=NEW_PASSWORD,
     complete=True,
+    refuses_plainly=True,
     failures=(*_WRITING, HTTPStatus.NOT_FOUND),
 )

@@ -1,0 +1,127 @@
+"""What schemathesis found, read from the events that it reports: every failed check of every request, not one of a kind."""
+
+import base64
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from rest.body import TAKEN
+from rest.query import integer
+
+TAKEN_NAME = {"propertyPath": "username", "message": TAKEN[0], "code": TAKEN[1]}
+
+REFUSED_TOGETHER = {"Page should not be greater than 1 if limit is equal to 0", "Page parameter is too large."}
+
+
+@dataclass
+class Finding:
+    """One check that a request failed."""
+
+    operation: str
+    check: str
+    message: str
+    url: str
+    status: int
+    answer: bytes
+    body: bytes
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether this is what the contract asks for, and a schema cannot say."""
+        return self.is_a_taken_name or self.is_a_cast_number or self.is_a_page_that_cannot_be
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.operation} {self.url} {self.body[:400]!r}\n  {self.message}\n  {self.status} {self.answer[:400]!r}"
+
+    @property
+    def is_a_taken_name(self) -> bool:
+        """A valid body is refused, since another user has the name: no schema can say which are taken."""
+        if (self.check, self.status) != ("positive_data_acceptance", 422):
+            return False
+        return bool(json.loads(self.answer)["violations"] == [TAKEN_NAME])
+
+    @property
+    def is_a_page_that_cannot_be(self) -> bool:
+        """`page` and `itemsPerPage`, each good alone, are refused together, as recorded: a schema knows one parameter only."""
+        if (self.operation, self.check, self.status) != ("GET /api/users", "positive_data_acceptance", 400):
+            return False
+        return json.loads(self.answer).get("hydra:description") in REFUSED_TOGETHER
+
+    @property
+    def is_a_cast_number(self) -> bool:
+        """`itemsPerPage` is cast as PHP casts, and nothing else of the query is invalid (contract 5)."""
+        if (self.operation, self.check, self.status) != ("GET /api/users", "negative_data_rejection", 200):
+            return False
+        pages = [value for name, value in parse_qsl(urlsplit(self.url).query, keep_blank_values=True) if name == "page"]
+        return "itemsPerPage" in self.url and all(page == str(integer(page)) for page in pages)
+
+
+@dataclass
+class Attack:
+    """A finished run."""
+
+    findings: list[Finding] = field(default_factory=list)
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
+    output: str = ""
+
+    @property
+    def unexpected(self) -> list[Finding]:
+        return [finding for finding in self.findings if not finding.is_known]
+
+
+def attack(url: str, token: str, folder: Path, *, seed: int, max_examples: int) -> Attack:
+    """Run schemathesis against a server: its three phases of single requests, all checks."""
+    events = folder / f"events-{seed}.ndjson"
+    done = subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("schemathesis")), "--no-color", "run", f"{url}/api/docs.json"),
+            *("-H", f"Authorization: Bearer {token}", "--phases", "examples,coverage,fuzzing", "--checks", "all"),
+            *("--seed", str(seed), "--max-examples", str(max_examples), "--continue-on-failure"),
+            *("--generation-database", "none", "--report", "ndjson", "--report-ndjson-path", str(events)),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+    found = Attack(output=done.stdout + done.stderr)
+    if not events.exists():
+        return found
+    with events.open() as lines:
+        for line in lines:
+            event = json.loads(line)
+            found.output += json.dumps(event) if "NonFatalError" in event or "FatalError" in event else ""
+            scenario = event.get("ScenarioFinished", {}).get("recorder", {})
+            for operation, status, finding in _read(scenario):
+                found.answers[operation, status] += 1
+                found.findings += finding
+    return found
+
+
+def _read(scenario: dict[str, Any]) -> Iterator[tuple[str, int, list[Finding]]]:
+    for case, exchange in scenario.get("interactions", {}).items():
+        response, sent = exchange["response"] or {}, exchange["request"]
+        status = response.get("status_code", 0)
+        yield (
+            scenario["label"],
+            status,
+            [
+                Finding(
+                    operation=scenario["label"],
+                    check=check["name"],
+                    message=check["failure_info"]["failure"]["message"],
+                    url=sent["uri"],
+                    status=status,
+                    answer=base64.b64decode((response.get("content") or {}).get("$base64", "")),
+                    body=base64.b64decode((sent.get("body") or {}).get("$base64", "")),
+                )
+                for check in scenario.get("checks", {}).get(case, [])
+                if check["status"] == "failure"
+            ],
+        )

@@ -1,0 +1,91 @@
+"""Chromium without a window: what the explorer's page shows, logs and asks for."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from clients.installing import require
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+WAIT_SECONDS = 20
+
+FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps"),
+)
+
+
+class Browser:
+    """A window of Chromium."""
+
+    def __init__(self, driver: Chrome) -> None:
+        self.driver = driver
+
+    def open(self, url: str) -> None:
+        """Open a page, and wait until Swagger UI has shown its operations."""
+        self.driver.get(url)
+        self.until(lambda: self.all(".opblock"))
+
+    def until(self, found: Callable[[], Any]) -> Any:
+        return WebDriverWait(self.driver, WAIT_SECONDS).until(lambda _driver: found())
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def one(self, selector: str) -> WebElement:
+        """Return an element, once it is there."""
+        return self.until(lambda: self.all(selector))[0]
+
+    def click(self, selector: str) -> None:
+        element = self.one(selector)
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        element.click()
+
+    def sign_in(self, username: str, password: str) -> None:
+        """Fill in the panel."""
+        for name, text in (("username", username), ("password", password)):
+            field = self.one(f"#sign-in input[name={name}]")
+            field.clear()
+            field.send_keys(text)
+        self.click("#sign-in button")
+
+    @property
+    def text(self) -> str:
+        return self.one("body").text
+
+    def complaints(self) -> list[str]:
+        """Return what the console has complained about since the last call."""
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in {"SEVERE", "WARNING"}]
+
+    def requested(self) -> list[str]:
+        """Return the URLs asked for since the last call; `data:` and Chromium's own pages go to nobody."""
+        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        urls = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        return [url for url in urls if not url.startswith(("data:", "chrome:"))]
+
+    def picture(self, path: Path, width: int, height: int) -> None:
+        """Take a picture of the top of the page, in a window of a size."""
+        self.driver.set_window_size(width, height)
+        self.driver.execute_script("window.scrollTo(0, 0)")
+        self.driver.save_screenshot(str(path))
+
+
+@contextmanager
+def chromium(folder: Path) -> Iterator[Browser]:
+    """Start Chromium with a profile of its own, and end it."""
+    options = ChromeOptions()
+    options.binary_location = require("chromium")
+    for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}", "--window-size=1280,900"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = Chrome(options=options, service=Service(require("chromedriver"), log_output=str(folder / "chromedriver.log")))
+    try:
+        yield Browser(driver)
+    finally:
+        driver.quit()

@@ -1,0 +1,60 @@
+"""Clients that are not Python's own: installed once, by the exact versions of a lock, into pytest's cache."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from services import NotInstalled, find_program
+
+HERE = Path(__file__).parent
+
+
+def require(program: str) -> str:
+    """Return the path of a program; skips where it is not installed, or fails where it must be."""
+    try:
+        return find_program(program)
+    except NotInstalled as reason:
+        (pytest.fail if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip)(str(reason))
+
+
+def run(command: Sequence[str], folder: Path, **variables: str) -> str:
+    """Run a program to its good end, and return what it prints."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder, env=os.environ | variables)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@dataclass
+class Npm:
+    """The packages of npm/package-lock.json, and the programs of npm/src beside them."""
+
+    folder: Path
+    node: str
+
+    @classmethod
+    def install(cls, cache: Path) -> "Npm":
+        """Install what the lock says, where that was not done yet."""
+        node, npm = require("node"), require("npm")
+        digest = hashlib.sha256((HERE / "npm" / "package-lock.json").read_bytes()).hexdigest()[:16]
+        folder = cache / digest
+        if not folder.exists():
+            half_done = cache / f"{digest}.{os.getpid()}"
+            half_done.mkdir()
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(HERE / "npm" / name, half_done)
+            run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], half_done)
+            half_done.rename(folder)
+        return cls(folder, node)
+
+    def programs(self, folder: Path) -> Path:
+        """Lay the programs beside the packages, in a folder of the test's own."""
+        for entry in (HERE / "npm").iterdir():
+            if entry.name != "node_modules":
+                (shutil.copytree if entry.is_dir() else shutil.copy)(entry, folder / entry.name)
+        (folder / "node_modules").symlink_to(self.folder / "node_modules")
+        return folder

@@ -1,0 +1,56 @@
+"""A server that is set up as the contract asks for it (tests/contract/README.md), with one administrator more, and who signs in there."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from factories import CONTRACT
+from system.serving import Home, Server
+
+PASSWORDS = json.loads((CONTRACT / "passwords.json").read_text())
+
+#: An administrator whom nobody meets who makes ids up: so that a program that writes to any id does not demote itself.
+ROOT_USER, ROOT_PASSWORD = "root", "a root of its own"
+ROOT_ID = 2_147_483_000
+
+
+@dataclass
+class Served:
+    """A running server, its home, and its address."""
+
+    home: Home
+    server: Server
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
+
+    def token(self, username: str = "admin", password: str = "") -> str:
+        """Sign in, as an administrator for a start, and return the token."""
+        status, _, body = self.server.sign_in(username, password or PASSWORDS[username])
+        assert status == 200, body
+        return str(body["token"])
+
+
+def serve(folder: Path, **variables: str) -> Served:
+    """Make a database with the users of the contract, and serve it."""
+    (folder / "config").mkdir()
+    shutil.copytree(CONTRACT / "jwt", folder / "config" / "jwt")
+    (folder / "config" / "jwt" / "private.pem").chmod(0o600)
+    home = Home(folder).write_env(
+        **{
+            "JWT_PASSPHRASE": (CONTRACT / "jwt" / "PASSPHRASE").read_text().strip(),
+            "APP_ENABLE_API_ENTRYPOINT": "1",
+            "LOGIN_THROTTLING_MAX_ATTEMPTS": "0",
+            "PASSWORD_HASH_COST": "4",
+            **variables,
+        }
+    )
+    root = {"id": ROOT_ID, "username": ROOT_USER, "email": "root@example.com", "roles": ["ROLE_ADMIN"], "password": ROOT_PASSWORD}
+    users = folder / "users.json"
+    users.write_text(json.dumps([*json.loads((CONTRACT / "users.json").read_text()), root]))
+    for command in (("db", "upgrade", "heads"), ("users", "import", str(users))):
+        done = home.flask(*command)
+        assert done.returncode == 0, done.stderr
+    return Served(home, home.serve())
