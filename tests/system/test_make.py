@@ -32,7 +32,7 @@ LEFT_OUT = (
     ".*_cache",
     ".hypothesis",
 )
-REFUSED = "has a `user` table that Poort did not make: it may be a Chamilo campus. Nothing was written. Point DATABASE_URL at an empty database."
+REFUSED = "has a `user` table that Poort did not make: it may be a Chamilo campus. Nothing was written. Point DATABASE_URL at an empty database, or set DATABASE_SCHEMA=chamilo."
 
 
 @pytest.fixture
