@@ -8,6 +8,7 @@ from typing import Any
 import flask_swagger_ui
 from flasgger import Swagger
 from flasgger.base import APIDocsView
+from flasgger.commands import generate_api_schema
 from flask import Blueprint, Flask, Response
 
 from security.access import View, public
@@ -19,6 +20,9 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+# flasgger's own command reads documents out of docstrings; there are none here.
+generate_api_schema.hidden = True
 
 #: The endpoint of the page itself.
 PAGE = "flasgger.apidocs"

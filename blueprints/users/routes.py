@@ -160,7 +160,6 @@ def _edit(user_id: str) -> Response:
     refuse_when_read_only()
     values = read_changes(USER, request_object(), _writable_by(caller))
     validate_user(db.session(), parts().users, values, row.id, parts().password_policy)
-    policy.require_grantable(caller, row.id, row.roles, _granted(values))
     return _update(row.id, values, values.get("plainPassword"), {})
 
 
@@ -180,6 +179,7 @@ def _update(user_id: int, values: dict[str, Any], password: str | None, more: di
     password_hash = new_password_hash(password, parts().settings.password_hash_cost)
     with saving(db.session(), parts().users, values.get("username"), user_id):
         held = _lock_row(user_id)
+        policy.require_grantable(current_caller(), user_id, held.roles, _granted(values))
         if "roles" in values:
             values["roles"] = RoleList(roles_to_store(values["roles"]), held.roles.encoding)
         parts().users.change(db.session(), user_id, columns_to_write(values, password_hash, g.now) | more)

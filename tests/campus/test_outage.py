@@ -113,3 +113,13 @@ def test_reads_recover_by_themselves_and_what_was_created_stays(mariadb: Server,
     assert set(load.created) <= {row["username"] for row in campus.run("SELECT username FROM `user`")}
     booted = [line for line in server.log_lines if "Booting worker" in line["message"]]
     assert (server.process.poll(), len(booted)) == (None, 2), "no process died"
+
+
+def test_missing_column_stops_the_start_in_one_sentence(campus: Campus, tmp_path: Path) -> None:
+    campus.run("ALTER TABLE `user` DROP COLUMN phone")
+    home = Home(tmp_path).write_env(DATABASE_URL=campus.url, DATABASE_SCHEMA="chamilo", JWT_PASSPHRASE="long enough")
+    assert home.flask("jwt", "generate-keypair").returncode == 0
+    with pytest.raises(AssertionError, match="does not answer") as stopped:
+        home.serve()
+    assert "The table `user` lacks the columns phone." in str(stopped.value)
+    assert "Traceback" not in str(stopped.value)
