@@ -3,15 +3,15 @@
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import URL, DateTime, Dialect, Engine, FromClause, MetaData, String, Text, event, func, select
+from sqlalchemy import URL, DateTime, Dialect, Engine, FromClause, MetaData, Row, Select, String, Text, event, func, select
 from sqlalchemy.dialects import mysql
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from models.php_serialize import serialize_strings, unserialize_strings
@@ -23,6 +23,9 @@ CONNECT_TIMEOUT_SECONDS = 5
 LOCK_TIMEOUT_SECONDS = 15
 STATEMENT_TIMEOUT_SECONDS = 15
 RECYCLE_SECONDS = 1800
+
+#: How many rows are read or written at once where there are many.
+CHUNK = 1000
 
 
 #: How MariaDB and MySQL keep Chamilo's tables.
@@ -127,7 +130,7 @@ def engine_options(url: URL) -> dict[str, Any]:
         "pool_pre_ping": True,
         "pool_recycle": RECYCLE_SECONDS,
         "pool_size": 10,
-        "pool_timeout": 5,
+        "pool_timeout": CONNECT_TIMEOUT_SECONDS,
     }
     options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
     if url.get_backend_name() == "mysql":
@@ -164,3 +167,16 @@ def continue_after_given_ids(session: Session, table: FromClause) -> None:
     if session.get_bind().dialect.name == "postgresql":
         largest = select(func.max(table.c.id)).scalar_subquery()
         session.execute(select(func.setval(func.pg_get_serial_sequence(f'"{table.description}"', "id"), largest)))
+
+
+def in_chunks(
+    session: Session, statement: Select[*tuple[Any, ...]], key: InstrumentedAttribute[int]
+) -> Iterator[Sequence[Row[Any]]]:
+    """Yield the rows of a statement in chunks by a key that it selects as `id`.
+
+    One long answer would outlast the time limit of a statement.
+    """
+    last = 0
+    while rows := session.execute(statement.where(key > last).order_by(None).order_by(key).limit(CHUNK)).all():
+        yield rows
+        last = rows[-1].id

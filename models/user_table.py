@@ -1,21 +1,18 @@
 """Reading and writing the `user` table as it is: our own, or the one of a running campus, which has fewer columns."""
 
-import logging
 import secrets
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, cast
+from datetime import date, datetime, time
+from typing import Any, Protocol, cast
 
 from sqlalchemy import CursorResult, Select, column, delete, insert, inspect, null, select, table, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from models.database import RoleList
+from models.database import RoleList, continue_after_given_ids
 from models.folding import canonical_username, fold, lower_case
 from models.user import ACTIVE, STATUS_STUDENT, USERNAME_LENGTH, Account, User
-
-logger = logging.getLogger(__name__)
 
 Column = InstrumentedAttribute[Any]
 
@@ -43,6 +40,13 @@ _ACCOUNT = ("id", "username", "password", "salt", "roles", "active", "locked", "
 
 class UnusableTable(Exception):
     """A `user` table that this server cannot work with; the message says what it lacks."""
+
+
+class HasRoles(Protocol):
+    """A row of a user that has at least the id and the roles."""
+
+    id: int
+    roles: RoleList
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +107,29 @@ class UserTable:
 
     def insert(self, session: Session, values: Mapping[str, Any], now: datetime) -> int:
         """Insert a user, with the defaults of contract 5 and all columns that must not be null; return the id."""
-        row = self.complete_row(session, values, now)
-        if self.is_campus:
-            # The table as it is there: without the columns that it lacks, with those that must be filled.
-            there = table("user", *(column(name, _type_of(name)) for name in row))
-            return int(cast("CursorResult[Any]", session.execute(insert(there).values(row))).lastrowid)
-        user_id: int = cast("Any", session.execute(insert(User).values(row))).inserted_primary_key[0]
-        return user_id
+        columns = self.columns(session)
+        row = _complete_row(columns, self._encoding_of_new_rows(session, columns), values, now)
+        result = cast("CursorResult[Any]", session.execute(insert(self._as_it_is(row)).values(row)))
+        return int(result.lastrowid if self.is_campus else cast("Any", result.inserted_primary_key)[0])
 
-    def change(self, session: Session, user_id: int, changes: Mapping[str, Any]) -> None:
-        """Update a user: the columns that change and their copies, and no other."""
+    def insert_many(self, session: Session, rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
+        """Insert users at once. Those that bring their id go first, so that it is free."""
+        columns = self.columns(session)
+        encoding = self._encoding_of_new_rows(session, columns)
+        complete = [_complete_row(columns, encoding, row, now) for row in rows]
+        for with_id in (True, False):  # one statement has one set of columns
+            if group := [row for row in complete if ("id" in row) is with_id]:
+                session.execute(insert(self._as_it_is(group[0])), group)
+                continue_after_given_ids(session, User.__table__)
+
+    def change(self, session: Session, held: HasRoles, changes: Mapping[str, Any]) -> None:
+        """Update a user: the columns that change and their copies, and no other; roles in the encoding of the row."""
         present = self.columns(session).names
         changed = {name: value for name, value in (dict(changes) | _copies(changes)).items() if name in present}
+        if "roles" in changed:
+            changed["roles"] = RoleList(changed["roles"], held.roles.encoding)
         if changed:
-            session.execute(update(User).where(User.id == user_id).values(changed))
+            session.execute(update(User).where(User.id == held.id).values(changed))
 
     def lock(self, session: Session, user_id: int, names: Iterable[str]) -> Any:
         """Begin a transaction that holds the row of a user, and return columns of it; None where there is none."""
@@ -129,14 +142,9 @@ class UserTable:
         """Delete the row of a user for good."""
         session.execute(delete(User).where(User.id == user_id))
 
-    def complete_row(self, session: Session, values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-        """Return all that a new row needs: values, defaults, copies, and fillers for columns that we know nothing of."""
-        columns = self.columns(session)
-        row: dict[str, Any] = dict.fromkeys(columns.names & _OWN_COLUMNS - {"id"})
-        row |= dict(DEFAULTS) | _made(now) | dict(values)
-        row |= _copies(row)
-        row["roles"] = RoleList(row["roles"], self._encoding_of_new_rows(session, columns))
-        return {name: value for name, value in row.items() if name in columns.names} | dict(columns.fillers)
+    def _as_it_is(self, row: Mapping[str, Any]) -> Any:
+        """Return the table to insert a row into: a campus's lacks some of our columns, and has some to be filled."""
+        return table("user", *(column(name, _type_of(name)) for name in row)) if self.is_campus else User
 
     def _is_named(self, username: str) -> Any:
         if self.is_campus:
@@ -166,6 +174,15 @@ DEFAULTS: Mapping[str, Any] = {
     "credentials_expired": False,
     "mfa_enabled": False,
 }
+
+
+def _complete_row(columns: Columns, encoding: str, values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return all that a new row needs: values, defaults, copies, and fillers for columns that we know nothing of."""
+    row: dict[str, Any] = dict.fromkeys(columns.names & _OWN_COLUMNS - {"id"})
+    row |= dict(DEFAULTS) | _made(now) | dict(values)
+    row |= _copies(row)
+    row["roles"] = RoleList(row["roles"], encoding)
+    return {name: value for name, value in row.items() if name in columns.names} | dict(columns.fillers)
 
 
 def _made(now: datetime) -> dict[str, Any]:
@@ -205,11 +222,14 @@ def _type_of(name: str) -> Any:
 
 
 def _zero(kind: Any) -> Any:
-    """Return the empty value of a column's type."""
+    """Return the empty value of a column's type: 0, empty text, or, of a type that has none, the beginning of time."""
     try:
-        return kind.python_type()
-    except (NotImplementedError, TypeError):
+        return _BEGINNING.get(kind.python_type) or kind.python_type()
+    except NotImplementedError:  # a type of MariaDB's own that SQLAlchemy has no Python type for; it takes text
         return ""
+
+
+_BEGINNING = {datetime: datetime(1970, 1, 1), date: date(1970, 1, 1), time: time.min}  # noqa: DTZ001 - columns have no zone
 
 
 def _can_be_stored(username: str) -> bool:

@@ -1,6 +1,7 @@
 """`flask users`: accounts without the API."""
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import click
@@ -9,18 +10,15 @@ from flask.cli import AppGroup
 from blueprints.parts import parts
 from blueprints.users.asking import ask_password, show_password, with_password
 from blueprints.users.resource import USER, apply_filters, full_name, needed
-from blueprints.users.writing import columns_to_write, saving, validate_user
-from models import db
-from models.campus import enrol
-from models.database import RoleList
+from blueprints.users.writing import columns_to_write, insert_user, saving, validate_user
+from models import User, db
+from models.database import in_chunks
 from models.passwords import hash_password
 from models.roles import roles_to_store
 from models.user import ACTIVE, INACTIVE, Account
 from rest.problem import ValidationFailed
 
 cli = AppGroup("users", help="User accounts.")
-
-_CHUNK = 1000
 
 
 @cli.command("create")
@@ -53,10 +51,10 @@ def create(
     }
     values["plainPassword"] = ask_password(password_stdin=password_stdin, generate=generate_password)
     _refuse_invalid(values, None)
-    stored = columns_to_write(values | {"roles": roles_to_store(roles)}, _hash(values["plainPassword"]), parts().clock())
+    now = parts().clock()
+    columns = columns_to_write(values, _hash(values["plainPassword"]), now)
     with saving(db.session(), parts().users, username):
-        user_id = parts().users.insert(db.session(), stored, parts().clock())
-        enrol(db.session(), [user_id], parts().settings.access_url_id)
+        user_id = insert_user(db.session(), parts().users, columns, now, parts().settings.access_url_id)
     click.echo(f"User {username} created with the id {user_id}.")
     show_password(values["plainPassword"], generated=generate_password)
 
@@ -73,7 +71,7 @@ def set_password(username: str, password_stdin: bool, generate_password: bool) -
     user = _get_user(username)
     password = ask_password(password_stdin=password_stdin, generate=generate_password)
     _refuse_invalid({"plainPassword": password}, user.id)
-    _change(user.id, columns_to_write({}, _hash(password), parts().clock()))
+    _change(user, columns_to_write({}, _hash(password), parts().clock()))
     click.echo(f"The password of {username} is changed.")
     show_password(password, generated=generate_password)
 
@@ -134,7 +132,7 @@ def list_users(search: str) -> None:
     """
     table = parts().users
     users = apply_filters(table.select(db.session(), needed(USER.readable)), table, {"search": search}, privileged=True)
-    for row in db.session.execute(users.execution_options(yield_per=_CHUNK)):
+    for row in chain.from_iterable(in_chunks(db.session(), users, User.id)):
         state = "active" if row.active == ACTIVE else f"active={row.active}"
         click.echo("\t".join((str(row.id), row.username, full_name(row).strip(), row.email, " ".join(row.roles), state)))
 
@@ -146,20 +144,20 @@ def _get_user(username: str) -> Account:
     return account
 
 
-def _change(user_id: int, columns: dict[str, Any]) -> None:
+def _change(user: Account, columns: dict[str, Any]) -> None:
     with saving(db.session(), parts().users, None):
-        parts().users.change(db.session(), user_id, columns | {"updated_at": parts().clock()})
+        parts().users.change(db.session(), user, columns | {"updated_at": parts().clock()})
 
 
 def _set_roles(username: str, change: Callable[[list[str]], list[str]]) -> None:
     user = _get_user(username)
-    roles = RoleList(roles_to_store(change(user.roles)), user.roles.encoding)
-    _change(user.id, {"roles": roles})
+    roles = roles_to_store(change(user.roles))
+    _change(user, {"roles": roles})
     click.echo(f"{username} has the roles: {' '.join(roles) or 'none'}.")
 
 
 def _set_active(username: str, active: int) -> None:
-    _change(_get_user(username).id, {"active": active})
+    _change(_get_user(username), {"active": active})
     click.echo(f"{username} is {'active' if active == ACTIVE else 'inactive'}.")
 
 

@@ -1,7 +1,7 @@
 """`flask users import` and `export`: many accounts at once, from and to files, and from a campus."""
 
 import sys
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import click
@@ -16,11 +16,9 @@ from blueprints.users.transfer import COLUMNS, Row, find_conflicts, insert_rows,
 from config.parsing import database_url
 from config.settings import require_driver
 from models import User, db
-from models.database import continue_after_given_ids, engine_options
+from models.database import CHUNK, engine_options, in_chunks
 from models.passwords import hash_password
 from models.user_table import UnusableTable, UserTable
-
-_CHUNK = 1000
 
 
 @cli.command("import")
@@ -51,18 +49,19 @@ def _import_file(file: Path) -> None:
         rows, bad = read_file(file)
     except (ValueError, OSError) as reason:
         raise click.ClickException(f"{file} cannot be read: {reason}") from None
-    bad += find_conflicts(db.session(), rows)
+    bad += find_conflicts(db.session(), parts().users, rows)
     db.session.rollback()
     if bad:
         for fault in bad:
             click.echo(str(fault), err=True)
         raise click.ClickException(f"{len(bad)} faults; nothing was written.")
+    # A given id must still be free when its row comes: rows without one go last.
+    rows.sort(key=lambda placed: "id" not in placed[1])
     cost, now = parts().settings.password_hash_cost, parts().clock()
     with click.progressbar(rows, label="Importing", file=sys.stderr) as shown:
         prepared = (_completed(row, cost) for _, row in shown)
-        while chunk := list(islice(prepared, _CHUNK)):
+        while chunk := list(islice(prepared, CHUNK)):
             insert_rows(db.session(), parts().users, chunk, parts().settings.access_url_id, now)
-    continue_after_given_ids(db.session(), User.__table__)
     db.session.commit()
     click.echo(f"{len(rows)} users imported.")
 
@@ -99,7 +98,7 @@ def export_users(file: Path) -> None:
     Example: flask users export users.csv
     """
     present = parts().users.select(db.session(), [column.key for column in COLUMNS.values()])
-    rows = db.session.execute(present.order_by(User.id).execution_options(yield_per=_CHUNK))
+    rows = chain.from_iterable(in_chunks(db.session(), present, User.id))
     file.touch(mode=0o600)
     with file.open("w", newline="", encoding="utf-8") as out:
         write_file(rows, out, as_csv=file.suffix.lower() == ".csv")

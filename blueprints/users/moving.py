@@ -5,22 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, insert, select
+from sqlalchemy import Row, func, insert, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from blueprints.users.transfer import COLUMNS
 from models.campus import AccessUrl, AccessUrlRelUser, UserAuthSource, UserRelUser
-from models.database import continue_after_given_ids
+from models.database import continue_after_given_ids, in_chunks
 from models.folding import canonical_username
 from models.user import User
 from models.user_table import UserTable
 
-_CHUNK = 1000
-
-_COLUMNS = [
-    column.name
-    for column in User.__table__.columns
-    if not column.name.endswith("_folded") and column.name not in {"username_canonical", "email_canonical"}
-]
+_COLUMNS = [column.key for column in COLUMNS.values()]
 _NOT_NULL = {column.name for column in User.__table__.columns if not column.nullable}
 
 
@@ -44,20 +39,15 @@ def move_users(source: Side, target: Side, now: datetime, advance: Callable[[int
     is not kept.
     """
     ids: dict[int, int] = {}
-    for rows in _chunks(source.session, source.table.select(source.session, _COLUMNS), User.id):
+    for rows in in_chunks(source.session, source.table.select(source.session, _COLUMNS), User.id):
         known = _ids_by_name(target.session, rows)
         new = [row for row in rows if canonical_username(row.username) not in known]
         taken = set(target.session.scalars(select(User.id).where(User.id.in_([row.id for row in new]))))
-        complete = [target.table.complete_row(target.session, _values(row, keep_id=row.id not in taken), now) for row in new]
-        for with_id in (True, False):  # one statement has one set of columns
-            if group := [row for row in complete if ("id" in row) is with_id]:
-                target.session.execute(insert(User), group)
+        target.table.insert_many(target.session, [_values(row, keep_id=row.id not in taken) for row in new], now)
         known = _ids_by_name(target.session, rows)
         target.session.commit()
         ids |= {row.id: known[canonical_username(row.username)] for row in rows}
         advance(len(rows))
-    continue_after_given_ids(target.session, User.__table__)
-    target.session.commit()
     return ids
 
 
@@ -71,10 +61,7 @@ def move_links(source: Side, target: Side, ids: dict[int, int]) -> int:
         (UserRelUser, _RELATION),
     ):
         known = {tuple(row) for row in target.session.execute(select(*columns[:3]))}
-        chunks: Iterator[Sequence[Any]] = source.session.execute(
-            select(*columns).execution_options(yield_per=_CHUNK)
-        ).partitions()
-        for rows in chunks:
+        for rows in in_chunks(source.session, select(model.id, *columns), model.id):
             mapped = list(_mapped(rows, columns, ids))
             new = [row for row in mapped if tuple(row.values())[:3] not in known]
             if new:
@@ -82,14 +69,6 @@ def move_links(source: Side, target: Side, ids: dict[int, int]) -> int:
             target.session.commit()
             moved += len(new)
     return moved
-
-
-def _chunks(session: Session, statement: Select[Any], key: InstrumentedAttribute[int]) -> Iterator[Sequence[Row[Any]]]:
-    """Yield the rows of a statement in chunks by id: one long answer would outlast the time limit of a statement."""
-    last = 0
-    while rows := session.execute(statement.where(key > last).order_by(key).limit(_CHUNK)).all():
-        yield rows
-        last = rows[-1].id
 
 
 _RELATION = (
@@ -107,7 +86,7 @@ def _mapped(
 ) -> Iterator[dict[str, Any]]:
     """Yield links with the ids that users have here; one to a user who is not there any more is left out."""
     for row in rows:
-        values = {column.key: value for column, value in zip(columns, row, strict=False)}
+        values = {column.key: getattr(row, column.key) for column in columns}
         if all(values[name] in ids for name in _OF_USERS & values.keys()):
             yield {name: ids[value] if name in _OF_USERS else value for name, value in values.items()}
 

@@ -11,10 +11,9 @@ from blueprints.parts import parts, refuse_when_read_only
 from blueprints.users import operations, policy
 from blueprints.users.passwords import read_password_change
 from blueprints.users.resource import HARMLESS, ME, USER, USER_OF_PORTAL, apply_filters, needed
-from blueprints.users.writing import columns_to_write, new_password_hash, saving, validate_user
+from blueprints.users.writing import columns_to_write, insert_user, new_password_hash, saving, validate_user
 from models import AccessUrl, User, db
-from models.campus import enrol, ids_seen_by
-from models.database import RoleList
+from models.campus import ids_seen_by
 from models.roles import ROLE_ADMIN, ROLE_OF_STATUS, roles_to_store
 from models.user import SOFT_DELETED, STATUS_STUDENT
 from rest.body import read_changes, request_bytes
@@ -104,11 +103,11 @@ def delete_user(user_id: str) -> Response:
     row = _get_row(user_id)
     policy.require_deletable(current_caller(), row.id)
     refuse_when_read_only()
-    _lock_row(row.id)
+    held = _lock_row(row.id)
     if parts().settings.user_delete_mode == "hard":
         parts().users.remove(db.session(), row.id)
     else:
-        parts().users.change(db.session(), row.id, {"active": SOFT_DELETED, "updated_at": g.now})
+        parts().users.change(db.session(), held, {"active": SOFT_DELETED, "updated_at": g.now})
     db.session.commit()
     return render_nothing()
 
@@ -147,9 +146,8 @@ def add_user_to_portal(url_id: str) -> Response:
 @requires(policy.may_call)
 def show_me() -> Response:
     """Show who one is."""
-    row = (
-        db.session().execute(parts().users.select(db.session(), needed(ME.readable)).where(User.id == current_caller().id)).one()
-    )
+    mine = parts().users.select(db.session(), needed(ME.readable)).where(User.id == current_caller().id)
+    row = db.session().execute(mine).one()
     return render_item(Item.of(ME, ME.readable, row))
 
 
@@ -166,11 +164,9 @@ def _edit(user_id: str) -> Response:
 def _insert(values: dict[str, Any], password: str | None, access_url_id: int) -> Response:
     """Insert a user who can sign in to a portal, and show them."""
     password_hash = new_password_hash(password, parts().settings.password_hash_cost)
-    stored = values | {"roles": roles_to_store(values.get("roles", ()))}
+    columns = columns_to_write(values, password_hash, g.now)
     with saving(db.session(), parts().users, values["username"]):
-        user_id = parts().users.insert(db.session(), columns_to_write(stored, password_hash, g.now), g.now)
-        enrol(db.session(), [user_id], access_url_id)
-        row = _find_row(user_id)
+        row = _find_row(insert_user(db.session(), parts().users, columns, g.now, access_url_id))
     return render_item(Item.of(USER, USER.readable, row))
 
 
@@ -180,9 +176,7 @@ def _update(user_id: int, values: dict[str, Any], password: str | None, more: di
     with saving(db.session(), parts().users, values.get("username"), user_id):
         held = _lock_row(user_id)
         policy.require_grantable(current_caller(), user_id, held.roles, _granted(values))
-        if "roles" in values:
-            values["roles"] = RoleList(roles_to_store(values["roles"]), held.roles.encoding)
-        parts().users.change(db.session(), user_id, columns_to_write(values, password_hash, g.now) | more)
+        parts().users.change(db.session(), held, columns_to_write(values, password_hash, g.now) | more)
         row = _find_row(user_id)
     return render_item(Item.of(USER, USER.readable, row))
 

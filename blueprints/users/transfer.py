@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from blueprints.users.cells import ABSENT, default_of, from_cell, from_json, require_fit, to_cell, to_json
@@ -22,7 +22,6 @@ Row = dict[str, Any]
 
 # A field is named as its column, but for the password: `password` is one in the clear, to be hashed.
 _FIELD_OF_COLUMN = {"password": "password_hash"}
-_COLUMN_OF_FIELD = {field: column for column, field in _FIELD_OF_COLUMN.items()}
 _DERIVED = ("username_canonical", "email_canonical")
 
 _LOOK_UP_CHUNK = 500
@@ -65,7 +64,7 @@ def read_file(path: Path) -> tuple[list[tuple[str, Row]], list[BadRow]]:
 
 
 def write_file(rows: Iterable[Any], file: IO[str], *, as_csv: bool) -> None:
-    """Write rows of `select_all` so that `read_file` reads them back identically."""
+    """Write rows that have all COLUMNS so that `read_file` reads them back identically."""
     if as_csv:
         writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
         writer.writeheader()
@@ -81,16 +80,15 @@ def write_file(rows: Iterable[Any], file: IO[str], *, as_csv: bool) -> None:
 
 def insert_rows(session: Session, table: UserTable, rows: list[Row], access_url_id: int, now: datetime) -> None:
     """Insert many users at once, by columns, each with what lets them sign in to a portal. A row may bring its id."""
-    complete = [table.complete_row(session, row, now) for row in rows]
-    session.execute(insert(User), complete)
-    ids = session.scalars(select(User.id).where(User.username.in_([row["username"] for row in complete]))).all()
+    table.insert_many(session, rows, now)
+    ids = session.scalars(select(User.id).where(User.username.in_([row["username"] for row in rows]))).all()
     enrol(session, ids, access_url_id)
 
 
-def find_conflicts(session: Session, rows: list[tuple[str, Row]]) -> list[BadRow]:
+def find_conflicts(session: Session, table: UserTable, rows: list[tuple[str, Row]]) -> list[BadRow]:
     """Find ids, names and other unique values that the file has twice or that the database has already."""
     bad: list[BadRow] = []
-    for column in _UNIQUE:
+    for column in (column for column in _UNIQUE if column.key in table.columns(session).names):
         is_name = column is User.username_canonical
         field = "username" if is_name else column.key
         places: dict[Any, str] = {}

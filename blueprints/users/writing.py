@@ -9,8 +9,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from blueprints.users.resource import USER, USER_OF_PORTAL
+from models.campus import enrol
 from models.password_policy import PasswordPolicy
 from models.passwords import hash_password
+from models.roles import roles_to_store
 from models.user_table import UserTable
 from rest.body import TAKEN, TOO_COMMON, TOO_SHORT_CODE, validate
 from rest.problem import ValidationFailed, Violation
@@ -56,9 +58,18 @@ def new_password_hash(password: str | None, cost: int) -> str | None:
 def columns_to_write(values: Mapping[str, Any], password_hash: str | None, now: datetime) -> dict[str, Any]:
     """Return what values change in a row, by column, and what follows from that."""
     columns = {_COLUMNS[name]: value for name, value in values.items() if name in _COLUMNS}
+    if "roles" in columns:
+        columns["roles"] = roles_to_store(columns["roles"])
     if password_hash is not None:
         columns |= {"password": password_hash, "password_updated_at": now}
     return columns | ({"updated_at": now} if columns else {})
+
+
+def insert_user(session: Session, table: UserTable, columns: Mapping[str, Any], now: datetime, access_url_id: int) -> int:
+    """Insert a user with the rows that let them sign in to a portal, and return the id."""
+    user_id = table.insert(session, columns, now)
+    enrol(session, [user_id], access_url_id)
+    return user_id
 
 
 @contextmanager

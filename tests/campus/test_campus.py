@@ -10,7 +10,7 @@ import pytest
 from campus.conftest import Campus
 from factories import CONTRACT
 from flask.testing import FlaskClient
-from services import NotInstalled, find_program
+from services import find_program, needed
 
 from models.php_serialize import unserialize_strings
 
@@ -224,12 +224,7 @@ def test_what_cannot_be_beside_a_campus_stops_the_start(campus: Campus, given: s
 
 @pytest.fixture(scope="module")
 def php() -> str:
-    try:
-        return find_program("php")
-    except NotInstalled as reason:
-        import os
-
-        (pytest.fail if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip)(str(reason))
+    return needed(lambda: find_program("php"))
 
 
 def run_php(php: str, code: str, given: Any) -> Any:
@@ -287,3 +282,17 @@ def test_what_php_writes_is_read(campus: Campus, php: str, tmp_path: Path) -> No
     claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
     assert (shown["roles"], claims["roles"]) == (["ROLE_HR", "ROLE_USER", "ROLE_É"], ["ROLE_HR", "ROLE_É", "ROLE_USER"])
     assert unserialize_strings(made["roles"]) == ["ROLE_HR", "ROLE_É"]
+
+
+def test_file_is_imported_beside_a_campus(campus: Campus, tmp_path: Path) -> None:
+    app = campus.app(PASSWORD_HASH_COST="4")
+    rows = [
+        {"username": "neu1", "email": "n1@example.com", "password": "eins"},
+        {"id": 900, "username": "neu2", "email": "n2@example.com"},
+    ]
+    (tmp_path / "users.json").write_text(json.dumps(rows))
+    done = app.test_cli_runner().invoke(args=["users", "import", str(tmp_path / "users.json")])
+    assert (done.exit_code, sign_in(app.test_client(), "neu1", "eins").status_code) == (0, 200), done.output
+    stored = campus.run("SELECT username, roles, of_a_plugin FROM `user` WHERE username LIKE 'neu_' ORDER BY username")
+    assert [row["username"] for row in stored] == ["neu1", "neu2"]
+    assert {row["roles"][0] for row in stored} == {"a" if campus.version == 2 else "["}

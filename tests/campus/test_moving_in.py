@@ -71,3 +71,17 @@ def test_database_that_cannot_be_read_is_told(runner: FlaskCliRunner, database: 
 
 def test_file_and_database_exclude_each_other(runner: FlaskCliRunner, database: Database) -> None:  # noqa: ARG001
     assert runner.invoke(args=["users", "import"]).exit_code == 2
+
+
+def test_taken_ids_do_not_stop_the_move(befriended: Campus, runner: FlaskCliRunner, database: Database) -> None:
+    for number in range(1, 9):
+        database.make_user(f"ours{number}", [], id=number)
+    done = move(runner, befriended.url)
+    assert (done.exit_code, len(database.rows(User))) == (0, 60), done.output
+
+
+def test_links_come_in_chunks(
+    befriended: Campus, runner: FlaskCliRunner, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.database.CHUNK", 10)
+    assert (move(runner, befriended.url).exit_code, len(database.rows(AccessUrlRelUser))) == (0, 52)

@@ -168,3 +168,10 @@ def test_exported_file_reads_back_identically(runner: FlaskCliRunner, database: 
 def test_export_is_for_its_owner_only(runner: FlaskCliRunner, database: Database, tmp_path: Path) -> None:  # noqa: ARG001
     run(runner, "export", str(tmp_path / "users.csv"))
     assert (tmp_path / "users.csv").stat().st_mode & 0o777 == 0o600
+
+
+def test_rows_with_and_without_an_id_stand_side_by_side(database: Database, import_rows: Any) -> None:
+    rows = [{"username": "first"}, {"id": 1, "username": "one"}, {"username": "second"}, {"id": 7, "username": "seven"}]
+    done = import_rows([row | {"email": f"{row['username']}@example.com"} for row in rows])
+    ids = {user.username: user.id for user in database.rows(User)}
+    assert (done.exit_code, ids["one"], ids["seven"], len(set(ids.values()))) == (0, 1, 7, 4)
