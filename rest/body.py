@@ -10,7 +10,8 @@ from typing import Any
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from flask import Request
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.http import parse_options_header
 
 from rest import jsonapi
 from rest.encoding import INT_MAX, NotJson, decode_json
@@ -62,6 +63,18 @@ JSON_API = BodyType("application/vnd.api+json", jsonapi.attributes)
 MERGE_PATCH = BodyType("application/merge-patch+json", _itself)
 # HAL is known and taken up, and then cannot be read: that is 400, where a stranger's media type is 415. As recorded.
 HAL = BodyType("application/hal+json", _read_only, listed=False)
+
+
+def request_media_type(request: Request, taken: Sequence[str], listed: Sequence[str]) -> str:
+    """Return the media type of the body, one of `taken`. Raises 415, whose text names the `listed` ones."""
+    header = request.headers.get("Content-Type", "").strip()
+    if not header:
+        raise UnsupportedMediaType('The "Content-Type" header must exist.')
+    media_type = parse_options_header(header)[0].lower()
+    if media_type not in taken:
+        shown = '", "'.join(listed)
+        raise UnsupportedMediaType(f'The content-type "{header}" is not supported. Supported MIME types are "{shown}".')
+    return media_type
 
 
 def request_bytes(request: Request) -> bytes:

@@ -27,7 +27,9 @@ def tag_of_collection(collection: Collection, format_name: str) -> str:
 
 def not_modified(request: Request, response: Response) -> Response:
     """Make a GET's answer 304 where `If-None-Match` names its tag; `If-Match` is for writes, and is not looked at."""
-    environ = {name: value for name, value in request.environ.items() if name != "HTTP_IF_MATCH"}
+    environ = request.environ
+    if "HTTP_IF_MATCH" in environ:
+        environ = {name: value for name, value in environ.items() if name != "HTTP_IF_MATCH"}
     response.make_conditional(environ)
     return response
 

@@ -1,17 +1,17 @@
 """Which format answers: the suffix, then `Accept`, as the recorded stack weighs them; and the answer in that format."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
 from flask import Response, g, request
-from werkzeug.exceptions import NotAcceptable, NotFound, UnsupportedMediaType
+from werkzeug.exceptions import NotAcceptable, NotFound
 from werkzeug.http import parse_options_header
 
 from rest import conditional, csv, hal, jsonapi, jsonld, plain_json, xml, yaml
-from rest.body import BodyType, read_object, request_bytes
+from rest.body import BodyType, read_object, request_bytes, request_media_type
 from rest.encoding import encode_json
 from rest.operation import Operation, Shape, documented
 from rest.representation import Collection, Item
@@ -117,27 +117,28 @@ def wants_problem_json() -> bool:
 
 
 def _body_type(takes: tuple[BodyType, ...]) -> BodyType:
-    header = request.headers.get("Content-Type", "").strip()
-    if not header:
-        raise UnsupportedMediaType('The "Content-Type" header must exist.')
-    media_type = parse_options_header(header)[0].lower()
-    for body_type in takes:
-        if media_type == body_type.media_type:
-            return body_type
-    listed = '", "'.join(body_type.media_type for body_type in takes if body_type.listed)
-    raise UnsupportedMediaType(f'The content-type "{header}" is not supported. Supported MIME types are "{listed}".')
+    by_media_type = {body_type.media_type: body_type for body_type in takes}
+    listed = [body_type.media_type for body_type in takes if body_type.listed]
+    return by_media_type[request_media_type(request, list(by_media_type), listed)]
 
 
 def _format(suffix: str | None) -> Format:
-    offered = [(media_type, name) for name in ([suffix] if suffix else FORMATS) for media_type in FORMATS[name].media_types]
+    offered = {media_type: name for name in ([suffix] if suffix else FORMATS) for media_type in FORMATS[name].media_types}
+    unlisted = {} if suffix else _UNLISTED
+    return FORMATS[(offered | unlisted)[accepted_media_type(list(offered), list(unlisted))]]
+
+
+def accepted_media_type(offered: list[str], unlisted: Sequence[str] = ()) -> str:
+    """Return the media type to answer in: the first one offered where the request does not say.
+
+    Raises 406, whose text does not name the `unlisted` ones.
+    """
     accept = request.headers.get("Accept", "").strip()
-    if not accept:
-        return FORMATS[offered[0][1]]
-    chosen = best_match(accept, [*(media_type for media_type, _ in offered), *(() if suffix else _UNLISTED)])
+    chosen = best_match(accept, [*offered, *unlisted]) if accept else offered[0]
     if chosen is None:
-        listed = '", "'.join(media_type for media_type, _ in offered)
+        listed = '", "'.join(offered)
         raise NotAcceptable(f'Requested format "{accept}" is not supported. Supported MIME types are "{listed}".')
-    return FORMATS[dict(offered).get(chosen) or _UNLISTED[chosen]]
+    return chosen
 
 
 def best_match(accept: str, offered: list[str]) -> str | None:

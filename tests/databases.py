@@ -1,13 +1,12 @@
 """The databases of a test session, one of each kind for most tests; a server is started once it is asked for."""
 
-import os
 import tempfile
 from pathlib import Path
 
 import pytest
 from factories import Clock, Database, dispose, settings_for
 from flask import Flask
-from services import STARTERS, NotInstalled, Server
+from services import STARTERS, Server, needed
 
 from app import create_app
 
@@ -19,7 +18,7 @@ class Databases:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._servers: dict[str, Server | NotInstalled] = {}
+        self._servers: dict[str, Server] = {}
         self._shared: dict[str, Database] = {}
         self._made: list[Database] = []
         self._apps: dict[str, Flask] = {}
@@ -29,14 +28,8 @@ class Databases:
     def server(self, kind: str) -> Server:
         """Return a running server; skips where it is not installed, or fails where it must be."""
         if kind not in self._servers:
-            try:
-                self._servers[kind] = STARTERS[kind]()
-            except NotInstalled as reason:
-                self._servers[kind] = reason
-        server = self._servers[kind]
-        if isinstance(server, NotInstalled):
-            (pytest.fail if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip)(str(server))
-        return server
+            self._servers[kind] = needed(STARTERS[kind])
+        return self._servers[kind]
 
     def empty_url(self, kind: str) -> str:
         """Make an empty database and return its URL."""
@@ -78,5 +71,4 @@ class Databases:
         for database in self._made:
             database.engine.dispose()
         for server in self._servers.values():
-            if isinstance(server, Server):
-                server.stop()
+            server.stop()

@@ -16,11 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
+import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 START_TIMEOUT_SECONDS = 60
+
+Found = TypeVar("Found")
 
 
 class NotInstalled(Exception):
@@ -133,6 +137,14 @@ def find_program(name: str, *places: str) -> str:
     if path is None:
         raise NotInstalled(f"{name} is not installed")
     return path
+
+
+def needed(make: Callable[[], Found]) -> Found:
+    """Return what `make` finds or starts; skips where it is not installed, or fails where it must be."""
+    try:
+        return make()
+    except NotInstalled as reason:
+        (pytest.fail if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip)(str(reason))
 
 
 def free_port() -> int:

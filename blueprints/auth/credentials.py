@@ -4,10 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Request
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
-from werkzeug.http import parse_options_header
+from werkzeug.exceptions import BadRequest
 
-from rest.body import request_bytes
+from rest.body import request_bytes, request_media_type
 from rest.encoding import NotJson, decode_json
 
 _MEDIA_TYPES = ("application/json", "application/x-json", "application/ld+json")
@@ -23,12 +22,7 @@ class Credentials:
 
 def read_credentials(request: Request) -> Credentials:
     """Read the body of a sign-in. Raises 415, or 400 with the recorded text."""
-    content_type = request.headers.get("Content-Type", "").strip()
-    if not content_type:
-        raise UnsupportedMediaType('The "Content-Type" header must exist.')
-    if parse_options_header(content_type)[0].lower() not in _MEDIA_TYPES:
-        listed = '", "'.join(_MEDIA_TYPES)
-        raise UnsupportedMediaType(f'The content-type "{content_type}" is not supported. Supported MIME types are "{listed}".')
+    request_media_type(request, _MEDIA_TYPES, _MEDIA_TYPES)
     try:
         document = decode_json(request_bytes(request))
     except NotJson:

@@ -5,14 +5,14 @@ from functools import wraps
 from typing import Any
 
 from flask import Blueprint, Response, current_app, g, request
-from werkzeug.exceptions import NotAcceptable, NotFound
+from werkzeug.exceptions import NotFound
 
 from blueprints.docs import hydra
 from blueprints.docs.explorer import PAGE, protect_page
 from blueprints.docs.openapi import build_openapi
 from rest.conditional import not_modified
 from rest.encoding import encode_json
-from rest.negotiation import best_match
+from rest.negotiation import accepted_media_type
 from rest.resource import Resource
 from security.access import View, public
 
@@ -32,12 +32,7 @@ def _offers(*media_types: str) -> Callable[[View], View]:
         @wraps(view)
         def negotiated(**kwargs: Any) -> Any:
             g.documented = True
-            accept = request.headers.get("Accept", "").strip() or "*/*"
-            chosen = best_match(accept, list(media_types))
-            if chosen is None:
-                listed = '", "'.join(media_types)
-                raise NotAcceptable(f'Requested format "{accept}" is not supported. Supported MIME types are "{listed}".')
-            return view(chosen, **kwargs)
+            return view(accepted_media_type(list(media_types)), **kwargs)
 
         return public(negotiated)
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import pytest
 from campus.conftest import Campus
 from factories import CONTRACT, Clock
-from services import NotInstalled, Server, ready, spawn, start_mariadb
+from services import Server, needed, ready, spawn, start_mariadb
 from system.serving import Home
 from system.serving import Server as HttpServer
 
@@ -17,12 +17,7 @@ pytestmark = pytest.mark.services
 
 @pytest.fixture
 def mariadb() -> Any:
-    try:
-        server = start_mariadb()
-    except NotInstalled as reason:
-        import os
-
-        (pytest.fail if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip)(str(reason))
+    server = needed(start_mariadb)
     yield server
     server.stop()
 

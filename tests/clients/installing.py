@@ -8,18 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-from services import NotInstalled, find_program
+from services import find_program, needed
 
 HERE = Path(__file__).parent
 
 
 def require(program: str) -> str:
     """Return the path of a program; skips where it is not installed, or fails where it must be."""
-    try:
-        return find_program(program)
-    except NotInstalled as reason:
-        (pytest.fail if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip)(str(reason))
+    return needed(lambda: find_program(program))
 
 
 def run(command: Sequence[str], folder: Path, **variables: str) -> str:
