@@ -1,5 +1,6 @@
 """Joins the rooms to an application; the one file that knows all of them."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from models.database import engine_options, make_folder_of
 from models.password_policy import PasswordPolicy, common_passwords
 from models.user_table import UserTable
 from security.access import refuse_undeclared_routes
+from security.audit import AuditTrail
 from security.bearer import register_loaders
 from security.client_address import TrustedProxies
 from security.keys import load_key_pair
@@ -36,8 +38,12 @@ def _leave_out_the_tables_of_chamilo(config: Any) -> Any:
     return config
 
 
-def create_app(settings: Settings | None = None, clock: Callable[[], datetime] = utc_now) -> Flask:
-    """Build an application. Without settings it reads them. Raises config.InvalidSetting."""
+def create_app(
+    settings: Settings | None = None,
+    clock: Callable[[], datetime] = utc_now,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Flask:
+    """Build an application. Without settings it reads them; `sleep` waits by `clock`. Raises config.InvalidSetting."""
     settings = settings or load_settings()
     is_campus = settings.database_schema == "chamilo"
     app = Flask(__name__, static_folder=None)
@@ -75,7 +81,8 @@ def create_app(settings: Settings | None = None, clock: Callable[[], datetime] =
         settings.app_secret or settings.jwt_passphrase,
     )
     policy = PasswordPolicy(settings.password_min_length, common_passwords() if settings.password_refuse_common else frozenset())
-    install_parts(app, Parts(settings, clock, tokens, users, limiter, policy))
+    audit = AuditTrail(lambda: db.engine, clock, writes_rows=not settings.read_only)
+    install_parts(app, Parts(settings, clock, tokens, users, limiter, policy, audit, sleep))
     register_loaders(StrictJWTManager(app, tokens), users)
     register_every_request(app, settings, clock)
     register_blueprints(app, settings)

@@ -14,6 +14,7 @@ from config import Settings
 from models import db
 from models.password_policy import PasswordPolicy
 from models.user_table import UserTable
+from security.audit import AuditTrail
 from security.keys import check_keys
 from security.rate_limits import LoginLimiter
 from security.tokens import AccessTokens
@@ -31,6 +32,8 @@ class Parts:
     users: UserTable
     limiter: LoginLimiter
     password_policy: PasswordPolicy
+    audit: AuditTrail
+    sleep: Callable[[float], None]
 
     def check_keys(self) -> None:
         """Look for whatever keeps this server from signing safely. Raises UnusableKey."""

@@ -118,6 +118,13 @@ def database_url(text: str) -> URL:
     return url.set(drivername=driver, query=options)
 
 
+def redis_url(text: str) -> str:
+    """Read the URL of a Redis server; empty for none. The password is never part of what is raised."""
+    if text and not text.lower().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must be a URL like redis://:password@host:6379/0, rediss://… or unix:///run/redis.sock")
+    return text
+
+
 def database_url_of_parts(host: str, port: str, name: str, user: str, password: str) -> str:
     """Join Chamilo's five variables to the URL of its MariaDB."""
     return (

@@ -46,7 +46,7 @@ class Settings:
 
     # fmt: off
     app_env: str = _variable("APP_ENV", "prod", parsing.one_of("dev", "test", "prod"), "dev, test or prod", "in prod a weak passphrase stops the start; the default is dev under the `flask` command")
-    app_secret: str = _variable("APP_SECRET", "", str, "text", "keys the hashes of throttled names; the same on every host; where it is empty, JWT_PASSPHRASE serves")
+    app_secret: str = _variable("APP_SECRET", "", str, "text", "keys the hashes of throttled names and the secrets of second factors; the same on every host, and never changed; where it is empty, JWT_PASSPHRASE serves")
     app_enable_api_entrypoint: bool = _variable("APP_ENABLE_API_ENTRYPOINT", "0", parsing.boolean, "1/true/yes/on", "serves the explorer and the API's documents at /api")
     jwt_secret_key: str = _variable("JWT_SECRET_KEY", "%kernel.project_dir%/config/jwt/private.pem", str, "path, or the PEM itself", "the RSA private key that signs (a path, not an HMAC secret)")
     jwt_public_key: str = _variable("JWT_PUBLIC_KEY", "%kernel.project_dir%/config/jwt/public.pem", str, "path, or the PEM itself", "the RSA public key that verifies")
@@ -54,8 +54,15 @@ class Settings:
     jwt_allow_weak_passphrase: bool = _variable("JWT_ALLOW_WEAK_PASSPHRASE", "0", parsing.boolean, "1/true/yes/on", "lets a server in prod start with an empty passphrase or the one that Chamilo ships")
     jwt_token_ttl_seconds: int = _variable("JWT_TOKEN_TTL", "3600", parsing.integer(1, 10**9), "seconds", "how long a token is good for")
     jwt_clock_skew_seconds: int = _variable("JWT_CLOCK_SKEW", "0", parsing.integer(0, 3600), "seconds", "leeway for exp, iat and nbf")
+    jwt_kid: bool = _variable("JWT_KID", "1", parsing.boolean, "1/true/yes/on", "puts the key's id (RFC 7638) into the header of tokens; without it every key of the set is tried")
+    jwt_issuer: str = _variable("JWT_ISSUER", "", str, "text", "the iss claim: where it is set, tokens have it and need it")
+    jwt_audience: str = _variable("JWT_AUDIENCE", "", str, "text", "the aud claim: where it is set, tokens have it and need it")
+    refresh_token_ttl_seconds: int = _variable("REFRESH_TOKEN_TTL", "0", parsing.integer(0, 10**9), "seconds", "how long a refresh token is good for while nobody uses it; 0 gives none")
+    refresh_token_max_lifetime_seconds: int = _variable("REFRESH_TOKEN_MAX_LIFETIME", "2592000", parsing.integer(1, 10**9), "seconds", "how long a session may go on by refreshing, whatever its use")
+    refresh_token_max_sessions: int = _variable("REFRESH_TOKEN_MAX_SESSIONS", "10", parsing.integer(1, 1000), "sessions", "of one user at a time; one more ends the one that was not used longest")
     login_throttling_max_attempts: int = _variable("LOGIN_THROTTLING_MAX_ATTEMPTS", "10", parsing.integer(0, 10**6), "failures", "per user name and address in an interval, five times as many per address; 0 switches both off")
     login_throttling_interval_seconds: int = _variable("LOGIN_THROTTLING_INTERVAL", "60", parsing.integer(1, 86_400), "seconds", "the window of the throttle, fixed, from the first failure")
+    redis_url: str = _variable("REDIS_URL", "", parsing.redis_url, "redis://, rediss:// or unix://", "counts failed sign-ins there instead of in the database")
     password_hash_cost: int = _variable("PASSWORD_HASH_COST", "13", parsing.integer(4, 17), "log2 of rounds", "bcrypt's cost for new password hashes")
     password_min_length: int = _variable("PASSWORD_MIN_LENGTH", "0", parsing.integer(0, 4096), "characters", "what a new password needs at least; 0 asks for none")
     password_refuse_common: bool = _variable("PASSWORD_REFUSE_COMMON", "0", parsing.boolean, "1/true/yes/on", "refuses the 30,000 commonest passwords as new ones")
@@ -98,6 +105,8 @@ def parse_settings(variables: Mapping[str, str], project_dir: Path = ROOT) -> Se
         except ValueError as reason:
             raise InvalidSetting(f"{variable.name} {reason}.") from None
     settings = Settings(**parsed)
+    if settings.read_only and settings.refresh_token_ttl_seconds:
+        raise InvalidSetting("REFRESH_TOKEN_TTL must be 0 where READ_ONLY is on: refresh tokens are kept in the database.")
     if settings.database_schema == "chamilo":
         _refuse_beside_campus(settings)
     return settings

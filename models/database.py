@@ -3,14 +3,29 @@
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import URL, DateTime, Dialect, Engine, FromClause, MetaData, Row, Select, String, Text, event, func, select
-from sqlalchemy.dialects import mysql
+from sqlalchemy import (
+    URL,
+    DateTime,
+    Dialect,
+    Engine,
+    FromClause,
+    MetaData,
+    Row,
+    Select,
+    String,
+    Text,
+    event,
+    func,
+    inspect,
+    select,
+)
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -154,6 +169,23 @@ def _prepare_connection(connection: Any, _record: object) -> None:
         limit = ("max_statement_time", 1) if is_mariadb else ("max_execution_time", 1000)
         with connection.cursor() as cursor:
             cursor.execute(f"SET time_zone = '+00:00', {limit[0]} = {STATEMENT_TIMEOUT_SECONDS * limit[1]}")
+
+
+def upsert(session: Session, table: type[Base], row: Mapping[str, Any]) -> None:
+    """Insert a row, or, where its key is taken, set its other columns; in one statement, so that nobody comes between."""
+    keys = [column.name for column in inspect(table).primary_key]
+    others = {name: value for name, value in row.items() if name not in keys}
+    dialect = session.get_bind().dialect.name
+    if dialect in {"mysql", "mariadb"}:
+        session.execute(mysql.insert(table).values(row).on_duplicate_key_update(others or {keys[0]: row[keys[0]]}))
+        return
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    statement = insert(table).values(row)
+    if others:
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=others)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    session.execute(statement)
 
 
 def make_folder_of(url: URL) -> None:

@@ -49,7 +49,7 @@ def make_app(database: Database, clock: Clock) -> Iterator[Callable[..., Flask]]
     made: list[Flask] = []
 
     def make(**variables: str) -> Flask:
-        made.append(create_app(settings_for(**{"DATABASE_URL": database.url} | variables), clock))
+        made.append(create_app(settings_for(**{"DATABASE_URL": database.url} | variables), clock, clock.advance))
         return made[-1]
 
     yield make

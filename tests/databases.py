@@ -61,7 +61,7 @@ class Databases:
     def app(self, database: Database) -> Flask:
         """Return the application of the shared database."""
         if database.kind not in self._apps:
-            self._apps[database.kind] = create_app(settings_for(DATABASE_URL=database.url), self.clock)
+            self._apps[database.kind] = create_app(settings_for(DATABASE_URL=database.url), self.clock, self.clock.advance)
         return self._apps[database.kind]
 
     def close(self) -> None:

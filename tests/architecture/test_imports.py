@@ -20,13 +20,14 @@ MAY_IMPORT = {
 }
 
 #: What every blueprint may import of this room, beside its own package.
-SHARED = {"parts", "routing", "every_request"}
+SHARED = {"auditing", "parts", "routing", "every_request"}
 
 #: What Flask binds to the request or the application at hand.
 FLASK_GLOBALS = {"request", "g", "current_app", "session"}
 
 #: The only modules that may look at the request or the application at hand; others are given values.
 MAY_USE_FLASK_GLOBALS = {
+    "blueprints/auditing.py",
     "blueprints/auth/routes.py",
     "blueprints/docs/routes.py",
     "blueprints/every_request.py",

@@ -96,6 +96,11 @@ BAD = {
     "JWT_ALLOW_WEAK_PASSPHRASE": ["x"],
     "JWT_TOKEN_TTL": ["0", "-1", "1h", "3600.5", "9" * 20],
     "JWT_CLOCK_SKEW": ["-1", "x", "99999"],
+    "JWT_KID": ["perhaps"],
+    "REFRESH_TOKEN_TTL": ["-1", "1 week"],
+    "REFRESH_TOKEN_MAX_LIFETIME": ["0", "ever"],
+    "REFRESH_TOKEN_MAX_SESSIONS": ["0", "1001", "few"],
+    "REDIS_URL": ["localhost:6379", "http://redis"],
     "LOGIN_THROTTLING_MAX_ATTEMPTS": ["-1", "ten"],
     "LOGIN_THROTTLING_INTERVAL": ["0", "1 minute"],
     "PASSWORD_HASH_COST": ["3", "18", "x"],
@@ -130,7 +135,7 @@ def test_a_bad_value_is_one_sentence_that_names_the_variable(name: str, value: s
 
 
 def test_every_variable_that_can_be_wrong_is_tried() -> None:
-    free_text = {"APP_SECRET", "JWT_SECRET_KEY", "JWT_PUBLIC_KEY", "JWT_PASSPHRASE"}
+    free_text = {"APP_SECRET", "JWT_SECRET_KEY", "JWT_PUBLIC_KEY", "JWT_PASSPHRASE", "JWT_ISSUER", "JWT_AUDIENCE"}
     assert set(BAD) | free_text == {variable.name for variable in VARIABLES.values()} | {"DATABASE_PORT"}
 
 

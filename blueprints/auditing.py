@@ -1,0 +1,40 @@
+"""Events of the audit, with who sent the request at hand and from where; under a command, who typed it."""
+
+import getpass
+from typing import Any
+
+from flask import g, has_request_context, request
+
+from blueprints.parts import parts
+from config.logging import request_id
+from models import db
+from security.audit import Event
+
+
+def note(event: str, **about: Any) -> None:
+    """Write an event in the transaction at hand; the fields are those of security.audit.Event."""
+    parts().audit.note(db.session(), _event(event, about))
+
+
+def record(event: str, **about: Any) -> None:
+    """Write an event in a transaction of its own."""
+    parts().audit.record(_event(event, about))
+
+
+def _event(event: str, about: dict[str, Any]) -> Event:
+    if not has_request_context():
+        return Event(event=event, actor=f"console:{_who_typed()}", **about)
+    caller = g.get("caller")
+    known: dict[str, Any] = {
+        "actor": caller.username if caller else None,
+        "address": request.remote_addr or "",
+        "request_id": request_id.get(),
+    }
+    return Event(event=event, **known | about)
+
+
+def _who_typed() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an id without a name
+        return "unknown"

@@ -1,0 +1,75 @@
+"""When tokens die before they expire: all of a user name up to a second, or one, or those of one session."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, String, delete, exists, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.database import Base, exact_string, upsert
+from models.folding import canonical_username
+from models.refresh_token import end_sessions_of
+
+
+class TokensValidAfter(Base):
+    """From which second on the tokens of a user name are good. It outlives the user: the name may come back."""
+
+    __tablename__ = "poort_tokens_valid_after"
+
+    username_canonical: Mapped[str] = mapped_column(exact_string(180), primary_key=True)
+    valid_after: Mapped[int] = mapped_column(BigInteger)
+
+
+class RevokedToken(Base):
+    """A token, or all tokens of a session, refused until the last of them has expired. The key is a hash."""
+
+    __tablename__ = "poort_revoked_token"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+def end_all_tokens(session: Session, user_id: int, username: str, now: datetime) -> None:
+    """Refuse, from now on, every token that a user has: access tokens by the name, refresh tokens by the id.
+
+    What is kept is the next whole second; `iat` has no fractions, so nothing that was issued up to now reaches it.
+    """
+    end_tokens_of_name(session, username, now)
+    end_sessions_of(session, user_id)
+
+
+def end_tokens_of_name(session: Session, username: str, now: datetime) -> None:
+    """Refuse every access token that was issued to a user name up to now."""
+    row = {"username_canonical": canonical_username(username), "valid_after": int(now.timestamp()) + 1}
+    upsert(session, TokensValidAfter, row)
+
+
+def find_valid_after(session: Session, username: str) -> int:
+    """Return from which second on tokens of a user name are good, since the epoch; 0 where all are."""
+    return session.scalar(_valid_after(username)) or 0
+
+
+def revoke(session: Session, key: str, expires_at: int, now: datetime) -> None:
+    """Refuse the tokens with a key until a second since the epoch; what needs no refusing any more is removed."""
+    session.execute(delete(RevokedToken).where(RevokedToken.expires_at < int(now.timestamp())))
+    upsert(session, RevokedToken, {"key": key, "expires_at": expires_at})
+
+
+def validity_columns(username: str, keys: list[str]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Return what a statement selects to judge a token by: `valid_after`, null for none, and `is_revoked`."""
+    return (
+        _valid_after(username).scalar_subquery().label("valid_after"),
+        exists(select(RevokedToken.key).where(RevokedToken.key.in_(keys))).label("is_revoked"),
+    )
+
+
+def remove_outlived(session: Session, now: datetime, longest_ttl_seconds: int) -> None:
+    """Remove what refuses nothing any more, since every token that it could meet has expired."""
+    second = int(now.timestamp())
+    session.execute(delete(RevokedToken).where(RevokedToken.expires_at < second))
+    session.execute(delete(TokensValidAfter).where(TokensValidAfter.valid_after < second - longest_ttl_seconds))
+
+
+def _valid_after(username: str) -> Any:
+    table = TokensValidAfter
+    return select(table.valid_after).where(table.username_canonical == canonical_username(username))
