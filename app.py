@@ -16,6 +16,7 @@ from config.settings import ROOT
 from models import db
 from models.database import engine_options, make_folder_of
 from models.password_policy import PasswordPolicy, common_passwords
+from models.token_validity import TokenValidity
 from models.user_table import UserTable
 from security.access import refuse_undeclared_routes
 from security.audit import AuditTrail
@@ -82,8 +83,9 @@ def create_app(
     )
     policy = PasswordPolicy(settings.password_min_length, common_passwords() if settings.password_refuse_common else frozenset())
     audit = AuditTrail(lambda: db.engine, clock, writes_rows=not settings.read_only)
-    install_parts(app, Parts(settings, clock, tokens, users, limiter, policy, audit, sleep))
-    register_loaders(StrictJWTManager(app, tokens), users)
+    validity = TokenValidity(tables_may_be_missing=settings.read_only)
+    install_parts(app, Parts(settings, clock, tokens, users, limiter, policy, audit, validity, sleep))
+    register_loaders(StrictJWTManager(app, tokens), users, validity)
     register_every_request(app, settings, clock)
     register_blueprints(app, settings)
     refuse_undeclared_routes(app)

@@ -10,7 +10,7 @@ from config import Settings
 def register_blueprints(app: Flask, settings: Settings) -> None:
     """Register routes and commands."""
     app.url_map.converters |= {"suffix": SuffixConverter, "segment": SegmentConverter}
-    for blueprint in (auth.bp, users.bp):
+    for blueprint in (auth.bp, auth.signing_out, users.bp):
         app.register_blueprint(blueprint, url_prefix="/api")
     app.register_blueprint(docs.contexts, url_prefix="/api")
     if settings.app_enable_api_entrypoint:

@@ -13,6 +13,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from config import Settings
 from models import db
 from models.password_policy import PasswordPolicy
+from models.token_validity import TokenValidity
 from models.user_table import UserTable
 from security.audit import AuditTrail
 from security.keys import check_keys
@@ -33,6 +34,7 @@ class Parts:
     limiter: LoginLimiter
     password_policy: PasswordPolicy
     audit: AuditTrail
+    validity: TokenValidity
     sleep: Callable[[float], None]
 
     def check_keys(self) -> None:

@@ -1,14 +1,41 @@
 """When tokens die before they expire: all of a user name up to a second, or one, or those of one session."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, String, delete, exists, select
+from sqlalchemy import BigInteger, ColumnElement, String, delete, exists, false, inspect, null, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.database import Base, exact_string, upsert
 from models.folding import canonical_username
 from models.refresh_token import end_sessions_of
+
+
+class TokenValidity:
+    """Reads what ended tokens. A server that only reads may stand beside a campus that has none of our tables."""
+
+    def __init__(self, *, tables_may_be_missing: bool) -> None:
+        """Take whether to look for the tables first; that is done once."""
+        self._is_there = None if tables_may_be_missing else True
+
+    def find_valid_after(self, session: Session, username: str) -> int:
+        """Return from which second since the epoch on tokens of a user name are good; 0 where all are."""
+        return (session.scalar(_valid_after(username)) or 0) if self._has_tables(session) else 0
+
+    def columns(self, session: Session, username: str, keys: Sequence[str]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+        """Return what a statement selects to judge a token by: `valid_after`, null for none, and `is_revoked`."""
+        if not self._has_tables(session):
+            return null().label("valid_after"), false().label("is_revoked")
+        return (
+            _valid_after(username).scalar_subquery().label("valid_after"),
+            exists(select(RevokedToken.key).where(RevokedToken.key.in_(keys))).label("is_revoked"),
+        )
+
+    def _has_tables(self, session: Session) -> bool:
+        if self._is_there is None:
+            self._is_there = inspect(session.connection()).has_table(RevokedToken.__tablename__)
+        return self._is_there
 
 
 class TokensValidAfter(Base):
@@ -44,23 +71,10 @@ def end_tokens_of_name(session: Session, username: str, now: datetime) -> None:
     upsert(session, TokensValidAfter, row)
 
 
-def find_valid_after(session: Session, username: str) -> int:
-    """Return from which second on tokens of a user name are good, since the epoch; 0 where all are."""
-    return session.scalar(_valid_after(username)) or 0
-
-
 def revoke(session: Session, key: str, expires_at: int, now: datetime) -> None:
     """Refuse the tokens with a key until a second since the epoch; what needs no refusing any more is removed."""
     session.execute(delete(RevokedToken).where(RevokedToken.expires_at < int(now.timestamp())))
     upsert(session, RevokedToken, {"key": key, "expires_at": expires_at})
-
-
-def validity_columns(username: str, keys: list[str]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """Return what a statement selects to judge a token by: `valid_after`, null for none, and `is_revoked`."""
-    return (
-        _valid_after(username).scalar_subquery().label("valid_after"),
-        exists(select(RevokedToken.key).where(RevokedToken.key.in_(keys))).label("is_revoked"),
-    )
 
 
 def remove_outlived(session: Session, now: datetime, longest_ttl_seconds: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any, Protocol, cast
 
-from sqlalchemy import CursorResult, Select, column, delete, insert, inspect, null, select, table, text, update
+from sqlalchemy import ColumnElement, CursorResult, Select, column, delete, insert, inspect, null, select, table, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models.database import RoleList, continue_after_given_ids
@@ -35,7 +35,8 @@ REQUIRED_COLUMNS = frozenset(
 # What only Chamilo 3 has; where there is no row to look at, it tells how roles are encoded.
 _OF_CHAMILO_3 = frozenset(("password_updated_at", "mfa_enabled"))
 
-_ACCOUNT = ("id", "username", "password", "salt", "roles", "active", "locked", "expiration_date", "mfa_enabled")
+#: The columns of an Account.
+ACCOUNT = ("id", "username", "password", "salt", "roles", "active", "locked", "expiration_date", "mfa_enabled")
 
 
 class UnusableTable(Exception):
@@ -89,11 +90,12 @@ class UserTable:
         present = self.columns(session).names
         return select(*(getattr(User, name) if name in present else null().label(name) for name in names)).select_from(User)
 
-    def find_account(self, session: Session, username: str) -> Account | None:
-        """Find the account of a user name; case does not matter, nothing else is forgiven."""
+    def find_account(self, session: Session, username: str, *more: ColumnElement[Any]) -> Account | None:
+        """Find the account of a user name, and `more` columns; case does not matter, nothing else is forgiven."""
         if not _can_be_stored(username):
             return None
-        row = session.execute(self.select(session, _ACCOUNT).where(self._is_named(username))).one_or_none()
+        account = self.select(session, ACCOUNT).add_columns(*more).where(self._is_named(username))
+        row = session.execute(account).one_or_none()
         # A campus's collation forgives accents and trailing spaces; we do not.
         if row is None or canonical_username(row.username) != canonical_username(username):
             return None

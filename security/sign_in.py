@@ -1,18 +1,26 @@
 """From a user name and a password to an account, in the time of one hash whoever asks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import ServiceUnavailable
 
 from models.campus import refusal_of_portal
 from models.passwords import hash_password, is_too_long, needs_rehash, padding_costs, spend_time, verify_password
+from models.token_validity import TokenValidity
 from models.user import Account, refusal
-from models.user_table import UserTable
+from models.user_table import ACCOUNT, UserTable
 from security.errors import BadCredentials, RefusedByPortal
 
 #: Longer user names are refused without a look, as Symfony refuses them; in characters.
 MAX_USERNAME_LENGTH = 4096
+
+# The end of a second is at most one away; more means that the clock of some host is wrong.
+_MAX_WAIT_SECONDS = 2
+
+_MAX_WAITS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +69,36 @@ def authenticate(session: Session, users: UserTable, username: str, password: st
     session.rollback()
     is_old = rules.rehashes and needs_rehash(account.password, cost)
     return SignedIn(account, hash_password(password, cost) if is_old else None)
+
+
+def admit(
+    session: Session,
+    users: UserTable,
+    validity: TokenValidity,
+    checked: Account,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], None],
+    *,
+    may_lock: bool,
+) -> Account:
+    """Begin the transaction that lets a checked account in, and return the account as it is now, whose roles count.
+
+    Where it may, it holds the row until the end: what ends all tokens comes before, or after, and not between. A token
+    that is issued now is good; in a second in which all were ended that takes its end, since `iat` has no fractions.
+
+    Raises BadCredentials where the account changed while its password was hashed, 503 where the clock is behind.
+    """
+    for _ in range(_MAX_WAITS):
+        account: Account | None = (
+            users.lock(session, checked.id, ACCOUNT) if may_lock else users.find_account(session, checked.username)
+        )
+        if account is None or account.password != checked.password or refusal(account, clock()):
+            raise BadCredentials("changed while signing in")
+        wait = validity.find_valid_after(session, account.username) - clock().timestamp()
+        if wait <= 0:
+            return account
+        session.rollback()
+        if wait > _MAX_WAIT_SECONDS:
+            break
+        sleep(wait)
+    raise ServiceUnavailable("The clock of this server is behind.", retry_after=_MAX_WAIT_SECONDS)

@@ -48,9 +48,19 @@ class AccessTokens:
             self._keys = self._load_keys()
         return self._keys
 
-    def issue(self, username: str, roles: list[str], ttl_seconds: int | None = None) -> str:
-        """Sign a token for a user, good from now for `ttl_seconds`, or as long as is set."""
-        claims = claims_for(username, roles, self._clock(), ttl_seconds or self.ttl_seconds)
+    def issue(
+        self,
+        username: str,
+        roles: list[str],
+        *,
+        ttl_seconds: int | None = None,
+        issued_at: datetime | None = None,
+        session_id: str | None = None,
+    ) -> str:
+        """Sign a token for a user, good from `issued_at`, or now, for `ttl_seconds`, or as long as is set."""
+        claims = claims_for(username, roles, issued_at or self._clock(), ttl_seconds or self.ttl_seconds)
+        if session_id is not None:
+            claims["sid"] = session_id
         return jwt.encode(claims, self.keys.signing_key, _ALGORITHM, {"typ": "JWT", "alg": _ALGORITHM}, sort_headers=False)
 
     def verify(self, token: str) -> dict[str, Any]:

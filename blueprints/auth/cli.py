@@ -97,6 +97,6 @@ def generate_token(username: str, ttl: int | None) -> None:
     if account is None:
         raise click.ClickException(f"There is no user {username!r}.")
     try:
-        click.echo(parts().tokens.issue(account.username, shown_roles(account), ttl))
+        click.echo(parts().tokens.issue(account.username, shown_roles(account), ttl_seconds=ttl))
     except UnusableKey as problem:
         raise click.ClickException(str(problem)) from None

@@ -9,6 +9,7 @@ from flask_migrate import upgrade
 from flask_migrate.cli import db as migration_commands
 from sqlalchemy import inspect, select
 
+from blueprints.auditing import note
 from blueprints.parts import Parts, parts
 from models import User, db
 from models.campus import enrol
@@ -92,5 +93,6 @@ def _make_first_user(ours: Parts) -> None:
     }
     user_id = ours.users.insert(db.session(), values, now)
     enrol(db.session(), [user_id], ours.settings.access_url_id)
+    note("user_created", username=_FIRST_USERNAME, user_id=user_id, details={"roles": [ROLE_ADMIN]})
     db.session.commit()
     click.echo(f"admin password: {password}")

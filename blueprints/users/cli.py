@@ -7,15 +7,18 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
+from blueprints.auditing import note
 from blueprints.parts import parts
 from blueprints.users.asking import ask_password, show_password, with_password
 from blueprints.users.resource import USER, apply_filters, full_name, needed
-from blueprints.users.writing import columns_to_write, insert_user, saving, validate_user
+from blueprints.users.writing import change_user, columns_to_write, insert_user, saving, validate_user
 from models import User, db
 from models.database import in_chunks
 from models.passwords import hash_password
 from models.roles import roles_to_store
+from models.token_validity import end_all_tokens
 from models.user import ACTIVE, INACTIVE, Account
+from models.user_table import ACCOUNT
 from rest.problem import ValidationFailed
 
 cli = AppGroup("users", help="User accounts.")
@@ -122,6 +125,22 @@ def deactivate(username: str) -> None:
     _set_active(username, INACTIVE)
 
 
+@cli.command("sign-out")
+@click.argument("username")
+def sign_out(username: str) -> None:
+    r"""End every token and session that a user has; they may sign in again.
+
+    \b
+    Example: flask users sign-out alice
+    """
+    user = _get_user(username)
+    with saving(db.session(), parts().users, None):
+        held = _hold(user)
+        end_all_tokens(db.session(), held.id, held.username, parts().clock())
+        note("all_tokens_ended", username=held.username, user_id=held.id)
+    click.echo(f"{username} is signed out everywhere.")
+
+
 @cli.command("list")
 @click.option("--search", default="", help="A part of the user name, first or last name, whatever its case and accents.")
 def list_users(search: str) -> None:
@@ -146,7 +165,16 @@ def _get_user(username: str) -> Account:
 
 def _change(user: Account, columns: dict[str, Any]) -> None:
     with saving(db.session(), parts().users, None):
-        parts().users.change(db.session(), user, columns | {"updated_at": parts().clock()})
+        held, now = _hold(user), parts().clock()
+        change_user(db.session(), parts().users, held, columns | {"updated_at": now}, now)
+
+
+def _hold(user: Account) -> Account:
+    """Return the row of a user as it is now, held until the transaction ends."""
+    held: Account | None = parts().users.lock(db.session(), user.id, ACCOUNT)
+    if held is None:
+        raise click.ClickException(f"There is no user {user.username!r} any more.")
+    return held
 
 
 def _set_roles(username: str, change: Callable[[list[str]], list[str]]) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from blueprints.auditing import note
 from blueprints.parts import parts
 from blueprints.users.cli import cli
 from blueprints.users.moving import Side, count_users, move_links, move_users
@@ -62,6 +63,7 @@ def _import_file(file: Path) -> None:
         prepared = (_completed(row, cost) for _, row in shown)
         while chunk := list(islice(prepared, CHUNK)):
             insert_rows(db.session(), parts().users, chunk, parts().settings.access_url_id, now)
+    note("users_imported", details={"number": len(rows)})
     db.session.commit()
     click.echo(f"{len(rows)} users imported.")
 
@@ -84,6 +86,8 @@ def _move_in(url: str) -> None:
     except (UnusableTable, DBAPIError) as reason:
         fault = str(reason) if isinstance(reason, UnusableTable) else type(reason.orig).__name__
         raise click.ClickException(f"The database of the campus cannot be read: {fault}") from None
+    note("users_moved_in", details={"number": len(ids), "links": links})
+    db.session.commit()
     click.echo(f"{len(ids)} users are here now, and {links} new links.")
 
 

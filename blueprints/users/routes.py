@@ -11,11 +11,19 @@ from blueprints.parts import parts, refuse_when_read_only
 from blueprints.users import operations, policy
 from blueprints.users.passwords import read_password_change
 from blueprints.users.resource import HARMLESS, ME, USER, USER_OF_PORTAL, apply_filters, needed
-from blueprints.users.writing import columns_to_write, insert_user, new_password_hash, saving, validate_user
+from blueprints.users.writing import (
+    change_user,
+    columns_to_write,
+    insert_user,
+    new_password_hash,
+    remove_user,
+    saving,
+    validate_user,
+)
 from models import AccessUrl, User, db
 from models.campus import ids_seen_by
 from models.roles import ROLE_ADMIN, ROLE_OF_STATUS, roles_to_store
-from models.user import SOFT_DELETED, STATUS_STUDENT
+from models.user import STATUS_STUDENT
 from rest.body import read_changes, request_bytes
 from rest.conditional import require_match
 from rest.negotiation import render_collection, render_item, render_nothing, request_object, speaks
@@ -104,10 +112,8 @@ def delete_user(user_id: str) -> Response:
     policy.require_deletable(current_caller(), row.id)
     refuse_when_read_only()
     held = _lock_row(row.id)
-    if parts().settings.user_delete_mode == "hard":
-        parts().users.remove(db.session(), row.id)
-    else:
-        parts().users.change(db.session(), held, {"active": SOFT_DELETED, "updated_at": g.now})
+    for_good = parts().settings.user_delete_mode == "hard"
+    remove_user(db.session(), parts().users, held, parts().clock(), for_good=for_good)
     db.session.commit()
     return render_nothing()
 
@@ -176,7 +182,8 @@ def _update(user_id: int, values: dict[str, Any], password: str | None, more: di
     with saving(db.session(), parts().users, values.get("username"), user_id):
         held = _lock_row(user_id)
         policy.require_grantable(current_caller(), user_id, held.roles, _granted(values))
-        parts().users.change(db.session(), held, columns_to_write(values, password_hash, g.now) | more)
+        columns = columns_to_write(values, password_hash, g.now) | more
+        change_user(db.session(), parts().users, held, columns, parts().clock())
         row = _find_row(user_id)
     return render_item(Item.of(USER, USER.readable, row))
 

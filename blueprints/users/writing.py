@@ -3,20 +3,34 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from blueprints.auditing import note
 from blueprints.users.resource import USER, USER_OF_PORTAL
 from models.campus import enrol
+from models.database import RoleList
+from models.folding import canonical_username
 from models.password_policy import PasswordPolicy
 from models.passwords import hash_password
 from models.roles import roles_to_store
+from models.token_validity import end_all_tokens, end_tokens_of_name
+from models.user import ACTIVE, SOFT_DELETED
 from models.user_table import UserTable
 from rest.body import TAKEN, TOO_COMMON, TOO_SHORT_CODE, validate
 from rest.problem import ValidationFailed, Violation
 from rest.resource import Resource
+
+
+class HeldUser(Protocol):
+    """What a row that is held for a change has at least."""
+
+    id: int
+    username: str
+    roles: RoleList
+
 
 _COLUMNS = {prop.name: prop.attributes[0] for prop in (*USER.writable, *USER_OF_PORTAL.writable) if prop.attributes}
 
@@ -69,7 +83,38 @@ def insert_user(session: Session, table: UserTable, columns: Mapping[str, Any], 
     """Insert a user with the rows that let them sign in to a portal, and return the id."""
     user_id = table.insert(session, columns, now)
     enrol(session, [user_id], access_url_id)
+    note("user_created", username=columns["username"], user_id=user_id, details={"roles": list(columns.get("roles", ()))})
     return user_id
+
+
+def change_user(session: Session, table: UserTable, held: HeldUser, columns: Mapping[str, Any], now: datetime) -> None:
+    """Update a user whose row is held, and end the tokens that must not outlive the change.
+
+    A new password, other roles and a loss of the right to sign in end all of them, another user name those of the old one.
+    `now` is taken while the row is held, so that no token is issued between it and the end of the transaction.
+    """
+    table.change(session, held, columns)
+    if _ends_tokens(held, columns):
+        end_all_tokens(session, held.id, held.username, now)
+    elif canonical_username(columns.get("username", held.username)) != canonical_username(held.username):
+        end_tokens_of_name(session, held.username, now)
+    fields = sorted(columns.keys() - {"updated_at", "password_updated_at"})
+    note("user_changed", username=held.username, user_id=held.id, details={"fields": fields})
+
+
+def remove_user(session: Session, table: UserTable, held: HeldUser, now: datetime, *, for_good: bool) -> None:
+    """Delete a user whose row is held, softly or for good, and end all their tokens."""
+    if for_good:
+        table.remove(session, held.id)
+    else:
+        table.change(session, held, {"active": SOFT_DELETED, "updated_at": now})
+    end_all_tokens(session, held.id, held.username, now)
+    note("user_deleted", username=held.username, user_id=held.id, details={"for_good": for_good})
+
+
+def _ends_tokens(held: HeldUser, columns: Mapping[str, Any]) -> bool:
+    has_other_roles = "roles" in columns and set(columns["roles"]) != set(roles_to_store(held.roles))
+    return "password" in columns or has_other_roles or columns.get("active", ACTIVE) != ACTIVE
 
 
 @contextmanager
