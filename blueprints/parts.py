@@ -12,9 +12,10 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from config import Settings
 from models import db
+from models.database import missing_tables
 from models.password_policy import PasswordPolicy
 from models.token_validity import TokenValidity
-from models.user_table import UserTable
+from models.user_table import UnusableTable, UserTable
 from security.audit import AuditTrail
 from security.keys import check_keys
 from security.rate_limits import LoginLimiter
@@ -48,13 +49,15 @@ class Parts:
         )
 
     def check_table(self) -> None:
-        """Look for whatever keeps this server from using the `user` table of a campus. Raises UnusableTable.
+        """Look for tables that are missing, and for what a campus's `user` table lacks. Raises UnusableTable.
 
-        A database that cannot be reached is no fault of the table: requests answer 503 until it can.
+        A database that cannot be reached is no fault of the tables: requests answer 503 until it can.
         """
-        if self.users.is_campus:
-            with suppress(OperationalError):
-                self.users.columns(db.session())
+        with suppress(OperationalError):
+            self.users.columns(db.session())
+            missing = [] if self.settings.read_only else missing_tables(db.session())
+            if missing:
+                raise UnusableTable(f"The database lacks {', '.join(missing)}. `flask db upgrade` makes what is Poort's own.")
 
 
 def install_parts(app: Flask, parts: Parts) -> None:

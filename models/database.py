@@ -188,6 +188,11 @@ def upsert(session: Session, table: type[Base], row: Mapping[str, Any]) -> None:
     session.execute(statement)
 
 
+def missing_tables(session: Session) -> list[str]:
+    """Return which tables the database lacks."""
+    return sorted(set(Base.metadata.tables) - set(inspect(session.connection()).get_table_names()))
+
+
 def make_folder_of(url: URL) -> None:
     """Create the folder of an SQLite file, where it is missing; SQLite itself does not."""
     if url.get_backend_name() == "sqlite" and url.database:

@@ -13,6 +13,7 @@ from blueprints.auditing import note
 from blueprints.parts import Parts, parts
 from models import User, db
 from models.campus import enrol
+from models.database import missing_tables
 from models.passwords import hash_password
 from models.roles import ROLE_ADMIN
 from models.user import STATUS_TEACHER
@@ -31,11 +32,9 @@ for parameter in migration_commands.commands["upgrade"].params:
 
 def check_schema(**_options: object) -> None:
     """Say what of the database fits, and what does not."""
-    tables = set(inspect(db.engine).get_table_names())
-    ours = {table for table in db.metadata.tables if table.startswith("poort_")}
-    needed = set(db.metadata.tables) - (ours if parts().settings.read_only else set())
-    missing = [f"table {name}" for name in sorted(needed - tables)]
-    if "user" in tables:
+    lacking = missing_tables(db.session())
+    missing = [f"table {name}" for name in lacking if not (parts().settings.read_only and name.startswith("poort_"))]
+    if "user" not in lacking:
         found = {column["name"] for column in inspect(db.engine).get_columns("user")}
         required = REQUIRED_COLUMNS if parts().users.is_campus else REQUIRED_COLUMNS | OPTIONAL_COLUMNS
         missing += [f"column user.{name}" for name in sorted(required - found)]

@@ -1,0 +1,36 @@
+"""What ends a token is seen by every worker, and by another server on the same database, at the next request."""
+
+from system.serving import Home
+
+pytest_plugins = ("system.fixtures",)
+
+
+def test_every_worker_and_host_refuses_an_ended_token_at_once(home: Home) -> None:
+    password = home.set_up()
+    servers = [home.serve(WEB_CONCURRENCY="2"), home.serve(WEB_CONCURRENCY="2")]
+    one, other = servers
+    try:
+        for how in ("invalidate", "invalidate-all", "console"):
+            header = {"Authorization": f"Bearer {one.sign_in('admin', password)[2]['token']}"}
+            before = {server.request("GET", "/api/me", **header)[0] for server in servers for _ in range(8)}
+            if how == "console":
+                assert home.flask("users", "sign-out", "admin").returncode == 0
+            else:
+                assert one.request("POST", f"/api/token/{how}", **header)[0] == 204
+            after = [other.request("GET", "/api/me", **header) for _ in range(8)]
+            after += [one.request("GET", "/api/me", **header) for _ in range(8)]
+            assert before == {200}, how
+            assert {(answer[0], answer[2]["message"]) for answer in after} == {(401, "Invalid JWT Token")}, how
+    finally:
+        for server in servers:
+            server.stop()
+    for server in servers:
+        assert len({line["process"] for line in server.log_lines if line.get("route") == "/api/me<suffix:suffix>"}) == 2
+
+
+def test_a_database_that_lacks_our_tables_stops_the_start(home: Home) -> None:
+    home.set_up()
+    assert home.flask("db", "downgrade", "p001").returncode == 0
+    said = home.fails_to_serve()
+    assert said.startswith("gunicorn: ") or "lacks poort_audit" in said
+    assert "`flask db upgrade` makes what is Poort's own." in said
