@@ -10,10 +10,10 @@ SCRIPTS = bin/console bin/new-env bin/serve
 ENV_FILE := $(if $(POORT_ENV_FILE),,.env)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve setup test lint pins
+.PHONY: help serve setup test lint bench-timing pins
 
 help: ## Print this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
 
 serve: $(ENV_FILE) .venv/.pins ## Set up what is missing, and serve on http://127.0.0.1:8000
 	@exec .venv/bin/python bin/serve
@@ -29,10 +29,14 @@ lint: .venv/.pins-dev ## Check style, form and types: ruff and mypy
 	.venv/bin/ruff format --check . $(SCRIPTS)
 	.venv/bin/mypy
 
-pins: .venv/.pins-dev ## Compile the four .in files into exact versions with hashes; ARGS="--upgrade" renews them
+bench-timing: .venv/.pins ## Measure whether the time of a refused sign-in tells who exists
+	@exec .venv/bin/python benchmarks/timing.py
+
+pins: .venv/.pins-dev ## Compile the five .in files into exact versions with hashes; ARGS="--upgrade" renews them
 	$(COMPILE) $(ARGS) requirements.in
 	$(COMPILE) $(ARGS) requirements-mysql.in
 	$(COMPILE) $(ARGS) requirements-postgresql.in
+	$(COMPILE) $(ARGS) requirements-redis.in
 	$(COMPILE) $(ARGS) requirements-dev.in
 
 .env:
@@ -46,7 +50,7 @@ pins: .venv/.pins-dev ## Compile the four .in files into exact versions with has
 	@$(INSTALL) -r requirements.txt
 	@touch $@
 
-.venv/.pins-dev: .venv/.pins requirements-dev.txt requirements-mysql.txt requirements-postgresql.txt
-	@echo "installing requirements-dev.txt and both drivers into .venv"
-	@$(INSTALL) -r requirements-dev.txt -r requirements-mysql.txt -r requirements-postgresql.txt
+.venv/.pins-dev: .venv/.pins requirements-dev.txt requirements-mysql.txt requirements-postgresql.txt requirements-redis.txt
+	@echo "installing requirements-dev.txt and the drivers into .venv"
+	@$(INSTALL) -r requirements-dev.txt -r requirements-mysql.txt -r requirements-postgresql.txt -r requirements-redis.txt
 	@touch $@

@@ -7,24 +7,30 @@ from typing import Any
 
 from flask import Flask
 from flask_migrate import Migrate
+from sqlalchemy import Engine
 
 from blueprints import register_blueprints
 from blueprints.every_request import register_every_request
 from blueprints.parts import Parts, install_parts
-from config import Settings, load_settings
+from config import InvalidSetting, Settings, load_settings
 from config.settings import ROOT
 from models import db
 from models.database import engine_options, make_folder_of
 from models.password_policy import PasswordPolicy, common_passwords
+from models.second_factor import SecondFactorTable
 from models.token_validity import TokenValidity
 from models.user_table import UserTable
 from security.access import refuse_undeclared_routes
 from security.audit import AuditTrail
 from security.bearer import register_loaders
 from security.client_address import TrustedProxies
-from security.keys import load_key_pair
-from security.rate_limits import DatabaseWindows, LoginLimiter, MemoryWindows
+from security.key_files import KeyFiles
+from security.key_set import KeySet
+from security.rate_limits import LoginLimiter
+from security.redis_windows import RedisWindows
+from security.second_factor import SecondFactors
 from security.tokens import AccessTokens, StrictJWTManager
+from security.window_stores import DatabaseWindows, MemoryWindows, WindowStore
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -34,9 +40,20 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _engine_of(app: Flask) -> Engine:
+    with app.app_context():
+        return db.engine
+
+
 def _leave_out_the_tables_of_chamilo(config: Any) -> Any:
     config.set_main_option("version_locations", str(ROOT / "migrations" / "versions" / "poort"))
     return config
+
+
+def _window_store(settings: Settings) -> WindowStore:
+    if settings.redis_url:
+        return RedisWindows(settings.redis_url)
+    return MemoryWindows() if settings.read_only else DatabaseWindows(lambda: db.engine)
 
 
 def create_app(
@@ -48,6 +65,8 @@ def create_app(
     settings = settings or load_settings()
     is_campus = settings.database_schema == "chamilo"
     app = Flask(__name__, static_folder=None)
+    if app.debug and settings.app_env == "prod":
+        raise InvalidSetting("FLASK_DEBUG must be 0 where APP_ENV is prod: debugging shows the inside to whoever meets a fault.")
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         PROVIDE_AUTOMATIC_OPTIONS=False,
@@ -67,15 +86,25 @@ def create_app(
         # Chamilo's tables are Chamilo's: beside a campus Alembic does not even know the branch that makes them.
         migrate.configure(_leave_out_the_tables_of_chamilo)
 
+    keys = KeySet(
+        KeyFiles(settings.jwt_secret_key, settings.jwt_public_key, settings.jwt_passphrase),
+        lambda: _engine_of(app),
+        clock,
+        settings.jwt_token_ttl_seconds + settings.jwt_clock_skew_seconds,
+        writes_rows=not settings.read_only,
+    )
     tokens = AccessTokens(
-        lambda: load_key_pair(settings.jwt_secret_key, settings.jwt_public_key, settings.jwt_passphrase),
+        keys,
         clock,
         settings.jwt_token_ttl_seconds,
         settings.jwt_clock_skew_seconds,
+        names_key=settings.jwt_kid,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
     )
     users = UserTable(is_campus=is_campus)
     limiter = LoginLimiter(
-        MemoryWindows() if settings.read_only else DatabaseWindows(lambda: db.engine),
+        _window_store(settings),
         clock,
         settings.login_throttling_max_attempts,
         settings.login_throttling_interval_seconds,
@@ -84,7 +113,11 @@ def create_app(
     policy = PasswordPolicy(settings.password_min_length, common_passwords() if settings.password_refuse_common else frozenset())
     audit = AuditTrail(lambda: db.engine, clock, writes_rows=not settings.read_only)
     validity = TokenValidity(tables_may_be_missing=settings.read_only)
-    install_parts(app, Parts(settings, clock, tokens, users, limiter, policy, audit, validity, sleep))
+    second_factors = SecondFactors(
+        settings.app_secret or settings.jwt_passphrase,
+        SecondFactorTable(is_campus=is_campus, tables_may_be_missing=settings.read_only),
+    )
+    install_parts(app, Parts(settings, clock, keys, tokens, users, limiter, policy, audit, validity, second_factors, sleep))
     register_loaders(StrictJWTManager(app, tokens), users, validity)
     register_every_request(app, settings, clock)
     register_blueprints(app, settings)

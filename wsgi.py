@@ -6,7 +6,7 @@ from app import create_app
 from blueprints.parts import parts
 from config import InvalidSetting, load_settings
 from config.logging import set_up_logging
-from config.settings import require_driver, stop_start
+from config.settings import require_drivers, stop_start
 from models.user_table import UnusableTable
 from security.keys import UnusableKey
 
@@ -14,14 +14,15 @@ try:
     settings = load_settings()
     context = click.get_current_context(silent=True)
     command = context.command.name if context else None
-    # A command speaks to a person; only what goes wrong there is worth a line of the log.
+    # A command speaks to a person; only what goes wrong there is worth a line of the log, and what the audit says.
     set_up_logging(settings.log_level if command in {None, "run"} else "warning")
-    require_driver(settings.database_url)
+    require_drivers(settings)
     app = create_app(settings)
     if command == "run":
         # gunicorn checks the keys in deploy/gunicorn.conf.py, before it forks; other commands need none.
         with app.app_context():
             parts().check_keys()
             parts().check_table()
+            parts().keys.announce()
 except (InvalidSetting, UnusableKey, UnusableTable) as problem:
     raise stop_start(problem) from None

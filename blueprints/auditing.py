@@ -1,6 +1,7 @@
 """Events of the audit, with who sent the request at hand and from where; under a command, who typed it."""
 
-import getpass
+import os
+import pwd
 from typing import Any
 
 from flask import g, has_request_context, request
@@ -35,6 +36,6 @@ def _event(event: str, about: dict[str, Any]) -> Event:
 
 def _who_typed() -> str:
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # an id without a name
-        return "unknown"
+        return pwd.getpwuid(os.getuid()).pw_name  # not what the environment says: anyone may set that
+    except KeyError:
+        return str(os.getuid())

@@ -30,6 +30,16 @@ _ALLOW_ORDER = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 RETRY_AFTER_SECONDS = 5
 
+#: On every answer, also of what never reaches the application. A page sets its own policy (blueprints/docs/explorer.py).
+#: Strict-Transport-Security is said where TLS ends: deploy/nginx.conf.
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "deny",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+
 
 def register_every_request(app: Flask, settings: Settings, clock: Callable[[], datetime]) -> None:
     """Register what is done around every request of an application."""
@@ -47,9 +57,8 @@ def register_every_request(app: Flask, settings: Settings, clock: Callable[[], d
     def finish(response: Response) -> Response:
         headers = response.headers
         headers["X-Request-Id"] = request_id.get()
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["X-Frame-Options"] = "deny"
-        headers.setdefault("Cache-Control", "no-store")
+        for name, value in SAFE_HEADERS.items():
+            headers.setdefault(name, value)
         if settings.app_enable_api_entrypoint and g.get("documented") and _is_representation(response):
             headers.add("Link", f'<{request.host_url}api/docs.jsonld>; rel="http://www.w3.org/ns/hydra/core#apiDocumentation"')
         if "Origin" in request.headers:

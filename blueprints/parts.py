@@ -1,5 +1,6 @@
 """What the views are given: the settings, the clock, and what signs, counts and verifies; made once, by app.py."""
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,11 +18,15 @@ from models.password_policy import PasswordPolicy
 from models.token_validity import TokenValidity
 from models.user_table import UnusableTable, UserTable
 from security.audit import AuditTrail
+from security.key_set import KeySet
 from security.keys import check_keys
 from security.rate_limits import LoginLimiter
+from security.second_factor import SecondFactors
 from security.tokens import AccessTokens
 
 _NAME = "poort"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +35,30 @@ class Parts:
 
     settings: Settings
     clock: Callable[[], datetime]
+    keys: KeySet
     tokens: AccessTokens
     users: UserTable
     limiter: LoginLimiter
     password_policy: PasswordPolicy
     audit: AuditTrail
     validity: TokenValidity
+    second_factors: SecondFactors
     sleep: Callable[[float], None]
 
     def check_keys(self) -> None:
-        """Look for whatever keeps this server from signing safely. Raises UnusableKey."""
+        """Look for whatever keeps this server from signing safely, and finish what a killed rotation left. Raises UnusableKey."""
         settings = self.settings
-        check_keys(
+        pair = check_keys(
             settings.jwt_secret_key,
             settings.jwt_public_key,
             settings.jwt_passphrase,
             weak_passphrase_is_fine=settings.app_env != "prod" or settings.jwt_allow_weak_passphrase,
         )
+        try:
+            self.keys.files.repair(pair)
+        except OSError as reason:
+            # Nobody here reads it again: what verifies is derived from the private key.
+            logger.warning("the public key belongs to the pair before, and cannot be written: %s", reason.strerror)
 
     def check_table(self) -> None:
         """Look for tables that are missing, and for what a campus's `user` table lacks. Raises UnusableTable.

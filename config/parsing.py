@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -41,6 +41,13 @@ _DRIVER_OPTIONS = {
     "mysql+pymysql": {"unix_socket", "ssl_ca"},
     "postgresql+psycopg": {"sslmode", "sslrootcert"},
     "sqlite": set[str](),
+}
+
+# Of redis-py's many options those that say where and who; how long to wait is the throttle's own business.
+_REDIS_OPTIONS = {
+    "redis": {"db", "username", "password"},
+    "rediss": {"db", "username", "password", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"},
+    "unix": {"db", "username", "password"},
 }
 
 
@@ -120,9 +127,22 @@ def database_url(text: str) -> URL:
 
 def redis_url(text: str) -> str:
     """Read the URL of a Redis server; empty for none. The password is never part of what is raised."""
-    if text and not text.lower().startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must be a URL like redis://:password@host:6379/0, rediss://… or unix:///run/redis.sock")
-    return text
+    if not text:
+        return ""
+    try:
+        url = urlsplit(text)
+        options = dict(parse_qsl(url.query, strict_parsing=bool(url.query)))
+        place = url.path if url.scheme == "unix" else url.hostname
+        number = options.get("db") or ("" if url.scheme == "unix" else url.path.strip("/"))
+        is_whole = place and url.port != 0 and not url.fragment and re.fullmatch("[0-9]{0,5}", number)
+    except ValueError:  # its text may be a part of the password
+        is_whole = None
+    if not is_whole or set(options) - _REDIS_OPTIONS.get(url.scheme, set()) or url.scheme not in _REDIS_OPTIONS:
+        raise ValueError(
+            "must be a URL like redis://:password@host:6379/0, rediss://… or unix:///run/redis.sock?db=0, "
+            "with what is special in a password percent-encoded"
+        )
+    return url.scheme + text[len(url.scheme) :]
 
 
 def database_url_of_parts(host: str, port: str, name: str, user: str, password: str) -> str:

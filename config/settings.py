@@ -159,7 +159,7 @@ def _without_what_flask_loaded(environment: dict[str, str]) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Driver:
-    """What talks to a database: the module, and the file that pins it."""
+    """What talks to a database or to Redis: the module, and the file that pins it."""
 
     module: str
     requirements: str
@@ -172,12 +172,31 @@ DRIVERS: Mapping[str, Driver] = {
 }
 
 
+REDIS_DRIVER = Driver("redis", "requirements-redis.txt")
+
+
+def drivers_of(settings: Settings) -> Mapping[str, Driver]:
+    """Return what the settings need beside requirements.txt, by the variable that asks for it."""
+    needed = {"DATABASE_URL": DRIVERS.get(settings.database_url.drivername), "REDIS_URL": settings.redis_url and REDIS_DRIVER}
+    return {variable: driver for variable, driver in needed.items() if driver}
+
+
+def require_drivers(settings: Settings) -> None:
+    """Raise InvalidSetting where a driver that the settings need is not installed."""
+    for variable, driver in drivers_of(settings).items():
+        _require(variable, driver)
+
+
 def require_driver(url: URL) -> None:
     """Raise InvalidSetting where the driver of a database is not installed."""
-    driver = DRIVERS.get(url.drivername)
-    if driver and importlib.util.find_spec(driver.module) is None:
+    if driver := DRIVERS.get(url.drivername):
+        _require("DATABASE_URL", driver)
+
+
+def _require(variable: str, driver: Driver) -> None:
+    if importlib.util.find_spec(driver.module) is None:
         cure = f"run `make setup`, or `pip install --require-hashes -r {driver.requirements}`"
-        raise InvalidSetting(f"DATABASE_URL needs the package {driver.module}, which is not installed: {cure}.")
+        raise InvalidSetting(f"{variable} needs the package {driver.module}, which is not installed: {cure}.")
 
 
 def stop_start(problem: Exception) -> SystemExit:

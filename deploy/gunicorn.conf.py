@@ -14,7 +14,7 @@ from typing import Any
 
 from gunicorn import util
 from gunicorn.glogging import Logger
-from gunicorn.http import errors
+from gunicorn.http import errors, wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,10 +22,11 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from app import create_app  # noqa: E402
+from blueprints.every_request import SAFE_HEADERS  # noqa: E402
 from blueprints.parts import parts  # noqa: E402
 from config import InvalidSetting, load_settings  # noqa: E402
 from config.logging import request_id, set_up_logging  # noqa: E402
-from config.settings import require_driver, stop_start  # noqa: E402
+from config.settings import require_drivers, stop_start  # noqa: E402
 from models import db  # noqa: E402
 from models.user_table import UnusableTable  # noqa: E402
 from rest.encoding import encode_json  # noqa: E402
@@ -72,6 +73,14 @@ class JsonLog(Logger):  # type: ignore[misc]  # gunicorn has no types
         set_up_logging(settings.log_level)
 
 
+class AnonymousResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
+    """An answer that does not say what the server is."""
+
+    def default_headers(self) -> list[str]:
+        """Leave out `Server`, for which gunicorn has no setting."""
+        return [line for line in super().default_headers() if not line.startswith("Server:")]
+
+
 # What is wrong with a request that gunicorn refuses before the application sees it. The texts of gunicorn's own errors hold
 # what the client sent, a password among it where a body was taken for a request line: they are neither sent nor logged.
 _REFUSALS = {
@@ -92,6 +101,11 @@ _REFUSALS = {
 
 class JsonWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A threaded worker that answers in JSON for what never reached the application, too, and once a request."""
+
+    def init_process(self) -> None:
+        """Begin to work. In the worker, not when this file is read: HUP reads it again, on top of what it did before."""
+        wsgi.Response = AnonymousResponse
+        super().init_process()
 
     def handle(self, conn: Any) -> Any:
         """Serve a connection, and close it here: gunicorn lingers in the loop that accepts, which a few clients could stop."""
@@ -146,8 +160,7 @@ def _refusal(status: int, text: str) -> bytes:
         "Connection: close",
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
-        "Cache-Control: no-store",
-        "X-Content-Type-Options: nosniff",
+        *(f"{name}: {value}" for name, value in SAFE_HEADERS.items()),
         f"X-Request-Id: {request_id.get()}",
     )
     return "\r\n".join((*head, "", "")).encode() + body
@@ -160,10 +173,11 @@ worker_class = JsonWorker
 def on_starting(server: Any) -> None:
     """Stop the start with one sentence, once, where every worker would fail."""
     try:
-        require_driver(settings.database_url)
+        require_drivers(settings)
         with create_app(settings).app_context():
             parts().check_keys()
             parts().check_table()
+            parts().keys.announce()
             db.engine.dispose()  # a connection must not be shared with the workers that are forked from here
         if any(not isinstance(address, tuple) for address in server.cfg.address):
             server.cfg.set("reuse_port", False)  # a unix socket is one for all workers
@@ -174,8 +188,19 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Say where the server answers; gunicorn does not know it where each worker listens for itself."""
-    server.log.info("serving on %s", ", ".join(f"http://{where}" for where in server.cfg.bind))
+    """Say where the server answers: gunicorn does not know it where each worker listens for itself.
+
+    A unix socket is opened to its group, which is nginx's: `umask` would keep it for this user alone.
+    """
+    for address in server.cfg.address:
+        if isinstance(address, str):
+            Path(address).chmod(0o660)
+    server.log.info("serving on %s", ", ".join(where if "unix:" in where else f"http://{where}" for where in server.cfg.bind))
+    if not settings.trusted_proxies and any(listener.FAMILY == socket.AF_UNIX for listener in server.LISTENERS):
+        server.log.warning(
+            "gunicorn listens on a unix socket and TRUSTED_PROXIES is empty: all clients share one address, and so one throttle "
+            "of sign-ins. Set TRUSTED_PROXIES=127.0.0.1, and let the proxy overwrite X-Forwarded-For."
+        )
 
 
 def _refuse_taken_ports(addresses: list[Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Integer, String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import MYSQL_TABLE, Base
+from models.database import MYSQL_TABLE, Base, storable
 
 
 class AuditRecord(Base):
@@ -28,11 +28,18 @@ class AuditRecord(Base):
     details: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
-def write_record(session: Session, now: datetime, values: dict[str, Any]) -> None:
-    """Add an event to a transaction."""
+def fitted(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of an event as its row can hold them.
+
+    Texts are cut to their columns. What some column does not take is written out: half a surrogate pair, and a NUL.
+    """
     columns = AuditRecord.__table__.columns
-    fitting = {name: _fitting(value, columns[name].type) for name, value in values.items()}
-    session.add(AuditRecord(at_ms=int(now.timestamp() * 1000), **fitting))
+    return {name: _fitted(value, columns[name].type) for name, value in values.items()}
+
+
+def write_record(session: Session, now: datetime, values: dict[str, Any]) -> None:
+    """Add an event with fitted values to a transaction."""
+    session.add(AuditRecord(at_ms=_milliseconds(now), **values))
 
 
 def last_records(session: Session, number: int) -> Sequence[AuditRecord]:
@@ -41,18 +48,29 @@ def last_records(session: Session, number: int) -> Sequence[AuditRecord]:
     return session.scalars(newest).all()[::-1]
 
 
-def records_after(session: Session, record_id: int) -> Sequence[AuditRecord]:
-    """Return the events after one, oldest first."""
-    return session.scalars(select(AuditRecord).where(AuditRecord.id > record_id).order_by(AuditRecord.id)).all()
+def ids_after(session: Session, record_id: int) -> Sequence[int]:
+    """Return the ids of the events after one, the smallest first."""
+    return session.scalars(select(AuditRecord.id).where(AuditRecord.id > record_id).order_by(AuditRecord.id)).all()
 
 
-def remove_records_before(session: Session, moment: datetime) -> None:
-    """Remove the events before a moment."""
-    session.execute(delete(AuditRecord).where(AuditRecord.at_ms < int(moment.timestamp() * 1000)))
+def records_of(session: Session, ids: Sequence[int]) -> Sequence[AuditRecord]:
+    """Return the events with some ids, oldest first."""
+    return session.scalars(select(AuditRecord).where(AuditRecord.id.in_(ids)).order_by(AuditRecord.id)).all()
 
 
-def _fitting(value: Any, kind: Any) -> Any:
-    """Cut a text to its column; no database takes half a surrogate pair, and PostgreSQL no NUL."""
+def remove_records_before(session: Session, moment: datetime, number: int) -> int:
+    """Remove at most so many of the events before a moment, and return how many there were; 0 where none is left."""
+    # The limit is in a statement of its own: PostgreSQL has none in DELETE, and MariaDB none in its subquery.
+    ids = session.scalars(select(AuditRecord.id).where(AuditRecord.at_ms < _milliseconds(moment)).limit(number)).all()
+    session.execute(delete(AuditRecord).where(AuditRecord.id.in_(ids)))
+    return len(ids)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _fitted(value: Any, kind: Any) -> Any:
     if not isinstance(value, str):
         return value
-    return value.encode(errors="replace").decode().replace("\0", "")[: getattr(kind, "length", None)]
+    return storable(value, getattr(kind, "length", None))

@@ -171,10 +171,13 @@ def _prepare_connection(connection: Any, _record: object) -> None:
             cursor.execute(f"SET time_zone = '+00:00', {limit[0]} = {STATEMENT_TIMEOUT_SECONDS * limit[1]}")
 
 
-def upsert(session: Session, table: type[Base], row: Mapping[str, Any]) -> None:
-    """Insert a row, or, where its key is taken, set its other columns; in one statement, so that nobody comes between."""
+def upsert(session: Session, table: type[Base], row: Mapping[str, Any], *, replaces: bool = True) -> None:
+    """Insert a row; where its key is taken, set its other columns, or, unless it `replaces`, leave the row that is there.
+
+    It is one statement, so that nobody comes between.
+    """
     keys = [column.name for column in inspect(table).primary_key]
-    others = {name: value for name, value in row.items() if name not in keys}
+    others = {name: value for name, value in row.items() if name not in keys} if replaces else {}
     dialect = session.get_bind().dialect.name
     if dialect in {"mysql", "mariadb"}:
         session.execute(mysql.insert(table).values(row).on_duplicate_key_update(others or {keys[0]: row[keys[0]]}))
@@ -191,6 +194,11 @@ def upsert(session: Session, table: type[Base], row: Mapping[str, Any]) -> None:
 def missing_tables(session: Session) -> list[str]:
     """Return which tables the database lacks."""
     return sorted(set(Base.metadata.tables) - set(inspect(session.connection()).get_table_names()))
+
+
+def storable(text: str, length: int | None) -> str:
+    """Cut a text of a stranger to its column, and write out what some column does not take: half a surrogate pair, and NUL."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")[:length]
 
 
 def make_folder_of(url: URL) -> None:

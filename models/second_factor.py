@@ -1,11 +1,13 @@
 """Second factors: the secret of a user's authenticator app, encrypted, and the hashes of their backup codes."""
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import BigInteger, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, CursorResult, Executable, String, delete, func, insert, inspect, or_, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import Base, UtcDateTime
+from models.database import Base, UtcDateTime, upsert
 
 
 class SecondFactor(Base):
@@ -26,3 +28,72 @@ class BackupCode(Base):
 
     user_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
+class Enrolment(NamedTuple):
+    """What is known of a user's app: the encrypted secret, and whether the user has shown a code of it."""
+
+    secret: str
+    is_confirmed: bool
+
+
+class SecondFactorTable:
+    """Reads who has a second factor: nobody beside a campus, nor where a server that only reads is ahead of its tables."""
+
+    def __init__(self, *, is_campus: bool, tables_may_be_missing: bool) -> None:
+        """Take where this is, and whether to look for the tables first; that is done once."""
+        self._is_there: bool | None = False if is_campus else None if tables_may_be_missing else True
+
+    def find(self, session: Session, user_id: int) -> Enrolment | None:
+        """Return what there is of a user, confirmed or only begun."""
+        if self._is_there is None:
+            self._is_there = inspect(session.connection()).has_table(SecondFactor.__tablename__)
+        if not self._is_there:
+            return None
+        chosen = select(SecondFactor.secret, SecondFactor.confirmed_at).where(SecondFactor.user_id == user_id)
+        row = session.execute(chosen).one_or_none()
+        return Enrolment(row.secret, row.confirmed_at is not None) if row else None
+
+
+def begin(session: Session, user_id: int, secret: str) -> None:
+    """Keep a secret that counts for nothing yet, in the place of an earlier one. Hold the user's row, and look, before."""
+    upsert(session, SecondFactor, {"user_id": user_id, "secret": secret, "confirmed_at": None, "last_step": None})
+
+
+def confirm(session: Session, user_id: int, secret: str, step: int, now: datetime) -> bool:
+    """Let a begun secret count; its code of a step is used with that. Tell whether it was there, and only begun."""
+    begun = (SecondFactor.user_id == user_id, SecondFactor.secret == secret, SecondFactor.confirmed_at.is_(None))
+    return _rows(session, update(SecondFactor).where(*begun).values(confirmed_at=now, last_step=step)) == 1
+
+
+def use_step(session: Session, user_id: int, secret: str, step: int) -> bool:
+    """Use the code of a step. Tell whether neither it nor a later one was used before: of several at once one wins."""
+    is_new = or_(SecondFactor.last_step.is_(None), SecondFactor.last_step < step)
+    confirmed = (SecondFactor.user_id == user_id, SecondFactor.secret == secret, SecondFactor.confirmed_at.is_not(None))
+    return _rows(session, update(SecondFactor).where(*confirmed, is_new).values(last_step=step)) == 1
+
+
+def replace_backup_codes(session: Session, user_id: int, hashes: Iterable[str]) -> None:
+    """Give a user new backup codes; what is left of the old ones is gone."""
+    session.execute(delete(BackupCode).where(BackupCode.user_id == user_id))
+    session.execute(insert(BackupCode), [{"user_id": user_id, "hash": hashed} for hashed in hashes])
+
+
+def use_backup_code(session: Session, user_id: int, hashed: str) -> bool:
+    """Use a backup code. Tell whether it was there: of several at once one wins."""
+    return _rows(session, delete(BackupCode).where(BackupCode.user_id == user_id, BackupCode.hash == hashed)) == 1
+
+
+def count_backup_codes(session: Session, user_id: int) -> int:
+    """Return how many backup codes a user has left."""
+    return session.scalar(select(func.count()).select_from(BackupCode).where(BackupCode.user_id == user_id)) or 0
+
+
+def remove_second_factor(session: Session, user_id: int) -> bool:
+    """Remove the app and the backup codes of a user. Tell whether there was an app, confirmed or only begun."""
+    session.execute(delete(BackupCode).where(BackupCode.user_id == user_id))
+    return _rows(session, delete(SecondFactor).where(SecondFactor.user_id == user_id)) == 1
+
+
+def _rows(session: Session, statement: Executable) -> int:
+    return cast("CursorResult[Any]", session.execute(statement)).rowcount

@@ -28,7 +28,8 @@ class Operation:
     """An operation under one method of one path.
 
     A resource's operation has `resource`, `shape` and `takes`, and `body` where a body says something else than the
-    resource; another one has the JSON schemas of its bodies. `complete` means that a body must say all that must not be
+    resource; another one has the JSON schemas of its bodies, and of the id in its path where that is no number, and says
+    whether it `needs_body`. `complete` means that a body must say all that must not be
     blank, `refuses_plainly` that one which cannot be read is answered with `{"error"}`, whatever is accepted. `failures`
     are the statuses that it may answer with beside `status`.
     """
@@ -45,8 +46,10 @@ class Operation:
     complete: bool = False
     refuses_plainly: bool = False
     request_schema: Schema | None = None
+    needs_body: bool = True
     response_schema: Schema | None = None
     example: Any = None
+    id_schema: Schema | None = None
 
     @property
     def of_collection(self) -> bool:

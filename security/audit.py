@@ -7,13 +7,19 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.event import listens_for
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from models.audit_record import write_record
+from models.audit_record import fitted, write_record
 
 logger = logging.getLogger(__name__)
 audit_log = logging.getLogger("poort.audit")
+# LOG_LEVEL says how talkative the server is; it takes nothing from the audit.
+audit_log.setLevel(logging.INFO)
+
+# Under this name a session keeps the events whose lines wait for its commit.
+_NOTED = "poort.audit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,24 +49,38 @@ class AuditTrail:
         self._writes_rows = writes_rows
 
     def note(self, session: Session, event: Event) -> None:
-        """Write an event in the transaction of what happened: it is there when, and only when, that is there."""
+        """Write an event in the transaction of what happened: row and line are there when, and only when, that is there."""
+        values = fitted(asdict(event))
         if self._writes_rows:
-            write_record(session, self._clock(), asdict(event))
-        self._log(event)
+            write_record(session, self._clock(), values)
+        session.info.setdefault(_NOTED, []).append(values)
 
     def record(self, event: Event) -> None:
         """Write an event in a transaction of its own: a refusal rolls the view's back. A failure of this one stops nothing."""
-        self._log(event)
+        values = fitted(asdict(event))
+        _log(values)
         if not self._writes_rows:
             return
         try:
             with Session(self._engine()) as session:
-                write_record(session, self._clock(), asdict(event))
+                write_record(session, self._clock(), values)
                 session.commit()
         except SQLAlchemyError as reason:
             logger.error("an event of the audit has no row: %s", type(reason).__name__, extra={"event": event.event})
 
-    def _log(self, event: Event) -> None:
-        # The request's id is in every line of the log.
-        said = {name: value for name, value in asdict(event).items() if value and name != "request_id"}
-        audit_log.info(event.event, extra=said)
+
+@listens_for(Session, "after_commit")
+def _log_what_was_noted(session: Session) -> None:
+    for values in session.info.pop(_NOTED, ()):
+        _log(values)
+
+
+@listens_for(Session, "after_rollback")
+def _forget_what_was_noted(session: Session) -> None:
+    session.info.pop(_NOTED, None)
+
+
+def _log(values: dict[str, Any]) -> None:
+    # The request's id is in every line of the log.
+    said = {name: value for name, value in values.items() if value and name != "request_id"}
+    audit_log.info(values["event"], extra=said)

@@ -3,11 +3,15 @@
 AuthenticationFailure (401)
 ├── BadCredentials      no such user, wrong password, or an account that may not sign in: never said which
 │   └── RefusedByPortal after the right password: Chamilo's own words, beside a campus
+├── CodeRequired        the password was right, and the user has a second factor
 ├── TooManyAttempts     the throttle; 401 on the wire, as Symfony has it, with Retry-After
 ├── MissingToken        no bearer token in the request
 ├── InvalidToken        a token that is wrong in any way but the next two
 ├── ExpiredToken        exp has passed
-└── MissingUsername     a good token that names nobody
+├── MissingUsername     a good token that names nobody
+├── MissingRefreshToken no refresh token in the body
+└── InvalidRefreshToken a refresh token that is wrong in any way
+    └── ReusedRefreshToken  used before, and not just now: its session has ended with it
 AccessDenied (403)      authenticated, and not allowed
 """
 
@@ -47,6 +51,13 @@ class RefusedByPortal(BadCredentials):
         self.description = reason
 
 
+class CodeRequired(AuthenticationFailure):
+    """The right password, without the code that this user signs in with as well."""
+
+    message = "Two-factor code required."
+    reason = "second factor asked"
+
+
 class TooManyAttempts(AuthenticationFailure):
     """The window is full for a user name or an address."""
 
@@ -84,6 +95,28 @@ class MissingUsername(AuthenticationFailure):
     """A token without the claim that names its user."""
 
     message = 'Unable to find key "username" in the token payload.'
+
+
+class MissingRefreshToken(AuthenticationFailure):
+    """No refresh token in the body."""
+
+    message = "JWT Refresh Token Not Found"
+
+
+class InvalidRefreshToken(AuthenticationFailure):
+    """A refresh token that gives nothing. `reason`, and `about` whom it is, are for the audit, never for the wire."""
+
+    message = "Invalid JWT Refresh Token"
+
+    def __init__(self, reason: str, **about: Any) -> None:
+        """Take the true reason, and fields of security.audit.Event."""
+        super().__init__()
+        self.reason = reason
+        self.about = about
+
+
+class ReusedRefreshToken(InvalidRefreshToken):
+    """A token that was used before: two have it. The transaction at hand ends its session, and is to be committed."""
 
 
 class AccessDenied(Forbidden):

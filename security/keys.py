@@ -5,6 +5,7 @@ import pwd
 import stat
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -20,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from security.json_web_key import thumbprint
+
 MINIMUM_BITS = 2048
 
 # What Chamilo ships in its `.env`, known to everyone who has read it.
@@ -32,24 +35,56 @@ class UnusableKey(Exception):
     """A key that cannot be used: one sentence on the fault, one on the cure. Never a part of a key or a passphrase."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KeyPair:
-    """The pair that signs and verifies, loaded once."""
+    """A private key, and what follows from it."""
 
     signing_key: RSAPrivateKey
-    verification_key: RSAPublicKey
+
+    @cached_property
+    def verification_key(self) -> RSAPublicKey:
+        """The public key."""
+        return self.signing_key.public_key()
+
+    @cached_property
+    def kid(self) -> str:
+        """The id of the public key."""
+        return thumbprint(self.verification_key)
+
+    @cached_property
+    def public_pem(self) -> str:
+        """The public key as PEM."""
+        return public_pem_of(self.verification_key)
+
+
+def public_pem_of(key: RSAPublicKey) -> str:
+    """Return a public key as SPKI PEM."""
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def load_key_pair(private: str, public: str, passphrase: str) -> KeyPair:
-    """Load the pair from two paths or PEM texts. Raises UnusableKey naming the exact fault."""
-    signing_key = _read_private_key(private, passphrase)
-    verification_key = _read_public_key(public)
-    if signing_key.public_key().public_numbers() != verification_key.public_numbers():
+    """Load the pair from two paths or PEM texts. Raises UnusableKey naming the exact fault.
+
+    A public key that was put aside and still stands beside the next private key is no fault: a rotation is at that step,
+    or was killed there.
+    """
+    pair = KeyPair(read_private_key(private, passphrase))
+    given = read_public_key(public)
+    if pair.verification_key.public_numbers() != given.public_numbers() and not _was_put_aside(public, given):
         raise UnusableKey(
             f"The public key {_name(public)} does not belong to the private key {_name(private)}. "
             "Put the matching file in its place, or make a new pair with `flask jwt generate-keypair --overwrite`."
         )
-    return KeyPair(signing_key, verification_key)
+    return pair
+
+
+def path_put_aside(public: str, kid: str) -> Path:
+    """Return where the public key with an id stands once it has a successor."""
+    return Path(public).resolve().parent / f"public-{kid}.pem"
+
+
+def _was_put_aside(public: str, key: RSAPublicKey) -> bool:
+    return not is_pem(public) and path_put_aside(public, thumbprint(key)).exists()
 
 
 def refuse_weak_passphrase(passphrase: str) -> None:
@@ -64,16 +99,17 @@ def refuse_weak_passphrase(passphrase: str) -> None:
 
 def refuse_open_private_key(private: str) -> None:
     """Raise UnusableKey where everyone on the machine may read the file of the private key."""
-    if not _is_pem(private) and Path(private).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+    if not is_pem(private) and Path(private).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
         raise UnusableKey(f"Everyone on this machine may read the private key {private}. Run `chmod 600 {private}`.")
 
 
-def check_keys(private: str, public: str, passphrase: str, *, weak_passphrase_is_fine: bool) -> None:
-    """Look for whatever keeps a server from signing safely with a pair. Raises UnusableKey."""
+def check_keys(private: str, public: str, passphrase: str, *, weak_passphrase_is_fine: bool) -> KeyPair:
+    """Return the pair, unless something keeps a server from signing safely with it. Raises UnusableKey."""
     if not weak_passphrase_is_fine:
         refuse_weak_passphrase(passphrase)
-    load_key_pair(private, public, passphrase)
+    pair = load_key_pair(private, public, passphrase)
     refuse_open_private_key(private)
+    return pair
 
 
 def make_key_pair(passphrase: str, bits: int) -> tuple[bytes, bytes]:
@@ -82,7 +118,7 @@ def make_key_pair(passphrase: str, bits: int) -> tuple[bytes, bytes]:
     encryption = BestAvailableEncryption(os.fsencode(passphrase)) if passphrase else NoEncryption()
     return (
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption),
-        key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        public_pem_of(key.public_key()).encode(),
     )
 
 
@@ -91,7 +127,7 @@ def write_key_pair(private_path: Path, public_path: Path, private_pem: bytes, pu
     unfinished: dict[Path, Path] = {}
     try:
         for path, content, mode in ((private_path, private_pem, 0o600), (public_path, public_pem, 0o644)):
-            unfinished[path] = _write_beside(path, content, mode)
+            unfinished[path] = write_beside(path, content, mode)
         for path, file in unfinished.items():
             file.replace(path)
     finally:
@@ -99,7 +135,8 @@ def write_key_pair(private_path: Path, public_path: Path, private_pem: bytes, pu
             file.unlink(missing_ok=True)
 
 
-def _write_beside(path: Path, content: bytes, mode: int) -> Path:
+def write_beside(path: Path, content: bytes, mode: int) -> Path:
+    """Write a file next to the one whose place it will take, all the way to the disk, and return where it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -114,7 +151,8 @@ def _write_beside(path: Path, content: bytes, mode: int) -> Path:
     return Path(name)
 
 
-def _read_private_key(source: str, passphrase: str) -> RSAPrivateKey:
+def read_private_key(source: str, passphrase: str) -> RSAPrivateKey:
+    """Read a private key from a path or a PEM text. Raises UnusableKey."""
     name, pem = _name(source), _read(source, "private")
     try:
         key = load_pem_private_key(pem, None)
@@ -140,10 +178,16 @@ def _decrypt(pem: bytes, passphrase: str, name: str) -> PrivateKeyTypes:
     raise UnusableKey(f"JWT_PASSPHRASE does not open the private key {name}. {cure}")
 
 
-def _read_public_key(source: str) -> RSAPublicKey:
-    name = _name(source)
+def read_public_key(source: str) -> RSAPublicKey:
+    """Read a public key from a path or a PEM text. Raises UnusableKey."""
+    return parse_public_key(_read(source, "public"), _name(source))
+
+
+@lru_cache(maxsize=256)  # a set of keys is read again and again, and seldom changes
+def parse_public_key(pem: bytes, name: str) -> RSAPublicKey:
+    """Read a public key from its PEM text; `name` is for messages. Raises UnusableKey."""
     try:
-        key = load_pem_public_key(_read(source, "public"))
+        key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
         cure = "Write it anew from the private key with `openssl pkey -in private.pem -pubout -out public.pem`."
         raise UnusableKey(f"{name} is not a public key in PEM form. {cure}") from None
@@ -164,7 +208,7 @@ def _refuse_weak(key: RSAPublicKey, name: str) -> None:
 
 
 def _read(source: str, kind: str) -> bytes:
-    if _is_pem(source):
+    if is_pem(source):
         return source.encode()
     try:
         return Path(source).read_bytes()
@@ -183,9 +227,10 @@ def _this_user() -> str:
         return f"uid {number}"
 
 
-def _is_pem(source: str) -> bool:
+def is_pem(source: str) -> bool:
+    """Tell whether a setting is a key itself, and not the path of one."""
     return source.lstrip().startswith(_PEM_START)
 
 
 def _name(source: str) -> str:
-    return "given in the environment" if _is_pem(source) else source
+    return "given in the environment" if is_pem(source) else source

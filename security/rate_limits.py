@@ -6,16 +6,13 @@ import logging
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
-
-from models.throttled_login import Slot, give_back, remove_ended, reserve
+from models.throttled_login import Slot
 from security.errors import BadCredentials, TooManyAttempts
+from security.window_stores import StoreUnavailable, WindowStore
 
 logger = logging.getLogger(__name__)
 
@@ -26,80 +23,12 @@ ADDRESS_FACTOR = 5
 _NAME_LENGTH = 100
 
 
-class WindowStore(Protocol):
-    """Where the windows are kept. A store that is down raises StoreUnavailable."""
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window to hold a slot of: the hash that it is kept under, and how many slots it has."""
 
-    def reserve(self, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
-        """Take a slot of the window of a key, atomically, or be refused because it is full."""
-
-    def give_back(self, slot: Slot) -> None:
-        """Return a slot that was taken."""
-
-
-class StoreUnavailable(Exception):
-    """The store of the windows cannot be reached."""
-
-
-class DatabaseWindows:
-    """Windows in the database, in short transactions of their own, apart from those of the request."""
-
-    def __init__(self, engine: Callable[[], Engine]) -> None:
-        """Take what gives the engine: it is known only inside an application context."""
-        self._engine = engine
-
-    def reserve(self, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
-        """Take a slot; one key in 256 clears the windows that are over on its way."""
-        with self._session() as session:
-            if key.startswith("00"):
-                remove_ended(session, now_ms)
-            return reserve(session, key, limit, now_ms, interval_ms)
-
-    def give_back(self, slot: Slot) -> None:
-        """Return a slot."""
-        with self._session() as session:
-            give_back(session, slot)
-
-    @contextmanager
-    def _session(self) -> Iterator[Session]:
-        try:
-            with Session(self._engine()) as session:
-                yield session
-        except SQLAlchemyError as reason:
-            raise StoreUnavailable(type(reason).__name__) from reason
-
-
-class MemoryWindows:
-    """Windows in the memory of one worker, for a server that may not write to its database."""
-
-    def __init__(self) -> None:
-        """Begin without windows."""
-        self._lock = threading.Lock()
-        self._windows: dict[str, tuple[int, int]] = {}
-
-    def reserve(self, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
-        """Take a slot; a full memory forgets the windows that are over."""
-        with self._lock:
-            if len(self._windows) > _MOST_WINDOWS:
-                self._windows = {name: window for name, window in self._windows.items() if window[1] > now_ms}
-            hits, ends_at_ms = self._windows.get(key, (0, 0))
-            if ends_at_ms <= now_ms:
-                hits, ends_at_ms = 0, now_ms + interval_ms
-            if hits >= limit:
-                return Slot(key, ends_at_ms, taken=False)
-            self._windows[key] = (hits + 1, ends_at_ms)
-            return Slot(key, ends_at_ms, taken=True)
-
-    def give_back(self, slot: Slot) -> None:
-        """Return a slot; the last one takes the window with it."""
-        with self._lock:
-            hits, ends_at_ms = self._windows.get(slot.key, (0, 0))
-            if ends_at_ms == slot.ends_at_ms and hits > 1:
-                self._windows[slot.key] = (hits - 1, ends_at_ms)
-            elif ends_at_ms == slot.ends_at_ms:
-                self._windows.pop(slot.key, None)
-
-
-_MOST_WINDOWS = 10_000
+    key: str
+    limit: int
 
 
 class LoginLimiter:
@@ -114,14 +43,31 @@ class LoginLimiter:
         self._max_attempts = max_attempts
         self._interval_ms = interval_seconds * 1000
         self._secret = secret.encode()
+        self._lock = threading.Lock()
+        #: How often an attempt went on uncounted since the start of this process, because the store was down.
+        self.unavailable_total = 0
+
+    def attempt(self, address: str, username: str) -> AbstractContextManager[None]:
+        """Hold a slot of two windows around a sign-in: the name's at this address, and the address's.
+
+        Only BadCredentials keeps them taken. Raises TooManyAttempts where a window is full. Nobody elsewhere is kept from
+        the same name.
+        """
+        return self._hold(
+            Window(self._key("name", f"{throttled_name(username)}-{address}"), self._max_attempts),
+            Window(self._key("address", address), self._max_attempts * ADDRESS_FACTOR),
+        )
+
+    def attempt_code(self, username: str) -> AbstractContextManager[None]:
+        """Hold a slot of the name's window, whatever the address, around a code that follows the right password.
+
+        As in `attempt`. Whoever can use it up knows the password, so that it is nobody's means to lock a user out.
+        """
+        return self._hold(Window(self._key("code", throttled_name(username)), self._max_attempts))
 
     @contextmanager
-    def attempt(self, address: str, username: str) -> Iterator[None]:
-        """Hold a slot of both windows around a sign-in; only BadCredentials keeps them taken.
-
-        Raises TooManyAttempts where a window is full.
-        """
-        taken = self._take(address, username) if self._max_attempts else []
+    def _hold(self, *windows: Window) -> Iterator[None]:
+        taken = self._take(windows) if self._max_attempts else []
         try:
             yield
         except BadCredentials:
@@ -131,19 +77,18 @@ class LoginLimiter:
             raise
         self._give_back(taken)
 
-    def _take(self, address: str, username: str) -> list[Slot]:
+    def _take(self, windows: tuple[Window, ...]) -> list[Slot]:
         now_ms = int(self._clock().timestamp() * 1000)
-        windows = (
-            (self._key("name", f"{throttled_name(username)}-{address}"), self._max_attempts),
-            (self._key("address", address), self._max_attempts * ADDRESS_FACTOR),
-        )
         taken: list[Slot] = []
-        for key, limit in windows:
+        missed = 0
+        for window in windows:
             try:
-                slot = self._store.reserve(key, limit, now_ms, self._interval_ms)
+                slot = self._store.reserve(window.key, window.limit, now_ms, self._interval_ms)
             except StoreUnavailable as reason:
-                # A store that is down must not lock everybody out; that it is down must be seen.
-                logger.error("the throttle's store cannot be reached: %s; the sign-in goes on", reason)
+                # A store that is down must not lock everybody out; that it is down must be seen, once an attempt.
+                missed += 1
+                if missed == 1:
+                    self._note_unavailable("the throttle's store cannot be reached: %s; the sign-in goes on", reason)
                 continue
             if not slot.taken:
                 self._give_back(taken)
@@ -156,7 +101,13 @@ class LoginLimiter:
             try:
                 self._store.give_back(slot)
             except StoreUnavailable as reason:
-                logger.error("the throttle's store cannot be reached: %s; a slot stays taken", reason)
+                self._note_unavailable("the throttle's store cannot be reached: %s; a slot stays taken", reason)
+                break
+
+    def _note_unavailable(self, text: str, reason: StoreUnavailable) -> None:
+        with self._lock:
+            self.unavailable_total += 1
+        logger.error(text, reason, extra={"unavailable_total": self.unavailable_total})
 
     def _key(self, kind: str, text: str) -> str:
         return hmac.new(self._secret, f"{kind}:{text}".encode(errors="replace"), hashlib.sha256).hexdigest()

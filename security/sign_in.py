@@ -39,11 +39,6 @@ class SignedIn:
     account: Account
     new_hash: str | None
 
-    @property
-    def has_second_factor(self) -> bool:
-        """Tell whether Chamilo's own pages would have asked for a code; its API does not."""
-        return bool(self.account.mfa_enabled)
-
 
 def authenticate(session: Session, users: UserTable, username: str, password: str, now: datetime, rules: SignInRules) -> SignedIn:
     """Check a password. No connection is held while it is hashed.
@@ -88,12 +83,28 @@ def admit(
 
     Raises BadCredentials where the account changed while its password was hashed, 503 where the clock is behind.
     """
-    for _ in range(_MAX_WAITS):
+
+    def begin() -> Account:
         account: Account | None = (
             users.lock(session, checked.id, ACCOUNT) if may_lock else users.find_account(session, checked.username)
         )
         if account is None or account.password != checked.password or refusal(account, clock()):
             raise BadCredentials("changed while signing in")
+        return account
+
+    return begin_when_good(session, validity, begin, clock, sleep)
+
+
+def begin_when_good(
+    session: Session,
+    validity: TokenValidity,
+    begin: Callable[[], Account],
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], None],
+) -> Account:
+    """Begin a transaction with `begin` in a second whose tokens are good for the account that it returns. Raises 503."""
+    for _ in range(_MAX_WAITS):
+        account = begin()
         wait = validity.find_valid_after(session, account.username) - clock().timestamp()
         if wait <= 0:
             return account

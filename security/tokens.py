@@ -5,13 +5,14 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, Protocol, cast
 
 import jwt
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from flask import Flask
 from flask_jwt_extended import JWTManager
@@ -28,25 +29,41 @@ _MAX_LENGTH = 8190
 _ALGORITHM = "RS256"
 
 
+class Keys(Protocol):
+    """What signs, and what verifies: security.key_set.KeySet in a server."""
+
+    def signing_pair(self, until: int) -> KeyPair:
+        """Return the pair that signs, once every host verifies what it signs until then, in seconds since the epoch."""
+
+    def verification_keys(self) -> Mapping[str, RSAPublicKey]:
+        """Return the public keys of the set by their ids, the one of the signing pair first."""
+
+    def newer_verification_keys(self) -> Mapping[str, RSAPublicKey]:
+        """Return them as they are now, where what `verification_keys` gives may have been read a moment ago."""
+
+
 class AccessTokens:
-    """Issues and verifies access tokens. The keys are loaded at the first use, so that commands run without them."""
+    """Issues and verifies access tokens."""
 
     def __init__(
-        self, load_keys: Callable[[], KeyPair], clock: Callable[[], datetime], ttl_seconds: int, clock_skew_seconds: int
+        self,
+        keys: Keys,
+        clock: Callable[[], datetime],
+        ttl_seconds: int,
+        clock_skew_seconds: int,
+        *,
+        names_key: bool = True,
+        issuer: str = "",
+        audience: str = "",
     ) -> None:
-        """Take what loads the key pair, the clock, and both times in seconds."""
-        self._load_keys = load_keys
-        self._keys: KeyPair | None = None
+        """Take the keys, the clock, both times in seconds, whether headers have `kid`, and `iss` and `aud` where they are set."""
+        self._keys = keys
         self._clock = clock
         self.ttl_seconds = ttl_seconds
         self.clock_skew_seconds = clock_skew_seconds
-
-    @property
-    def keys(self) -> KeyPair:
-        """Return the key pair. Raises security.keys.UnusableKey."""
-        if self._keys is None:
-            self._keys = self._load_keys()
-        return self._keys
+        self._names_key = names_key
+        self._issuer = issuer
+        self._audience = audience
 
     def issue(
         self,
@@ -57,11 +74,23 @@ class AccessTokens:
         issued_at: datetime | None = None,
         session_id: str | None = None,
     ) -> str:
-        """Sign a token for a user, good from `issued_at`, or now, for `ttl_seconds`, or as long as is set."""
-        claims = claims_for(username, roles, issued_at or self._clock(), ttl_seconds or self.ttl_seconds)
-        if session_id is not None:
-            claims["sid"] = session_id
-        return jwt.encode(claims, self.keys.signing_key, _ALGORITHM, {"typ": "JWT", "alg": _ALGORITHM}, sort_headers=False)
+        """Sign a token for a user, good from `issued_at`, or now, for `ttl_seconds`, or as long as is set.
+
+        It may publish the key first, in a transaction of its own: hold none that has written meanwhile, since SQLite has
+        one writer at a time. Raises SQLAlchemy's errors where that fails.
+        """
+        claims = claims_for(
+            username,
+            roles,
+            issued_at or self._clock(),
+            ttl_seconds or self.ttl_seconds,
+            session_id=session_id,
+            issuer=self._issuer,
+            audience=self._audience,
+        )
+        pair = self._keys.signing_pair(claims["exp"] + self.clock_skew_seconds)
+        header = {"typ": "JWT", "alg": _ALGORITHM} | ({"kid": pair.kid} if self._names_key else {})
+        return jwt.encode(claims, pair.signing_key, _ALGORITHM, header, sort_headers=False)
 
     def verify(self, token: str) -> dict[str, Any]:
         """Return the claims of a token. Raises ExpiredToken or InvalidToken, in lexik's order: shape, expiry, the rest."""
@@ -78,13 +107,28 @@ class AccessTokens:
         if _numeric_date(claims, "iat") - leeway > now or ("nbf" in claims and _numeric_date(claims, "nbf") - leeway > now):
             raise InvalidToken
         # The algorithm is ours, never the header's; an extension that must be understood is not (RFC 7515, 4.1.11).
-        if header.get("alg") != _ALGORITHM or "crit" in header:
+        if header.get("alg") != _ALGORITHM or "crit" in header or not isinstance(header.get("kid", ""), str):
             raise InvalidToken
-        try:
-            self.keys.verification_key.verify(signature, token[: match.end(2)].encode(), PKCS1v15(), SHA256())
-        except InvalidSignature:
-            raise InvalidToken from None
+        self._require_signature(header.get("kid", ""), token[: match.end(2)].encode(), signature)
+        if self._issuer and claims.get("iss") != self._issuer:
+            raise InvalidToken
+        if self._audience and not _is_for(self._audience, claims.get("aud")):
+            raise InvalidToken
         return claims
+
+    def _require_signature(self, kid: str, signed: bytes, signature: bytes) -> None:
+        """Raise InvalidToken unless the key that `kid` names has signed; where it names none, any key of the set will do."""
+        keys = self._keys.verification_keys()
+        if kid in keys:
+            if not _has_signed(keys[kid], signed, signature):
+                raise InvalidToken
+            return
+        if any(_has_signed(key, signed, signature) for key in keys.values()):
+            return
+        # A host may have begun to sign a moment ago.
+        newer = self._keys.newer_verification_keys()
+        if not any(_has_signed(key, signed, signature) for known, key in newer.items() if known not in keys):
+            raise InvalidToken
 
 
 class StrictJWTManager(JWTManager):
@@ -102,9 +146,24 @@ class StrictJWTManager(JWTManager):
         return claims
 
 
-def _json_object(segment: str) -> dict[str, Any]:
+def _has_signed(key: RSAPublicKey, signed: bytes, signature: bytes) -> bool:
     try:
-        value = json.loads(_base64url(segment).decode("utf-8"), parse_constant=_refuse)
+        key.verify(signature, signed, PKCS1v15(), SHA256())
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _is_for(audience: str, named: Any) -> bool:
+    """Tell whether an `aud` names us: alone, or among others (RFC 7519, section 4.1.3)."""
+    return bool(named == audience) or (isinstance(named, list) and audience in named)
+
+
+def _json_object(segment: str) -> dict[str, Any]:
+    """Read a JSON object without doubt: strict UTF-8, no NaN, and no name twice, of which readers take different ones."""
+    try:
+        text = _base64url(segment).decode("utf-8")
+        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError):
         raise InvalidToken from None
     if not isinstance(value, dict):
@@ -133,3 +192,10 @@ def _numeric_date(claims: dict[str, Any], name: str) -> float:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name is there twice")
+    return members

@@ -10,6 +10,7 @@ from factories import Clock, Database, dispose, settings_for
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
 from hypothesis import HealthCheck, settings
+from services import RedisServer, needed, start_redis
 
 from app import create_app
 
@@ -29,6 +30,13 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
 def database(request: pytest.FixtureRequest, databases: Databases) -> Database:
     """An empty database with the newest schema, of each kind in turn."""
     return databases.shared(request.param)
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    server = needed(start_redis)
+    yield server
+    server.stop()
 
 
 @pytest.fixture

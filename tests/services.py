@@ -1,11 +1,12 @@
-"""Real MariaDB and PostgreSQL servers for the tests, in folders and on ports of their own; never those of the machine.
+"""Real MariaDB, PostgreSQL, Redis and nginx for the tests, in folders and on ports of their own; never those of the machine.
 
-Each is a `Server`: `start_mariadb()` and `start_postgresql()` return one, `stop()` ends it by its own process id and
-removes its folder. Where the program is not installed they raise `NotInstalled`.
+Each is a `Program`, which `start_…` returns; `stop()` ends it by its own process id and removes its folder. Where the
+program is not installed they raise `NotInstalled`.
 """
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -25,6 +27,7 @@ from sqlalchemy.exc import OperationalError
 START_TIMEOUT_SECONDS = 60
 
 Found = TypeVar("Found")
+Started = TypeVar("Started", bound="Program")
 
 
 class NotInstalled(Exception):
@@ -36,15 +39,35 @@ class DidNotStart(Exception):
 
 
 @dataclass
-class Server:
-    """A running server: `url` is its address without a database, in SQLAlchemy's form for `driver`."""
+class Program:
+    """A running program with a folder of its own."""
 
     name: str
     process: subprocess.Popen[bytes]
     folder: Path
+    stop_signal: signal.Signals = field(default=signal.SIGTERM, kw_only=True)
+
+    def stop(self) -> None:
+        """End the program and remove its files; a second time does nothing."""
+        self.process.send_signal(self.stop_signal)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+
+@dataclass
+class Server(Program):
+    """A database server: `address` is its URL without a database, `driver_url` one that SQLAlchemy can open."""
+
     address: str
     driver_url: str
-    stop_signal: signal.Signals = signal.SIGTERM
     numbers: "count[int]" = field(default_factory=lambda: count(1))
 
     def create_database(self) -> str:
@@ -57,15 +80,21 @@ class Server:
         engine.dispose()
         return f"{self.address}/{name}"
 
-    def stop(self) -> None:
-        """End the server and remove its files."""
-        self.process.send_signal(self.stop_signal)
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+@dataclass
+class RedisServer(Program):
+    """A Redis that asks for a password; by TCP and by a unix socket."""
+
+    port: int
+    password: str
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+
+    @property
+    def unix_url(self) -> str:
+        return f"unix://:{self.password}@{self.folder}/socket"
 
 
 def start_mariadb() -> Server:
@@ -124,8 +153,40 @@ def start_postgresql() -> Server:
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     process = spawn([*other_user, server, "-D", str(data), "-p", str(port), *options], folder)
     url = f"//postgres@127.0.0.1:{port}"
-    server = Server("postgresql", process, folder, f"postgresql:{url}", f"postgresql+psycopg:{url}/postgres", signal.SIGINT)
+    server = Server(
+        "postgresql", process, folder, f"postgresql:{url}", f"postgresql+psycopg:{url}/postgres", stop_signal=signal.SIGINT
+    )
     return ready(server)
+
+
+def start_redis(port: int = 0, password: str = "") -> RedisServer:
+    """Start a Redis that writes nothing to the disk; on the port and with the password of one that was, where they are given."""
+    program, folder = find_program("redis-server"), Path(tempfile.mkdtemp(prefix="poort-redis-"))
+    port, password = port or free_port(), password or secrets.token_hex(16)
+    options = {
+        "bind": "127.0.0.1",
+        "port": str(port),
+        "unixsocket": f"{folder}/socket",
+        "dir": str(folder),
+        "requirepass": password,
+        "save": "",
+        "appendonly": "no",
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    server = RedisServer("redis", spawn([program, *words], folder), folder, port, password)
+    return listening(server, port)
+
+
+def start_nginx(site: str, port: int) -> Program:
+    """Start an nginx of two workers with what belongs into its `http` block; `port` is one that the site listens on."""
+    program, folder = find_program("nginx"), Path(tempfile.mkdtemp(prefix="poort-nginx-"))
+    temporary = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    main = f"pid {folder}/pid;\nerror_log {folder}/error.log info;\nworker_processes 2;\ndaemon off;\nevents {{}}\n"
+    as_root = "user root;\n" if os.getuid() == 0 else ""
+    (folder / "nginx.conf").write_text(f"{as_root}{main}http {{\n{temporary}{site}\n}}\n")
+    command = [program, "-p", str(folder), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
+    run([*command, "-t"])
+    return listening(Program("nginx", spawn(command, folder), folder, stop_signal=signal.SIGQUIT), port)
 
 
 STARTERS: dict[str, Callable[[], Server]] = {"mariadb": start_mariadb, "postgresql": start_postgresql}
@@ -166,6 +227,18 @@ def spawn(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True)
 
 
+def listening(program: Started, port: int) -> Started:
+    """Wait until a program listens. Raises DidNotStart with its log."""
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while program.process.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return program
+        time.sleep(0.02)
+    log = program.log
+    program.stop()
+    raise DidNotStart(f"{program.name}: {log}")
+
+
 def ready(server: Server) -> Server:
     """Wait until a server answers. Raises DidNotStart with its log."""
     engine = create_engine(server.driver_url)
@@ -179,6 +252,6 @@ def ready(server: Server) -> Server:
                 time.sleep(0.1)
     finally:
         engine.dispose()
-    log = (server.folder / "log").read_text(errors="replace")
+    log = server.log
     server.stop()
     raise DidNotStart(f"{server.name}: {log}")

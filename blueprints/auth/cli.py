@@ -1,19 +1,36 @@
 """`flask jwt`: the key pair, and tokens for trying things out."""
 
+import logging
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
 import click
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from flask.cli import AppGroup
+from sqlalchemy import inspect
+from sqlalchemy.exc import SQLAlchemyError
 
-from blueprints.parts import parts
+from blueprints.auditing import note
+from blueprints.parts import Parts, parts
 from models import db
 from models.user import shown_roles
-from security.keys import MINIMUM_BITS, UnusableKey, make_key_pair, write_key_pair
+from models.verification_key import VerificationKey, withdraw_key
+from security.keys import MINIMUM_BITS, UnusableKey, make_key_pair, public_pem_of, write_key_pair
+
+logger = logging.getLogger(__name__)
 
 cli = AppGroup("jwt", help="Keys and tokens.")
 
 _MAX_BITS = 16_384
+
+# What JWT_TOKEN_TTL may be at most.
+_MAX_TTL_SECONDS = 10**9
+
+with_bits = click.option(
+    "--bits", type=click.IntRange(MINIMUM_BITS, _MAX_BITS), default=MINIMUM_BITS, show_default=True, help="Size of the RSA key."
+)
 
 
 @cli.command("generate-keypair")
@@ -21,9 +38,7 @@ _MAX_BITS = 16_384
 @click.option("--skip-if-exists", is_flag=True, help="Do nothing where there are keys already.")
 @click.option("--overwrite", is_flag=True, help="Replace keys that exist; asks before it does.")
 @click.option("--no-interaction", "-n", is_flag=True, help="Do not ask.")
-@click.option(
-    "--bits", type=click.IntRange(MINIMUM_BITS, _MAX_BITS), default=MINIMUM_BITS, show_default=True, help="Size of the RSA key."
-)
+@with_bits
 def generate_keypair(dry_run: bool, skip_if_exists: bool, overwrite: bool, no_interaction: bool, bits: int) -> None:
     r"""Make an RSA key pair under JWT_PASSPHRASE.
 
@@ -52,11 +67,28 @@ def generate_keypair(dry_run: bool, skip_if_exists: bool, overwrite: bool, no_in
         if not no_interaction and not _is_sure():
             click.echo("Your action was canceled.")
             return
+    replaced = parts().keys.files.public_keys()
     try:
         write_key_pair(private_path, public_path, *make_key_pair(settings.jwt_passphrase, bits))
     except OSError as reason:
         _stop(f"The keys cannot be written: {reason}.")
+    if replaced:
+        _end_tokens_of(replaced, parts())
     click.echo("Done!")
+
+
+def _end_tokens_of(keys: Mapping[str, RSAPublicKey], ours: Parts) -> None:
+    """Let no host accept what keys have signed that were here; before the tables are made there is no other host."""
+    ours.keys.files.remove_put_aside(sys.maxsize, ())
+    try:
+        if not ours.settings.read_only and inspect(db.engine).has_table(VerificationKey.__tablename__):
+            for kid, key in keys.items():
+                withdraw_key(db.session(), kid, public_pem_of(key), ours.keys.needed_until(ours.clock()))
+            note("keys_replaced", details={"old_kids": list(keys)})
+            db.session.commit()
+    except SQLAlchemyError as reason:
+        why = type(reason).__name__
+        logger.warning("other hosts go on accepting the replaced keys: the database cannot be used: %s", why)
 
 
 def _stop(message: str) -> NoReturn:
@@ -86,7 +118,11 @@ def check_config() -> None:
 
 @cli.command("generate-token")
 @click.argument("username")
-@click.option("--ttl", type=click.IntRange(min=1), help="How long the token is good for, in seconds.  [default: JWT_TOKEN_TTL]")
+@click.option(
+    "--ttl",
+    type=click.IntRange(1, _MAX_TTL_SECONDS),
+    help="How long the token is good for, in seconds.  [default: JWT_TOKEN_TTL]",
+)
 def generate_token(username: str, ttl: int | None) -> None:
     r"""Print a token for a user, without asking for a password.
 
@@ -97,6 +133,10 @@ def generate_token(username: str, ttl: int | None) -> None:
     if account is None:
         raise click.ClickException(f"There is no user {username!r}.")
     try:
-        click.echo(parts().tokens.issue(account.username, shown_roles(account), ttl_seconds=ttl))
+        token = parts().tokens.issue(account.username, shown_roles(account), ttl_seconds=ttl)
     except UnusableKey as problem:
         raise click.ClickException(str(problem)) from None
+    details = {"ttl_seconds": ttl or parts().tokens.ttl_seconds}
+    note("token_issued", username=account.username, user_id=account.id, details=details)
+    db.session.commit()
+    click.echo(token)

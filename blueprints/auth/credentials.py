@@ -14,22 +14,40 @@ _MEDIA_TYPES = ("application/json", "application/x-json", "application/ld+json")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name and a password, as a stranger sent them."""
+    """A user name and a password, as a stranger sent them, and a code, where there is one that could be one."""
 
     username: str
     password: str = field(repr=False)
+    totp: str | None = field(repr=False)
 
 
 def read_credentials(request: Request) -> Credentials:
     """Read the body of a sign-in. Raises 415, or 400 with the recorded text."""
+    require_json(request)
+    document = read_object(request)
+    username, password, totp = _text(document, "username"), _text(document, "password"), document.get("totp")
+    return Credentials(username, password, totp if isinstance(totp, str) and totp else None)
+
+
+def require_json(request: Request) -> None:
+    """Raise 415 where a body is not said to be JSON."""
     request_media_type(request, _MEDIA_TYPES, _MEDIA_TYPES)
+
+
+def read_text(request: Request, key: str) -> str:
+    """Read one text from a body. Raises 400 as `read_credentials` does."""
+    return _text(read_object(request), key)
+
+
+def read_object(request: Request) -> dict[str, Any]:
+    """Read a body as a JSON object. Raises 400 as `read_credentials` does."""
     try:
         document = decode_json(request_bytes(request))
     except NotJson:
         raise BadRequest("Invalid JSON.") from None
     if not isinstance(document, dict):
         raise BadRequest("Invalid JSON.")
-    return Credentials(_text(document, "username"), _text(document, "password"))
+    return document
 
 
 def _text(document: dict[str, Any], key: str) -> str:

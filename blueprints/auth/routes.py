@@ -7,15 +7,16 @@ from http import HTTPStatus
 from flask import Blueprint, Response, g, request
 
 from blueprints.auditing import note, record
+from blueprints.auth.codes import demand_code
 from blueprints.auth.credentials import read_credentials
+from blueprints.auth.refreshing import answer_with_token, begin_session_of
 from blueprints.parts import parts
 from models import db
 from models.sign_in_record import record_failure, record_success
 from models.user import shown_roles
-from rest.encoding import encode_json
 from rest.operation import Operation, documented
 from security.access import public
-from security.errors import AuthenticationFailure, TooManyAttempts
+from security.errors import AuthenticationFailure, CodeRequired, TooManyAttempts
 from security.sign_in import SignInRules, admit, authenticate
 
 bp = Blueprint("auth", __name__)
@@ -28,7 +29,11 @@ CREATE_TOKEN = Operation(
     summary="Creates a user token.",
     request_schema={
         "type": "object",
-        "properties": {"username": _TEXT, "password": _TEXT | {"format": "password", "writeOnly": True}},
+        "properties": {
+            "username": _TEXT,
+            "password": _TEXT | {"format": "password", "writeOnly": True},
+            "totp": _TEXT | {"writeOnly": True, "description": "The code of a second factor; looked at where the user has one."},
+        },
         "required": ["username", "password"],
     },
     response_schema={"type": "object", "properties": {"token": _TEXT | {"readOnly": True}}, "required": ["token"]},
@@ -53,26 +58,27 @@ def create_token() -> Response:
     with _refusals_on_record(credentials.username):
         with ours.limiter.attempt(address, credentials.username):
             signed_in = authenticate(db.session(), ours.users, credentials.username, credentials.password, g.now, _rules())
+            second_factor = demand_code(signed_in.account, credentials.totp)
         account = admit(db.session(), ours.users, ours.validity, signed_in.account, ours.clock, ours.sleep, may_lock=may_write)
     now, roles = ours.clock(), shown_roles(account)
     if may_write:
         record_success(db.session(), account, signed_in.new_hash, address, now)
-    second_factor = "not asked" if signed_in.has_second_factor else "none"
+    grant = begin_session_of(account, signed_in.new_hash or account.password, now)
     note("sign_in", username=account.username, user_id=account.id, details={"second_factor": second_factor})
     db.session.commit()
-    token = ours.tokens.issue(account.username, roles, issued_at=now)
-    return Response(encode_json({"token": token}), content_type="application/json", headers={"Cache-Control": "no-store"})
+    token = ours.tokens.issue(account.username, roles, issued_at=now, session_id=grant.session_id if grant else None)
+    return answer_with_token(token, grant)
 
 
 @contextmanager
 def _refusals_on_record(username: str) -> Iterator[None]:
-    """Write down why a sign-in is refused: the audit has every refusal, Chamilo's table those that were no throttle's."""
+    """Write down why a sign-in is refused: the audit has every refusal, Chamilo's table those that were a wrong answer."""
     try:
         yield
     except AuthenticationFailure as refusal:
         db.session.rollback()
         record("sign_in_refused", username=username, reason=getattr(refusal, "reason", refusal.description))
-        if not isinstance(refusal, TooManyAttempts) and not parts().settings.read_only:
+        if not isinstance(refusal, TooManyAttempts | CodeRequired) and not parts().settings.read_only:
             record_failure(db.session(), username, request.remote_addr or "", g.now)
             db.session.commit()
         raise

@@ -1,10 +1,14 @@
 """POST /api/token/invalidate and /api/token/invalidate-all."""
 
+from dataclasses import replace
 from http import HTTPStatus
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import BadRequest
 
 from blueprints.auditing import note
+from blueprints.auth.credentials import read_object, require_json
+from blueprints.auth.refreshing import note_end, refresh_rules
 from blueprints.parts import parts, refuse_when_read_only
 from models import db
 from models.token_validity import end_all_tokens, revoke
@@ -12,8 +16,7 @@ from models.user_table import ACCOUNT
 from rest.operation import Operation, Shape, documented
 from security.access import current_caller, requires
 from security.bearer import Caller
-
-bp = Blueprint("signing_out", __name__)
+from security.refresh import end_session, find_session
 
 _FAILURES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -25,6 +28,19 @@ INVALIDATE = Operation(
     status=HTTPStatus.NO_CONTENT,
     failures=_FAILURES,
 )
+INVALIDATE_SESSION = replace(
+    INVALIDATE,
+    summary="Ends the token of the request and its session, and the session of a refresh token.",
+    request_schema={"type": "object", "properties": {"refresh_token": {"type": "string"}}},
+    needs_body=False,
+    example={"refresh_token": "a refresh token of the session"},
+    failures=(
+        *_FAILURES,
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    ),
+)
 INVALIDATE_ALL = Operation(
     id="token_invalidate_all_post",
     tag="Login Check",
@@ -35,34 +51,76 @@ INVALIDATE_ALL = Operation(
 )
 
 
+def signing_out(*, has_sessions: bool) -> Blueprint:
+    """Return the routes of this module; where there are sessions, one of them takes a refresh token."""
+    bp = Blueprint("signing_out", __name__)
+    bp.post("/token/invalidate")(invalidate_session if has_sessions else invalidate_token)
+    bp.post("/token/invalidate-all")(invalidate_all_tokens)
+    return bp
+
+
 def may_sign_out(_caller: Caller) -> bool:
     """Whoever bears a token may end it."""
     return True
 
 
-@bp.post("/token/invalidate")
 @requires(may_sign_out)
 @documented(INVALIDATE)
 def invalidate_token() -> Response:
-    """End the token of the request, and the session that it belongs to, if any."""
+    """End the token of the request."""
     refuse_when_read_only()
-    caller, ours = current_caller(), parts()
-    revoke(db.session(), caller.token.key, caller.token.expires_at + ours.settings.jwt_clock_skew_seconds, ours.clock())
-    note("token_ended", username=caller.username, user_id=caller.id)
-    db.session.commit()
-    return Response(status=HTTPStatus.NO_CONTENT)
+    return _end(None)
 
 
-@bp.post("/token/invalidate-all")
+@requires(may_sign_out)
+@documented(INVALIDATE_SESSION)
+def invalidate_session() -> Response:
+    """End the token of the request, the session that it belongs to, if any, and the one of a refresh token in the body.
+
+    A refresh token that is not the caller's, or that is none, ends nothing more; it is good for nothing either way (RFC
+    7009, section 2.2).
+    """
+    has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
+    return _end(_read_refresh_token() if has_body else None)
+
+
 @requires(may_sign_out)
 @documented(INVALIDATE_ALL)
 def invalidate_all_tokens() -> Response:
     """End every token and session of the caller, this one too."""
     refuse_when_read_only()
-    caller = current_caller()
+    end_everything_of(current_caller())
+    return Response(status=HTTPStatus.NO_CONTENT)
+
+
+def end_everything_of(caller: Caller) -> None:
+    """End every token and session of a user."""
     # The row is held: a sign-in that is under way issues its token before this, or after.
     parts().users.lock(db.session(), caller.id, ACCOUNT)
     end_all_tokens(db.session(), caller.id, caller.username, parts().clock())
     note("all_tokens_ended", username=caller.username, user_id=caller.id)
     db.session.commit()
+
+
+def _end(refresh_token: str | None) -> Response:
+    """End the token of the request, its session, and the one of a refresh token of the caller."""
+    caller, ours, session, rules = current_caller(), parts(), db.session(), refresh_rules()
+    ours.users.lock(session, caller.id, ACCOUNT)
+    now = ours.clock()
+    named = find_session(session, refresh_token, caller.id) if refresh_token else None
+    for session_id in {ended for ended in (caller.token.session_id, named) if ended}:
+        if end_session(session, session_id, caller.id, now, rules):
+            note_end(caller.username, caller.id, session_id, reason="signed out")
+    revoke(session, caller.token.key, caller.token.expires_at + ours.settings.jwt_clock_skew_seconds, now)
+    note("token_ended", username=caller.username, user_id=caller.id)
+    session.commit()
     return Response(status=HTTPStatus.NO_CONTENT)
+
+
+def _read_refresh_token() -> str | None:
+    """Read the refresh token of a body that need not have one. Raises 415 and 400 as a sign-in does."""
+    require_json(request)
+    token = read_object(request).get("refresh_token")
+    if token is not None and not isinstance(token, str):
+        raise BadRequest('The key "refresh_token" must be a string.')
+    return token

@@ -66,7 +66,7 @@ def build_openapi(app: Flask) -> Document:
 
 def _operation(path: str, operation: Operation, *, public: bool) -> Document:
     described: Document = {"operationId": operation.id, "tags": [operation.tag], "summary": operation.summary}
-    if parameters := [*_path_parameters(path), *_query_parameters(operation)]:
+    if parameters := [*_path_parameters(path, operation), *_query_parameters(operation)]:
         described["parameters"] = parameters
     if body := _request_body(operation):
         described["requestBody"] = body
@@ -78,8 +78,8 @@ def _operation(path: str, operation: Operation, *, public: bool) -> Document:
     return described
 
 
-def _path_parameters(path: str) -> list[Document]:
-    schema = {"type": "integer", "minimum": 1, "maximum": _LARGEST_ID}
+def _path_parameters(path: str, operation: Operation) -> list[Document]:
+    schema = operation.id_schema or {"type": "integer", "minimum": 1, "maximum": _LARGEST_ID}
     return (
         [{"name": "id", "in": "path", "description": "Identifier", "required": True, "schema": schema}] if "{id}" in path else []
     )
@@ -119,7 +119,7 @@ def _request_body(operation: Operation) -> Document | None:
         }
     else:
         return None
-    return {"content": content, "required": True}
+    return {"content": content, "required": operation.needs_body}
 
 
 def _body_content(body_type: BodyType, operation: Operation, resource: Resource) -> Document:

@@ -2,7 +2,6 @@
 
 import logging
 from functools import lru_cache
-from pathlib import Path
 
 from flask import Blueprint, Response
 from sqlalchemy import text
@@ -13,6 +12,7 @@ from models import db
 from models.user_table import UnusableTable
 from rest.encoding import encode_json
 from security.access import public
+from security.key_files import file_version
 from security.keys import UnusableKey
 
 bp = Blueprint("health", __name__)
@@ -48,7 +48,7 @@ def _check_database() -> bool:
 def _check_keys() -> bool:
     settings = parts().settings
     try:
-        _check_once(parts(), _version(settings.jwt_secret_key), _version(settings.jwt_public_key))
+        _check_once(parts(), file_version(settings.jwt_secret_key), file_version(settings.jwt_public_key))
     except UnusableKey as reason:
         logger.error("not ready: %s", reason)
         return False
@@ -59,14 +59,6 @@ def _check_keys() -> bool:
 def _check_once(ours: Parts, *_versions: tuple[int, ...]) -> None:
     """Check the keys, and once more when a file changes: opening them takes 40 ms, and whoever likes may ask."""
     ours.check_keys()
-
-
-def _version(source: str) -> tuple[int, ...]:
-    try:
-        found = Path(source).stat()
-    except (OSError, ValueError):  # no such file, or the key itself
-        return ()
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _answer(body: dict[str, object], status: int) -> Response:

@@ -16,6 +16,7 @@ from models.folding import canonical_username
 from models.password_policy import PasswordPolicy
 from models.passwords import hash_password
 from models.roles import roles_to_store
+from models.second_factor import remove_second_factor
 from models.token_validity import end_all_tokens, end_tokens_of_name
 from models.user import ACTIVE, SOFT_DELETED
 from models.user_table import UserTable
@@ -106,6 +107,8 @@ def remove_user(session: Session, table: UserTable, held: HeldUser, now: datetim
     """Delete a user whose row is held, softly or for good, and end all their tokens."""
     if for_good:
         table.remove(session, held.id)
+        # The next user may get the same id.
+        remove_second_factor(session, held.id)
     else:
         table.change(session, held, {"active": SOFT_DELETED, "updated_at": now})
     end_all_tokens(session, held.id, held.username, now)

@@ -28,7 +28,11 @@ FLASK_GLOBALS = {"request", "g", "current_app", "session"}
 #: The only modules that may look at the request or the application at hand; others are given values.
 MAY_USE_FLASK_GLOBALS = {
     "blueprints/auditing.py",
+    "blueprints/auth/refreshing.py",
+    "blueprints/auth/jwk_set.py",
     "blueprints/auth/routes.py",
+    "blueprints/auth/second_factor.py",
+    "blueprints/auth/signing_out.py",
     "blueprints/docs/routes.py",
     "blueprints/every_request.py",
     "blueprints/parts.py",

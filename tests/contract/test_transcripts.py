@@ -16,6 +16,8 @@ import replay
 from databases import KINDS, Databases
 from factories import CONTRACT, Clock, Database, dispose, settings_for
 from flask import Flask
+from redis import Redis
+from services import RedisServer
 from werkzeug.test import run_wsgi_app
 
 from app import create_app, utc_now
@@ -130,6 +132,23 @@ def test_recorded_case_holds(mismatches: Any, kind: str, area: str, name: str) -
 def test_recorded_throttle_case_holds(
     app: Flask, database: Database, clock: Clock, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    play_throttle_case(app, database, clock, name, monkeypatch)
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("name", THROTTLE_CASES)
+def test_recorded_throttle_case_holds_on_redis(
+    databases: Databases, redis: RedisServer, clock: Clock, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = databases.shared("sqlite")
+    app = create_app(settings_for(DATABASE_URL=database.url, REDIS_URL=redis.url), clock)
+    with Redis.from_url(redis.url) as client:
+        client.flushdb()
+    play_throttle_case(app, database, clock, name, monkeypatch)
+    dispose(app)
+
+
+def play_throttle_case(app: Flask, database: Database, clock: Clock, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     database.load_contract_users()
     clock.now = datetime.now(UTC)
     monkeypatch.setattr(replay, "time", clock_as_time_module(clock))

@@ -211,8 +211,8 @@ def test_database_failure_is_503(client: FlaskClient, headers: dict[str, str], m
 def test_database_that_is_down_is_503(
     make_app: Callable[..., Flask], database: Database, scheme: str, method: str, of: str
 ) -> None:
+    headers = bearer(make_app(), database.make_user())
     app = make_app(DATABASE_URL=f"{scheme}://root@127.0.0.1:{free_port()}/poort")
-    headers = bearer(app, database.make_user())
     answer = app.test_client().open(of, method=method, headers=headers, json={"username": "a", "password": "b"})
     assert (answer.status_code, list(answer.json)) == (503, ["error"])
 

@@ -1,9 +1,10 @@
-"""A server of two workers for the tests that only ask it."""
+"""Servers of two workers for the tests that only ask them: by themselves, and behind nginx."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from system.proxied import Proxied, serve_behind_nginx
 from system.serving import Home, Server
 
 
@@ -21,3 +22,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.environment["ADMIN_PASSWORD"] = password
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
+    yield from serve_behind_nginx(tmp_path_factory.mktemp("proxied"), LOGIN_THROTTLING_MAX_ATTEMPTS="0")

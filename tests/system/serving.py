@@ -85,9 +85,12 @@ class Server:
         except OSError:
             return False
 
+    def connection(self) -> HTTPConnection:
+        return HTTPConnection("127.0.0.1", self.port, timeout=WAIT_SECONDS)
+
     def request(self, method: str, path: str, document: object = None, **headers: str) -> tuple[int, dict[str, str], Any]:
         """Ask on a connection of its own; return status, headers (lower-case) and JSON."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=WAIT_SECONDS)
+        connection = self.connection()
         try:
             body = None if document is None else json.dumps(document)
             connection.request(method, path, body, {"Content-Type": "application/json"} | headers)

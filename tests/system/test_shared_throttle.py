@@ -1,11 +1,15 @@
 """The throttle of sign-ins counts for all workers together."""
 
+import shutil
 import sqlite3
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-from system.serving import Home
+from services import RedisServer, needed, start_redis
+from system.serving import WAIT_SECONDS, Home, Server
 
 pytest_plugins = ("system.fixtures",)
 
@@ -52,3 +56,64 @@ def test_of_a_hundred_guesses_at_once_ten_are_hashed(home: Home) -> None:
     messages = [answer[2]["message"] for answer in answers]
     assert (messages.count("Invalid credentials."), sum(text.startswith("Too many") for text in messages)) == (10, 90)
     assert failures(home) == 10
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    """A Redis that a test may stop."""
+    server = needed(start_redis)
+    yield server
+    server.stop()
+
+
+def outcomes(server: Server, count: int) -> list[str]:
+    return [server.sign_in("admin", "wrong")[2]["message"][:8] for _ in range(count)]
+
+
+@pytest.mark.services
+def test_redis_counts_for_two_servers_of_two_workers_each_and_its_end_keeps_nobody_out(home: Home, redis: RedisServer) -> None:
+    password = home.set_up()
+    first = home.serve(WEB_CONCURRENCY="2", REDIS_URL=redis.url)
+    try:
+        other = Home(home.folder / "other")
+        other.folder.mkdir()
+        shutil.copy(home.folder / ".env", other.folder)
+        shutil.copytree(home.folder / "config", other.folder / "config")
+        second = other.serve(WEB_CONCURRENCY="2", REDIS_URL=redis.url, DATABASE_URL=f"sqlite:///{home.folder}/var/poort.db")
+        try:
+            with ThreadPoolExecutor(20) as pool:
+                messages = list(pool.map(lambda number: outcomes((first, second)[number % 2], 1)[0], range(40)))
+            assert (messages.count("Invalid "), messages.count("Too many")) == (10, 30)
+            assert failures(home) == 10
+            redis.stop()
+            assert [first.sign_in("admin", password)[0], second.sign_in("admin", password)[0]] == [200, 200]
+            assert outcomes(first, 15) == ["Invalid "] * 15
+        finally:
+            second.stop()
+    finally:
+        first.stop()
+    down = [line for line in (*first.log_lines, *second.log_lines) if line["logger"] == "security.rate_limits"]
+    assert len(down) == 17, "one a sign-in"
+    assert {line["level"] for line in down} == {"error"}
+    assert max(line["unavailable_total"] for line in down) > 1
+    assert redis.password not in first.log + second.log
+
+
+@pytest.mark.services
+def test_redis_that_comes_back_counts_again(home: Home, redis: RedisServer) -> None:
+    home.set_up()
+    server = home.serve(WEB_CONCURRENCY="1", REDIS_URL=redis.url, LOGIN_THROTTLING_MAX_ATTEMPTS="3")
+    try:
+        assert outcomes(server, 2) == ["Invalid "] * 2
+        redis.stop()
+        assert outcomes(server, 5) == ["Invalid "] * 5
+        again = start_redis(redis.port, redis.password)
+        try:
+            deadline = time.monotonic() + WAIT_SECONDS
+            while outcomes(server, 1) != ["Too many"]:
+                assert time.monotonic() < deadline, server.log
+                time.sleep(0.1)
+        finally:
+            again.stop()
+    finally:
+        server.stop()

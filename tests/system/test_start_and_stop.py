@@ -44,6 +44,15 @@ def test_a_key_that_cannot_be_used_stops_the_start(home: Home, make: Callable[[H
     assert said.count("\n") == 1
 
 
+def test_debugging_stops_the_start_in_production(home: Home) -> None:
+    home.set_up()
+    sentence = "FLASK_DEBUG must be 0 where APP_ENV is prod"
+    assert sentence in home.fails_to_serve(FLASK_DEBUG="1")
+    stopped = home.flask("run", "--port", "0", APP_ENV="prod", FLASK_DEBUG="1")
+    assert (stopped.returncode, sentence in stopped.stderr, "Traceback" in stopped.stderr) == (1, True, False)
+    assert home.flask("routes", FLASK_DEBUG="1").returncode == 0, "where APP_ENV is dev"
+
+
 def test_flask_run_is_stopped_by_the_same_check_and_other_commands_are_not(home: Home) -> None:
     stopped = home.flask("run", "--port", "0")
     assert stopped.returncode == 1

@@ -1,26 +1,89 @@
-"""The throttle: its window, what counts, and many at once; on each database."""
+"""The throttle: its window, what counts, and many at once; on each of the stores that can keep the windows."""
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
+from databases import KINDS, Databases
 from factories import START, Clock, Database
+from redis import Redis
+from services import RedisServer, free_port
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
 from models import ThrottledLogin
 from models.database import engine_options
-from models.throttled_login import Slot, give_back, remove_ended, reserve
+from models.throttled_login import Slot, remove_ended, reserve
 from security.errors import BadCredentials, TooManyAttempts
-from security.rate_limits import DatabaseWindows, LoginLimiter, StoreUnavailable, throttled_name
+from security.rate_limits import LoginLimiter, throttled_name
+from security.redis_windows import RedisWindows
+from security.window_stores import DatabaseWindows, MemoryWindows, StoreUnavailable, WindowStore
 
 NOW_MS = int(START.timestamp() * 1000)
 ADDRESS = "192.0.2.1"
 
+#: What a store keeps: taken slots and end by key.
+Kept = dict[str, tuple[int, int]]
+
+
+@dataclass
+class Store:
+    """A store, and a look into it that does not go through it."""
+
+    windows: WindowStore
+    kept: Callable[[], Kept]
+
+
+def in_database(databases: Databases, kind: str) -> Iterator[Store]:
+    database = databases.shared(kind)
+    url = database.engine.url
+    pool = {} if kind == "sqlite" else {"pool_size": 20, "max_overflow": 100}
+    engine = create_engine(url, **engine_options(url) | pool)
+    yield Store(
+        DatabaseWindows(lambda: engine), lambda: {row.key: (row.hits, row.ends_at_ms) for row in database.rows(ThrottledLogin)}
+    )
+    engine.dispose()
+
+
+def in_memory() -> Iterator[Store]:
+    windows = MemoryWindows()
+    yield Store(windows, lambda: dict(windows._windows))
+
+
+def on_redis(server: RedisServer) -> Iterator[Store]:
+    windows = RedisWindows(server.url)
+    with Redis.from_url(server.url, decode_responses=True) as redis:
+        redis.flushdb()
+
+        def kept() -> Kept:
+            found = {key: redis.hgetall(key) for key in redis.scan_iter()}
+            return {key.removeprefix("poort:throttle:"): (int(row["hits"]), int(row["ends_at_ms"])) for key, row in found.items()}
+
+        yield Store(windows, kept)
+    windows.close()
+
+
+STORES = [*(pytest.param(kind, marks=[] if kind == "sqlite" else pytest.mark.services) for kind in KINDS), "memory",
+          pytest.param("redis", marks=pytest.mark.services)]  # fmt: skip
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """An empty store, of each kind in turn."""
+    if request.param == "redis":
+        yield from on_redis(request.getfixturevalue("redis"))
+    elif request.param == "memory":
+        yield from in_memory()
+    else:
+        yield from in_database(request.getfixturevalue("databases"), request.param)
+
 
 @pytest.fixture
-def limiter(database: Database, clock: Clock) -> LoginLimiter:
-    return LoginLimiter(DatabaseWindows(lambda: database.engine), clock, 10, 60, "secret")
+def limiter(store: Store, clock: Clock) -> LoginLimiter:
+    return LoginLimiter(store.windows, clock, 10, 60, "secret")
 
 
 def fail(limiter: LoginLimiter, username: str = "bob", address: str = ADDRESS) -> bool:
@@ -41,6 +104,17 @@ def succeed(limiter: LoginLimiter, username: str = "bob", address: str = ADDRESS
     except TooManyAttempts:
         return False
     return True
+
+
+def fail_code(limiter: LoginLimiter, username: str) -> bool:
+    """Send a wrong code; tell whether the attempt was let through."""
+    try:
+        with limiter.attempt_code(username):
+            raise BadCredentials("wrong code")  # noqa: TRY301 - as the view does
+    except TooManyAttempts:
+        return False
+    except BadCredentials:
+        return True
 
 
 def test_ten_failures_are_let_through(limiter: LoginLimiter) -> None:
@@ -70,15 +144,15 @@ def test_success_costs_nothing_and_resets_nothing(limiter: LoginLimiter) -> None
     assert [fail(limiter), fail(limiter), succeed(limiter)] == [True, False, False]
 
 
-def test_success_alone_opens_no_window(limiter: LoginLimiter, database: Database) -> None:
+def test_success_alone_opens_no_window(limiter: LoginLimiter, store: Store) -> None:
     succeed(limiter)
-    assert database.rows(ThrottledLogin) == []
+    assert store.kept() == {}
 
 
-def test_other_failures_give_the_slot_back(limiter: LoginLimiter, database: Database) -> None:
+def test_other_failures_give_the_slot_back(limiter: LoginLimiter, store: Store) -> None:
     with pytest.raises(KeyError), limiter.attempt(ADDRESS, "bob"):
         raise KeyError
-    assert database.rows(ThrottledLogin) == []
+    assert store.kept() == {}
 
 
 def test_address_may_fail_five_times_as_often(limiter: LoginLimiter) -> None:
@@ -111,9 +185,11 @@ def test_wait_is_said_in_seconds(limiter: LoginLimiter, clock: Clock) -> None:
     assert caught.value.retry_after_seconds == 48
 
 
-def test_no_name_and_no_address_is_stored(limiter: LoginLimiter, database: Database) -> None:
+def test_no_name_and_no_address_is_stored(limiter: LoginLimiter, store: Store) -> None:
     fail(limiter, "bob")
-    assert all(len(row.key) == 64 and "bob" not in row.key and ADDRESS not in row.key for row in database.rows(ThrottledLogin))
+    fail_code(limiter, "bob")
+    assert len(store.kept()) == 3
+    assert all(len(key) == 64 and set(key) <= set("0123456789abcdef") for key in store.kept())
 
 
 @pytest.mark.parametrize(
@@ -138,51 +214,86 @@ def test_odd_name_is_counted_like_any_other(limiter: LoginLimiter, username: str
     assert [fail(limiter, username) for _ in range(11)] == [True] * 10 + [False]
 
 
-def test_zero_switches_off(database: Database, clock: Clock) -> None:
-    limiter = LoginLimiter(DatabaseWindows(lambda: database.engine), clock, 0, 60, "secret")
-    assert all(fail(limiter) for _ in range(100))
-    assert database.rows(ThrottledLogin) == []
+def test_zero_switches_off(store: Store, clock: Clock) -> None:
+    limiter = LoginLimiter(store.windows, clock, 0, 60, "secret")
+    assert all(fail(limiter) and fail_code(limiter, "bob") for _ in range(100))
+    assert store.kept() == {}
 
 
-def in_parallel(database: Database, count: int) -> list[Slot]:
+def test_ten_wrong_codes_of_a_name_are_let_through_whatever_the_address(limiter: LoginLimiter) -> None:
+    names = ["bob", "BOB", "bob ", "b\u00adob"] * 3
+    assert [fail_code(limiter, name) for name in names] == [True] * 10 + [False] * 2
+    assert fail_code(limiter, "eve")
+
+
+def test_right_code_and_other_failures_give_the_slot_back(limiter: LoginLimiter, store: Store) -> None:
+    with limiter.attempt_code("bob"):
+        pass
+    with pytest.raises(KeyError), limiter.attempt_code("bob"):
+        raise KeyError
+    assert store.kept() == {}
+
+
+def test_wrong_passwords_do_not_use_up_the_codes(limiter: LoginLimiter) -> None:
+    assert [fail(limiter) for _ in range(11)] == [True] * 10 + [False]
+    assert fail_code(limiter, "bob")
+
+
+def test_wait_for_another_code_is_said_in_seconds(limiter: LoginLimiter, clock: Clock) -> None:
+    for _ in range(10):
+        fail_code(limiter, "bob")
+    clock.advance(12.5)
+    with pytest.raises(TooManyAttempts) as caught, limiter.attempt_code("bob"):
+        pass
+    assert caught.value.retry_after_seconds == 48
+
+
+def in_parallel(windows: WindowStore, count: int) -> list[Slot]:
     """Reserve slots of one window in as many threads as are wanted, each on a connection of its own."""
-    url = database.engine.url
-    engine = create_engine(
-        url, **engine_options(url) | {"pool_size": 20, "max_overflow": 100} if database.kind != "sqlite" else engine_options(url)
-    )
-    windows = DatabaseWindows(lambda: engine)
     with ThreadPoolExecutor(count) as threads:
-        slots = list(threads.map(lambda _: windows.reserve("k" * 64, 10, NOW_MS, 60_000), range(count)))
-    engine.dispose()
-    return slots
+        return list(threads.map(lambda _: windows.reserve("k" * 64, 10, NOW_MS, 60_000), range(count)))
 
 
-def test_of_a_hundred_at_once_ten_are_taken(database: Database) -> None:
-    slots = in_parallel(database, 100)
+def test_of_a_hundred_at_once_ten_are_taken(store: Store) -> None:
+    slots = in_parallel(store.windows, 100)
     assert sum(slot.taken for slot in slots) == 10
     assert {slot.ends_at_ms for slot in slots} == {NOW_MS + 60_000}
 
 
-def test_of_a_hundred_at_once_ten_are_taken_after_a_window_that_is_over(database: Database) -> None:
-    with database.session() as session:
-        session.add(ThrottledLogin(key="k" * 64, hits=10, ends_at_ms=NOW_MS))
-    assert sum(slot.taken for slot in in_parallel(database, 100)) == 10
+def test_of_a_hundred_at_once_ten_are_taken_after_a_window_that_is_over(store: Store) -> None:
+    assert all(store.windows.reserve("k" * 64, 10, NOW_MS - 60_000, 60_000).taken for _ in range(10))
+    assert sum(slot.taken for slot in in_parallel(store.windows, 100)) == 10
 
 
-def test_slot_of_a_window_that_is_over_is_not_given_back(database: Database) -> None:
-    with Session(database.engine) as session:
-        old = reserve(session, "k", 10, NOW_MS, 1000)
-        reserve(session, "k", 10, NOW_MS + 1000, 1000)
-        give_back(session, old)
-    assert [(row.hits, row.ends_at_ms) for row in database.rows(ThrottledLogin)] == [(1, NOW_MS + 2000)]
+def test_all_that_were_taken_at_once_can_be_given_back_at_once(store: Store) -> None:
+    slots = [slot for slot in in_parallel(store.windows, 20) if slot.taken]
+    with ThreadPoolExecutor(len(slots)) as threads:
+        list(threads.map(store.windows.give_back, slots))
+    assert store.kept() == {}
 
 
-def test_last_slot_takes_the_window_with_it(database: Database) -> None:
-    with Session(database.engine) as session:
-        slots = [reserve(session, "k", 10, NOW_MS, 1000) for _ in range(2)]
-        for slot in slots:
-            give_back(session, slot)
-    assert database.rows(ThrottledLogin) == []
+def test_full_window_refuses_with_its_end(store: Store) -> None:
+    assert store.windows.reserve("k", 1, NOW_MS, 60_000) == Slot("k", NOW_MS + 60_000, taken=True)
+    assert store.windows.reserve("k", 1, NOW_MS + 59_999, 60_000) == Slot("k", NOW_MS + 60_000, taken=False)
+    assert store.windows.reserve("k", 1, NOW_MS + 60_000, 60_000) == Slot("k", NOW_MS + 120_000, taken=True)
+    assert store.kept() == {"k": (1, NOW_MS + 120_000)}
+
+
+def test_slot_of_a_window_that_is_over_is_not_given_back(store: Store) -> None:
+    old = store.windows.reserve("k", 10, NOW_MS, 1000)
+    store.windows.reserve("k", 10, NOW_MS + 1000, 1000)
+    store.windows.give_back(old)
+    assert store.kept() == {"k": (1, NOW_MS + 2000)}
+
+
+def test_last_slot_takes_the_window_with_it(store: Store) -> None:
+    slots = [store.windows.reserve("k", 10, NOW_MS, 1000) for _ in range(2)]
+    store.windows.give_back(slots[0])
+    assert store.kept() == {"k": (1, NOW_MS + 1000)}
+    store.windows.give_back(slots[1])
+    assert store.kept() == {}
+    store.windows.give_back(slots[1])
+    assert store.kept() == {}
 
 
 def test_windows_that_are_over_are_removed(database: Database) -> None:
@@ -198,6 +309,34 @@ def test_some_keys_remove_them_on_their_way(database: Database) -> None:
     windows.reserve("11", 10, NOW_MS, 1000)
     windows.reserve("00", 10, NOW_MS + 1000, 1000)
     assert [row.key for row in database.rows(ThrottledLogin)] == ["00"]
+
+
+def test_full_memory_forgets_the_windows_that_are_over() -> None:
+    windows = MemoryWindows()
+    for number in range(10_001):
+        windows.reserve(str(number), 10, NOW_MS, 1000)
+    windows.reserve("new", 10, NOW_MS + 1000, 1000)
+    assert list(windows._windows) == ["new"]
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("now_ms", [NOW_MS, 0, NOW_MS * 10])
+def test_redis_keeps_a_window_longer_than_it_lasts_whatever_the_clock_says(redis: RedisServer, now_ms: int) -> None:
+    windows = RedisWindows(redis.url)
+    with Redis.from_url(redis.url) as client:
+        client.flushdb()
+        windows.reserve("k", 2, now_ms, 5000)
+        assert client.keys() == [b"poort:throttle:k"]
+        assert 5000 < client.pttl("poort:throttle:k") <= 65_000
+        assert windows.reserve("k", 2, now_ms + 4999, 5000) == Slot("k", now_ms + 5000, taken=True)
+    windows.close()
+
+
+@pytest.mark.services
+def test_redis_is_reached_by_its_unix_socket_too(redis: RedisServer) -> None:
+    windows = RedisWindows(redis.unix_url)
+    assert windows.reserve("by socket", 1, NOW_MS, 1000).taken
+    windows.close()
 
 
 class NoStore:
@@ -217,11 +356,32 @@ class HalfAStore(NoStore):
         return Slot(key, now_ms + interval_ms, taken=True)
 
 
-@pytest.mark.parametrize("store", [NoStore(), HalfAStore()])
-def test_store_that_is_down_locks_nobody_out_and_is_seen(store: NoStore, caplog: pytest.LogCaptureFixture) -> None:
-    limiter = LoginLimiter(store, Clock(), 10, 60, "secret")
-    assert succeed(limiter)
-    assert "the throttle's store cannot be reached" in caplog.text
+@pytest.mark.parametrize("down", [NoStore(), HalfAStore()])
+def test_store_that_is_down_locks_nobody_out_and_is_seen_once_an_attempt(down: NoStore, caplog: pytest.LogCaptureFixture) -> None:
+    limiter = LoginLimiter(down, Clock(), 10, 60, "secret")
+    assert all(succeed(limiter) for _ in range(3))
+    assert all("the throttle's store cannot be reached: down" in line for line in caplog.messages)
+    assert [record.unavailable_total for record in caplog.records] == [1, 2, 3]
+    assert limiter.unavailable_total == 3
+
+
+class StoreOfAddresses(NoStore):
+    """A store that is lost for one call, the first."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    def reserve(self, key: str, _limit: int, _now_ms: int, _interval_ms: int) -> Slot:
+        self.keys.append(key)
+        if len(self.keys) == 1:
+            raise StoreUnavailable("down")
+        return Slot(key, NOW_MS, taken=False)
+
+
+def test_what_a_store_can_still_count_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    store = StoreOfAddresses()
+    assert not fail(LoginLimiter(store, Clock(), 10, 60, "secret"))
+    assert (len(set(store.keys)), len(caplog.messages)) == (2, 1)
 
 
 def test_database_that_is_down_is_a_store_that_is_down() -> None:
@@ -231,3 +391,95 @@ def test_database_that_is_down_is_a_store_that_is_down() -> None:
     with suppress(StoreUnavailable):
         DatabaseWindows(lambda: engine).give_back(Slot("k", 1, taken=True))
     engine.dispose()
+
+
+class Seconds:
+    """A monotonic clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 5.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def count_calls(redis: RedisWindows, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the calls of the scripts from now on."""
+    calls: list[int] = []
+    script = redis._reserve
+
+    def counted(**arguments: Any) -> Any:
+        calls.append(1)
+        return script(**arguments)
+
+    monkeypatch.setattr(redis, "_reserve", counted)
+    return calls
+
+
+def test_redis_that_is_down_is_asked_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = Seconds()
+    windows = RedisWindows(f"redis://:hush@127.0.0.1:{free_port()}", seconds)
+    calls, reasons = count_calls(windows, monkeypatch), []
+    for passed in (0, 0, 0.5, 0.4, 0.2, 0, 1.1):
+        seconds.now += passed
+        with pytest.raises(StoreUnavailable) as caught:
+            windows.reserve("k", 10, NOW_MS, 1000)
+        reasons.append(str(caught.value))
+    again = "not asked again yet"
+    assert reasons == ["ConnectionError", again, again, again, "ConnectionError", again, "ConnectionError"]
+    assert len(calls) == 3
+
+
+def test_while_one_asks_redis_again_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = Seconds()
+    windows = RedisWindows(f"redis://127.0.0.1:{free_port()}", seconds)
+    with suppress(StoreUnavailable):
+        windows.reserve("k", 10, NOW_MS, 1000)
+    seconds.now += 1
+
+    def slow(**_: Any) -> list[int]:
+        with pytest.raises(StoreUnavailable, match="not asked again yet"):
+            windows.reserve("k", 10, NOW_MS, 1000)
+        return [1, NOW_MS]
+
+    monkeypatch.setattr(windows, "_reserve", slow)
+    assert windows.reserve("k", 10, NOW_MS, 1000).taken
+    monkeypatch.setattr(windows, "_reserve", lambda **_: [0, NOW_MS])
+    assert [windows.reserve("k", 10, NOW_MS, 1000).taken for _ in range(2)] == [False, False]
+
+
+FAULTS: dict[str, Callable[[RedisServer], str]] = {
+    "wrong password": lambda server: server.url.replace(server.password, "hush"),
+    "no password": lambda server: server.url.replace(f":{server.password}@", ""),
+    "no such database": lambda server: f"{server.url}?db=9999",
+    "not Redis with TLS": lambda server: server.url.replace("redis:", "rediss:"),
+    "name that is none": lambda server: server.url.replace("127.0.0.1", f"{'a' * 70}.invalid"),
+    "no such socket": lambda _: "unix://:hush@/nowhere/at/all",
+}
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("fault", FAULTS)
+def test_redis_that_cannot_be_used_is_a_store_that_is_down_and_tells_no_secret(
+    redis: RedisServer, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    windows = RedisWindows(FAULTS[fault](redis))
+    limiter = LoginLimiter(windows, Clock(), 10, 60, "secret")
+    assert [fail(limiter) for _ in range(3)] == [True] * 3
+    assert limiter.unavailable_total == len(caplog.messages) == 3
+    assert not [secret for secret in ("hush", redis.password) if secret in f"{caplog.text} {limiter.__dict__}"]
+    windows.close()
+
+
+@pytest.mark.services
+def test_redis_that_forgot_its_scripts_is_told_them_again(redis: RedisServer) -> None:
+    windows = RedisWindows(redis.url)
+    with Redis.from_url(redis.url) as client:
+        client.flushdb()
+        for _ in range(2):
+            client.script_flush()
+            assert windows.reserve("k", 10, NOW_MS, 1000).taken
+            client.script_flush()
+            windows.give_back(Slot("k", NOW_MS + 1000, taken=True))
+        assert client.keys() == []
+    windows.close()

@@ -100,7 +100,10 @@ BAD = {
     "REFRESH_TOKEN_TTL": ["-1", "1 week"],
     "REFRESH_TOKEN_MAX_LIFETIME": ["0", "ever"],
     "REFRESH_TOKEN_MAX_SESSIONS": ["0", "1001", "few"],
-    "REDIS_URL": ["localhost:6379", "http://redis"],
+    "REDIS_URL": [
+        *("localhost:6379", "http://redis", "redis://", "unix://", "redis://h/main", "redis://h?db=main", "redis://h:99999"),
+        *("redis://h?socket_timeout=60", "redis://h?db", "redis://h?ssl_ca_certs=/x", "redis://:pa/ss@h", "redis://:pa#ss@h"),
+    ],
     "LOGIN_THROTTLING_MAX_ATTEMPTS": ["-1", "ten"],
     "LOGIN_THROTTLING_INTERVAL": ["0", "1 minute"],
     "PASSWORD_HASH_COST": ["3", "18", "x"],
@@ -121,6 +124,28 @@ BAD = {
     "LOG_LEVEL": ["loud"],
 }
 ALL_BAD = [(name, value) for name, values in BAD.items() for value in values]
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("", ""),
+        ("redis://redis", "redis://redis"),
+        ("REDIS://:p%40w@[::1]:6379/3", "redis://:p%40w@[::1]:6379/3"),
+        ("rediss://u:p@redis:6380/0?ssl_ca_certs=/etc/ca.pem", "rediss://u:p@redis:6380/0?ssl_ca_certs=/etc/ca.pem"),
+        ("unix:///run/redis.sock?db=2", "unix:///run/redis.sock?db=2"),
+        ("unix://:p@/run/redis.sock", "unix://:p@/run/redis.sock"),
+    ],
+)
+def test_redis_url_is_taken_as_it_is(given: str, read: str) -> None:
+    assert parse_settings({"REDIS_URL": given}).redis_url == read
+
+
+@pytest.mark.parametrize("value", ["redis://:{}/@h:1", "redis://:{}@h/x", "http://:{}@h", "redis://:a:{}#@h"])
+def test_password_of_redis_is_not_told(value: str) -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        parse_settings({"REDIS_URL": value.format(SECRET)})
+    assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "value"), ALL_BAD)
@@ -280,16 +305,24 @@ def test_a_bad_value_stops_the_start_with_one_sentence(start: Start, name: str, 
     assert SECRET not in result.stderr
 
 
-def test_a_missing_driver_stops_the_start_with_one_sentence(start: Start, home: Path) -> None:
-    # A finder that knows no PyMySQL, as where requirements-mysql.txt was not installed.
+@pytest.mark.parametrize(
+    ("name", "value", "package", "requirements"),
+    [
+        ("DATABASE_URL", f"mysql://u:{SECRET}@127.0.0.1/x", "pymysql", "requirements-mysql.txt"),
+        ("REDIS_URL", f"redis://:{SECRET}@127.0.0.1", "redis", "requirements-redis.txt"),
+    ],
+)
+def test_a_missing_driver_stops_the_start_with_one_sentence(
+    start: Start, home: Path, name: str, value: str, package: str, requirements: str
+) -> None:
+    # A finder that does not know the package, as where its pins were not installed.
     (home / "sitecustomize.py").write_text(
-        "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n, p=None: None if n == 'pymysql' else f(n, p)\n"
+        f"import importlib.util as u; f = u.find_spec; u.find_spec = lambda n, p=None: None if n == '{package}' else f(n, p)\n"
     )
-    result = start(DATABASE_URL="mysql://u:p@127.0.0.1/x")
+    result = start(**{name: value})
     assert result.returncode != 0
     assert re.fullmatch(
-        r"\S+: DATABASE_URL needs the package pymysql, which is not installed: [^\n]+ -r requirements-mysql.txt`\.\n",
-        result.stderr,
+        rf"\S+: {name} needs the package {package}, which is not installed: [^\n]+ -r {requirements}`\.\n", result.stderr
     ), result.stderr
 
 

@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("kid", exact_string(43), nullable=False),
         sa.Column("public_pem", sa.Text(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("is_withdrawn", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("kid", name=op.f("pk_poort_verification_key")),
     )
     op.create_table(
@@ -62,6 +63,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("last_used_at", sa.DateTime(), nullable=False),
         sa.Column("expires_at", sa.DateTime(), nullable=False),
+        sa.Column("password_digest", sa.String(length=64), nullable=False),
         sa.Column("address", sa.String(length=45), nullable=False),
         sa.Column("user_agent", sa.String(length=255), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_poort_session")),
@@ -73,10 +75,10 @@ def upgrade() -> None:
         "poort_refresh_token",
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("session_id", sa.String(length=32), nullable=False),
-        sa.Column("salt", sa.String(length=64), nullable=False),
-        sa.Column("expires_at", sa.DateTime(), nullable=False),
+        sa.Column("salt", sa.String(length=64), nullable=True),
         sa.Column("used_at_ms", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("hash", name=op.f("pk_poort_refresh_token")),
+        **MYSQL,
     )
     op.create_index(op.f("ix_poort_refresh_token_session_id"), "poort_refresh_token", ["session_id"], unique=False)
     op.create_table(

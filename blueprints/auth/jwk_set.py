@@ -1,0 +1,27 @@
+"""GET /.well-known/jwks.json: the public keys, for whoever verifies tokens elsewhere (RFC 7517)."""
+
+from flask import Blueprint, Response, request
+
+from blueprints.parts import parts
+from rest.conditional import not_modified
+from rest.encoding import encode_json
+from security.access import public
+from security.json_web_key import json_web_key
+
+bp = Blueprint("jwk_set", __name__)
+
+_MAX_AGE_SECONDS = 300
+
+
+@bp.get("/.well-known/jwks.json")
+@public
+def show_keys() -> Response:
+    """Show every key that verifies: the one that signs, then the others."""
+    keys = [
+        json_web_key(key) | {"use": "sig", "alg": "RS256", "kid": kid} for kid, key in parts().keys.verification_keys().items()
+    ]
+    response = Response(encode_json({"keys": keys}), content_type="application/jwk-set+json")
+    # A cache that anyone shares must not answer one origin with what another was answered.
+    response.headers.update({"Cache-Control": f"public, max-age={_MAX_AGE_SECONDS}", "Vary": "Origin"})
+    response.add_etag()
+    return not_modified(request, response)

@@ -1,0 +1,120 @@
+"""POST /api/token/refresh, where refresh tokens are on; and the sessions that sign-ins begin."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, Response, g, request
+
+from blueprints.auditing import note, record
+from blueprints.auth.credentials import read_object, require_json
+from blueprints.parts import parts
+from models import db
+from models.user import Account, shown_roles
+from rest.encoding import encode_json
+from rest.operation import Operation, documented
+from security.access import public
+from security.errors import AuthenticationFailure, InvalidRefreshToken, MissingRefreshToken, ReusedRefreshToken
+from security.refresh import Client, Grant, RefreshRules, begin_session, make_room, refresh
+
+bp = Blueprint("refreshing", __name__)
+
+_TEXT = {"type": "string"}
+
+REFRESH_TOKEN = Operation(
+    id="token_refresh_post",
+    tag="Login Check",
+    summary="Exchanges a refresh token for a new user token and the next refresh token.",
+    request_schema={"type": "object", "properties": {"refresh_token": _TEXT}, "required": ["refresh_token"]},
+    response_schema={
+        "type": "object",
+        "properties": {
+            "token": _TEXT,
+            "refresh_token": _TEXT,
+            "refresh_token_expiration": {"type": "integer", "description": "Seconds since the epoch"},
+        },
+        "required": ["token", "refresh_token", "refresh_token_expiration"],
+    },
+    example={"refresh_token": "the refresh token of the last answer"},
+    failures=(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    ),
+)
+
+
+@bp.post("/token/refresh")
+@public
+@documented(REFRESH_TOKEN)
+def refresh_token() -> Response:
+    """Exchange a refresh token for an access token and its successor."""
+    require_json(request)
+    presented, ours = read_object(request).get("refresh_token"), parts()
+    with _refusals_on_record():
+        if not isinstance(presented, str) or not presented:
+            raise MissingRefreshToken
+        session, rules = db.session(), refresh_rules()
+        refreshed = refresh(session, ours.users, ours.validity, presented, g.now, ours.clock, ours.sleep, rules)
+    account, grant = refreshed.account, refreshed.grant
+    note("token_refreshed", username=account.username, user_id=account.id, details={"session": grant.session_id})
+    db.session.commit()
+    issued_at, session_id = refreshed.issued_at, grant.session_id
+    token = ours.tokens.issue(account.username, shown_roles(account), issued_at=issued_at, session_id=session_id)
+    return answer_with_token(token, grant)
+
+
+def begin_session_of(account: Account, password_hash: str, now: datetime) -> Grant | None:
+    """Begin a session in the transaction of a sign-in, where refresh tokens are on, and end those that are too many."""
+    rules = refresh_rules()
+    if not rules.ttl_seconds:
+        return None
+    for session_id in make_room(db.session(), account.id, now, rules):
+        note_end(account.username, account.id, session_id, reason="too many sessions")
+    client = Client(request.remote_addr or "", request.user_agent.string)
+    return begin_session(db.session(), account, password_hash, client, now, rules)
+
+
+def note_end(username: str, user_id: int, session_id: str, reason: str) -> None:
+    """Write down that a session ended."""
+    note("session_ended", username=username, user_id=user_id, reason=reason, details={"session": session_id})
+
+
+def refresh_rules() -> RefreshRules:
+    """Return what is set of refresh tokens and sessions."""
+    settings = parts().settings
+    return RefreshRules(
+        ttl_seconds=settings.refresh_token_ttl_seconds,
+        max_lifetime_seconds=settings.refresh_token_max_lifetime_seconds,
+        access_ttl_seconds=settings.jwt_token_ttl_seconds + settings.jwt_clock_skew_seconds,
+        max_sessions=settings.refresh_token_max_sessions,
+        access_url_id=settings.access_url_id if parts().users.is_campus else None,
+    )
+
+
+def answer_with_token(token: str, grant: Grant | None) -> Response:
+    """Answer with an access token, and with a refresh token where there is one, under the names of gesdinet's bundle."""
+    body: dict[str, Any] = {"token": token}
+    if grant is not None:
+        body |= {"refresh_token": grant.token, "refresh_token_expiration": int(grant.expires_at.timestamp())}
+    return Response(encode_json(body), content_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+@contextmanager
+def _refusals_on_record() -> Iterator[None]:
+    """Write down why a refresh is refused; the end of a session that this means is written with it."""
+    try:
+        yield
+    except ReusedRefreshToken as refusal:
+        note("refresh_token_reused", reason=refusal.reason, **refusal.about)
+        db.session.commit()
+        raise
+    except AuthenticationFailure as refusal:
+        db.session.rollback()
+        about = refusal.about if isinstance(refusal, InvalidRefreshToken) else {}
+        record("refresh_refused", reason=getattr(refusal, "reason", refusal.description), **about)
+        raise

@@ -1,0 +1,216 @@
+"""/api/me/totp: switching a second factor on and off, and new backup codes; only in our own schema."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+import segno
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import Conflict, TooManyRequests
+
+from blueprints.auditing import note, record
+from blueprints.auth import totp_operations as operations
+from blueprints.auth.codes import use_code
+from blueprints.auth.credentials import read_text, require_json
+from blueprints.parts import parts, refuse_when_read_only
+from models import db
+from models.second_factor import Enrolment, begin, confirm, count_backup_codes, remove_second_factor, replace_backup_codes
+from models.user_table import ACCOUNT
+from rest.encoding import encode_json
+from rest.operation import documented
+from security.access import current_caller, requires
+from security.bearer import Caller
+from security.errors import AccessDenied, BadCredentials, TooManyAttempts
+from security.sign_in import SignInRules, authenticate
+
+bp = Blueprint("second_factor", __name__)
+
+View = Callable[..., Any]
+
+
+def may_have_second_factor(_caller: Caller) -> bool:
+    """Any signed-in user, for themselves."""
+    return True
+
+
+def takes_json(view: View) -> View:
+    """Decorate a view with a body: 415 comes before anyone is asked who they are."""
+
+    @wraps(view)
+    def negotiated() -> Any:
+        require_json(request)
+        return view()
+
+    return negotiated
+
+
+@bp.get("/me/totp")
+@requires(may_have_second_factor)
+@documented(operations.SHOW)
+def show_second_factor() -> Response:
+    """Show whether one has a second factor, and how many backup codes are left."""
+    caller = current_caller()
+    enabled = _is_confirmed(_find(caller))
+    left = count_backup_codes(db.session(), caller.id) if enabled else 0
+    return _answer({"enabled": enabled, "backupCodesLeft": left})
+
+
+@bp.post("/me/totp")
+@takes_json
+@requires(may_have_second_factor)
+@documented(operations.BEGIN)
+def begin_enrolment() -> Response:
+    """Make the secret of an app, which counts for nothing until a code of it is shown."""
+    refuse_when_read_only()
+    caller, ours, password = current_caller(), parts(), read_text(request, "password")
+    _refuse_second(_find(caller))
+    _require_password(caller, password)
+    secret = ours.second_factors.new_secret()
+    _refuse_second(_hold(caller))
+    begin(db.session(), caller.id, ours.second_factors.encrypted(secret, ours.clock()))
+    note("totp_begun", username=caller.username, user_id=caller.id)
+    db.session.commit()
+    uri = ours.second_factors.uri(secret, caller.username)
+    return _answer({"secret": secret, "uri": uri, "qrCode": _qr_code(uri)})
+
+
+@bp.put("/me/totp")
+@takes_json
+@requires(may_have_second_factor)
+@documented(operations.CONFIRM)
+def confirm_enrolment() -> Response:
+    """Switch the second factor on, with a first code of the app, and show the backup codes, once."""
+    refuse_when_read_only()
+    caller, ours, code = current_caller(), parts(), read_text(request, "totp")
+    begun = _find(caller)
+    _refuse_second(begun)
+    if begun is None:
+        raise Conflict("No second factor was begun.")
+    now = ours.clock()
+    with _guesses_bounded(caller):
+        step = ours.second_factors.step_of(caller, begun, code, now)
+    _refuse_second(_hold(caller))
+    if not confirm(db.session(), caller.id, begun.secret, step, now):
+        raise Conflict("The second factor was begun anew meanwhile.")
+    codes = _renew_backup_codes(caller)
+    note("totp_enabled", username=caller.username, user_id=caller.id)
+    db.session.commit()
+    return _answer({"backupCodes": codes})
+
+
+@bp.post("/me/totp/backup-codes")
+@takes_json
+@requires(may_have_second_factor)
+@documented(operations.RENEW)
+def renew_backup_codes() -> Response:
+    """Replace the backup codes, and show the new ones, once."""
+    refuse_when_read_only()
+    caller, ours, code = current_caller(), parts(), read_text(request, "totp")
+    enrolment = _require_confirmed(_find(caller))
+    with _guesses_bounded(caller):
+        ours.second_factors.use_totp(db.session(), caller, enrolment, code, ours.clock())
+        db.session.commit()
+    _require_confirmed(_hold(caller))
+    codes = _renew_backup_codes(caller)
+    note("backup_codes_renewed", username=caller.username, user_id=caller.id)
+    db.session.commit()
+    return _answer({"backupCodes": codes})
+
+
+@bp.delete("/me/totp")
+@takes_json
+@requires(may_have_second_factor)
+@documented(operations.DISABLE)
+def disable_second_factor() -> Response:
+    """Switch the second factor off, with a code of the app or a backup code."""
+    refuse_when_read_only()
+    caller, code = current_caller(), read_text(request, "totp")
+    enrolment = _require_confirmed(_find(caller))
+    with _guesses_bounded(caller):
+        shown = use_code(caller, enrolment, code)
+    _require_confirmed(_hold(caller))
+    remove_second_factor(db.session(), caller.id)
+    note("totp_disabled", username=caller.username, user_id=caller.id, details={"second_factor": shown})
+    db.session.commit()
+    return Response(status=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"})
+
+
+def _find(caller: Caller) -> Enrolment | None:
+    """Return what there is of the caller, and hold no connection."""
+    found = parts().second_factors.find(db.session(), caller.id)
+    db.session.rollback()
+    return found
+
+
+def _hold(caller: Caller) -> Enrolment | None:
+    """Return what there is of the caller now, in a transaction that keeps everyone else from changing it."""
+    if parts().users.lock(db.session(), caller.id, ACCOUNT) is None:
+        raise BadCredentials("removed meanwhile")
+    return parts().second_factors.find(db.session(), caller.id)
+
+
+def _is_confirmed(enrolment: Enrolment | None) -> bool:
+    return enrolment is not None and enrolment.is_confirmed
+
+
+def _refuse_second(enrolment: Enrolment | None) -> None:
+    if _is_confirmed(enrolment):
+        raise Conflict("The second factor is on already.")
+
+
+def _require_confirmed(enrolment: Enrolment | None) -> Enrolment:
+    if enrolment is None or not enrolment.is_confirmed:
+        raise Conflict("The second factor is not on.")
+    return enrolment
+
+
+def _renew_backup_codes(caller: Caller) -> list[str]:
+    codes = parts().second_factors.new_backup_codes()
+    hashes = [parts().second_factors.hash_of(caller.id, code) for code in codes]
+    replace_backup_codes(db.session(), caller.id, hashes)
+    return codes
+
+
+def _require_password(caller: Caller, password: str) -> None:
+    """Raise 403 where it is not the caller's, and 429 after too many of those; no 401, which would be the token's fault."""
+    ours = parts()
+    rules = SignInRules(hash_cost=ours.settings.password_hash_cost, rehashes=False, access_url_id=None)
+    with (
+        _refusals_plainly(caller, "The password is not right."),
+        ours.limiter.attempt(request.remote_addr or "", caller.username),
+    ):
+        authenticate(db.session(), ours.users, caller.username, password, ours.clock(), rules)
+
+
+@contextmanager
+def _guesses_bounded(caller: Caller) -> Iterator[None]:
+    with _refusals_plainly(caller, "The code is not right."), parts().limiter.attempt_code(caller.username):
+        yield
+
+
+@contextmanager
+def _refusals_plainly(caller: Caller, message: str) -> Iterator[None]:
+    """Answer 403 or 429 to what a sign-in answers 401 to, and write the true reason down."""
+    try:
+        yield
+    except (BadCredentials, TooManyAttempts) as refusal:
+        reason = refusal.reason if isinstance(refusal, BadCredentials) else refusal.description
+        record("totp_refused", username=caller.username, user_id=caller.id, reason=reason)
+        if isinstance(refusal, TooManyAttempts):
+            raise TooManyRequests(refusal.description, retry_after=refusal.retry_after_seconds) from None
+        raise AccessDenied(message) from None
+
+
+def _qr_code(uri: str) -> str:
+    """Draw a QR code as an SVG that stands alone: on white, since apps do not read it on a dark page."""
+    drawn = io.BytesIO()
+    code = segno.make(uri, micro=False)
+    code.save(drawn, kind="svg", scale=4, light="#fff", xmldecl=False, nl=False, svgclass=None, lineclass=None)
+    return drawn.getvalue().decode()
+
+
+def _answer(document: dict[str, Any]) -> Response:
+    return Response(encode_json(document), content_type="application/json", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,109 @@
+"""GET and DELETE /api/me/sessions, DELETE /api/me/sessions/{id}, where refresh tokens are on: where one is signed in."""
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, Response
+from werkzeug.exceptions import NotFound
+
+from blueprints.auth.refreshing import note_end, refresh_rules
+from blueprints.auth.signing_out import end_everything_of, may_sign_out
+from blueprints.parts import parts
+from models import db
+from models.refresh_token import SignInSession, live_sessions_of
+from models.user_table import ACCOUNT
+from rest.encoding import encode_json
+from rest.operation import Operation, Shape, documented
+from rest.resource import format_date_time
+from security.access import current_caller, requires
+from security.refresh import SESSION_ID, end_session
+
+bp = Blueprint("sessions", __name__)
+
+_FAILURES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
+
+_ID = {"type": "string", "pattern": f"^{SESSION_ID.pattern}$"}
+_TEXT, _DATE_TIME = {"type": "string"}, {"type": "string", "format": "date-time"}
+_PROPERTIES = {
+    "id": _ID,
+    "createdAt": _DATE_TIME,
+    "lastUsedAt": _DATE_TIME,
+    "expiresAt": _DATE_TIME | {"description": "Where nobody refreshes it before"},
+    "address": _TEXT | {"description": "Where the sign-in came from"},
+    "userAgent": _TEXT | {"description": "What signed in"},
+    "current": {"type": "boolean", "description": "Whether the token of the request is of this session"},
+}
+
+LIST_SESSIONS = Operation(
+    id="me_sessions_get",
+    tag="Login Check",
+    summary="Lists the sessions of the user who asks.",
+    response_schema={
+        "type": "array",
+        "items": {"type": "object", "properties": _PROPERTIES, "required": list(_PROPERTIES)},
+    },
+    failures=_FAILURES,
+)
+END_SESSIONS = Operation(
+    id="me_sessions_delete",
+    tag="Login Check",
+    summary="Ends all sessions and tokens of the user who asks.",
+    shape=Shape.NOTHING,
+    status=HTTPStatus.NO_CONTENT,
+    failures=_FAILURES,
+)
+END_SESSION = Operation(
+    id="me_sessions_id_delete",
+    tag="Login Check",
+    summary="Ends a session of the user who asks, and its tokens.",
+    shape=Shape.NOTHING,
+    status=HTTPStatus.NO_CONTENT,
+    id_schema=_ID,
+    failures=(*_FAILURES, HTTPStatus.NOT_FOUND),
+)
+
+
+@bp.get("/me/sessions")
+@requires(may_sign_out)
+@documented(LIST_SESSIONS)
+def list_sessions() -> Response:
+    """List the caller's sessions that are alive, the newest first."""
+    caller = current_caller()
+    alive = live_sessions_of(db.session(), caller.id, parts().clock())
+    shown = [_shown(session, is_current=session.id == caller.token.session_id) for session in alive]
+    return Response(encode_json(shown), content_type="application/json")
+
+
+@bp.delete("/me/sessions")
+@requires(may_sign_out)
+@documented(END_SESSIONS)
+def end_sessions() -> Response:
+    """End every session of the caller, this one too, with all their tokens."""
+    end_everything_of(current_caller())
+    return Response(status=HTTPStatus.NO_CONTENT)
+
+
+@bp.delete("/me/sessions/<segment:session_id>")
+@requires(may_sign_out)
+@documented(END_SESSION)
+def end_one_session(session_id: str) -> Response:
+    """End one session of the caller with its tokens."""
+    caller, ours, session = current_caller(), parts(), db.session()
+    ours.users.lock(session, caller.id, ACCOUNT)
+    if not end_session(session, session_id, caller.id, ours.clock(), refresh_rules()):
+        raise NotFound("Not Found")
+    note_end(caller.username, caller.id, session_id, reason="ended by its user")
+    session.commit()
+    return Response(status=HTTPStatus.NO_CONTENT)
+
+
+def _shown(session: SignInSession, *, is_current: bool) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "createdAt": format_date_time(session.created_at),
+        "lastUsedAt": format_date_time(session.last_used_at),
+        "expiresAt": format_date_time(session.expires_at),
+        "address": session.address,
+        "userAgent": session.user_agent,
+        "current": is_current,
+    }

@@ -1,0 +1,87 @@
+"""The operations on one's second factor, as the documents list them."""
+
+from http import HTTPStatus
+
+from rest.operation import Operation, Shape
+
+_TAG = "Login Check"
+_TEXT = {"type": "string"}
+
+_READING = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
+_WRITING = (
+    *_READING,
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.TOO_MANY_REQUESTS,
+)
+
+_CODE_BODY = {"type": "object", "properties": {"totp": _TEXT | {"writeOnly": True}}, "required": ["totp"]}
+_BACKUP_CODES = {
+    "type": "object",
+    "properties": {"backupCodes": {"type": "array", "items": _TEXT}},
+    "required": ["backupCodes"],
+}
+
+SHOW = Operation(
+    id="api_me_totp_get",
+    tag=_TAG,
+    summary="Tells whether the user who asks has a second factor.",
+    response_schema={
+        "type": "object",
+        "properties": {"enabled": {"type": "boolean"}, "backupCodesLeft": {"type": "integer", "minimum": 0}},
+        "required": ["enabled", "backupCodesLeft"],
+    },
+    failures=_READING,
+)
+BEGIN = Operation(
+    id="api_me_totp_post",
+    tag=_TAG,
+    summary="Begins to switch the second factor of the user who asks on: makes the secret of an authenticator app.",
+    request_schema={
+        "type": "object",
+        "properties": {"password": _TEXT | {"format": "password", "writeOnly": True}},
+        "required": ["password"],
+    },
+    response_schema={
+        "type": "object",
+        "properties": {
+            "secret": _TEXT,
+            "uri": _TEXT | {"format": "uri"},
+            "qrCode": _TEXT | {"contentMediaType": "image/svg+xml"},
+        },
+        "required": ["secret", "uri", "qrCode"],
+    },
+    example={"password": "a long enough secret"},
+    failures=_WRITING,
+)
+CONFIRM = Operation(
+    id="api_me_totp_put",
+    tag=_TAG,
+    summary="Switches the second factor of the user who asks on, with a first code of the app.",
+    request_schema=_CODE_BODY,
+    response_schema=_BACKUP_CODES,
+    example={"totp": "123456"},
+    failures=_WRITING,
+)
+RENEW = Operation(
+    id="api_me_totp_backup_codes_post",
+    tag=_TAG,
+    summary="Replaces the backup codes of the user who asks.",
+    request_schema=_CODE_BODY,
+    response_schema=_BACKUP_CODES,
+    example={"totp": "123456"},
+    failures=_WRITING,
+)
+DISABLE = Operation(
+    id="api_me_totp_delete",
+    tag=_TAG,
+    summary="Switches the second factor of the user who asks off, with a code of the app or a backup code.",
+    shape=Shape.NOTHING,
+    status=HTTPStatus.NO_CONTENT,
+    request_schema=_CODE_BODY,
+    example={"totp": "123456"},
+    failures=_WRITING,
+)

@@ -1,0 +1,32 @@
+"""`flask users reset-totp`: for users who lost their app and their backup codes."""
+
+import click
+
+from blueprints.auditing import note
+from blueprints.parts import parts
+from blueprints.users.cli import cli
+from blueprints.users.writing import saving
+from models import db
+from models.second_factor import remove_second_factor
+from models.user_table import ACCOUNT
+
+
+@cli.command("reset-totp")
+@click.argument("username")
+def reset_totp(username: str) -> None:
+    r"""Remove a user's second factor and backup codes; they sign in with the password alone until they begin anew.
+
+    \b
+    Example: flask users reset-totp alice
+    """
+    if parts().users.is_campus:
+        raise click.ClickException("Beside a campus, second factors are Chamilo's own: reset this one there.")
+    user = parts().users.find_account(db.session(), username)
+    if user is None:
+        raise click.ClickException(f"There is no user {username!r}.")
+    with saving(db.session(), parts().users, None):
+        parts().users.lock(db.session(), user.id, ACCOUNT)
+        was_there = remove_second_factor(db.session(), user.id)
+        if was_there:
+            note("totp_reset", username=user.username, user_id=user.id)
+    click.echo(f"The second factor of {user.username} is removed." if was_there else f"{user.username} has no second factor.")

@@ -1,0 +1,218 @@
+"""Refresh tokens: opaque, good for once, each made from the one before it, so that a lost answer can be given again.
+
+A session is the family of the tokens that follow from one sign-in. Whoever presents a token that was used before, and not
+just now, is a thief, or was robbed by one: the session ends. Guesses need no throttle: a token has 256 bits.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Row
+from sqlalchemy.orm import Session
+
+from models import refresh_token as stored
+from models.campus import refusal_of_portal
+from models.database import storable
+from models.refresh_token import ADDRESS_LENGTH, USER_AGENT_LENGTH, RefreshToken, SignInSession
+from models.token_validity import TokenValidity, revoke
+from models.user import Account, refusal
+from models.user_table import ACCOUNT, UserTable
+from security.bearer import session_key
+from security.errors import InvalidRefreshToken, ReusedRefreshToken
+from security.sign_in import begin_when_good
+
+#: For so long a token that was just used gives the same successor again: its answer was lost, or two tabs asked at once.
+GRACE_MS = 10_000
+
+SESSION_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshRules:
+    """How long a refresh token lasts unused, a session in all, and an access token; and how many sessions a user has."""
+
+    ttl_seconds: int
+    max_lifetime_seconds: int
+    access_ttl_seconds: int
+    max_sessions: int
+    access_url_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a sign-in came from, as its user is shown it."""
+
+    address: str
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A refresh token as it is handed out, and never kept, with the session that it belongs to."""
+
+    session_id: str
+    token: str = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh gives: whose it is, as their row says now, since when an access token may be dated, and the grant."""
+
+    account: Account
+    issued_at: datetime
+    grant: Grant
+
+
+def begin_session(
+    session: Session, account: Account, password_hash: str, client: Client, now: datetime, rules: RefreshRules
+) -> Grant:
+    """Begin a session with its first refresh token, in the transaction that holds the user's row."""
+    token, session_id = secrets.token_urlsafe(32), secrets.token_hex(16)
+    begun = SignInSession(
+        id=session_id,
+        user_id=account.id,
+        created_at=now,
+        last_used_at=now,
+        expires_at=_end(now, now, rules),
+        password_digest=_password_digest(session_id, password_hash),
+        address=storable(client.address, ADDRESS_LENGTH),
+        user_agent=storable(client.user_agent, USER_AGENT_LENGTH),
+    )
+    session.add_all((begun, _row(token, session_id)))
+    return Grant(session_id, token, begun.expires_at)
+
+
+def make_room(session: Session, user_id: int, now: datetime, rules: RefreshRules) -> list[str]:
+    """End the sessions of a user that leave no room for one more, those not used longest; return the ids of those that lived."""
+    stored.remove_expired_sessions(session, now, user_id)
+    by_use = sorted(stored.live_sessions_of(session, user_id, now), key=lambda alive: alive.last_used_at, reverse=True)
+    surplus = [alive.id for alive in by_use[rules.max_sessions - 1 :]]
+    for session_id in surplus:
+        end_session(session, session_id, user_id, now, rules)
+    return surplus
+
+
+def end_session(session: Session, session_id: str, user_id: int, now: datetime, rules: RefreshRules) -> bool:
+    """End a session of a user with all its tokens, and tell whether there was one."""
+    # A collation may forgive case and spaces; the key under which the tokens of a session are refused forgives nothing.
+    ended = SESSION_ID.fullmatch(session_id) is not None and stored.end_session(session, session_id, user_id)
+    if ended:
+        revoke(session, session_key(session_id), int(now.timestamp()) + rules.access_ttl_seconds, now)
+    return ended
+
+
+def find_session(session: Session, presented: str, user_id: int) -> str | None:
+    """Find the session of a user that a refresh token belongs to, used or not."""
+    owner = stored.find_owner(session, _hash(presented))
+    return owner.session_id if owner is not None and owner.user_id == user_id else None
+
+
+def refresh(
+    session: Session,
+    users: UserTable,
+    validity: TokenValidity,
+    presented: str,
+    asked_at: datetime,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], None],
+    rules: RefreshRules,
+) -> Refreshed:
+    """Exchange a refresh token for its successor, in a transaction that is left open.
+
+    It holds the user's row, then the session's: what ends them comes before, or after, and not between. `asked_at` is when
+    the request came; the time that it waited for the rows is not held against it.
+
+    Raises InvalidRefreshToken, of it ReusedRefreshToken where the transaction is to be committed, and 503.
+    """
+    owner = stored.find_owner(session, _hash(presented))
+    if owner is None:
+        raise InvalidRefreshToken("unknown")
+
+    def begin() -> Account:
+        return _hold_account(session, users, owner, clock(), rules)
+
+    account = begin_when_good(session, validity, begin, clock, sleep)
+    now = clock()
+    about = {"username": account.username, "user_id": account.id, "details": {"session": owner.session_id}}
+    held = stored.hold_session(session, owner.session_id, now)
+    row = session.get(RefreshToken, _hash(presented))
+    if held is None or row is None or _end(now, held.created_at, rules) <= now:
+        raise InvalidRefreshToken("the session is over", **about)
+    if held.password_digest != _password_digest(held.id, account.password):
+        raise InvalidRefreshToken("the password is another one", **about)
+    token = _successor(session, held, row, presented, asked_at, now, rules)
+    if token is None:
+        end_session(session, held.id, account.id, now, rules)
+        raise ReusedRefreshToken("used before", **about)
+    held.last_used_at = now
+    return Refreshed(account, now, Grant(held.id, token, held.expires_at))
+
+
+def _hold_account(session: Session, users: UserTable, owner: Row[str, int], now: datetime, rules: RefreshRules) -> Account:
+    """Begin the transaction, and return the account that it holds. Raises InvalidRefreshToken where it may not sign in."""
+    account: Account | None = users.lock(session, owner.user_id, ACCOUNT)
+    about = {"user_id": owner.user_id, "details": {"session": owner.session_id}}
+    if account is None:
+        raise InvalidRefreshToken("unknown user", **about)
+    reason = refusal(account, now)
+    if reason is None and rules.access_url_id is not None:
+        reason = refusal_of_portal(session, account.id, rules.access_url_id)
+    if reason is not None:
+        raise InvalidRefreshToken(reason, username=account.username, **about)
+    return account
+
+
+def _successor(
+    session: Session,
+    held: SignInSession,
+    row: RefreshToken,
+    presented: str,
+    asked_at: datetime,
+    now: datetime,
+    rules: RefreshRules,
+) -> str | None:
+    """Return the token after one: made now where it is used now, the same again where it was used just now; else None."""
+    used_at_ms, salt = row.used_at_ms, row.salt
+    if salt is None:
+        return None
+    token = _derive(presented, salt)
+    if stored.use_token(session, row.hash, _milliseconds(now)):
+        stored.forget_salts(session, held.id, but_of=row.hash)
+        session.add(_row(token, held.id))
+        held.expires_at = _end(now, held.created_at, rules)
+        return token
+    return token if used_at_ms is None or _milliseconds(asked_at) - used_at_ms < GRACE_MS else None
+
+
+def _row(token: str, session_id: str) -> RefreshToken:
+    return RefreshToken(hash=_hash(token), session_id=session_id, salt=secrets.token_hex(32))
+
+
+def _end(now: datetime, created_at: datetime, rules: RefreshRules) -> datetime:
+    """Return when a session ends that is used now: by lying idle, or by its age."""
+    idle, aged = timedelta(seconds=rules.ttl_seconds), timedelta(seconds=rules.max_lifetime_seconds)
+    return min(now + idle, created_at + aged).replace(microsecond=0)
+
+
+def _derive(presented: str, salt: str) -> str:
+    digest = hmac.digest(presented.encode(), bytes.fromhex(salt), "sha256")
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _password_digest(session_id: str, password_hash: str) -> str:
+    return hashlib.sha256(f"{session_id}:{password_hash}".encode()).hexdigest()
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

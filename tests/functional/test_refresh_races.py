@@ -1,0 +1,152 @@
+"""Refresh tokens under many hands at once, through real connections: one family, one successor, and nothing lives on."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+from factories import Clock, Database
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from models import AuditRecord, RefreshToken, SignInSession
+
+RACERS = 100
+ROUNDS = 30
+
+ON = {"REFRESH_TOKEN_TTL": "1000"}
+
+
+@pytest.fixture
+def refreshing(make_app: Callable[..., Flask], database: Database) -> Flask:
+    database.make_user(password="secret")
+    return make_app(**ON)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(RACERS) as pool:
+        yield pool
+
+
+def sign_in(client: FlaskClient) -> dict[str, Any]:
+    return client.post("/api/authentication_token", json={"username": "alice", "password": "secret"}).json
+
+
+def refresh(client: FlaskClient, token: str) -> TestResponse:
+    return client.post("/api/token/refresh", json={"refresh_token": token})
+
+
+def as_bearer(given: dict[str, Any]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {given['token']}"}
+
+
+def is_good(client: FlaskClient, given: dict[str, Any]) -> bool:
+    status = client.get("/api/me", headers=as_bearer(given)).status_code
+    assert status in {200, 401}
+    return status == 200
+
+
+def at_once(pool: ThreadPoolExecutor, app: Flask, *calls: Callable[[FlaskClient], TestResponse]) -> list[TestResponse]:
+    """Let each call have a client and a thread of its own, and all begin together."""
+    barrier = Barrier(len(calls))
+
+    def run(call: Callable[[FlaskClient], TestResponse]) -> TestResponse:
+        client = app.test_client()
+        barrier.wait(30)
+        return call(client)
+
+    return list(pool.map(run, calls))
+
+
+def test_a_hundred_get_one_successor(refreshing: Flask, database: Database, pool: ThreadPoolExecutor) -> None:
+    client = refreshing.test_client()
+    first = sign_in(client)
+    answers = at_once(pool, refreshing, *[lambda client: refresh(client, first["refresh_token"])] * RACERS)
+    assert [answer.status_code for answer in answers] == [200] * RACERS
+    (successor,) = {answer.json["refresh_token"] for answer in answers}
+    assert len({answer.json["refresh_token_expiration"] for answer in answers}) == 1
+    assert successor != first["refresh_token"]
+    assert (len(database.rows(SignInSession)), len(database.rows(RefreshToken))) == (1, 2)
+    noted = [record.event for record in database.rows(AuditRecord)]
+    assert noted == ["sign_in"] + ["token_refreshed"] * RACERS
+    assert all(is_good(client, answer.json) for answer in answers)
+    third = refresh(client, successor)
+    assert third.status_code == 200
+    assert third.json["refresh_token"] not in {first["refresh_token"], successor}
+    assert refresh(client, first["refresh_token"]).status_code == 401
+
+
+def test_refresh_against_signing_out_everywhere(refreshing: Flask, database: Database, pool: ThreadPoolExecutor) -> None:
+    def sign_out(given: dict[str, Any]) -> Callable[[FlaskClient], TestResponse]:
+        return lambda client: client.post("/api/token/invalidate-all", headers=as_bearer(given))
+
+    race(refreshing, database, pool, sign_out)
+
+
+def test_refresh_against_the_end_of_its_session(refreshing: Flask, database: Database, pool: ThreadPoolExecutor) -> None:
+    def end(given: dict[str, Any]) -> Callable[[FlaskClient], TestResponse]:
+        (session,) = refreshing.test_client().get("/api/me/sessions", headers=as_bearer(given)).json
+        return lambda client: client.delete(f"/api/me/sessions/{session['id']}", headers=as_bearer(given))
+
+    race(refreshing, database, pool, end)
+
+
+def test_refresh_against_the_end_of_its_token(refreshing: Flask, database: Database, pool: ThreadPoolExecutor) -> None:
+    def invalidate(given: dict[str, Any]) -> Callable[[FlaskClient], TestResponse]:
+        return lambda client: client.post("/api/token/invalidate", headers=as_bearer(given))
+
+    race(refreshing, database, pool, invalidate)
+
+
+def race(
+    app: Flask,
+    database: Database,
+    pool: ThreadPoolExecutor,
+    ending: Callable[[dict[str, Any]], Callable[[FlaskClient], TestResponse]],
+) -> None:
+    """Let two refreshes of one token and what ends it race, many times: whichever comes first, no token lives afterwards."""
+    client = app.test_client()
+    for _ in range(ROUNDS):
+        first = sign_in(client)
+
+        def again(client: FlaskClient, token: str = first["refresh_token"]) -> TestResponse:
+            return refresh(client, token)
+
+        *refreshed, ended = at_once(pool, app, again, again, ending(first))
+        assert (ended.status_code, {answer.status_code for answer in refreshed} <= {200, 401}) == (204, True)
+        given = [first, *(answer.json for answer in refreshed if answer.status_code == 200)]
+        assert [is_good(client, tokens) for tokens in given] == [False] * len(given)
+        assert {refresh(client, tokens["refresh_token"]).status_code for tokens in given} == {401}
+        assert (database.rows(SignInSession), database.rows(RefreshToken)) == ([], [])
+
+
+def test_ten_sign_ins_at_once_leave_as_many_sessions_as_are_allowed(
+    make_app: Callable[..., Flask], database: Database, pool: ThreadPoolExecutor
+) -> None:
+    app = make_app(**ON, REFRESH_TOKEN_MAX_SESSIONS="3")
+    database.make_user(password="secret")
+    given = [answer.json for answer in at_once(pool, app, *[post_sign_in] * 10)]
+    client = app.test_client()
+    assert len(database.rows(SignInSession)) == 3
+    assert sum(is_good(client, tokens) for tokens in given) == 3
+    assert sum(refresh(client, tokens["refresh_token"]).status_code == 200 for tokens in given) == 3
+
+
+def post_sign_in(client: FlaskClient) -> TestResponse:
+    return client.post("/api/authentication_token", json={"username": "alice", "password": "secret"})
+
+
+def test_tokens_of_a_family_that_race_after_its_time_end_it_once(
+    refreshing: Flask, database: Database, clock: Clock, pool: ThreadPoolExecutor
+) -> None:
+    client = refreshing.test_client()
+    first = sign_in(client)
+    second = refresh(client, first["refresh_token"]).json
+    clock.advance(11)
+    answers = at_once(pool, refreshing, *[lambda client: refresh(client, first["refresh_token"])] * 20)
+    assert {answer.status_code for answer in answers} == {401}
+    assert [record.event for record in database.rows(AuditRecord)].count("refresh_token_reused") == 1
+    assert (is_good(client, second), refresh(client, second["refresh_token"]).status_code) == (False, 401)

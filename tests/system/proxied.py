@@ -1,0 +1,168 @@
+"""Poort as in production: nginx with deploy/nginx.conf, TLS, and two workers of gunicorn behind a unix socket."""
+
+import datetime as dt
+import json
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from services import Program, free_port, needed, start_nginx
+from system.serving import GUNICORN, WAIT_SECONDS, Answer, Home, Server
+
+from config.settings import ROOT
+
+SITE = (ROOT / "deploy" / "nginx.conf").read_text()
+HOST = "campus.example.org"
+
+
+class UnixConnection(HTTPConnection):
+    """A connection to a unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=WAIT_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(str(self._path))
+
+
+class ServerOnASocket(Server):
+    """gunicorn on a unix socket in its folder."""
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "gunicorn.sock"
+
+    def connection(self) -> HTTPConnection:
+        return UnixConnection(self.socket)
+
+
+def serve_on_a_socket(home: Home, **variables: str) -> ServerOnASocket:
+    command = (*GUNICORN[:-1], "--bind", f"unix:{home.folder}/gunicorn.sock", GUNICORN[-1])
+    server = ServerOnASocket(command, home.folder, home.environment(**variables))
+    server.start()
+    return server
+
+
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a self-signed certificate of the host, and return its file and that of its key."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
+    now = dt.datetime.now(dt.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = (
+        builder.serial_number(x509.random_serial_number()).not_valid_before(now).not_valid_after(now.replace(year=now.year + 1))
+    )
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
+    certificate, private = folder / "certificate.pem", folder / "certificate.key"
+    certificate.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return certificate, private
+
+
+def site_for(folder: Path, gunicorn: Path, plain_port: int, tls_port: int, site: str = SITE) -> str:
+    """Return the site with the ports and files of a test, and otherwise as it is."""
+    certificate, key = write_certificate(folder)
+    for there, here in {
+        "listen 80": f"listen 127.0.0.1:{plain_port}",
+        "listen 443": f"listen 127.0.0.1:{tls_port}",
+        "/run/poort/gunicorn.sock": str(gunicorn),
+        "/etc/ssl/certs/campus.example.org.pem": str(certificate),
+        "/etc/ssl/private/campus.example.org.key": str(key),
+        "/var/log/nginx": str(folder),
+    }.items():
+        assert there in site
+        site = site.replace(there, here)
+    # Not every machine that runs tests has IPv6.
+    return re.sub(r"^ *listen \[::\]:.*\n", "", site, flags=re.MULTILINE)
+
+
+@dataclass
+class Proxied:
+    """Both servers, and how a client reaches them."""
+
+    server: ServerOnASocket
+    nginx: Program
+    folder: Path
+    plain_port: int
+    tls_port: int
+    password: str
+
+    def request(
+        self, method: str, path: str, document: object = None, *, source: str = "127.0.0.1", **headers: str
+    ) -> tuple[int, dict[str, str], Any]:
+        """Ask nginx by TLS, from an address of the loopback; return status, headers (lower-case) and JSON."""
+        connection = ServerNameConnection(self.tls_port, self.tls, source)
+        try:
+            body = None if document is None else json.dumps(document)
+            connection.request(method, path, body, {"Host": HOST, "Content-Type": "application/json"} | headers)
+            response = connection.getresponse()
+            text = response.read()
+            return response.status, {name.lower(): value for name, value in response.getheaders()}, json.loads(text or "null")
+        finally:
+            connection.close()
+
+    def sign_in(self, username: str, password: str, **options: str) -> tuple[int, dict[str, str], Any]:
+        return self.request("POST", "/api/authentication_token", {"username": username, "password": password}, **options)
+
+    def exchange(self, raw: bytes) -> list[Answer]:
+        """Send bytes whose last request ends the connection, and return all answers."""
+        received = b""
+        with (
+            socket.create_connection(("127.0.0.1", self.tls_port), timeout=WAIT_SECONDS) as connection,
+            self.tls.wrap_socket(connection, server_hostname=HOST) as secure,
+        ):
+            secure.sendall(raw)
+            try:
+                while part := secure.recv(65536):
+                    received += part
+            except (ConnectionResetError, ssl.SSLEOFError):  # closed with bytes of ours unread
+                pass
+        return [Answer.read(text) for text in re.split(rb"(?=HTTP/1\.1 \d{3} )", received) if text]
+
+    @property
+    def tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.folder / "certificate.pem"))
+
+    @property
+    def access_lines(self) -> list[dict[str, Any]]:
+        """Return nginx's lines about requests."""
+        return [json.loads(line) for line in (self.folder / "poort.access.log").read_text().splitlines()]
+
+
+class ServerNameConnection(HTTPSConnection):
+    """A connection by TLS to nginx on the loopback, under the name of its certificate, from some address."""
+
+    def __init__(self, port: int, tls: ssl.SSLContext, source: str = "127.0.0.1") -> None:
+        super().__init__("127.0.0.1", port, timeout=WAIT_SECONDS, context=tls)
+        self._tls, self._source = tls, source
+
+    def connect(self) -> None:
+        plain = socket.create_connection((self.host, self.port), WAIT_SECONDS, (self._source, 0))
+        self.sock = self._tls.wrap_socket(plain, server_hostname=HOST)
+
+
+def serve_behind_nginx(folder: Path, **variables: str) -> Iterator[Proxied]:
+    home = Home(folder).write_env(JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4", TRUSTED_PROXIES="127.0.0.1", **variables)
+    password = home.set_up()
+    server = serve_on_a_socket(home, WEB_CONCURRENCY="2")
+    try:
+        plain_port, tls_port = free_port(), free_port()
+        site = site_for(folder, server.socket, plain_port, tls_port)
+        nginx = needed(lambda: start_nginx(site, tls_port))
+        try:
+            yield Proxied(server, nginx, folder, plain_port, tls_port, password)
+        finally:
+            nginx.stop()
+    finally:
+        server.stop()

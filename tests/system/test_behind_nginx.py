@@ -1,0 +1,221 @@
+"""nginx with deploy/nginx.conf before two workers of gunicorn: what passes, what it refuses, and whose address counts."""
+
+import json
+import re
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+from services import find_program, needed
+from system.proxied import HOST, SITE, Proxied, ServerNameConnection, serve_behind_nginx, serve_on_a_socket, site_for
+from system.serving import WAIT_SECONDS, Home
+
+from blueprints.every_request import SAFE_HEADERS
+
+pytest_plugins = ("system.fixtures",)
+pytestmark = pytest.mark.services
+
+WRONG = {"code": 401, "message": "Invalid credentials."}
+TOO_MANY = {"code": 401, "message": "Too many failed login attempts, please try again in 60 minutes."}
+
+
+@pytest.fixture
+def throttled(tmp_path: Path) -> Iterator[Proxied]:
+    """A server whose throttle lasts for longer than any test."""
+    yield from serve_behind_nginx(tmp_path, LOGIN_THROTTLING_INTERVAL="3600")
+
+
+def spoofed(number: int) -> dict[str, str]:
+    address = f"203.0.113.{number}"
+    return {
+        "X-Forwarded-For": f"{address}, 198.51.100.{number}",
+        "X-Real-IP": address,
+        "Forwarded": f"for={address};proto=http;host=evil.example",
+        "X_Forwarded_For": address,
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Proto": "http",
+        "Client-IP": address,
+        "True-Client-IP": address,
+        "CF-Connecting-IP": address,
+        "Connection": "close, X-Forwarded-For",
+    }
+
+
+def rows(proxied: Proxied, query: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(proxied.folder / "var" / "poort.db")) as database:
+        return database.execute(query).fetchall()
+
+
+def test_thirty_spoofed_addresses_count_as_the_one_that_they_come_from(throttled: Proxied) -> None:
+    answers = [throttled.sign_in("admin", "wrong", source="127.0.0.2", **spoofed(number)) for number in range(30)]
+    assert [(answer[0], answer[2]) for answer in answers] == [(401, WRONG)] * 10 + [(401, TOO_MANY)] * 20
+    refused = [line for line in throttled.server.log_lines if line["logger"] == "poort.audit"]
+    assert {line["address"] for line in refused} == {"127.0.0.2"}
+    assert len(refused) == 30
+    assert rows(throttled, "SELECT username, user_ip, success FROM track_e_login_record") == [("admin", "127.0.0.2", 0)] * 10
+    assert {line["address"] for line in throttled.access_lines} == {"127.0.0.2"}
+    assert "203.0.113" not in throttled.server.log
+
+
+def test_whoever_uses_up_a_name_keeps_nobody_elsewhere_from_it(throttled: Proxied) -> None:
+    for number in range(12):
+        throttled.sign_in("admin", "wrong", source="127.0.0.2", **spoofed(number))
+    assert throttled.sign_in("admin", throttled.password, source="127.0.0.2")[2] == TOO_MANY
+    assert throttled.sign_in("admin", throttled.password, source="127.0.0.3")[0] == 200
+
+
+def test_a_person_signs_in_and_lists(proxied: Proxied) -> None:
+    status, headers, body = proxied.sign_in("admin", proxied.password)
+    assert (status, headers["cache-control"]) == (200, "no-store")
+    bearer = {"Authorization": f"Bearer {body['token']}"}
+    status, headers, body = proxied.request("GET", "/api/users", **bearer)
+    assert (status, [member["username"] for member in body["hydra:member"]]) == (200, ["admin"])
+    assert headers["strict-transport-security"] == "max-age=31536000"
+    assert (headers["server"], "content-encoding" in headers) == ("nginx", False)
+    known = {"If-None-Match": headers["etag"]}
+    assert proxied.request("GET", "/api/users", **bearer, **known)[0] == 304
+    status, headers, _ = proxied.request("GET", "/api/users", **bearer, **{"Accept-Encoding": "gzip, br"})
+    assert (status, "content-encoding" in headers) == (200, False)
+
+
+def test_no_security_header_is_sent_twice(proxied: Proxied) -> None:
+    connection = ServerNameConnection(proxied.tls_port, proxied.tls)
+    connection.request("GET", "/nope", headers={"Host": HOST})
+    answer = connection.getresponse()
+    sent = {name: answer.headers.get_all(name) for name in (*SAFE_HEADERS, "Strict-Transport-Security", "Server")}
+    connection.close()
+    assert answer.status == 404
+    assert sent == {name: [value] for name, value in SAFE_HEADERS.items()} | {
+        "Strict-Transport-Security": ["max-age=31536000"],
+        "Server": ["nginx"],
+    }
+
+
+def test_links_have_the_scheme_and_host_of_the_client(proxied: Proxied) -> None:
+    for headers in ({}, spoofed(1)):
+        status, _, body = proxied.request("GET", "/api//nope?x=1", **headers)
+        assert (status, body) == (404, {"error": f'No route found for "GET https://{HOST}/api//nope"'})
+
+
+def test_another_host_gets_nothing(proxied: Proxied) -> None:
+    assert proxied.exchange(b"GET /healthz HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n") == []
+    assert (
+        proxied.exchange(b"GET https://evil.example/ HTTP/1.1\r\nHost: " + HOST.encode() + b"\r\nConnection: close\r\n\r\n") == []
+    )
+    answers = proxied.exchange(f"GET https://{HOST}/nope HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n".encode())
+    assert [answer.json for answer in answers] == [{"error": f'No route found for "GET https://{HOST}/nope"'}]
+
+
+def test_plain_http_leads_to_https(proxied: Proxied) -> None:
+    for method in ("GET", "POST"):
+        connection = HTTPConnection("127.0.0.1", proxied.plain_port, timeout=10)
+        connection.request(method, "/api/users?page=2", headers={"Host": HOST})
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader("Location")) == (301, f"https://{HOST}/api/users?page=2")
+        connection.close()
+
+
+REFUSED: dict[str, tuple[int, str, bytes]] = {
+    "body": (413, "The body is larger than a mebibyte.", b"POST /api/users HTTP/1.1\r\nHost: %b\r\nContent-Length: 1048577\r\n"),
+    "line": (414, "The request line is longer than 4094 bytes.", b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: %b\r\n"),
+    "longer line": (414, "The request line is too long.", b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: %b\r\n"),
+    "field": (431, "A header field is too long.", b"GET /healthz HTTP/1.1\r\nHost: %b\r\nX-A: " + b"a" * 9000 + b"\r\n"),
+    "trace": (405, "The method is not allowed.", b"TRACE /healthz HTTP/1.1\r\nHost: %b\r\n"),
+    "coding": (501, "No transfer coding but chunked is supported.", b"GET / HTTP/1.1\r\nHost: %b\r\nTransfer-Encoding: x\r\n"),
+}
+
+
+@pytest.mark.parametrize(("status", "text", "raw"), REFUSED.values(), ids=REFUSED)
+def test_what_nginx_refuses_is_json_with_the_safe_headers(proxied: Proxied, status: int, text: str, raw: bytes) -> None:
+    answers = proxied.exchange(raw.replace(b"%b", HOST.encode()) + b"Connection: close\r\n\r\n")
+    assert [(answer.status, answer.json) for answer in answers] == [(status, {"error": text})]
+    headers = answers[0].headers
+    assert headers["content-type"] == "application/json"
+    assert {name: headers.get(name.lower()) for name in SAFE_HEADERS} == SAFE_HEADERS
+    assert (headers["strict-transport-security"], headers["server"]) == ("max-age=31536000", "nginx")
+
+
+def test_what_has_no_host_or_wants_a_tunnel_is_refused(proxied: Proxied) -> None:
+    raw = (b"GET /healthz HTTP/1.1\r\n", f"CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}\r\n".encode())
+    answers = [answer for request in raw for answer in proxied.exchange(request + b"Connection: close\r\n\r\n")]
+    assert len(answers) == 2
+    assert {answer.status for answer in answers} <= {400, 405}
+
+
+def test_what_poort_refuses_passes_unchanged(proxied: Proxied) -> None:
+    status, headers, body = proxied.request("DELETE", "/api/users")
+    assert (status, headers["allow"]) == (405, "GET, POST")
+    assert body == {"error": f'No route found for "DELETE https://{HOST}/api/users": Method Not Allowed (Allow: GET, POST)'}
+    assert proxied.request("POST", "/api/authentication_token", {})[0] == 400
+
+
+def test_no_query_is_in_the_log_of_nginx(proxied: Proxied) -> None:
+    proxied.request("GET", "/nope/logged?token=hush", Referer="https://hush.example/", Authorization="Bearer hush")
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (lines := [line for line in proxied.access_lines if line["path"] == "/nope/logged"]):
+        assert time.monotonic() < deadline, "nginx writes the line after the answer"
+        time.sleep(0.01)
+    assert [(line["method"], line["status"]) for line in lines] == [("GET", "404")]
+    assert "hush" not in json.dumps(lines)
+
+
+def test_gunicorn_that_is_gone_is_502_in_json(tmp_path: Path) -> None:
+    serving = serve_behind_nginx(tmp_path)
+    proxied = next(serving)
+    try:
+        proxied.server.stop()
+        status, headers, body = proxied.request("GET", "/api/users")
+    finally:
+        serving.close()
+    assert (status, body) == (502, {"error": "The server cannot be reached at the moment."})
+    assert headers["strict-transport-security"]
+
+
+WARNING = "gunicorn listens on a unix socket and TRUSTED_PROXIES is empty: all clients share one address"
+
+
+@pytest.mark.parametrize(("proxies", "warnings"), [("", 1), ("127.0.0.1", 0)])
+def test_a_unix_socket_without_trusted_proxies_warns_once(home: Home, proxies: str, warnings: int) -> None:
+    home.set_up()
+    server = serve_on_a_socket(home, TRUSTED_PROXIES=proxies)
+    try:
+        assert server.request("GET", "/healthz")[0] == 200
+        assert server.socket.stat().st_mode & 0o777 == 0o660
+    finally:
+        server.stop()
+    said = [line for line in server.log_lines if line["message"].startswith(WARNING)]
+    assert [line["level"] for line in said] == ["warning"] * warnings
+    assert all("Set TRUSTED_PROXIES=127.0.0.1" in line["message"] for line in said)
+
+
+def test_a_port_without_trusted_proxies_does_not_warn(home: Home) -> None:
+    home.set_up()
+    server = home.serve()
+    server.stop()
+    assert "TRUSTED_PROXIES" not in server.log
+
+
+def test_the_variant_beside_a_campus_is_a_good_configuration(tmp_path: Path) -> None:
+    everything, start = "    location / {\n        proxy_pass http://poort;\n    }\n", "    # location ~ ^/api"
+    assert everything in SITE
+    before, variant = SITE.replace(everything, "").split(start)
+    site = before + re.sub(r"^    # ", "    ", start + variant, flags=re.MULTILINE)
+    assert "    root /var/www/chamilo/public;" in site
+    # Debian's file, which the variant includes.
+    (tmp_path / "fastcgi_params").write_text("fastcgi_param REQUEST_METHOD $request_method;\n")
+    site = site_for(tmp_path, tmp_path / "socket", 1, 2, site)
+    (tmp_path / "nginx.conf").write_text(f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\n{site}\n}}\n")
+    nginx = needed(lambda: find_program("nginx"))
+    done = subprocess.run(
+        [nginx, "-t", "-p", tmp_path, "-e", tmp_path / "error.log", "-c", tmp_path / "nginx.conf"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "warn" not in done.stderr

@@ -1,0 +1,217 @@
+"""Keys change under real servers: no request fails, hosts believe each other, and a kill at any point leaves a usable set."""
+
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self
+
+import pytest
+from factories import dispose
+from flask import Flask
+from system.serving import WAIT_SECONDS, Home, Server
+
+from app import create_app
+from blueprints.parts import parts
+from config import load_settings
+from config.settings import ROOT
+from security.keys import load_key_pair
+
+pytest_plugins = ("system.fixtures",)
+
+PASSPHRASE = "long enough"
+
+
+@pytest.fixture
+def home(home: Home) -> Home:
+    return home.write_env(JWT_PASSPHRASE=PASSPHRASE, PASSWORD_HASH_COST="4", LOGIN_THROTTLING_MAX_ATTEMPTS="0")
+
+
+def bearer(server: Server, password: str) -> dict[str, str]:
+    status, _, body = server.sign_in("admin", password)
+    assert status == 200
+    return {"Authorization": f"Bearer {body['token']}"}
+
+
+def rotate(home: Home, *options: str) -> None:
+    done = home.flask("jwt", "rotate-key", *options)
+    assert done.returncode == 0, done.stderr
+
+
+class Load:
+    """Clients who never rest: some sign in, some read with every token there is, by turns."""
+
+    def __init__(self, server: Server, password: str) -> None:
+        self.server, self.password = server, password
+        self.tokens = [bearer(server, password)]
+        self.answers: list[tuple[str, int]] = []
+        self.done = threading.Event()
+        self.threads = [threading.Thread(target=work) for work in (self.read, self.read, self.read, self.sign_in)]
+
+    def __enter__(self) -> Self:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self.done.set()
+        for thread in self.threads:
+            thread.join(WAIT_SECONDS)
+
+    def read(self) -> None:
+        number = 0
+        while not self.done.is_set():
+            number += 1
+            # The oldest, the newest, and what is between.
+            token = self.tokens[(0, -1, number % len(self.tokens))[number % 3]]
+            self.answers.append(("read", self.server.request("GET", "/api/users/1", **token)[0]))
+
+    def sign_in(self) -> None:
+        while not self.done.is_set():
+            status, _, body = self.server.sign_in("admin", self.password)
+            self.answers.append(("sign in", status))
+            if status == 200:
+                self.tokens.append({"Authorization": f"Bearer {body['token']}"})
+
+
+def test_three_rotations_under_load_fail_no_request(home: Home) -> None:
+    password = home.set_up()
+    server = home.serve(WEB_CONCURRENCY="2")
+    try:
+        with Load(server, password) as load:
+            for _ in range(3):
+                rotate(home)
+            after = bearer(server, password)
+        kids = [key["kid"] for key in server.request("GET", "/.well-known/jwks.json")[2]["keys"]]
+        answers = [server.request("GET", "/api/users/1", **token)[0] for token in (load.tokens[0], after)]
+    finally:
+        server.stop()
+    assert answers == [200, 200]
+    assert {status for _, status in load.answers} == {200}
+    assert {kind for kind, _ in load.answers} == {"read", "sign in"}
+    assert len(set(kids)) == 4
+    workers = {line["process"] for line in server.log_lines if str(line.get("route")).startswith("/api/users/")}
+    assert len(workers) == 2
+    assert [line for line in server.log_lines if line["level"] in {"error", "critical"}] == []
+
+
+def test_hosts_with_keys_of_their_own_believe_each_other(home: Home, tmp_path_factory: pytest.TempPathFactory) -> None:
+    password = home.set_up()
+    second = Home(tmp_path_factory.mktemp("second"))
+    second.write_env(
+        JWT_PASSPHRASE="another passphrase",
+        PASSWORD_HASH_COST="4",
+        LOGIN_THROTTLING_MAX_ATTEMPTS="0",
+        DATABASE_URL=f"sqlite:///{home.folder}/var/poort.db",
+    )
+    assert second.flask("jwt", "generate-keypair").returncode == 0
+    servers = [home.serve(WEB_CONCURRENCY="2"), second.serve(WEB_CONCURRENCY="2")]
+    try:
+        tokens = [bearer(server, password) for server in servers]
+        with ThreadPoolExecutor(2) as pool:
+            rotation = pool.submit(rotate, second)
+            statuses = set()
+            while not rotation.done():
+                tokens.append(bearer(servers[1], password))
+                statuses |= {servers[0].request("GET", "/api/users/1", **token)[0] for token in tokens[-2:]}
+            rotation.result()
+        tokens.append(bearer(servers[1], password))
+        both = {server.request("GET", "/api/users/1", **token)[0] for server in servers for token in tokens for _ in range(2)}
+        sets = [{key["kid"] for key in server.request("GET", "/.well-known/jwks.json")[2]["keys"]} for server in servers]
+    finally:
+        for server in servers:
+            server.stop()
+    assert (statuses, both) == ({200}, {200})
+    assert sets[0] == sets[1]
+    assert len(sets[0]) == 3
+
+
+#: Runs `flask` and kills it before the nth step: a file of the keys that is opened, renamed or removed, or a transaction.
+KILLED = """
+import os, signal, sys
+from sqlalchemy import Engine, event
+folder, last, steps = sys.argv[1], int(sys.argv[2]), 0
+
+def step(*_):
+    global steps
+    steps += 1
+    if steps == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def audit(name, given):
+    if name in {"open", "os.rename", "os.remove", "os.chmod", "os.utime", "os.scandir", "fcntl.flock", "time.sleep"}:
+        if name in {"fcntl.flock", "time.sleep"} or folder in str(given[0]):
+            step()
+
+from flask.cli import main
+import app
+sys.addaudithook(audit)
+event.listen(Engine, "commit", step)
+event.listen(Engine, "begin", step)
+sys.argv = ["flask", "--app", sys.argv[3], "jwt", "rotate-key", "--wait", "0.01"]
+try:
+    main()
+finally:
+    print("steps:", steps)
+"""
+
+
+def run_killed(home: Home, step: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", KILLED, str(home.folder / "config" / "jwt"), str(step), str(ROOT / "wsgi.py")]
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=ROOT, env=home.environment(), timeout=WAIT_SECONDS
+    )
+
+
+def start_in_process(home: Home) -> Flask:
+    """Do what a start does: check the keys, publish them, and be ready to sign and verify."""
+    app = create_app(load_settings(home.environment()))
+    with app.app_context():
+        parts().check_keys()
+        parts().keys.announce()
+    return app
+
+
+def assert_usable(home: Home, tokens: list[str]) -> str:
+    """Assert that a start succeeds, that it accepts tokens, and return one that it signs."""
+    app = start_in_process(home)
+    try:
+        made = app.extensions["poort"].tokens
+        token: str = made.issue("admin", [])
+        assert [made.verify(one)["username"] for one in (*tokens, token)] == ["admin"] * (len(tokens) + 1)
+    finally:
+        dispose(app)
+    folder = home.folder / "config" / "jwt"
+    load_key_pair(str(folder / "private.pem"), str(folder / "public.pem"), PASSPHRASE)
+    assert (folder / "public.pem").stat().st_mode & 0o777 == 0o644
+    assert (folder / "private.pem").stat().st_mode & 0o777 == 0o600
+    return token
+
+
+def test_kill_at_any_point_of_a_rotation_leaves_a_usable_set(home: Home) -> None:
+    password, killed_at = home.set_up(), 0
+    tokens = [assert_usable(home, [])]
+    private = home.folder / "config" / "jwt" / "private.pem"
+    changed = 0
+    while True:
+        killed_at += 1
+        before = private.read_bytes()
+        done = run_killed(home, killed_at)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        changed += private.read_bytes() != before
+        tokens.append(assert_usable(home, tokens))
+        if killed_at % 10 == 0:
+            server = home.serve(WEB_CONCURRENCY="2")
+            try:
+                for token in (*tokens, bearer(server, password)["Authorization"].split()[1]):
+                    assert server.request("GET", "/api/users/1", Authorization=f"Bearer {token}")[0] == 200
+            finally:
+                assert server.stop() == 0
+    assert killed_at > 20, "20 points at least"
+    assert changed, "some of them after the new key has taken over"
+    assert_usable(home, tokens)
+    left = sorted(file.name for file in private.parent.iterdir() if file.name.startswith("."))
+    assert left == [".lock"], "the rotation that was not killed has cleaned up"
