@@ -26,6 +26,7 @@ class BearerToken:
 
     key: str
     session_id: str | None
+    issued_at: int
     expires_at: int
 
     @classmethod
@@ -34,7 +35,8 @@ class BearerToken:
         jti, session_id = claims.get("jti"), claims.get("sid")
         name = f"jti:{jti}" if isinstance(jti, str) and jti else f"payload:{token.split('.')[1]}"
         expires_at = min(int(claims["exp"]), _END_OF_TIME)
-        return cls(_hash(name), session_id if isinstance(session_id, str) and session_id else None, expires_at)
+        session_id = session_id if isinstance(session_id, str) and session_id else None
+        return cls(_hash(name), session_id, int(claims["iat"]), expires_at)
 
     @property
     def keys(self) -> list[str]:

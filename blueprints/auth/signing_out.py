@@ -114,6 +114,9 @@ def _end(refresh_token: str | None) -> Response:
     revoke(session, caller.token.key, caller.token.expires_at + ours.settings.jwt_clock_skew_seconds, now)
     note("token_ended", username=caller.username, user_id=caller.id)
     session.commit()
+    # Another sign-in in the second of this token would be given the very same one, which is no good any more.
+    if 0 < (wait := caller.token.issued_at + 1 - ours.clock().timestamp()) <= 1:
+        ours.sleep(wait)
     return Response(status=HTTPStatus.NO_CONTENT)
 
 

@@ -67,7 +67,11 @@ class Campus:
 
     def app(self, **variables: str) -> Flask:
         """Return an application beside the campus, with our own tables made."""
-        self.apps.append(create_app(settings_for(DATABASE_URL=self.url, DATABASE_SCHEMA="chamilo", **variables), self.clock))
+        self.apps.append(
+            create_app(
+                settings_for(DATABASE_URL=self.url, DATABASE_SCHEMA="chamilo", **variables), self.clock, self.clock.advance
+            )
+        )
         if variables.get("READ_ONLY") != "1":
             with self.apps[-1].app_context():
                 upgrade()

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,14 +75,14 @@ class Attack:
         return [finding for finding in self.findings if not finding.is_known]
 
 
-def attack(url: str, token: str, folder: Path, *, seed: int, max_examples: int) -> Attack:
-    """Run schemathesis against a server: its three phases of single requests, all checks."""
+def attack(url: str, token: str, folder: Path, *, seed: int, max_examples: int, choice: Sequence[str] = ()) -> Attack:
+    """Run schemathesis against a server: its three phases of single requests, all checks; options choose the operations."""
     events = folder / f"events-{seed}.ndjson"
     done = subprocess.run(
         [
             *(str(Path(sys.executable).with_name("schemathesis")), "--no-color", "run", f"{url}/api/docs.json"),
             *("-H", f"Authorization: Bearer {token}", "--phases", "examples,coverage,fuzzing", "--checks", "all"),
-            *("--seed", str(seed), "--max-examples", str(max_examples), "--continue-on-failure"),
+            *(*choice, "--seed", str(seed), "--max-examples", str(max_examples), "--continue-on-failure"),
             *("--generation-database", "none", "--report", "ndjson", "--report-ndjson-path", str(events)),
         ],
         check=False,

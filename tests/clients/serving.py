@@ -11,7 +11,8 @@ from system.serving import Home, Server
 PASSWORDS = json.loads((CONTRACT / "passwords.json").read_text())
 
 #: An administrator whom nobody meets who makes ids up: so that a program that writes to any id does not demote itself.
-ROOT_USER, ROOT_PASSWORD = "root", "a root of its own"
+# The password is the one of the documents' examples.
+ROOT_USER, ROOT_PASSWORD = "root", "a long enough secret"
 ROOT_ID = 2_147_483_000
 
 

@@ -1,5 +1,6 @@
 """`flask jwt rotate-key` and `prune`, and what a replaced or leaked key leaves: on each database, with folders as hosts."""
 
+import errno
 import re
 import stat
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from flask import Flask
 from hosts import pair_number
 
 from models import AuditRecord, User, VerificationKey
+from security import key_files
 from security.keys import load_key_pair, write_key_pair
 
 MakeServer = Callable[..., Flask]
@@ -264,3 +266,22 @@ def test_start_repairs_what_a_killed_rotation_left(make_server: MakeServer, tmp_
     assert (folder / "public.pem").read_text() != old
     load_key_pair(str(folder / "private.pem"), str(folder / "public.pem"), "")
     assert make_server().test_client().get("/readyz").status_code == 200
+
+
+def test_folder_that_cannot_be_written_does_not_stop_a_start(
+    make_server: MakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(make_server(), "rotate-key")
+    folder = tmp_path / "a"
+    old = next(folder.glob("public-*.pem")).read_text()
+    (folder / "public.pem").write_text(old)
+
+    def refuse(*_arguments: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(key_files, "write_beside", refuse)
+    assert run(make_server(), "check-config").exit_code == 0
+    assert (folder / "public.pem").read_text() == old
+    assert caplog.records[-1].message.endswith("cannot be written: Read-only file system")
+    result = run(make_server(), "rotate-key")
+    assert (result.exit_code, "The keys cannot be written: " in result.stderr) == (1, True)

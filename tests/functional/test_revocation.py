@@ -218,6 +218,16 @@ def test_one_token_is_invalidated(client: FlaskClient, clock: Clock, database: D
     assert len(database.rows(RevokedToken)) == 1
 
 
+def test_next_sign_in_gives_another_token(client: FlaskClient, clock: Clock, alice: User) -> None:
+    clock.advance(0.25)
+    first, began = sign_in_as(client, alice.username), clock.now
+    assert client.post("/api/token/invalidate", headers=first).status_code == 204
+    assert (clock.now - began).total_seconds() == pytest.approx(0.75)
+    second = sign_in_as(client, alice.username)
+    assert second != first
+    assert [client.get("/api/me", headers=token).status_code for token in (first, second)] == [401, 200]
+
+
 def test_row_of_a_revoked_token_goes_when_it_has_expired(
     client: FlaskClient, clock: Clock, database: Database, alice: User
 ) -> None:

@@ -1,10 +1,12 @@
 """Keys change under real servers: no request fails, hosts believe each other, and a kill at any point leaves a usable set."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Self
 
 import pytest
@@ -108,6 +110,8 @@ def test_hosts_with_keys_of_their_own_believe_each_other(home: Home, tmp_path_fa
     assert second.flask("jwt", "generate-keypair").returncode == 0
     servers = [home.serve(WEB_CONCURRENCY="2"), second.serve(WEB_CONCURRENCY="2")]
     try:
+        with closing(sqlite3.connect(home.folder / "var" / "poort.db")) as database:
+            assert database.execute("SELECT count(*) FROM poort_verification_key").fetchone() == (2,), "known before a token is"
         tokens = [bearer(server, password) for server in servers]
         with ThreadPoolExecutor(2) as pool:
             rotation = pool.submit(rotate, second)

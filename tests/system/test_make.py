@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
+from services import RedisServer
 from sqlalchemy import create_engine, inspect, text
 from system.serving import FLASK, Server, clean_environment
 
@@ -196,6 +198,20 @@ def test_make_serve_sets_up_any_database(project: Path, url: str) -> None:
     assert [file.name for file in (project / ".venv").glob(".requirements-*")] == (
         [f".requirements-{driver}.txt"] if driver else []
     )
+
+
+@pytest.mark.services
+def test_make_serve_installs_what_redis_needs_and_counts_there(project: Path, redis: RedisServer) -> None:
+    server = serve(project, REDIS_URL=redis.url)
+    try:
+        with Redis.from_url(redis.url) as client:
+            client.flushdb()
+            assert server.sign_in("admin", "wrong")[0] == 401
+            assert len(client.keys("poort:throttle:*")) == 2
+    finally:
+        server.stop()
+    assert [file.name for file in (project / ".venv").glob(".requirements-*")] == [".requirements-redis.txt"]
+    assert redis.password not in server.log
 
 
 def test_flask_db_upgrade_goes_to_all_heads_and_makes_no_user(url: str) -> None:
