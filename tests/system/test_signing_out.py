@@ -1,13 +1,18 @@
 """What ends a token is seen by every worker, and by another server on the same database, at the next request."""
 
-from system.serving import Home
+from pathlib import Path
+
+from system.serving import GUNICORN, Home, Server
 
 pytest_plugins = ("system.fixtures",)
 
 
-def test_every_worker_and_host_refuses_an_ended_token_at_once(home: Home) -> None:
+def test_every_worker_and_host_refuses_an_ended_token_at_once(home: Home, tmp_path: Path) -> None:
     password = home.set_up()
-    servers = [home.serve(WEB_CONCURRENCY="2"), home.serve(WEB_CONCURRENCY="2")]
+    logs = [tmp_path / name for name in ("one", "other")]
+    for folder in logs:
+        folder.mkdir()
+    servers = [Server(GUNICORN, folder, home.environment(WEB_CONCURRENCY="2")).start() for folder in logs]
     one, other = servers
     try:
         for how in ("invalidate", "invalidate-all", "console"):
