@@ -5,6 +5,7 @@ HUP reads the settings anew; new code needs a restart, since the workers are for
 
 import contextlib
 import os
+import signal
 import socket
 import sys
 import uuid
@@ -185,6 +186,15 @@ def on_starting(server: Any) -> None:
             _refuse_taken_ports(server.cfg.address)
     except (InvalidSetting, UnusableKey, UnusableTable) as problem:
         raise stop_start(problem) from None
+
+
+def post_fork(_server: Any, _worker: Any) -> None:
+    """Let a signal end a worker that is not ready yet.
+
+    Until then it has the master's handlers, which would put the signal aside: the master would wait 30 s for it in vain.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def when_ready(server: Any) -> None:

@@ -151,3 +151,28 @@ def test_what_the_server_writes_is_for_its_owner_alone(home: Home) -> None:
     modes = {file.name: file.stat().st_mode & 0o077 for file in (home.folder / "var").iterdir()}
     server.stop()
     assert set(modes.values()) == {0}, modes
+
+
+SLOW_SECOND_WORKER = """
+import runpy, time
+globals().update(runpy.run_path({configuration!r}))
+given = post_fork
+
+def post_fork(server, worker):
+    given(server, worker)
+    if worker.age == 2:
+        server.log.info("held")
+        time.sleep(60)
+"""
+
+
+def test_a_worker_that_is_not_ready_does_not_hold_up_the_end(home: Home) -> None:
+    home.set_up()
+    configuration = home.folder / "slow.conf.py"
+    configuration.write_text(SLOW_SECOND_WORKER.format(configuration=GUNICORN[-2]))
+    server = Server((*GUNICORN[:-2], str(configuration), GUNICORN[-1]), home.folder, home.environment(WEB_CONCURRENCY="2"))
+    server.start()
+    while '"held"' not in server.log:
+        assert server.process.poll() is None
+        time.sleep(0.01)
+    assert server.stop() == 0
