@@ -12,17 +12,21 @@ from sqlalchemy import Engine
 from blueprints import register_blueprints
 from blueprints.every_request import register_every_request
 from blueprints.parts import Parts, install_parts
+from blueprints.users.resource import USER, columns_of, maker_of
 from config import InvalidSetting, Settings, load_settings
 from config.settings import ROOT
 from models import db
+from models.caller import Callers
 from models.database import engine_options, make_folder_of
+from models.listing import UserLists
 from models.password_policy import PasswordPolicy, common_passwords
+from models.reading import Reader
 from models.second_factor import SecondFactorTable
 from models.token_validity import TokenValidity
 from models.user_table import UserTable
 from security.access import refuse_undeclared_routes
 from security.audit import AuditTrail
-from security.bearer import register_loaders
+from security.bearer import install_bearers
 from security.client_address import TrustedProxies
 from security.key_files import KeyFiles
 from security.key_set import KeySet
@@ -56,6 +60,14 @@ def _window_store(settings: Settings) -> WindowStore:
     return MemoryWindows() if settings.read_only else DatabaseWindows(lambda: db.engine)
 
 
+class Application(Flask):
+    """Flask without its question, at every step of a request, whether a function is a coroutine: none of ours is."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Take a function as it is."""
+        return func
+
+
 def create_app(
     settings: Settings | None = None,
     clock: Callable[[], datetime] = utc_now,
@@ -64,7 +76,7 @@ def create_app(
     """Build an application. Without settings it reads them; `sleep` waits by `clock`. Raises config.InvalidSetting."""
     settings = settings or load_settings()
     is_campus = settings.database_schema == "chamilo"
-    app = Flask(__name__, static_folder=None)
+    app = Application(__name__, static_folder=None)
     if app.debug and settings.app_env == "prod":
         raise InvalidSetting("FLASK_DEBUG must be 0 where APP_ENV is prod: debugging shows the inside to whoever meets a fault.")
     app.config.update(
@@ -113,12 +125,17 @@ def create_app(
     policy = PasswordPolicy(settings.password_min_length, common_passwords() if settings.password_refuse_common else frozenset())
     audit = AuditTrail(lambda: db.engine, clock, writes_rows=not settings.read_only)
     validity = TokenValidity(tables_may_be_missing=settings.read_only)
+    reader = Reader(lambda: db.engine)
+    lists = UserLists(reader, db.session, users)
     second_factors = SecondFactors(
         settings.app_secret or settings.jwt_passphrase,
         SecondFactorTable(is_campus=is_campus, tables_may_be_missing=settings.read_only),
     )
-    install_parts(app, Parts(settings, clock, keys, tokens, users, limiter, policy, audit, validity, second_factors, sleep))
-    register_loaders(StrictJWTManager(app, tokens), users, validity)
+    install_parts(
+        app, Parts(settings, clock, keys, tokens, users, limiter, policy, audit, validity, second_factors, reader, lists, sleep)
+    )
+    callers = Callers(reader, db.session, users, validity, columns_of(USER.readable), maker_of(USER.readable))
+    install_bearers(app, StrictJWTManager(app, tokens), tokens, callers)
     register_every_request(app, settings, clock)
     register_blueprints(app, settings)
     refuse_undeclared_routes(app)

@@ -3,25 +3,26 @@
 import logging
 import re
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from random import getrandbits
+from typing import Any
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Request, Response, current_app, g, request
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound, ServiceUnavailable
 from werkzeug.routing import MapAdapter
 
 from config import Settings
-from config.logging import request_id
+from config.logging import log_request, request_id
 from models import db
+from rest.answer import Answer
 from rest.cors import cors_headers, preflight_headers
 from rest.encoding import encode_json
 from rest.negotiation import wants_problem_json
 from rest.problem import problem_body
 
-access_log = logging.getLogger("poort.access")
 logger = logging.getLogger("poort")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
@@ -46,26 +47,35 @@ def register_every_request(app: Flask, settings: Settings, clock: Callable[[], d
 
     @app.before_request
     def begin() -> Response | None:
-        g.now, g.started = clock(), time.perf_counter()
-        given = request.headers.get("X-Request-Id", "")
-        request_id.set(given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
-        if request.method == "OPTIONS" and "Origin" in request.headers and "Access-Control-Request-Method" in request.headers:
-            return Response(status=204, headers=preflight_headers(request.headers["Origin"], settings.cors_allow_origin))
+        here, environ = g._get_current_object(), request.environ  # noqa: SLF001 - each use of a proxy looks it up again
+        here.now, here.started = clock(), time.perf_counter()
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id.set(given if given and _REQUEST_ID.fullmatch(given) else f"{getrandbits(128):032x}")
+        if environ["REQUEST_METHOD"] == "OPTIONS" and _is_preflight(environ):
+            return Response(status=204, headers=preflight_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin))
         return None
 
     @app.after_request
     def finish(response: Response) -> Response:
-        headers = response.headers
-        headers["X-Request-Id"] = request_id.get()
-        for name, value in SAFE_HEADERS.items():
-            headers.setdefault(name, value)
-        if settings.app_enable_api_entrypoint and g.get("documented") and _is_representation(response):
-            headers.add("Link", f'<{request.host_url}api/docs.jsonld>; rel="http://www.w3.org/ns/hydra/core#apiDocumentation"')
-        if "Origin" in request.headers:
-            if request.method != "OPTIONS":
-                headers.update(cors_headers(request.headers["Origin"], settings.cors_allow_origin))
+        current: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+        here = g._get_current_object()  # noqa: SLF001 - as above
+        headers, environ = response.headers, current.environ
+        headers.extend((("X-Request-Id", request_id.get()), *_missing(response)))
+        if settings.app_enable_api_entrypoint and ("negotiated" in here or "documented" in here) and _is_representation(response):
+            link = f"<{current.scheme}://{current.host}/api/docs.jsonld>"
+            headers.add("Link", f'{link}; rel="http://www.w3.org/ns/hydra/core#apiDocumentation"')
+        if "HTTP_ORIGIN" in environ:
+            if environ["REQUEST_METHOD"] != "OPTIONS":
+                headers.update(cors_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin))
             response.vary.add("Origin")
-        _write_access_line(response)
+        caller = here.get("caller")
+        log_request(
+            environ["REQUEST_METHOD"],
+            current.url_rule.rule if current.url_rule else None,
+            response.status_code,
+            round((time.perf_counter() - here.started) * 1000, 2),
+            caller.id if caller else None,
+        )
         return response
 
     # Registered after Flask-SQLAlchemy's own, and so run before it.
@@ -157,15 +167,15 @@ def _is_representation(response: Response) -> bool:
     return response.status_code < 400 or response.mimetype in {"application/ld+json", "application/problem+json"}  # noqa: PLR2004
 
 
-def _write_access_line(response: Response) -> None:
-    caller = g.get("caller")
-    access_log.info(
-        "request",
-        extra={
-            "method": request.method,
-            "route": request.url_rule.rule if request.url_rule else None,
-            "status": response.status_code,
-            "duration_ms": round((time.perf_counter() - g.started) * 1000, 2),
-            "user_id": caller.id if caller else None,
-        },
-    )
+def _missing(response: Response) -> Iterable[tuple[str, str]]:
+    """Return the safe header fields that a response does not set itself; those of a resource set one."""
+    if isinstance(response, Answer):
+        return _SAFE_FOR_ANSWERS
+    return [(name, value) for name, value in SAFE_HEADERS.items() if name not in response.headers]
+
+
+_SAFE_FOR_ANSWERS = tuple((name, value) for name, value in SAFE_HEADERS.items() if name != "Cache-Control")
+
+
+def _is_preflight(environ: dict[str, Any]) -> bool:
+    return "HTTP_ORIGIN" in environ and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ

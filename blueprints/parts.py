@@ -14,7 +14,9 @@ from werkzeug.exceptions import ServiceUnavailable
 from config import Settings
 from models import db
 from models.database import missing_tables
+from models.listing import UserLists
 from models.password_policy import PasswordPolicy
+from models.reading import Reader
 from models.token_validity import TokenValidity
 from models.user_table import UnusableTable, UserTable
 from security.audit import AuditTrail
@@ -43,6 +45,8 @@ class Parts:
     audit: AuditTrail
     validity: TokenValidity
     second_factors: SecondFactors
+    reader: Reader
+    lists: UserLists
     sleep: Callable[[float], None]
 
     def check_keys(self) -> None:

@@ -3,9 +3,15 @@
 import json
 import logging
 import logging.config
+import os
+from contextlib import nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
+
+import orjson
+
+access_log = logging.getLogger("poort.access")
 
 #: The id of the request at hand, for every line that is written meanwhile; empty outside of one.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
@@ -50,3 +56,31 @@ def logging_configuration(level: str) -> dict[str, Any]:
 def set_up_logging(level: str) -> None:
     """Send the log of this process to standard error as JSON lines."""
     logging.config.dictConfig(logging_configuration(level))
+    # No line says from which line of code it comes; looking for it takes as long as writing the rest.
+    logging._srcfile = None  # noqa: SLF001 - as logging's own manual has it
+
+
+def log_request(method: str, route: str | None, status: int, duration_ms: float, user_id: int | None) -> None:
+    """Write the line of a request to the log, with its id; as JsonFormatter would, in a tenth of the time.
+
+    Nothing of it is what a stranger sent: the method is one of ours, and the route is a rule of the URL map.
+    """
+    if not access_log.isEnabledFor(logging.INFO):
+        return
+    said = {"method": method, "route": route, "status": status, "duration_ms": duration_ms, "user_id": user_id}
+    handlers = logging.getLogger().handlers
+    if len(handlers) != 1 or not isinstance(handlers[0].formatter, JsonFormatter):  # somebody else listens too
+        access_log.info("request", extra=said)
+        return
+    line = {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "level": "info",
+        "process": os.getpid(),
+        "logger": access_log.name,
+        "message": "request",
+        "request_id": request_id.get(),
+    }
+    handler: logging.StreamHandler[TextIO] = handlers[0]  # type: ignore[assignment]  # see logging_configuration
+    with handler.lock or nullcontext():
+        handler.stream.write(orjson.dumps(line | said).decode() + "\n")
+        handler.flush()

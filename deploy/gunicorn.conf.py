@@ -49,8 +49,8 @@ timeout = 30
 graceful_timeout = 30
 keepalive = 5
 # A worker is replaced after so many requests, which bounds what a leak can cost; not all of them at once.
-max_requests = 10_000
-max_requests_jitter = 1_000
+max_requests = 100_000
+max_requests_jitter = 20_000
 limit_request_line = 4094
 limit_request_fields = 100
 limit_request_field_size = 8190

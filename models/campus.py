@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import CompoundSelect, ForeignKey, String, insert, or_, select, union
+from sqlalchemy import BindParameter, CompoundSelect, ForeignKey, String, insert, or_, select, union
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from models.database import MYSQL_TABLE, Base, UtcDateTime
@@ -94,7 +94,7 @@ def refusal_of_portal(session: Session, user_id: int, access_url_id: int) -> str
     return None
 
 
-def ids_seen_by(user_id: int) -> CompoundSelect[tuple[int]]:
+def ids_seen_by(user_id: int | BindParameter[int]) -> CompoundSelect[tuple[int]]:
     """Select the ids of the users whom a plain user sees in a list: themselves and those linked to them, either way."""
     rel = UserRelUser
     return union(

@@ -5,6 +5,7 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +108,17 @@ class Roles(TypeDecorator[RoleList]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> RoleList:
         """Read a list of strings; what is neither encoding is no role, and is logged."""
-        if not value:
-            return RoleList()
-        try:
-            return RoleList(unserialize_strings(value), "php") if value.startswith("a") else RoleList(_json_strings(value))
-        except ValueError:
-            logger.error("a row's roles are neither JSON nor a serialized array of strings; it has none")
-            return RoleList()
+        return RoleList(*_read_roles(value)) if value else RoleList()
+
+
+# Many rows, few different lists of roles.
+@lru_cache(maxsize=1024)
+def _read_roles(value: str) -> tuple[tuple[str, ...], str]:
+    try:
+        return (tuple(unserialize_strings(value)), "php") if value.startswith("a") else (tuple(_json_strings(value)), "json")
+    except ValueError:
+        logger.error("a row's roles are neither JSON nor a serialized array of strings; it has none")
+        return (), "json"
 
 
 def _json_strings(value: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The role hierarchy of Chamilo, and what is true of a list of roles. Pure: no table is read here."""
 
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 
 ROLE_USER = "ROLE_USER"
 ROLE_ADMIN = "ROLE_ADMIN"
@@ -61,6 +61,11 @@ def roles_to_store(roles: Iterable[str]) -> list[str]:
 
 def roles_to_show(stored: Iterable[str]) -> list[str]:
     """Return the stored roles as the wire has them: upper case, unique, in stored order, ROLE_USER last."""
+    return list(_shown(tuple(stored)))
+
+
+@lru_cache(maxsize=1024)
+def _shown(stored: tuple[str, ...]) -> tuple[str, ...]:
     cleaned = dict.fromkeys(role.upper() for role in stored)
     cleaned.pop(ROLE_USER, None)
-    return [*cleaned, ROLE_USER]
+    return (*cleaned, ROLE_USER)

@@ -21,14 +21,17 @@ class TokenValidity:
 
     def find_valid_after(self, session: Session, username: str) -> int:
         """Return from which second since the epoch on tokens of a user name are good; 0 where all are."""
-        return (session.scalar(_valid_after(username)) or 0) if self._has_tables(session) else 0
+        return (session.scalar(_valid_after(canonical_username(username))) or 0) if self._has_tables(session) else 0
 
-    def columns(self, session: Session, username: str, keys: Sequence[str]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-        """Return what a statement selects to judge a token by: `valid_after`, null for none, and `is_revoked`."""
+    def columns(self, session: Session, canonical: Any, keys: Sequence[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+        """Return what a statement selects to judge a token by: `valid_after`, null for none, and `is_revoked`.
+
+        `canonical` is a canonical user name, `keys` what the token may be revoked under; both may be parameters.
+        """
         if not self._has_tables(session):
             return null().label("valid_after"), false().label("is_revoked")
         return (
-            _valid_after(username).scalar_subquery().label("valid_after"),
+            _valid_after(canonical).scalar_subquery().label("valid_after"),
             exists(select(RevokedToken.key).where(RevokedToken.key.in_(keys))).label("is_revoked"),
         )
 
@@ -84,6 +87,5 @@ def remove_outlived(session: Session, now: datetime, longest_ttl_seconds: int) -
     session.execute(delete(TokensValidAfter).where(TokensValidAfter.valid_after < second - longest_ttl_seconds))
 
 
-def _valid_after(username: str) -> Any:
-    table = TokensValidAfter
-    return select(table.valid_after).where(table.username_canonical == canonical_username(username))
+def _valid_after(canonical: Any) -> Any:
+    return select(TokensValidAfter.valid_after).where(TokensValidAfter.username_canonical == canonical)

@@ -85,8 +85,32 @@ class User(Base):
     email_folded: Mapped[str] = mapped_column(exact_string(FOLDED_LENGTH), index=True)
 
 
+class HasState(Protocol):
+    """What decides whether a user may do anything at all."""
+
+    @property
+    def active(self) -> int:
+        """One of the values above."""
+
+    @property
+    def locked(self) -> bool:
+        """Whether the account is locked."""
+
+    @property
+    def expiration_date(self) -> datetime | None:
+        """When it ends, if ever."""
+
+
+class HasRoles(Protocol):
+    """Whose roles are asked for."""
+
+    @property
+    def roles(self) -> RoleList:
+        """The roles as they are stored."""
+
+
 class Account(Protocol):
-    """What signing in and bearing a token look at: columns of a `user` row, whether an ORM object or a plain row."""
+    """What signing in looks at: columns of a `user` row, whether an ORM object or a plain row."""
 
     id: int
     username: str
@@ -99,7 +123,7 @@ class Account(Protocol):
     mfa_enabled: bool | None
 
 
-def refusal(account: Account, now: datetime) -> str | None:
+def refusal(account: HasState, now: datetime) -> str | None:
     """Say why an account may neither sign in nor use a token; None where it may. For the log only, never for the wire."""
     if account.active != ACTIVE:
         return "soft-deleted" if account.active == SOFT_DELETED else "inactive"
@@ -110,6 +134,6 @@ def refusal(account: Account, now: datetime) -> str | None:
     return None
 
 
-def shown_roles(account: Account) -> list[str]:
+def shown_roles(account: HasRoles) -> list[str]:
     """Return the roles of an account as tokens and bodies have them."""
     return roles_to_show(account.roles)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any, Protocol, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Select, column, delete, insert, inspect, null, select, table, text, update
+from sqlalchemy import CursorResult, Select, column, delete, insert, inspect, null, select, table, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models.database import RoleList, continue_after_given_ids
@@ -90,12 +90,11 @@ class UserTable:
         present = self.columns(session).names
         return select(*(getattr(User, name) if name in present else null().label(name) for name in names)).select_from(User)
 
-    def find_account(self, session: Session, username: str, *more: ColumnElement[Any]) -> Account | None:
-        """Find the account of a user name, and `more` columns; case does not matter, nothing else is forgiven."""
-        if not _can_be_stored(username):
+    def find_account(self, session: Session, username: str) -> Account | None:
+        """Find the account of a user name; case does not matter, nothing else is forgiven."""
+        if not can_be_stored(username):
             return None
-        account = self.select(session, ACCOUNT).add_columns(*more).where(self._is_named(username))
-        row = session.execute(account).one_or_none()
+        row = session.execute(self.select(session, ACCOUNT).where(self._is_named(username))).one_or_none()
         # A campus's collation forgives accents and trailing spaces; we do not.
         if row is None or canonical_username(row.username) != canonical_username(username):
             return None
@@ -103,7 +102,7 @@ class UserTable:
 
     def is_taken(self, session: Session, username: str, but_by: int | None = None) -> bool:
         """Tell whether someone other than the user with the id `but_by` has this name, as the unique index compares names."""
-        if not _can_be_stored(username):
+        if not can_be_stored(username):
             return False
         return session.execute(select(User.id).where(self._is_named(username), User.id != (but_by or 0))).first() is not None
 
@@ -234,7 +233,7 @@ def _zero(kind: Any) -> Any:
 _BEGINNING = {datetime: datetime(1970, 1, 1), date: date(1970, 1, 1), time: time.min}  # noqa: DTZ001 - columns have no zone
 
 
-def _can_be_stored(username: str) -> bool:
+def can_be_stored(username: str) -> bool:
     """Tell whether a row could bear this name; PostgreSQL refuses NUL, and no database takes half a surrogate pair."""
     return 0 < len(username) <= USERNAME_LENGTH and "\0" not in username and _is_encodable(username)
 

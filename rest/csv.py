@@ -5,6 +5,7 @@ import io
 from typing import Any
 
 from rest.representation import Collection, Item
+from rest.resource import texts
 
 Row = dict[str, Any]
 
@@ -30,7 +31,7 @@ def encode(rows: list[Row]) -> bytes:
 
 def _flat(fields: dict[str, Any]) -> Row:
     row: Row = {}
-    for name, value in fields.items():
+    for name, value in texts(fields).items():
         if isinstance(value, list):
             row |= {f"{name}.{position}": element for position, element in enumerate(value)}
         else:

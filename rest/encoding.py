@@ -4,12 +4,16 @@ import json
 from typing import Any, NoReturn
 
 import orjson
+from orjson import Fragment
 
 #: As deep as PHP's json_decode goes by default.
 MAX_DEPTH = 512
 
 #: The largest integer that PHP reads as one; a larger one becomes a double there.
 INT_MAX = 2**63 - 1
+
+
+__all__ = ["INT_MAX", "MAX_DEPTH", "Fragment", "NotJson", "decode_json", "encode_json"]
 
 
 class NotJson(ValueError):

@@ -5,8 +5,12 @@ from typing import Any
 from rest.representation import Collection, Item
 
 
-def item(item: Item) -> dict[str, Any]:
+def item(item: Item) -> Any:
     """Render one item."""
+    return item.as_json(_document)
+
+
+def _document(item: Item) -> dict[str, Any]:
     return {"_links": {"self": {"href": item.iri}}} | item.fields
 
 
@@ -20,5 +24,5 @@ def collection(collection: Collection) -> dict[str, Any]:
     }
     if collection.members:
         links["item"] = [{"href": member.iri} for member in collection.members]
-        body["_embedded"] = {"item": [item(member) for member in collection.members]}
+        body["_embedded"] = {"item": [member.as_json(_document) for member in collection.members]}
     return body

@@ -8,7 +8,7 @@ from rest.representation import Collection, Item
 
 def item(item: Item) -> dict[str, Any]:
     """Render one item."""
-    return {"data": _resource_object(item)}
+    return {"data": item.as_json(_resource_object)}
 
 
 def collection(collection: Collection) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def collection(collection: Collection) -> dict[str, Any]:
     return {
         "links": collection.page_links(),
         "meta": {"totalItems": page.total_items, "itemsPerPage": page.paging.items_per_page, "currentPage": page.number},
-        "data": [_resource_object(member) for member in collection.members],
+        "data": [member.as_json(_resource_object) for member in collection.members],
     }
 
 

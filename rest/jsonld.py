@@ -6,9 +6,9 @@ from rest.representation import Collection, Item
 from rest.resource import Resource
 
 
-def item(item: Item) -> dict[str, Any]:
+def item(item: Item) -> Any:
     """Render one item."""
-    return {"@context": f"/api/contexts/{item.resource.name}"} | _node(item)
+    return item.as_json(_document)
 
 
 def collection(collection: Collection) -> dict[str, Any]:
@@ -19,13 +19,17 @@ def collection(collection: Collection) -> dict[str, Any]:
         "@id": resource.iri,
         "@type": "hydra:Collection",
         "hydra:totalItems": collection.page.total_items,
-        "hydra:member": [_node(member) for member in collection.members],
+        "hydra:member": [member.as_json(_node) for member in collection.members],
     }
     if collection.page.last != 1 or collection.link.has_parameters:
         body["hydra:view"] = _view(collection)
     if resource.search:
         body["hydra:search"] = _search(resource, collection.link.path)
     return body
+
+
+def _document(item: Item) -> dict[str, Any]:
+    return {"@context": f"/api/contexts/{item.resource.name}"} | _node(item)
 
 
 def _node(item: Item) -> dict[str, Any]:

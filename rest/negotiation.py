@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
+from functools import cache, lru_cache, wraps
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Response, g, request
 from werkzeug.exceptions import NotAcceptable, NotFound
 from werkzeug.http import parse_options_header
 
 from rest import conditional, csv, hal, jsonapi, jsonld, plain_json, xml, yaml
+from rest.answer import Answer
 from rest.body import BodyType, read_object, request_bytes, request_media_type
 from rest.encoding import encode_json
 from rest.operation import Operation, Shape, documented
@@ -19,7 +20,7 @@ from rest.representation import Collection, Item
 View = Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Format:
     """A format for answers: the name that is its suffix too, its media types, and what renders it.
 
@@ -51,6 +52,15 @@ FORMATS = {
 _UNLISTED = {"text/html": "jsonld"}
 
 
+class Negotiated(NamedTuple):
+    """What was agreed on for the request at hand: what it takes, if anything, and how it is answered."""
+
+    operation: Operation
+    body_type: BodyType | None
+    format: Format
+    environ: dict[str, Any]
+
+
 def speaks(operation: Operation) -> Callable[[View], View]:
     """Decorate a view of a resource: 404 for an unknown suffix, 415, 406, in this order, before anyone is asked who they are."""
 
@@ -59,9 +69,9 @@ def speaks(operation: Operation) -> Callable[[View], View]:
         def negotiated(*args: Any, suffix: str | None = None, **kwargs: Any) -> Any:
             if suffix is not None and suffix not in FORMATS:
                 raise NotFound(f'Format "{suffix}" is not supported')
-            g.operation, g.documented = operation, True
-            g.body_type = _body_type(operation.takes) if operation.takes else None
-            g.format = _format(suffix)
+            environ = request.environ
+            body_type = _body_type(operation.takes) if operation.takes else None
+            g.negotiated = Negotiated(operation, body_type, _format(suffix, environ.get("HTTP_ACCEPT", "").strip()), environ)
             return view(*args, **kwargs)
 
         return documented(operation)(negotiated)
@@ -71,49 +81,50 @@ def speaks(operation: Operation) -> Callable[[View], View]:
 
 def request_object() -> dict[str, Any]:
     """Read the body as the JSON object that it must be. Raises rest.problem.UnreadableRequest."""
-    return read_object(g.body_type, request_bytes(request))
+    return read_object(g.negotiated.body_type, request_bytes(request))
 
 
 def render_item(item: Item) -> Response:
     """Answer with one item, 304 where the caller has it already."""
-    chosen: Format = g.format
-    operation: Operation = g.operation
-    response = Response(
-        chosen.encode(chosen.item(item)), operation.status, content_type=f"{chosen.media_types[0]}; charset=utf-8"
-    )
-    response.headers["Content-Location"] = item.iri
+    operation, _, chosen, environ = g.negotiated
+    headers = [*_headers(operation, chosen), ("Content-Location", item.iri)]
     if operation.status is HTTPStatus.CREATED:
-        response.headers["Location"] = item.iri
-    return _finish(response, conditional.tag_of_item(item, chosen.name))
+        headers.append(("Location", item.iri))
+    headers.append(("ETag", f'"{conditional.tag_of_item(item, chosen.name)}"'))
+    return _conditional(environ, Answer(chosen.encode(chosen.item(item)), operation.status, headers))
 
 
 def render_nothing() -> Response:
     """Answer 204: done, and nothing to show."""
-    return _finish(Response(status=HTTPStatus.NO_CONTENT), None)
+    return Response(status=HTTPStatus.NO_CONTENT, headers=_headers(g.negotiated.operation, None))
 
 
 def render_collection(collection: Collection) -> Response:
     """Answer with a page of a collection, 304 where the caller has it already."""
-    chosen: Format = g.format
-    response = Response(chosen.encode(chosen.collection(collection)), content_type=f"{chosen.media_types[0]}; charset=utf-8")
-    return _finish(response, conditional.tag_of_collection(collection, chosen.name))
+    operation, _, chosen, environ = g.negotiated
+    headers = [*_headers(operation, chosen), ("ETag", f'"{conditional.tag_of_collection(collection, chosen.name)}"')]
+    return _conditional(environ, Answer(chosen.encode(chosen.collection(collection)), operation.status, headers))
 
 
-def _finish(response: Response, tag: str | None) -> Response:
-    response.headers["Vary"] = "Accept"
-    response.headers["Cache-Control"] = "no-cache, private"
-    operation: Operation = g.operation
+@cache
+def _headers(operation: Operation, chosen: Format | None) -> tuple[tuple[str, str], ...]:
+    """Return the header fields that all answers of an operation in a format have; None is for no content."""
+    headers = [("Content-Type", f"{chosen.media_types[0]}; charset=utf-8")] if chosen else []
+    headers += [("Vary", "Accept"), ("Cache-Control", "no-cache, private")]
     if operation.resource and operation.resource.accept_patch and operation.shape is not Shape.COLLECTION:
-        response.headers["Accept-Patch"] = ", ".join(operation.resource.accept_patch)
-    if tag is not None:
-        response.set_etag(tag)
-    return conditional.not_modified(request, response) if request.method in {"GET", "HEAD"} else response
+        headers.append(("Accept-Patch", ", ".join(operation.resource.accept_patch)))
+    return tuple(headers)
+
+
+def _conditional(environ: dict[str, Any], response: Response) -> Response:
+    is_asked = "HTTP_IF_NONE_MATCH" in environ and environ["REQUEST_METHOD"] in {"GET", "HEAD"}
+    return conditional.not_modified(request, response) if is_asked else response
 
 
 def wants_problem_json() -> bool:
     """Tell whether a failure of reading or validating is answered as a problem document (RFC 9457)."""
-    chosen: Format | None = g.get("format")
-    return chosen is not None and chosen.name == "json"
+    agreed: Negotiated | None = g.get("negotiated")
+    return agreed is not None and agreed.format.name == "json"
 
 
 def _body_type(takes: tuple[BodyType, ...]) -> BodyType:
@@ -122,18 +133,24 @@ def _body_type(takes: tuple[BodyType, ...]) -> BodyType:
     return by_media_type[request_media_type(request, list(by_media_type), listed)]
 
 
-def _format(suffix: str | None) -> Format:
+# Many requests, few different wishes.
+@lru_cache(maxsize=1024)
+def _format(suffix: str | None, accept: str) -> Format:
     offered = {media_type: name for name in ([suffix] if suffix else FORMATS) for media_type in FORMATS[name].media_types}
     unlisted = {} if suffix else _UNLISTED
-    return FORMATS[(offered | unlisted)[accepted_media_type(list(offered), list(unlisted))]]
+    return FORMATS[(offered | unlisted)[choose_media_type(accept, list(offered), list(unlisted))]]
 
 
-def accepted_media_type(offered: list[str], unlisted: Sequence[str] = ()) -> str:
-    """Return the media type to answer in: the first one offered where the request does not say.
+def accepted_media_type(offered: list[str]) -> str:
+    """Return the media type to answer the request in. Raises 406."""
+    return choose_media_type(request.headers.get("Accept", "").strip(), offered)
+
+
+def choose_media_type(accept: str, offered: list[str], unlisted: Sequence[str] = ()) -> str:
+    """Return the media type to answer in: the first one offered where `accept` does not say.
 
     Raises 406, whose text does not name the `unlisted` ones.
     """
-    accept = request.headers.get("Accept", "").strip()
     chosen = best_match(accept, [*offered, *unlisted]) if accept else offered[0]
     if chosen is None:
         listed = '", "'.join(offered)

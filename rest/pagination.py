@@ -3,16 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from sqlalchemy import Select, func, select
-from sqlalchemy.orm import Session
+from typing import Any, Protocol
 
 from rest.encoding import INT_MAX
 from rest.problem import UnreadableRequest
 from rest.query import Parameters, integer
 
 DEFAULT_ITEMS_PER_PAGE = 30
+
+#: The parameters of a query that say which page; they change nothing of the list.
+PAGING = frozenset(("page", "itemsPerPage"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,16 @@ class Page:
         return max(1, math.ceil(self.total_items / self.paging.items_per_page))
 
 
+class Listing(Protocol):
+    """Items in an order, of which one page is wanted."""
+
+    def count(self) -> int:
+        """Return how many there are in all."""
+
+    def fetch(self, limit: int, offset: int) -> Sequence[Any]:
+        """Return at most `limit` of them, after the first `offset`."""
+
+
 def read_paging(parameters: Parameters, max_items_per_page: int) -> Paging:
     """Read `page` and `itemsPerPage`. Raises UnreadableRequest with the recorded texts."""
     page = integer(parameters.get("page", "1"))
@@ -65,10 +75,9 @@ def read_paging(parameters: Parameters, max_items_per_page: int) -> Paging:
     return paging
 
 
-def paginate(session: Session, items: Select[Any], paging: Paging) -> Page:
-    """Count the items of a statement and fetch one page of them."""
-    total_items = session.scalar(select(func.count()).select_from(items.order_by(None).subquery())) or 0
+def paginate(listing: Listing, paging: Paging) -> Page:
+    """Count the items of a listing and fetch one page of them."""
+    total_items = listing.count()
     if not paging.items_per_page or paging.offset >= total_items:
         return Page((), paging, total_items)
-    rows = session.execute(items.offset(paging.offset).limit(paging.items_per_page)).all()
-    return Page(rows, paging, total_items)
+    return Page(listing.fetch(paging.items_per_page, paging.offset), paging, total_items)

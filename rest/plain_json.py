@@ -5,11 +5,15 @@ from typing import Any
 from rest.representation import Collection, Item
 
 
-def item(item: Item) -> dict[str, Any]:
+def item(item: Item) -> Any:
     """Render one item."""
-    return item.fields
+    return item.as_json(_fields)
 
 
-def collection(collection: Collection) -> list[dict[str, Any]]:
+def collection(collection: Collection) -> list[Any]:
     """Render one page of a collection; how many there are in all is not said."""
-    return [member.fields for member in collection.members]
+    return [member.as_json(_fields) for member in collection.members]
+
+
+def _fields(item: Item) -> dict[str, Any]:
+    return item.fields

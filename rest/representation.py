@@ -1,26 +1,48 @@
 """What a format is given to render: an item, or a page of a collection with the links between its pages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 from typing import Any, Self
 
+from rest.encoding import Fragment, encode_json
 from rest.pagination import Page
 from rest.query import Parameters, build_query, parse_query
-from rest.resource import Property, Resource, fields
+from rest.resource import Properties, Resource, fields
+
+# A sign-in is no change of the item: a client that holds a tag while it signs in again must not lose it.
+_APART = "lastLogin"
 
 
-@dataclass(frozen=True, slots=True)
 class Item:
-    """One item as a caller sees it: its fields by wire name, in the wire's order."""
+    """One item as a caller sees it: its fields by wire name, in the wire's order. It does not change.
 
-    resource: Resource
-    iri: str
-    fields: dict[str, Any]
+    What is made of it is kept, since the same item may be shown many times.
+    """
+
+    def __init__(self, resource: Resource, iri: str, fields: dict[str, Any]) -> None:
+        """Take the resource, the item's path, and its fields."""
+        self.resource, self.iri, self.fields = resource, iri, fields
+        self._made: dict[Callable[[Item], Any], Fragment] = {}
 
     @classmethod
-    def of(cls, resource: Resource, properties: Sequence[Property], row: Any) -> Self:
+    def of(cls, resource: Resource, properties: Properties, row: Any) -> Self:
         """Take the properties that the caller sees from a row."""
         return cls(resource, resource.item_iri(row), fields(properties, row))
+
+    def as_json(self, render: Callable[["Item"], Any]) -> Fragment:
+        """Return what a function renders it as, as a piece of JSON."""
+        made = self._made.get(render)
+        if made is None:
+            made = self._made[render] = Fragment(encode_json(render(self)))
+        return made
+
+    @cached_property
+    def digest(self) -> str:
+        """Return 32 hexadecimal digits that tell its content from any other."""
+        content = {name: value for name, value in self.fields.items() if name != _APART}
+        return sha256(encode_json(content)).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +79,13 @@ class Collection:
     """One page of a resource's items."""
 
     resource: Resource
-    members: Sequence[Item]
     page: Page
     link: PageLink
+
+    @property
+    def members(self) -> Sequence[Item]:
+        """Return the items."""
+        return self.page.items
 
     def page_links(self) -> dict[str, str]:
         """Return the links `self`, `first`, `last`, `prev` and `next` of HAL and JSON:API; `self` alone of a single page.

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 
@@ -43,13 +45,24 @@ class Property:
     example: Any = None
     iri: str = ""
 
-    def read(self, row: Any) -> Any:
-        """Return the wire's value of this property of a row; None where there is none."""
-        value = self.value(row) if self.value else getattr(row, self.attributes[0])
-        return format_date_time(value) if isinstance(value, datetime) else value
+    @property
+    def read(self) -> Callable[[Any], Any]:
+        """Return what gives the value of this property of a row; None where there is none, an aware datetime for a time."""
+        return self.value or attrgetter(self.attributes[0])
 
 
-@dataclass(frozen=True, slots=True)
+class Properties(tuple[Property, ...]):  # noqa: SLOT001 - a cached property needs a place
+    """Some properties of a resource, in the order of the wire. Made once each, and so told apart by identity."""
+
+    __hash__ = object.__hash__
+
+    @cached_property
+    def readers(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+        """Return what reads each of them from a row."""
+        return tuple((prop.name, prop.read) for prop in self)
+
+
+@dataclass(frozen=True, eq=False)
 class Resource:
     """A kind of thing with a URL of its own: its names on the wire and its properties, in the order of the wire.
 
@@ -68,20 +81,20 @@ class Resource:
         """Return the path of one item."""
         return self.iri if self.is_single else f"{self.iri}/{row.id}"
 
-    @property
-    def readable(self) -> tuple[Property, ...]:
+    @cached_property
+    def readable(self) -> Properties:
         """Return what someone sees who may see all."""
-        return tuple(prop for prop in self.properties if prop.readable)
+        return Properties(prop for prop in self.properties if prop.readable)
 
-    @property
-    def public(self) -> tuple[Property, ...]:
+    @cached_property
+    def public(self) -> Properties:
         """Return what everyone sees."""
-        return tuple(prop for prop in self.properties if prop.public)
+        return Properties(prop for prop in self.properties if prop.public)
 
-    @property
-    def writable(self) -> tuple[Property, ...]:
+    @cached_property
+    def writable(self) -> Properties:
         """Return what a body may set."""
-        return tuple(prop for prop in self.properties if prop.writable)
+        return Properties(prop for prop in self.properties if prop.writable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +107,14 @@ class Filter:
     is_boolean: bool = False
 
 
-def fields(properties: Sequence[Property], row: Any) -> dict[str, Any]:
-    """Return the properties of a row in the wire's order and form; those without a value are left out."""
-    return {prop.name: value for prop in properties if (value := prop.read(row)) is not None}
+def fields(properties: Properties, row: Any) -> dict[str, Any]:
+    """Return the properties of a row in the wire's order; those without a value are left out."""
+    return {name: value for name, read in properties.readers if (value := read(row)) is not None}
+
+
+def texts(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields for a format that has no times of its own: they are texts."""
+    return {name: format_date_time(value) if isinstance(value, datetime) else value for name, value in fields.items()}
 
 
 def format_date_time(moment: datetime) -> str:

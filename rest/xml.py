@@ -5,6 +5,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from rest.representation import Collection, Item
+from rest.resource import texts
 
 # What XML 1.0 cannot carry (section 2.2), not even escaped.
 _FORBIDDEN = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -30,7 +31,7 @@ def encode(root: ET.Element) -> bytes:
 
 
 def _element(element: ET.Element, fields: dict[str, Any]) -> ET.Element:
-    for name, value in fields.items():
+    for name, value in texts(fields).items():
         for single in value if isinstance(value, list) else [value]:
             ET.SubElement(element, name).text = _text(single)
     return element

@@ -5,16 +5,17 @@ from typing import Any
 import yaml
 
 from rest.representation import Collection, Item
+from rest.resource import texts
 
 
 def item(item: Item) -> dict[str, Any]:
     """Render one item."""
-    return item.fields
+    return texts(item.fields)
 
 
 def collection(collection: Collection) -> Any:
     """Render one page of a collection. An empty one is an empty mapping: PHP cannot tell it from an empty list."""
-    return [member.fields for member in collection.members] or {}
+    return [texts(member.fields) for member in collection.members] or {}
 
 
 def encode(value: Any) -> bytes:

@@ -23,9 +23,9 @@ from models.refresh_token import ADDRESS_LENGTH, USER_AGENT_LENGTH, RefreshToken
 from models.token_validity import TokenValidity, revoke
 from models.user import Account, refusal
 from models.user_table import ACCOUNT, UserTable
-from security.bearer import session_key
 from security.errors import InvalidRefreshToken, ReusedRefreshToken
 from security.sign_in import begin_when_good
+from security.verified_tokens import session_key
 
 #: For so long a token that was just used gives the same successor again: its answer was lost, or two tabs asked at once.
 GRACE_MS = 10_000

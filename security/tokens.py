@@ -92,6 +92,11 @@ class AccessTokens:
         header = {"typ": "JWT", "alg": _ALGORITHM} | ({"kid": pair.kid} if self._names_key else {})
         return jwt.encode(claims, pair.signing_key, _ALGORITHM, header, sort_headers=False)
 
+    @property
+    def kids(self) -> frozenset[str]:
+        """Return the ids of the keys that verify now. Raises UnusableKey."""
+        return frozenset(self._keys.verification_keys())
+
     def verify(self, token: str) -> dict[str, Any]:
         """Return the claims of a token. Raises ExpiredToken or InvalidToken, in lexik's order: shape, expiry, the rest."""
         match = _COMPACT.fullmatch(token) if len(token) <= _MAX_LENGTH else None

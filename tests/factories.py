@@ -159,6 +159,7 @@ class Database:
 
 def dispose(app: Flask) -> None:
     """Close the connections of an application."""
+    app.extensions["poort"].reader.close()
     with app.app_context():
         for engine in app.extensions["sqlalchemy"].engines.values():
             engine.dispose()

@@ -1,6 +1,6 @@
 """Who may do what with users: one function an action (contract 5)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -32,9 +32,9 @@ def may_see_everyone(caller: Caller) -> bool:
     return any(caller.is_granted(role) for role in _SEES_EVERYONE)
 
 
-def may_view_user(session: Session, caller: Caller, user_id: int) -> bool:
+def may_view_user(session: Callable[[], Session], caller: Caller, user_id: int) -> bool:
     """Administrators, oneself, friends and their friends, and either end of a boss link."""
-    return caller.is_granted(ROLE_ADMIN) or caller.id == user_id or are_acquainted(session, caller.id, user_id)
+    return caller.is_granted(ROLE_ADMIN) or caller.id == user_id or are_acquainted(session(), caller.id, user_id)
 
 
 def may_edit_user(caller: Caller, user_id: int) -> bool:

@@ -1,6 +1,8 @@
 """The whole public face of a user: properties, filters and orders, each declared once (contract 5)."""
 
-from collections.abc import Iterable
+from collections import namedtuple
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select
@@ -11,7 +13,8 @@ from models.user import ACTIVE, User
 from models.user_table import UserTable
 from rest import filters
 from rest.query import Parameters
-from rest.resource import Filter, Kind, Property, Resource
+from rest.representation import Item
+from rest.resource import Filter, Kind, Properties, Property, Resource
 
 
 def full_name(row: Any) -> str:
@@ -116,6 +119,19 @@ _ORDERED = ("username", "firstname", "lastname")
 def needed(properties: Iterable[Property]) -> list[str]:
     """Return the columns that some properties of a user are made of, the id first."""
     return list(dict.fromkeys(("id", *(name for prop in properties for name in prop.attributes))))
+
+
+@cache
+def columns_of(properties: Properties) -> tuple[str, ...]:
+    """Return the same of properties that are asked for again and again."""
+    return tuple(needed(properties))
+
+
+@cache
+def maker_of(properties: Properties) -> Callable[[tuple[Any, ...]], Item]:
+    """Return what makes an item of the values of `columns_of` some properties of a user."""
+    row = namedtuple("UserRow", columns_of(properties))  # type: ignore[misc]  # noqa: PYI024 - the names are data
+    return lambda values: Item.of(USER, properties, row._make(values))
 
 
 def apply_filters(users: Select[Any], table: UserTable, parameters: Parameters, *, privileged: bool) -> Select[Any]:

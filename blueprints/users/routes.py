@@ -10,7 +10,7 @@ from werkzeug.exceptions import NotFound
 from blueprints.parts import parts, refuse_when_read_only
 from blueprints.users import operations, policy
 from blueprints.users.passwords import read_password_change
-from blueprints.users.resource import HARMLESS, ME, USER, USER_OF_PORTAL, apply_filters, needed
+from blueprints.users.resource import HARMLESS, ME, USER, USER_OF_PORTAL, apply_filters, columns_of, maker_of, needed
 from blueprints.users.writing import (
     change_user,
     columns_to_write,
@@ -22,16 +22,17 @@ from blueprints.users.writing import (
 )
 from models import AccessUrl, User, db
 from models.campus import ids_seen_by
+from models.listing import FilteredList
 from models.roles import ROLE_ADMIN, ROLE_OF_STATUS, roles_to_store
 from models.user import STATUS_STUDENT
 from rest.body import read_changes, request_bytes
 from rest.conditional import require_match
 from rest.negotiation import render_collection, render_item, render_nothing, request_object, speaks
-from rest.pagination import paginate, read_paging
-from rest.query import parse_query
+from rest.pagination import PAGING, Listing, paginate, read_paging
+from rest.query import Parameters, parse_query
 from rest.representation import Collection, Item, PageLink
-from rest.resource import Property
-from security.access import current_caller, requires
+from rest.resource import Properties
+from security.access import current_caller, current_item, requires
 from security.bearer import Caller
 from security.errors import AccessDenied
 
@@ -45,6 +46,12 @@ _ID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _LARGEST_ID = 2**31 - 1
 
 
+def _number(user_id: str) -> int:
+    """Return the id that a path names; 0, which nothing has, where it is not a canonical number that a column holds."""
+    number = int(user_id) if _ID.fullmatch(user_id) else 0
+    return number if number <= _LARGEST_ID else 0
+
+
 @bp.get("/users<suffix:suffix>")
 @speaks(operations.LIST)
 @requires(policy.may_call)
@@ -54,14 +61,9 @@ def list_users() -> Response:
     query = request.query_string.decode("latin-1")
     parameters = parse_query(query)
     paging = read_paging(parameters, parts().settings.max_items_per_page)
-    shown: tuple[Property, ...] = USER.readable if privileged else USER.public
-    table = parts().users
-    users = apply_filters(table.select(db.session(), needed(shown)), table, parameters, privileged=privileged)
-    if not privileged:
-        users = users.where(User.id.in_(ids_seen_by(current_caller().id)))
-    page = paginate(db.session(), users, paging)
-    members = [Item.of(USER, shown, row) for row in page.items]
-    return render_collection(Collection(USER, members, page, PageLink.of(request.path, query)))
+    shown = USER.readable if privileged else USER.public
+    page = paginate(_listing(shown, parameters, privileged=privileged), paging)
+    return render_collection(Collection(USER, page, PageLink.of(request.path, query)))
 
 
 @bp.post("/users<suffix:suffix>")
@@ -78,13 +80,15 @@ def create_user() -> Response:
 
 @bp.get("/users/<segment:user_id><suffix:suffix>")
 @speaks(operations.SHOW)
-@requires(policy.may_call)
+@requires(policy.may_call, item=_number)
 def show_user(user_id: str) -> Response:
     """Show one user."""
-    row = _get_row(user_id)
-    if not policy.may_view_user(db.session(), current_caller(), row.id):
+    user = current_item()
+    if user is None:
+        raise NotFound("Not Found")
+    if not policy.may_view_user(db.session, current_caller(), _number(user_id)):
         raise AccessDenied
-    return render_item(Item.of(USER, USER.readable, row))
+    return render_item(user)
 
 
 @bp.put("/users/<segment:user_id><suffix:suffix>")
@@ -157,6 +161,18 @@ def show_me() -> Response:
     return render_item(Item.of(ME, ME.readable, row))
 
 
+def _listing(shown: Properties, parameters: Parameters, *, privileged: bool) -> Listing:
+    seen_by = None if privileged else current_caller().id
+    columns = columns_of(shown)
+    if not parameters.keys() - PAGING:
+        return parts().lists.seen_by(columns, maker_of(shown), seen_by)
+    table = parts().users
+    users = apply_filters(table.select(db.session(), columns), table, parameters, privileged=privileged)
+    if seen_by is not None:
+        users = users.where(User.id.in_(ids_seen_by(seen_by)))
+    return FilteredList(db.session(), users, maker_of(shown))
+
+
 def _edit(user_id: str) -> Response:
     caller, row = current_caller(), _get_row(user_id)
     if not policy.may_edit_user(caller, row.id):
@@ -207,12 +223,6 @@ def _lock_row(user_id: int) -> Any:
         raise NotFound("Not Found")
     require_match(request, Item.of(USER, USER.readable, row))
     return row
-
-
-def _number(text: str) -> int:
-    """Return the id that a path names; 0, which nothing has, where it is not a canonical number that a column holds."""
-    number = int(text) if _ID.fullmatch(text) else 0
-    return number if number <= _LARGEST_ID else 0
 
 
 def _writable_by(caller: Caller) -> frozenset[str]:

@@ -117,3 +117,15 @@ def write(app: Flask, client: FlaskClient, caller: User, method: str, path: str,
     headers = bearer(app, caller, content_type=content_type, if_match=if_match)
     body = {} if method == "DELETE" else {"json": {"firstname": "New"}}
     return client.open(path, method=method, headers=headers, **body)
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/users", "/api/users.json", "/api/users.csv", "/api/users/{}", "/api/users/{}.xml", "/api/me"]
+)
+def test_answer_has_its_length_once_and_304_none(app: Flask, client: FlaskClient, database: Database, path: str) -> None:
+    user = database.make_user("zoe", ["ROLE_ADMIN"])
+    answer = client.get(path.format(user.id), headers=bearer(app, user))
+    assert answer.headers.getlist("Content-Length") == [str(len(answer.data))]
+    assert len({name for name, _ in answer.headers}) == len(list(answer.headers)), "no field comes twice"
+    again = client.get(path.format(user.id), headers=bearer(app, user) | {"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.data, again.headers.getlist("Content-Length")) == (304, b"", [])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from models import RevokedToken, TokensValidAfter, User
 from models.passwords import verify_password
 from security import sign_in
-from security.bearer import BearerToken
+from security.verified_tokens import BearerToken
 
 INVALID = {"code": 401, "message": "Invalid JWT Token"}
 REFUSED = {"code": 401, "message": "Invalid credentials."}

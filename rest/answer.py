@@ -1,0 +1,33 @@
+"""Answers whose header fields and body are ours: nothing in them has to be looked at once more."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask import Response
+from werkzeug.datastructures import Headers
+
+
+class OurHeaders(Headers):
+    """Header fields that hold no line break and no IRI, since we wrote them: Werkzeug looks for both in every one."""
+
+    def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
+        """Take the fields."""
+        self._list = list(fields)
+
+    def extend(self, fields: Any) -> None:  # type: ignore[override]  # less than Werkzeug takes
+        """Add fields of ours."""
+        self._list.extend(fields)
+
+
+class Answer(Response):
+    """A response that is sent as it was made."""
+
+    headers: OurHeaders
+
+    def __init__(self, body: bytes, status: int, fields: Iterable[tuple[str, str]]) -> None:
+        """Take the body, the status, and the header fields but for the length."""
+        super().__init__(body, status, OurHeaders(fields))
+
+    def get_wsgi_headers(self, environ: Any) -> Headers:
+        """Return the fields as they are, the length of the body among them; a 304 has no body, and Werkzeug sees to that."""
+        return super().get_wsgi_headers(environ) if self.status_code in {204, 304} else self.headers
