@@ -39,7 +39,7 @@ class Bearers(NamedTuple):
 def install_bearers(app: Flask, manager: StrictJWTManager, tokens: AccessTokens, callers: Callers) -> None:
     """Give an application what finds callers, and flask-jwt-extended our look-up, and our failures for all of its own."""
     app.extensions[_NAME] = Bearers(tokens, callers, VerifiedTokens())
-    manager.user_lookup_loader(lambda _header, claims: _find(BearerToken.of("..", claims), 0)[0])
+    manager.user_lookup_loader(lambda _header, _claims: authenticate_caller()[0])
     manager.unauthorized_loader(_raise_missing)
     for loader in (manager.invalid_token_loader, manager.user_lookup_error_loader, manager.token_verification_failed_loader):
         loader(_raise_invalid)
@@ -47,7 +47,7 @@ def install_bearers(app: Flask, manager: StrictJWTManager, tokens: AccessTokens,
         loader(_raise_invalid)
 
 
-def authenticate_caller(item_id: int) -> tuple[Caller, Any]:
+def authenticate_caller(item_id: int = 0) -> tuple[Caller, Any]:
     """Verify the token of the request, and load its user and the row of the user with an id, or None.
 
     Raises security.errors.AuthenticationFailure.
@@ -56,14 +56,14 @@ def authenticate_caller(item_id: int) -> tuple[Caller, Any]:
     token = bearer_token(request.environ.get("HTTP_AUTHORIZATION", ""))
     if token is None:
         raise MissingToken
-    tokens, _, verified = _bearers()
+    tokens, callers, verified = cast("Bearers", current_app.extensions[_NAME])
     # What a key verified is good for as long as the key is.
     verified.keep_to(tokens.kids)
     said = verified.find(token, int(g.now.timestamp()), tokens.clock_skew_seconds)
     if said is None:
         said = BearerToken.of(token, decode_token(token))
         verified.add(token, said)
-    return _find(said, item_id)
+    return _find(callers, said, item_id)
 
 
 def bearer_token(header: str) -> str | None:
@@ -74,10 +74,10 @@ def bearer_token(header: str) -> str | None:
     return token
 
 
-def _find(said: BearerToken, item_id: int) -> tuple[Caller, Any]:
+def _find(callers: Callers, said: BearerToken, item_id: int) -> tuple[Caller, Any]:
     if not isinstance(said.username, str):
         raise BadCredentials("the username claim is no text")
-    caller, item = _bearers().callers.find(said.username, said.keys, item_id)
+    caller, item = callers.find(said.username, said.keys, item_id)
     if caller is None:
         raise BadCredentials("unknown user")
     if reason := refusal(caller, g.now):
@@ -85,10 +85,6 @@ def _find(said: BearerToken, item_id: int) -> tuple[Caller, Any]:
     if caller.is_revoked or said.issued_at < (caller.valid_after or 0):
         raise InvalidToken
     return Caller(caller.id, caller.username, reachable_roles(frozenset(shown_roles(caller))), said), item
-
-
-def _bearers() -> Bearers:
-    return cast("Bearers", current_app.extensions[_NAME])
 
 
 def _raise_missing(_reason: str) -> NoReturn:

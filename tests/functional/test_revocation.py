@@ -8,12 +8,14 @@ import pytest
 from factories import Clock, Database, bearer
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
+from flask_jwt_extended import get_current_user, verify_jwt_in_request
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models import RevokedToken, TokensValidAfter, User
 from models.passwords import verify_password
 from security import sign_in
+from security.errors import InvalidToken
 from security.verified_tokens import BearerToken
 
 INVALID = {"code": 401, "message": "Invalid JWT Token"}
@@ -216,6 +218,21 @@ def test_one_token_is_invalidated(client: FlaskClient, clock: Clock, database: D
     assert client.post("/api/token/invalidate", headers=first).json == INVALID
     assert client.get("/api/me", headers=second).status_code == 200
     assert len(database.rows(RevokedToken)) == 1
+
+
+def test_flask_jwt_extended_itself_refuses_an_ended_token(app: Flask, client: FlaskClient, alice: User) -> None:
+    token = bearer(app, alice)
+
+    def name_of_current_user() -> str:
+        with app.test_request_context(headers=token):
+            app.preprocess_request()
+            verify_jwt_in_request(verify_type=False)
+            return get_current_user().username
+
+    assert name_of_current_user() == "alice"
+    client.post("/api/token/invalidate", headers=token)
+    with pytest.raises(InvalidToken):
+        name_of_current_user()
 
 
 def test_next_sign_in_gives_another_token(client: FlaskClient, clock: Clock, alice: User) -> None:
