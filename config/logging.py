@@ -4,6 +4,7 @@ import json
 import logging
 import logging.config
 import os
+import time
 from contextlib import nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -24,19 +25,25 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record. ASCII only: no control, bidi or line separator character gets through."""
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "process": record.process,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if current := request_id.get():
-            line["request_id"] = current
+        line = _head(record.created, record.levelname.lower(), record.name, record.getMessage())
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
+
+
+def _head(created: float, level: str, logger: str, message: str) -> dict[str, Any]:
+    """Return what every line begins with; `created` in seconds since the epoch."""
+    line: dict[str, Any] = {
+        "time": datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds"),
+        "level": level,
+        "process": os.getpid(),
+        "logger": logger,
+        "message": message,
+    }
+    if current := request_id.get():
+        line["request_id"] = current
+    return line
 
 
 def logging_configuration(level: str) -> dict[str, Any]:
@@ -61,7 +68,7 @@ def set_up_logging(level: str) -> None:
 
 
 def log_request(method: str, route: str | None, status: int, duration_ms: float, user_id: int | None) -> None:
-    """Write the line of a request to the log, with its id; as JsonFormatter would, in a tenth of the time.
+    """Write the line of a request to the log, with its id; as JsonFormatter would, and faster.
 
     Nothing of it is what a stranger sent: the method is one of ours, and the route is a rule of the URL map.
     """
@@ -72,14 +79,7 @@ def log_request(method: str, route: str | None, status: int, duration_ms: float,
     if len(handlers) != 1 or not isinstance(handlers[0].formatter, JsonFormatter):  # somebody else listens too
         access_log.info("request", extra=said)
         return
-    line = {
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "level": "info",
-        "process": os.getpid(),
-        "logger": access_log.name,
-        "message": "request",
-        "request_id": request_id.get(),
-    }
+    line = _head(time.time(), "info", access_log.name, "request")
     handler: logging.StreamHandler[TextIO] = handlers[0]  # type: ignore[assignment]  # see logging_configuration
     with handler.lock or nullcontext():
         handler.stream.write(orjson.dumps(line | said).decode() + "\n")

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     URL,
+    CursorResult,
     DateTime,
     Dialect,
     Engine,
+    Executable,
     FromClause,
     MetaData,
     Row,
@@ -194,6 +196,12 @@ def upsert(session: Session, table: type[Base], row: Mapping[str, Any], *, repla
     else:
         statement = statement.on_conflict_do_nothing(index_elements=keys)
     session.execute(statement)
+
+
+def count_met(session: Session, statement: Executable) -> int:
+    """Execute an UPDATE or DELETE of which no object in the session needs to hear, and return how many rows it met."""
+    result = session.execute(statement, execution_options={"synchronize_session": False})
+    return cast("CursorResult[Any]", result).rowcount
 
 
 def missing_tables(session: Session) -> list[str]:

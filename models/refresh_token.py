@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, cast
 
-from sqlalchemy import BigInteger, CursorResult, Row, String, delete, select, update
+from sqlalchemy import BigInteger, Row, String, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import CHUNK, MYSQL_TABLE, Base, UtcDateTime
+from models.database import CHUNK, MYSQL_TABLE, Base, UtcDateTime, count_met
 
 ADDRESS_LENGTH, USER_AGENT_LENGTH = 45, 255
 
@@ -62,13 +61,13 @@ def hold_session(session: Session, session_id: str, now: datetime) -> SignInSess
 def use_token(session: Session, token_hash: str, now_ms: int) -> bool:
     """Use a refresh token, and tell whether that was the first time: of all who race, one is told so."""
     unused = (RefreshToken.hash == token_hash, RefreshToken.used_at_ms.is_(None))
-    return _count(session, update(RefreshToken).where(*unused).values(used_at_ms=now_ms)) > 0
+    return count_met(session, update(RefreshToken).where(*unused).values(used_at_ms=now_ms)) > 0
 
 
 def forget_salts(session: Session, session_id: str, but_of: str) -> None:
     """Forget from what the older tokens' successors were made, so that no old token and a copy of the table yield a new one."""
     older = (RefreshToken.session_id == session_id, RefreshToken.hash != but_of, RefreshToken.salt.is_not(None))
-    _count(session, update(RefreshToken).where(*older).values(salt=None))
+    count_met(session, update(RefreshToken).where(*older).values(salt=None))
 
 
 def live_sessions_of(session: Session, user_id: int, now: datetime) -> Sequence[SignInSession]:
@@ -79,9 +78,9 @@ def live_sessions_of(session: Session, user_id: int, now: datetime) -> Sequence[
 
 def end_session(session: Session, session_id: str, user_id: int) -> bool:
     """End a session of a user, and tell whether there was one."""
-    ended = _count(session, delete(SignInSession).where(SignInSession.id == session_id, SignInSession.user_id == user_id)) > 0
+    ended = count_met(session, delete(SignInSession).where(SignInSession.id == session_id, SignInSession.user_id == user_id)) > 0
     if ended:
-        _count(session, delete(RefreshToken).where(RefreshToken.session_id == session_id))
+        count_met(session, delete(RefreshToken).where(RefreshToken.session_id == session_id))
     return ended
 
 
@@ -100,12 +99,6 @@ def remove_expired_sessions(session: Session, now: datetime, user_id: int | None
     removed = 0
     # What someone holds is being ended by them.
     while ids := session.scalars(over.with_for_update(skip_locked=True)).all():
-        removed += _count(session, delete(SignInSession).where(SignInSession.id.in_(ids)))
-        _count(session, delete(RefreshToken).where(RefreshToken.session_id.in_(ids)))
+        removed += count_met(session, delete(SignInSession).where(SignInSession.id.in_(ids)))
+        count_met(session, delete(RefreshToken).where(RefreshToken.session_id.in_(ids)))
     return removed
-
-
-def _count(session: Session, statement: Any) -> int:
-    """Execute a statement and return how many rows it met."""
-    result = session.execute(statement, execution_options={"synchronize_session": False})
-    return cast("CursorResult[Any]", result).rowcount

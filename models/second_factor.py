@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
-from sqlalchemy import BigInteger, CursorResult, Executable, String, delete, func, insert, inspect, or_, select, update
+from sqlalchemy import BigInteger, String, delete, func, insert, inspect, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import Base, UtcDateTime, upsert
+from models.database import Base, UtcDateTime, count_met, upsert
 
 
 class SecondFactor(Base):
@@ -63,14 +63,14 @@ def begin(session: Session, user_id: int, secret: str) -> None:
 def confirm(session: Session, user_id: int, secret: str, step: int, now: datetime) -> bool:
     """Let a begun secret count; its code of a step is used with that. Tell whether it was there, and only begun."""
     begun = (SecondFactor.user_id == user_id, SecondFactor.secret == secret, SecondFactor.confirmed_at.is_(None))
-    return _rows(session, update(SecondFactor).where(*begun).values(confirmed_at=now, last_step=step)) == 1
+    return count_met(session, update(SecondFactor).where(*begun).values(confirmed_at=now, last_step=step)) == 1
 
 
 def use_step(session: Session, user_id: int, secret: str, step: int) -> bool:
     """Use the code of a step. Tell whether neither it nor a later one was used before: of several at once one wins."""
     is_new = or_(SecondFactor.last_step.is_(None), SecondFactor.last_step < step)
     confirmed = (SecondFactor.user_id == user_id, SecondFactor.secret == secret, SecondFactor.confirmed_at.is_not(None))
-    return _rows(session, update(SecondFactor).where(*confirmed, is_new).values(last_step=step)) == 1
+    return count_met(session, update(SecondFactor).where(*confirmed, is_new).values(last_step=step)) == 1
 
 
 def replace_backup_codes(session: Session, user_id: int, hashes: Iterable[str]) -> None:
@@ -81,7 +81,7 @@ def replace_backup_codes(session: Session, user_id: int, hashes: Iterable[str]) 
 
 def use_backup_code(session: Session, user_id: int, hashed: str) -> bool:
     """Use a backup code. Tell whether it was there: of several at once one wins."""
-    return _rows(session, delete(BackupCode).where(BackupCode.user_id == user_id, BackupCode.hash == hashed)) == 1
+    return count_met(session, delete(BackupCode).where(BackupCode.user_id == user_id, BackupCode.hash == hashed)) == 1
 
 
 def count_backup_codes(session: Session, user_id: int) -> int:
@@ -92,8 +92,4 @@ def count_backup_codes(session: Session, user_id: int) -> int:
 def remove_second_factor(session: Session, user_id: int) -> bool:
     """Remove the app and the backup codes of a user. Tell whether there was an app, confirmed or only begun."""
     session.execute(delete(BackupCode).where(BackupCode.user_id == user_id))
-    return _rows(session, delete(SecondFactor).where(SecondFactor.user_id == user_id)) == 1
-
-
-def _rows(session: Session, statement: Executable) -> int:
-    return cast("CursorResult[Any]", session.execute(statement)).rowcount
+    return count_met(session, delete(SecondFactor).where(SecondFactor.user_id == user_id)) == 1

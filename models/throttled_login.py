@@ -1,13 +1,12 @@
 """Counts of failed sign-ins, shared by all workers: one row a throttled name or address, while its window lasts."""
 
 from dataclasses import dataclass
-from typing import Any, cast
 
-from sqlalchemy import BigInteger, CursorResult, String, Update, delete, insert, select, update
+from sqlalchemy import BigInteger, String, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import Base
+from models.database import Base, count_met
 
 # How often a reservation starts over when others make and end the same window at the same moment.
 _ATTEMPTS = 8
@@ -38,12 +37,12 @@ def reserve(session: Session, key: str, limit: int, now_ms: int, interval_ms: in
     for _ in range(_ATTEMPTS):
         ends_at_ms = now_ms + interval_ms
         open_window = (row.key == key, row.ends_at_ms > now_ms)
-        if _execute(session, update(row).where(*open_window, row.hits < limit).values(hits=row.hits + 1)):
+        if count_met(session, update(row).where(*open_window, row.hits < limit).values(hits=row.hits + 1)):
             ends_at_ms = session.scalar(select(row.ends_at_ms).where(row.key == key)) or ends_at_ms
             session.commit()
             return Slot(key, ends_at_ms, taken=True)
         restart = update(row).where(row.key == key, row.ends_at_ms <= now_ms).values(hits=1, ends_at_ms=ends_at_ms)
-        if _execute(session, restart):
+        if count_met(session, restart):
             session.commit()
             return Slot(key, ends_at_ms, taken=True)
         full = session.scalar(select(row.ends_at_ms).where(*open_window, row.hits >= limit))
@@ -59,7 +58,7 @@ def give_back(session: Session, slot: Slot) -> None:
     """Return a slot, unless its window is over. The last slot takes the window with it: no failure, no window."""
     row = ThrottledLogin
     same_window = (row.key == slot.key, row.ends_at_ms == slot.ends_at_ms)
-    if _execute(session, update(row).where(*same_window, row.hits > 0).values(hits=row.hits - 1)):
+    if count_met(session, update(row).where(*same_window, row.hits > 0).values(hits=row.hits - 1)):
         session.execute(delete(row).where(*same_window, row.hits == 0))
     session.commit()
 
@@ -78,9 +77,3 @@ def _start(session: Session, key: str, ends_at_ms: int) -> bool:
         session.rollback()
         return False
     return True
-
-
-def _execute(session: Session, statement: Update) -> bool:
-    """Execute an UPDATE and tell whether it met a row."""
-    result = session.execute(statement, execution_options={"synchronize_session": False})
-    return cast("CursorResult[Any]", result).rowcount > 0

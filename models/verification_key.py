@@ -1,12 +1,11 @@
 """The public keys of all hosts, so that each verifies what any of them signs."""
 
 from collections.abc import Sequence
-from typing import Any, cast
 
-from sqlalchemy import BigInteger, CursorResult, Text, delete, select, update
+from sqlalchemy import BigInteger, Text, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import Base, exact_string, upsert
+from models.database import Base, count_met, exact_string, upsert
 
 
 class VerificationKey(Base):
@@ -44,5 +43,4 @@ def withdraw_key(session: Session, kid: str, public_pem: str, expires_at: int) -
 
 def remove_expired_keys(session: Session, now: int) -> int:
     """Remove the keys that verify nothing any more, and return how many those were."""
-    done = session.execute(delete(VerificationKey).where(VerificationKey.expires_at <= now))
-    return cast("CursorResult[Any]", done).rowcount
+    return count_met(session, delete(VerificationKey).where(VerificationKey.expires_at <= now))

@@ -6,6 +6,8 @@ from typing import Any
 from flask import Response
 from werkzeug.datastructures import Headers
 
+from rest.encoding import encode_json
+
 
 class OurHeaders(Headers):
     """Header fields that hold no line break and no IRI, since we wrote them: Werkzeug looks for both in every one."""
@@ -31,3 +33,8 @@ class Answer(Response):
     def get_wsgi_headers(self, environ: Any) -> Headers:
         """Return the fields as they are, the length of the body among them; a 304 has no body, and Werkzeug sees to that."""
         return super().get_wsgi_headers(environ) if self.status_code in {204, 304} else self.headers
+
+
+def answer_json(document: Any, status: int = 200) -> Response:
+    """Answer with plain JSON, which nobody is to store: that is said of every answer that says nothing else."""
+    return Response(encode_json(document), status, content_type="application/json")

@@ -25,8 +25,8 @@ cli = AppGroup("jwt", help="Keys and tokens.")
 
 _MAX_BITS = 16_384
 
-# What JWT_TOKEN_TTL may be at most.
-_MAX_TTL_SECONDS = 10**9
+#: What JWT_TOKEN_TTL may be at most; no token lasts longer.
+MAX_TTL_SECONDS = 10**9
 
 with_bits = click.option(
     "--bits", type=click.IntRange(MINIMUM_BITS, _MAX_BITS), default=MINIMUM_BITS, show_default=True, help="Size of the RSA key."
@@ -120,7 +120,7 @@ def check_config() -> None:
 @click.argument("username")
 @click.option(
     "--ttl",
-    type=click.IntRange(1, _MAX_TTL_SECONDS),
+    type=click.IntRange(1, MAX_TTL_SECONDS),
     help="How long the token is good for, in seconds.  [default: JWT_TOKEN_TTL]",
 )
 def generate_token(username: str, ttl: int | None) -> None:

@@ -7,7 +7,7 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from blueprints.auditing import note
-from blueprints.auth.cli import cli, with_bits
+from blueprints.auth.cli import MAX_TTL_SECONDS, cli, with_bits
 from blueprints.parts import Parts, parts
 from models import db
 from models.refresh_token import remove_expired_sessions
@@ -19,9 +19,6 @@ from security.keys import KeyPair, UnusableKey, public_pem_of
 
 # A key that is put aside is kept for MARGIN_SECONDS more than its tokens last, from before the wait on.
 _LONGEST_WAIT_SECONDS = MARGIN_SECONDS // 2
-
-# No token lasts longer: neither JWT_TOKEN_TTL, whatever it was, nor `generate-token --ttl` may be more.
-_LONGEST_TTL_SECONDS = 10**9
 
 
 @cli.command("rotate-key")
@@ -76,7 +73,7 @@ def prune(kid: str | None) -> None:
         withdrawn = {row.kid for row in find_verification_keys(db.session(), int(now.timestamp())) if row.is_withdrawn}
         rows = remove_expired_keys(db.session(), int(now.timestamp()))
         remove_expired_sessions(db.session(), now)
-        remove_outlived(db.session(), now, _LONGEST_TTL_SECONDS + ours.tokens.clock_skew_seconds)
+        remove_outlived(db.session(), now, MAX_TTL_SECONDS + ours.tokens.clock_skew_seconds)
         note("keys_pruned", details={"kid": kid, "rows": rows})
         db.session.commit()
         removed = files.remove_put_aside(ours.keys.put_aside_before(now), withdrawn)

@@ -1,6 +1,7 @@
 """The body of a sign-in, read as Symfony's JSON login reads it (contract 1)."""
 
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from flask import Request
@@ -8,6 +9,9 @@ from werkzeug.exceptions import BadRequest
 
 from rest.body import request_bytes, request_media_type
 from rest.encoding import NotJson, decode_json
+
+#: What reading a body here may fail with.
+BODY_FAILURES = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 
 _MEDIA_TYPES = ("application/json", "application/x-json", "application/ld+json")
 

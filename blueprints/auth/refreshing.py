@@ -9,11 +9,11 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from blueprints.auditing import note, record
-from blueprints.auth.credentials import read_object, require_json
+from blueprints.auth.credentials import BODY_FAILURES, read_object, require_json
 from blueprints.parts import parts
 from models import db
 from models.user import Account, shown_roles
-from rest.encoding import encode_json
+from rest.answer import answer_json
 from rest.operation import Operation, documented
 from security.access import public
 from security.errors import AuthenticationFailure, InvalidRefreshToken, MissingRefreshToken, ReusedRefreshToken
@@ -38,13 +38,7 @@ REFRESH_TOKEN = Operation(
         "required": ["token", "refresh_token", "refresh_token_expiration"],
     },
     example={"refresh_token": "the refresh token of the last answer"},
-    failures=(
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.UNAUTHORIZED,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-    ),
+    failures=(*BODY_FAILURES, HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
 
@@ -101,7 +95,7 @@ def answer_with_token(token: str, grant: Grant | None) -> Response:
     body: dict[str, Any] = {"token": token}
     if grant is not None:
         body |= {"refresh_token": grant.token, "refresh_token_expiration": int(grant.expires_at.timestamp())}
-    return Response(encode_json(body), content_type="application/json", headers={"Cache-Control": "no-store"})
+    return answer_json(body)
 
 
 @contextmanager

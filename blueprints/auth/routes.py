@@ -8,7 +8,7 @@ from flask import Blueprint, Response, g, request
 
 from blueprints.auditing import note, record
 from blueprints.auth.codes import demand_code
-from blueprints.auth.credentials import read_credentials
+from blueprints.auth.credentials import BODY_FAILURES, read_credentials
 from blueprints.auth.refreshing import answer_with_token, begin_session_of
 from blueprints.parts import parts
 from models import db
@@ -38,13 +38,7 @@ CREATE_TOKEN = Operation(
     },
     response_schema={"type": "object", "properties": {"token": _TEXT | {"readOnly": True}}, "required": ["token"]},
     example={"username": "alice", "password": "a long enough secret"},
-    failures=(
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.UNAUTHORIZED,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-    ),
+    failures=(*BODY_FAILURES, HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
 

@@ -19,9 +19,9 @@ from blueprints.parts import parts, refuse_when_read_only
 from models import db
 from models.second_factor import Enrolment, begin, confirm, count_backup_codes, remove_second_factor, replace_backup_codes
 from models.user_table import ACCOUNT
-from rest.encoding import encode_json
+from rest.answer import answer_json
 from rest.operation import documented
-from security.access import current_caller, requires
+from security.access import current_caller, may_call, requires
 from security.bearer import Caller
 from security.errors import AccessDenied, BadCredentials, TooManyAttempts
 from security.sign_in import SignInRules, authenticate
@@ -29,11 +29,6 @@ from security.sign_in import SignInRules, authenticate
 bp = Blueprint("second_factor", __name__)
 
 View = Callable[..., Any]
-
-
-def may_have_second_factor(_caller: Caller) -> bool:
-    """Any signed-in user, for themselves."""
-    return True
 
 
 def takes_json(view: View) -> View:
@@ -48,19 +43,19 @@ def takes_json(view: View) -> View:
 
 
 @bp.get("/me/totp")
-@requires(may_have_second_factor)
+@requires(may_call)
 @documented(operations.SHOW)
 def show_second_factor() -> Response:
     """Show whether one has a second factor, and how many backup codes are left."""
     caller = current_caller()
     enabled = _is_confirmed(_find(caller))
     left = count_backup_codes(db.session(), caller.id) if enabled else 0
-    return _answer({"enabled": enabled, "backupCodesLeft": left})
+    return answer_json({"enabled": enabled, "backupCodesLeft": left})
 
 
 @bp.post("/me/totp")
 @takes_json
-@requires(may_have_second_factor)
+@requires(may_call)
 @documented(operations.BEGIN)
 def begin_enrolment() -> Response:
     """Make the secret of an app, which counts for nothing until a code of it is shown."""
@@ -74,12 +69,12 @@ def begin_enrolment() -> Response:
     note("totp_begun", username=caller.username, user_id=caller.id)
     db.session.commit()
     uri = ours.second_factors.uri(secret, caller.username)
-    return _answer({"secret": secret, "uri": uri, "qrCode": _qr_code(uri)})
+    return answer_json({"secret": secret, "uri": uri, "qrCode": _qr_code(uri)})
 
 
 @bp.put("/me/totp")
 @takes_json
-@requires(may_have_second_factor)
+@requires(may_call)
 @documented(operations.CONFIRM)
 def confirm_enrolment() -> Response:
     """Switch the second factor on, with a first code of the app, and show the backup codes, once."""
@@ -98,12 +93,12 @@ def confirm_enrolment() -> Response:
     codes = _renew_backup_codes(caller)
     note("totp_enabled", username=caller.username, user_id=caller.id)
     db.session.commit()
-    return _answer({"backupCodes": codes})
+    return answer_json({"backupCodes": codes})
 
 
 @bp.post("/me/totp/backup-codes")
 @takes_json
-@requires(may_have_second_factor)
+@requires(may_call)
 @documented(operations.RENEW)
 def renew_backup_codes() -> Response:
     """Replace the backup codes, and show the new ones, once."""
@@ -117,12 +112,12 @@ def renew_backup_codes() -> Response:
     codes = _renew_backup_codes(caller)
     note("backup_codes_renewed", username=caller.username, user_id=caller.id)
     db.session.commit()
-    return _answer({"backupCodes": codes})
+    return answer_json({"backupCodes": codes})
 
 
 @bp.delete("/me/totp")
 @takes_json
-@requires(may_have_second_factor)
+@requires(may_call)
 @documented(operations.DISABLE)
 def disable_second_factor() -> Response:
     """Switch the second factor off, with a code of the app or a backup code."""
@@ -135,7 +130,7 @@ def disable_second_factor() -> Response:
     remove_second_factor(db.session(), caller.id)
     note("totp_disabled", username=caller.username, user_id=caller.id, details={"second_factor": shown})
     db.session.commit()
-    return Response(status=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"})
+    return Response(status=HTTPStatus.NO_CONTENT)
 
 
 def _find(caller: Caller) -> Enrolment | None:
@@ -210,7 +205,3 @@ def _qr_code(uri: str) -> str:
     code = segno.make(uri, micro=False)
     code.save(drawn, kind="svg", scale=4, light="#fff", xmldecl=False, nl=False, svgclass=None, lineclass=None)
     return drawn.getvalue().decode()
-
-
-def _answer(document: dict[str, Any]) -> Response:
-    return Response(encode_json(document), content_type="application/json", headers={"Cache-Control": "no-store"})

@@ -1,5 +1,6 @@
 """GET and DELETE /api/me/sessions, DELETE /api/me/sessions/{id}, where refresh tokens are on: where one is signed in."""
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -7,20 +8,18 @@ from flask import Blueprint, Response
 from werkzeug.exceptions import NotFound
 
 from blueprints.auth.refreshing import note_end, refresh_rules
-from blueprints.auth.signing_out import end_everything_of, may_sign_out
+from blueprints.auth.signing_out import INVALIDATE_ALL, end_everything_of
 from blueprints.parts import parts
 from models import db
 from models.refresh_token import SignInSession, live_sessions_of
 from models.user_table import ACCOUNT
-from rest.encoding import encode_json
-from rest.operation import Operation, Shape, documented
+from rest.answer import answer_json
+from rest.operation import Operation, documented
 from rest.resource import format_date_time
-from security.access import current_caller, requires
+from security.access import current_caller, may_call, requires
 from security.refresh import SESSION_ID, end_session
 
 bp = Blueprint("sessions", __name__)
-
-_FAILURES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 
 _ID = {"type": "string", "pattern": f"^{SESSION_ID.pattern}$"}
 _TEXT, _DATE_TIME = {"type": "string"}, {"type": "string", "format": "date-time"}
@@ -34,6 +33,14 @@ _PROPERTIES = {
     "current": {"type": "boolean", "description": "Whether the token of the request is of this session"},
 }
 
+END_SESSIONS = replace(INVALIDATE_ALL, id="me_sessions_delete", summary="Ends all sessions and tokens of the user who asks.")
+END_SESSION = replace(
+    END_SESSIONS,
+    id="me_sessions_id_delete",
+    summary="Ends a session of the user who asks, and its tokens.",
+    id_schema=_ID,
+    failures=(*END_SESSIONS.failures, HTTPStatus.NOT_FOUND),
+)
 LIST_SESSIONS = Operation(
     id="me_sessions_get",
     tag="Login Check",
@@ -42,40 +49,23 @@ LIST_SESSIONS = Operation(
         "type": "array",
         "items": {"type": "object", "properties": _PROPERTIES, "required": list(_PROPERTIES)},
     },
-    failures=_FAILURES,
-)
-END_SESSIONS = Operation(
-    id="me_sessions_delete",
-    tag="Login Check",
-    summary="Ends all sessions and tokens of the user who asks.",
-    shape=Shape.NOTHING,
-    status=HTTPStatus.NO_CONTENT,
-    failures=_FAILURES,
-)
-END_SESSION = Operation(
-    id="me_sessions_id_delete",
-    tag="Login Check",
-    summary="Ends a session of the user who asks, and its tokens.",
-    shape=Shape.NOTHING,
-    status=HTTPStatus.NO_CONTENT,
-    id_schema=_ID,
-    failures=(*_FAILURES, HTTPStatus.NOT_FOUND),
+    failures=END_SESSIONS.failures,
 )
 
 
 @bp.get("/me/sessions")
-@requires(may_sign_out)
+@requires(may_call)
 @documented(LIST_SESSIONS)
 def list_sessions() -> Response:
     """List the caller's sessions that are alive, the newest first."""
     caller = current_caller()
     alive = live_sessions_of(db.session(), caller.id, parts().clock())
     shown = [_shown(session, is_current=session.id == caller.token.session_id) for session in alive]
-    return Response(encode_json(shown), content_type="application/json")
+    return answer_json(shown)
 
 
 @bp.delete("/me/sessions")
-@requires(may_sign_out)
+@requires(may_call)
 @documented(END_SESSIONS)
 def end_sessions() -> Response:
     """End every session of the caller, this one too, with all their tokens."""
@@ -84,7 +74,7 @@ def end_sessions() -> Response:
 
 
 @bp.delete("/me/sessions/<segment:session_id>")
-@requires(may_sign_out)
+@requires(may_call)
 @documented(END_SESSION)
 def end_one_session(session_id: str) -> Response:
     """End one session of the caller with its tokens."""

@@ -7,14 +7,14 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest
 
 from blueprints.auditing import note
-from blueprints.auth.credentials import read_object, require_json
+from blueprints.auth.credentials import BODY_FAILURES, read_object, require_json
 from blueprints.auth.refreshing import note_end, refresh_rules
 from blueprints.parts import parts, refuse_when_read_only
 from models import db
 from models.token_validity import end_all_tokens, revoke
 from models.user_table import ACCOUNT
 from rest.operation import Operation, Shape, documented
-from security.access import current_caller, requires
+from security.access import current_caller, may_call, requires
 from security.bearer import Caller
 from security.refresh import end_session, find_session
 
@@ -34,21 +34,9 @@ INVALIDATE_SESSION = replace(
     request_schema={"type": "object", "properties": {"refresh_token": {"type": "string"}}},
     needs_body=False,
     example={"refresh_token": "a refresh token of the session"},
-    failures=(
-        *_FAILURES,
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    ),
+    failures=(*_FAILURES, *BODY_FAILURES),
 )
-INVALIDATE_ALL = Operation(
-    id="token_invalidate_all_post",
-    tag="Login Check",
-    summary="Ends all tokens and sessions of the user who asks.",
-    shape=Shape.NOTHING,
-    status=HTTPStatus.NO_CONTENT,
-    failures=_FAILURES,
-)
+INVALIDATE_ALL = replace(INVALIDATE, id="token_invalidate_all_post", summary="Ends all tokens and sessions of the user who asks.")
 
 
 def signing_out(*, has_sessions: bool) -> Blueprint:
@@ -59,12 +47,7 @@ def signing_out(*, has_sessions: bool) -> Blueprint:
     return bp
 
 
-def may_sign_out(_caller: Caller) -> bool:
-    """Whoever bears a token may end it."""
-    return True
-
-
-@requires(may_sign_out)
+@requires(may_call)
 @documented(INVALIDATE)
 def invalidate_token() -> Response:
     """End the token of the request."""
@@ -72,7 +55,7 @@ def invalidate_token() -> Response:
     return _end(None)
 
 
-@requires(may_sign_out)
+@requires(may_call)
 @documented(INVALIDATE_SESSION)
 def invalidate_session() -> Response:
     """End the token of the request, the session that it belongs to, if any, and the one of a refresh token in the body.
@@ -84,7 +67,7 @@ def invalidate_session() -> Response:
     return _end(_read_refresh_token() if has_body else None)
 
 
-@requires(may_sign_out)
+@requires(may_call)
 @documented(INVALIDATE_ALL)
 def invalidate_all_tokens() -> Response:
     """End every token and session of the caller, this one too."""

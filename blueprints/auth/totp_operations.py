@@ -1,7 +1,9 @@
 """The operations on one's second factor, as the documents list them."""
 
+from dataclasses import replace
 from http import HTTPStatus
 
+from blueprints.auth.credentials import BODY_FAILURES
 from rest.operation import Operation, Shape
 
 _TAG = "Login Check"
@@ -10,11 +12,9 @@ _TEXT = {"type": "string"}
 _READING = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 _WRITING = (
     *_READING,
-    HTTPStatus.BAD_REQUEST,
+    *BODY_FAILURES,
     HTTPStatus.FORBIDDEN,
     HTTPStatus.CONFLICT,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.TOO_MANY_REQUESTS,
 )
 
@@ -66,15 +66,7 @@ CONFIRM = Operation(
     example={"totp": "123456"},
     failures=_WRITING,
 )
-RENEW = Operation(
-    id="api_me_totp_backup_codes_post",
-    tag=_TAG,
-    summary="Replaces the backup codes of the user who asks.",
-    request_schema=_CODE_BODY,
-    response_schema=_BACKUP_CODES,
-    example={"totp": "123456"},
-    failures=_WRITING,
-)
+RENEW = replace(CONFIRM, id="api_me_totp_backup_codes_post", summary="Replaces the backup codes of the user who asks.")
 DISABLE = Operation(
     id="api_me_totp_delete",
     tag=_TAG,

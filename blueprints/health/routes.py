@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from blueprints.parts import Parts, parts
 from models import db
 from models.user_table import UnusableTable
-from rest.encoding import encode_json
+from rest.answer import answer_json
 from security.access import public
 from security.key_files import file_version
 from security.keys import UnusableKey
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 @public
 def show_health() -> Response:
     """Say that the process answers."""
-    return _answer({"status": "ok"}, 200)
+    return answer_json({"status": "ok"}, 200)
 
 
 @bp.get("/readyz")
@@ -31,7 +31,7 @@ def show_health() -> Response:
 def show_readiness() -> Response:
     """Say which part, if any, keeps the server from serving; the reason is in the log."""
     failing = [name for name, check in (("database", _check_database), ("keys", _check_keys)) if not check()]
-    return _answer({"status": "failing" if failing else "ok", "failing": failing}, 503 if failing else 200)
+    return answer_json({"status": "failing" if failing else "ok", "failing": failing}, 503 if failing else 200)
 
 
 def _check_database() -> bool:
@@ -59,7 +59,3 @@ def _check_keys() -> bool:
 def _check_once(ours: Parts, *_versions: tuple[int, ...]) -> None:
     """Check the keys, and once more when a file changes: opening them takes 40 ms, and whoever likes may ask."""
     ours.check_keys()
-
-
-def _answer(body: dict[str, object], status: int) -> Response:
-    return Response(encode_json(body), status, content_type="application/json", headers={"Cache-Control": "no-store"})

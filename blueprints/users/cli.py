@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 from blueprints.auditing import note
 from blueprints.parts import parts
 from blueprints.users.asking import ask_password, show_password, with_password
-from blueprints.users.resource import USER, apply_filters, full_name, needed
+from blueprints.users.resource import USER, apply_filters, columns_of, full_name
 from blueprints.users.writing import change_user, columns_to_write, insert_user, saving, validate_user
 from models import User, db
 from models.database import in_chunks
@@ -71,7 +71,7 @@ def set_password(username: str, password_stdin: bool, generate_password: bool) -
     \b
     Example: flask users set-password alice --generate-password
     """
-    user = _get_user(username)
+    user = get_user(username)
     password = ask_password(password_stdin=password_stdin, generate=generate_password)
     _refuse_invalid({"plainPassword": password}, user.id)
     _change(user, columns_to_write({}, _hash(password), parts().clock()))
@@ -133,7 +133,7 @@ def sign_out(username: str) -> None:
     \b
     Example: flask users sign-out alice
     """
-    user = _get_user(username)
+    user = get_user(username)
     with saving(db.session(), parts().users, None):
         held = _hold(user)
         end_all_tokens(db.session(), held.id, held.username, parts().clock())
@@ -150,13 +150,14 @@ def list_users(search: str) -> None:
     Example: flask users list --search liddell
     """
     table = parts().users
-    users = apply_filters(table.select(db.session(), needed(USER.readable)), table, {"search": search}, privileged=True)
+    users = apply_filters(table.select(db.session(), columns_of(USER.readable)), table, {"search": search}, privileged=True)
     for row in chain.from_iterable(in_chunks(db.session(), users, User.id)):
         state = "active" if row.active == ACTIVE else f"active={row.active}"
         click.echo("\t".join((str(row.id), row.username, full_name(row).strip(), row.email, " ".join(row.roles), state)))
 
 
-def _get_user(username: str) -> Account:
+def get_user(username: str) -> Account:
+    """Return the account of a user name. Raises ClickException."""
     account = parts().users.find_account(db.session(), username)
     if account is None:
         raise click.ClickException(f"There is no user {username!r}.")
@@ -178,14 +179,14 @@ def _hold(user: Account) -> Account:
 
 
 def _set_roles(username: str, change: Callable[[list[str]], list[str]]) -> None:
-    user = _get_user(username)
+    user = get_user(username)
     roles = roles_to_store(change(user.roles))
     _change(user, {"roles": roles})
     click.echo(f"{username} has the roles: {' '.join(roles) or 'none'}.")
 
 
 def _set_active(username: str, active: int) -> None:
-    _change(_get_user(username), {"active": active})
+    _change(get_user(username), {"active": active})
     click.echo(f"{username} is {'active' if active == ACTIVE else 'inactive'}.")
 
 

@@ -4,7 +4,7 @@ import click
 
 from blueprints.auditing import note
 from blueprints.parts import parts
-from blueprints.users.cli import cli
+from blueprints.users.cli import cli, get_user
 from blueprints.users.writing import saving
 from models import db
 from models.second_factor import remove_second_factor
@@ -21,9 +21,7 @@ def reset_totp(username: str) -> None:
     """
     if parts().users.is_campus:
         raise click.ClickException("Beside a campus, second factors are Chamilo's own: reset this one there.")
-    user = parts().users.find_account(db.session(), username)
-    if user is None:
-        raise click.ClickException(f"There is no user {username!r}.")
+    user = get_user(username)
     with saving(db.session(), parts().users, None):
         parts().users.lock(db.session(), user.id, ACCOUNT)
         was_there = remove_second_factor(db.session(), user.id)

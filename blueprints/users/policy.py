@@ -12,11 +12,6 @@ from security.errors import AccessDenied
 _SEES_EVERYONE = ("ROLE_ADMIN", "ROLE_GLOBAL_ADMIN", "ROLE_TEACHER", "ROLE_SESSION_MANAGER")
 
 
-def may_call(_caller: Caller) -> bool:
-    """Any signed-in user; what they may do with one item is decided when it is known."""
-    return True
-
-
 def may_create_users(caller: Caller) -> bool:
     """Administrators."""
     return caller.is_granted(ROLE_ADMIN)

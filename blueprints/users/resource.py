@@ -1,7 +1,7 @@
 """The whole public face of a user: properties, filters and orders, each declared once (contract 5)."""
 
 from collections import namedtuple
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -116,15 +116,10 @@ HARMLESS = frozenset(
 _ORDERED = ("username", "firstname", "lastname")
 
 
-def needed(properties: Iterable[Property]) -> list[str]:
-    """Return the columns that some properties of a user are made of, the id first."""
-    return list(dict.fromkeys(("id", *(name for prop in properties for name in prop.attributes))))
-
-
 @cache
 def columns_of(properties: Properties) -> tuple[str, ...]:
-    """Return the same of properties that are asked for again and again."""
-    return tuple(needed(properties))
+    """Return the columns that some properties of a user are made of, the id first."""
+    return tuple(dict.fromkeys(("id", *(name for prop in properties for name in prop.attributes))))
 
 
 @cache

@@ -10,7 +10,7 @@ from werkzeug.exceptions import NotFound
 from blueprints.parts import parts, refuse_when_read_only
 from blueprints.users import operations, policy
 from blueprints.users.passwords import read_password_change
-from blueprints.users.resource import HARMLESS, ME, USER, USER_OF_PORTAL, apply_filters, columns_of, maker_of, needed
+from blueprints.users.resource import HARMLESS, ME, USER, USER_OF_PORTAL, apply_filters, columns_of, maker_of
 from blueprints.users.writing import (
     change_user,
     columns_to_write,
@@ -32,14 +32,14 @@ from rest.pagination import PAGING, Listing, paginate, read_paging
 from rest.query import Parameters, parse_query
 from rest.representation import Collection, Item, PageLink
 from rest.resource import Properties
-from security.access import current_caller, current_item, requires
+from security.access import current_caller, current_item, may_call, requires
 from security.bearer import Caller
 from security.errors import AccessDenied
 
 bp = Blueprint("users", __name__)
 
 _WRITABLE = frozenset(prop.name for prop in USER.writable)
-_READABLE = needed(USER.readable)
+_READABLE = columns_of(USER.readable)
 
 # Only canonical numbers name a user, and only those that the column holds.
 _ID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
@@ -54,7 +54,7 @@ def _number(user_id: str) -> int:
 
 @bp.get("/users<suffix:suffix>")
 @speaks(operations.LIST)
-@requires(policy.may_call)
+@requires(may_call)
 def list_users() -> Response:
     """List the users whom the caller sees, filtered, ordered and paged."""
     privileged = policy.may_see_everyone(current_caller())
@@ -80,7 +80,7 @@ def create_user() -> Response:
 
 @bp.get("/users/<segment:user_id><suffix:suffix>")
 @speaks(operations.SHOW)
-@requires(policy.may_call, item=_number)
+@requires(may_call, item=_number)
 def show_user(user_id: str) -> Response:
     """Show one user."""
     user = current_item()
@@ -93,7 +93,7 @@ def show_user(user_id: str) -> Response:
 
 @bp.put("/users/<segment:user_id><suffix:suffix>")
 @speaks(operations.REPLACE)
-@requires(policy.may_call)
+@requires(may_call)
 def replace_user(user_id: str) -> Response:
     """Set what the body says of one user; as in Chamilo 2.0, what it does not say stays as it is."""
     return _edit(user_id)
@@ -101,7 +101,7 @@ def replace_user(user_id: str) -> Response:
 
 @bp.patch("/users/<segment:user_id><suffix:suffix>")
 @speaks(operations.UPDATE)
-@requires(policy.may_call)
+@requires(may_call)
 def update_user(user_id: str) -> Response:
     """Set what the body says of one user (RFC 7396)."""
     return _edit(user_id)
@@ -109,7 +109,7 @@ def update_user(user_id: str) -> Response:
 
 @bp.delete("/users/<segment:user_id><suffix:suffix>")
 @speaks(operations.DELETE)
-@requires(policy.may_call)
+@requires(may_call)
 def delete_user(user_id: str) -> Response:
     """Delete one user: softly, so that the row and the name stay, or for good where that is set."""
     row = _get_row(user_id)
@@ -124,7 +124,7 @@ def delete_user(user_id: str) -> Response:
 
 @bp.patch("/users/<segment:user_id>/password<suffix:suffix>")
 @speaks(operations.SET_PASSWORD)
-@requires(policy.may_call)
+@requires(may_call)
 def set_password(user_id: str) -> Response:
     """Set the password of oneself, or of anyone as an administrator."""
     row = _get_row(user_id)
@@ -153,10 +153,10 @@ def add_user_to_portal(url_id: str) -> Response:
 
 @bp.get("/me<suffix:suffix>")
 @speaks(operations.SHOW_ME)
-@requires(policy.may_call)
+@requires(may_call)
 def show_me() -> Response:
     """Show who one is."""
-    mine = parts().users.select(db.session(), needed(ME.readable)).where(User.id == current_caller().id)
+    mine = parts().users.select(db.session(), columns_of(ME.readable)).where(User.id == current_caller().id)
     row = db.session().execute(mine).one()
     return render_item(Item.of(ME, ME.readable, row))
 

@@ -1,13 +1,13 @@
 """The database of the campus goes and comes back under load: reads say so and recover, and nothing that was seen is lost."""
 
-import threading
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from campus.conftest import Campus
 from factories import CONTRACT, Clock
+from load import Load
 from services import Server, needed, ready, spawn, start_mariadb
 from system.serving import Home
 from system.serving import Server as HttpServer
@@ -29,25 +29,14 @@ def stop(server: Server) -> list[str]:
     return command
 
 
-class Load:
+class Clients(Load):
     """Two readers and a writer who never rest, and what they were answered."""
 
     def __init__(self, server: HttpServer, headers: dict[str, str]) -> None:
         self.server, self.headers = server, headers
         self.reads: list[tuple[int, dict[str, str], Any]] = []
         self.created: list[str] = []
-        self.done = threading.Event()
-        self.threads = [threading.Thread(target=work) for work in (self.read, self.read, self.create)]
-
-    def __enter__(self) -> Self:
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_failure: object) -> None:
-        self.done.set()
-        for thread in self.threads:
-            thread.join(60)
+        super().__init__(self.read, self.read, self.create)
 
     def read(self) -> None:
         while not self.done.is_set():
@@ -93,7 +82,7 @@ def server(campus: Campus, tmp_path: Path) -> Any:
 
 def test_reads_recover_by_themselves_and_what_was_created_stays(mariadb: Server, campus: Campus, server: HttpServer) -> None:
     headers = {"Authorization": f"Bearer {server.sign_in('admin', 'adminpass')[2]['token']}"}
-    with Load(server, headers) as load:
+    with Clients(server, headers) as load:
         time.sleep(1)
         command = stop(mariadb)
         time.sleep(2)

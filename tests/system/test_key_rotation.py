@@ -4,14 +4,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Self
 
 import pytest
 from factories import dispose
 from flask import Flask
+from load import Load
 from system.serving import WAIT_SECONDS, Home, Server
 
 from app import create_app
@@ -41,25 +40,14 @@ def rotate(home: Home, *options: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-class Load:
+class Clients(Load):
     """Clients who never rest: some sign in, some read with every token there is, by turns."""
 
     def __init__(self, server: Server, password: str) -> None:
         self.server, self.password = server, password
         self.tokens = [bearer(server, password)]
         self.answers: list[tuple[str, int]] = []
-        self.done = threading.Event()
-        self.threads = [threading.Thread(target=work) for work in (self.read, self.read, self.read, self.sign_in)]
-
-    def __enter__(self) -> Self:
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_failure: object) -> None:
-        self.done.set()
-        for thread in self.threads:
-            thread.join(WAIT_SECONDS)
+        super().__init__(self.read, self.read, self.read, self.sign_in)
 
     def read(self) -> None:
         number = 0
@@ -81,7 +69,7 @@ def test_three_rotations_under_load_fail_no_request(home: Home) -> None:
     password = home.set_up()
     server = home.serve(WEB_CONCURRENCY="2")
     try:
-        with Load(server, password) as load:
+        with Clients(server, password) as load:
             for _ in range(3):
                 rotate(home)
             after = bearer(server, password)
