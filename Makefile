@@ -2,10 +2,8 @@
 
 PYTHON ?= python3
 INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
-COMPILE = CUSTOM_COMPILE_COMMAND="make pins" .venv/bin/pip-compile --quiet --generate-hashes --allow-unsafe \
+COMPILE = CUSTOM_COMPILE_COMMAND="make pins" .venv/bin/pip-compile --quiet --generate-hashes $${EXTRAS:---strip-extras} --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links
-# Where a package asks for another with extras, pip wants these pinned too, or takes a newer version, which has no hash here.
-# requirements.txt is a constraint of the last file, and a constraint must not have any.
 SCRIPTS = bin/console bin/new-env bin/serve
 
 # Where POORT_ENV_FILE names another file, such as Chamilo's own `.env`, there is none to write.
@@ -35,11 +33,12 @@ bench-timing: .venv/.pins ## Measure whether the time of a refused sign-in tells
 	@exec .venv/bin/python benchmarks/timing.py
 
 pins: .venv/.pins-dev ## Compile the five .in files into exact versions with hashes; ARGS="--upgrade" renews them
-	$(COMPILE) --strip-extras $(ARGS) requirements.in
-	$(COMPILE) --strip-extras $(ARGS) requirements-mysql.in
-	$(COMPILE) --strip-extras $(ARGS) requirements-postgresql.in
-	$(COMPILE) --strip-extras $(ARGS) requirements-redis.in
-	$(COMPILE) --no-strip-extras $(ARGS) requirements-dev.in
+	$(COMPILE) $(ARGS) requirements.in
+	$(COMPILE) $(ARGS) requirements-mysql.in
+	$(COMPILE) $(ARGS) requirements-postgresql.in
+	$(COMPILE) $(ARGS) requirements-redis.in
+	@# Some of these ask for others with extras, which pip wants pinned too: it takes a newer version else, that has no hash.
+	EXTRAS=--no-strip-extras; $(COMPILE) $(ARGS) requirements-dev.in
 
 .env:
 	@$(PYTHON) bin/new-env
