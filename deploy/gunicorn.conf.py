@@ -186,15 +186,26 @@ def on_starting(server: Any) -> None:
             _refuse_taken_ports(server.cfg.address)
     except (InvalidSetting, UnusableKey, UnusableTable) as problem:
         raise stop_start(problem) from None
+    os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals_through, after_in_child=_be_ended_by_signals)
 
 
-def post_fork(_server: Any, _worker: Any) -> None:
-    """Let a signal end a worker that is not ready yet.
+# Until a worker is ready it has the master's handlers, which would put a signal aside: the master would wait 30 s for its
+# end in vain. So such a signal waits for the fork, and ends the worker then. Gunicorn's own `post_fork` comes too late.
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
-    Until then it has the master's handlers, which would put the signal aside: the master would wait 30 s for it in vain.
-    """
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+
+def _hold_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+
+
+def _let_signals_through() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+
+
+def _be_ended_by_signals() -> None:
+    for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
+    _let_signals_through()
 
 
 def when_ready(server: Any) -> None:

@@ -156,20 +156,44 @@ def test_what_the_server_writes_is_for_its_owner_alone(home: Home) -> None:
 SLOW_SECOND_WORKER = """
 import runpy, time
 globals().update(runpy.run_path({configuration!r}))
-given = post_fork
+from gunicorn import sock
 
-def post_fork(server, worker):
-    given(server, worker)
+forked = []
+
+def pre_fork(server, worker):
+    forked[:] = [server, worker]
+
+def hold_the_second():
+    server, worker = forked
     if worker.age == 2:
         server.log.info("held")
         time.sleep(60)
 """
 
+# Gunicorn makes a worker's sockets right after the fork, and calls `post_fork` then.
+HELD = {
+    "when its sockets are made": """
+given = sock.create_sockets
 
-def test_a_worker_that_is_not_ready_does_not_hold_up_the_end(home: Home) -> None:
+def create_sockets(*arguments, **options):
+    if forked:
+        hold_the_second()
+    return given(*arguments, **options)
+
+sock.create_sockets = create_sockets
+""",
+    "after that": """
+def post_fork(server, worker):
+    hold_the_second()
+""",
+}
+
+
+@pytest.mark.parametrize("when", HELD)
+def test_a_worker_that_is_not_ready_does_not_hold_up_the_end(home: Home, when: str) -> None:
     home.set_up()
     configuration = home.folder / "slow.conf.py"
-    configuration.write_text(SLOW_SECOND_WORKER.format(configuration=GUNICORN[-2]))
+    configuration.write_text(SLOW_SECOND_WORKER.format(configuration=GUNICORN[-2]) + HELD[when])
     server = Server((*GUNICORN[:-2], str(configuration), GUNICORN[-1]), home.folder, home.environment(WEB_CONCURRENCY="2"))
     server.start()
     while '"held"' not in server.log:
