@@ -7,20 +7,23 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, null, select
 from sqlalchemy.orm import Session, aliased
 
-from models.database import RoleList
 from models.folding import canonical_username
 from models.reading import Read, Reader, Values
+from models.roles import reachable_roles, roles_to_show
 from models.token_validity import TokenValidity
 from models.user import User
 from models.user_table import UserTable, can_be_stored
 
 
 class FoundCaller(NamedTuple):
-    """What a request with a token needs of its user; `valid_after` is null where all their tokens are good."""
+    """What a request with a token needs of its user; `valid_after` is null where all their tokens are good.
+
+    `granted` are the roles that they have, by themselves or through the hierarchy.
+    """
 
     id: int
     username: str
-    roles: RoleList
+    granted: frozenset[str]
     active: int
     locked: bool
     expiration_date: datetime | None
@@ -28,7 +31,12 @@ class FoundCaller(NamedTuple):
     is_revoked: bool
 
 
-_COLUMNS = FoundCaller._fields[:-2]
+_COLUMNS = ("id", "username", "roles", "active", "locked", "expiration_date")
+
+
+def _found(values: Values) -> FoundCaller:
+    user_id, username, roles, *state = values
+    return FoundCaller(user_id, username, reachable_roles(frozenset(roles_to_show(roles))), *state)
 
 
 class Callers:
@@ -90,7 +98,7 @@ class Callers:
             .select_from(User)
             .outerjoin(item, item.id == bindparam("item_id"))
             .where(named == bindparam("name")),
-            (len(FoundCaller._fields), FoundCaller._make),
+            (len(FoundCaller._fields), _found),
             (len(self._item_columns), lambda values: None if values[0] is None else self._make_item(values)),
         )
         return self._read

@@ -4,15 +4,21 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, Select
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.exc import DBAPIError
 
 Values = tuple[Any, ...]
 
 # What was made of so many rows is remembered: the same values make the same again.
 _REMEMBERED = 2048
+
+_SQLITE_CACHE_KIB = 64
+
+# A connection keeps what so many reads found.
+_KEPT = 64
 
 
 class Read:
@@ -22,9 +28,13 @@ class Read:
     makes is shared by all who read the same values, and must not be changed by them.
     """
 
-    def __init__(self, statement: Select[Any], *parts: tuple[int, Callable[[Values], Any]]) -> None:
-        """Take the statement; what changes between two uses is a `bindparam` of it."""
+    def __init__(self, statement: Select[Any], *parts: tuple[int, Callable[[Values], Any]], is_kept: bool = False) -> None:
+        """Take the statement; what changes between two uses is a `bindparam` of it.
+
+        What one that `is_kept` found is given again where the database says that nothing has changed, which SQLite can.
+        """
         self.statement = statement
+        self.is_kept = is_kept
         self._parts = parts
         self._compiled: Compiled | None = None
 
@@ -57,8 +67,10 @@ class Compiled:
         everything = {**self._fixed, **given} if self._fixed else given
         return everything if self._order is None else [everything[name] for name in self._order]
 
-    def made(self, rows: Sequence[Values]) -> list[Any]:
-        """Return what is made of the driver's rows: of each the one part, or a tuple of all parts."""
+    def run(self, cursor: Any, given: Mapping[str, Any]) -> list[Any]:
+        """Return what is made of the rows that the driver finds: of each the one part, or a tuple of all parts."""
+        cursor.execute(self.text, self.parameters(given))
+        rows = cursor.fetchall()
         if len(self._slices) == 1:
             make = self._slices[0][1]
             return [make(row) for row in rows]
@@ -88,11 +100,16 @@ class Reader:
         self._all: list[Connection] = []
 
     def rows(self, read: Read, parameters: Mapping[str, Any]) -> list[Any]:
-        """Run a statement. A connection that broke since its last use is replaced, once; raises what SQLAlchemy raises."""
+        """Run a statement. A connection that broke since its last use is replaced, once; raises what SQLAlchemy raises.
+
+        Whatever else fails is not tried again: it may have waited for its time limit.
+        """
         held: _Held = getattr(self._held, "connection", None) or self._hold()
         try:
             return held.rows(read, parameters)
-        except held.driver_error:
+        except held.driver_error as reason:
+            if not held.is_broken(reason):
+                raise held.named(reason) from reason
             self._let_go(held)
         # If it fails again, SQLAlchemy says how, in its own words.
         held = self._hold()
@@ -108,6 +125,9 @@ class Reader:
     def _hold(self) -> "_Held":
         connection = self._engine().connect().execution_options(isolation_level="AUTOCOMMIT")
         connection.detach()  # it is this thread's for good, and none of the pool's
+        if connection.dialect.name == "sqlite":
+            # Many threads read the same pages, and the kernel keeps those once for all.
+            connection.exec_driver_sql(f"PRAGMA cache_size = -{_SQLITE_CACHE_KIB}")
         self._all.append(connection)
         held = self._held.connection = _Held(connection)
         return held
@@ -129,11 +149,36 @@ class _Held:
         self.driver_error: type[Exception] = connection.dialect.loaded_dbapi.Error
         self._dialect = connection.dialect
         self.driver: Any = connection.connection.dbapi_connection
+        self._tells_changes = connection.dialect.name == "sqlite"
+        self._version: Any = None
+        self._kept: dict[tuple[Any, ...], list[Any]] = {}
+
+    def is_broken(self, reason: Any) -> bool:
+        """Tell whether a failure is the connection's, and no other statement will do better on it."""
+        return self._dialect.is_disconnect(reason, self.driver, None)
+
+    def named(self, reason: Exception) -> DBAPIError:
+        """Return a failure of the driver as SQLAlchemy names it; without the statement, which is not for the log."""
+        named = DBAPIError.instance(None, None, reason, self.driver_error, hide_parameters=True, dialect=self._dialect)
+        return cast("DBAPIError", named)
 
     def rows(self, read: Read, parameters: Mapping[str, Any]) -> list[Any]:
         compiled, cursor = read.compiled(self._dialect), self.driver.cursor()
         try:
-            cursor.execute(compiled.text, compiled.parameters(parameters))
-            return compiled.made(cursor.fetchall())
+            if not (read.is_kept and self._tells_changes):
+                return compiled.run(cursor, parameters)
+            self._forget_what_is_old(cursor)
+            key = (read, *parameters.values())
+            found = self._kept.get(key)
+            if found is None:
+                found = self._kept[key] = compiled.run(cursor, parameters)
+            return found
         finally:
             cursor.close()
+
+    def _forget_what_is_old(self, cursor: Any) -> None:
+        """Forget what was found before another connection, of whatever process, has committed; this one only reads."""
+        (version,) = cursor.execute("PRAGMA data_version").fetchone()
+        if version != self._version or len(self._kept) >= _KEPT:
+            self._kept.clear()
+            self._version = version

@@ -1,7 +1,7 @@
 """Answers whose header fields and body are ours: nothing in them has to be looked at once more."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from flask import Response
 from werkzeug.datastructures import Headers
@@ -27,12 +27,15 @@ class Answer(Response):
     headers: OurHeaders
 
     def __init__(self, body: bytes, status: int, fields: Iterable[tuple[str, str]]) -> None:
-        """Take the body, the status, and the header fields but for the length."""
-        super().__init__(body, status, OurHeaders(fields))
+        """Take the body, the status, and the header fields, the length of the body among them."""
+        super().__init__([body], status, OurHeaders(fields))
 
-    def get_wsgi_headers(self, environ: Any) -> Headers:
-        """Return the fields as they are, the length of the body among them; a 304 has no body, and Werkzeug sees to that."""
-        return super().get_wsgi_headers(environ) if self.status_code in {204, 304} else self.headers
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        """Send it; what has no body goes Werkzeug's way."""
+        if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in {204, 304}:
+            return super().__call__(environ, start_response)
+        start_response(self.status, self.headers.to_wsgi_list())
+        return cast("list[bytes]", self.response)
 
 
 def answer_json(document: Any, status: int = 200) -> Response:

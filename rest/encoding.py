@@ -13,7 +13,7 @@ MAX_DEPTH = 512
 INT_MAX = 2**63 - 1
 
 
-__all__ = ["INT_MAX", "MAX_DEPTH", "Fragment", "NotJson", "decode_json", "encode_json"]
+__all__ = ["INT_MAX", "MAX_DEPTH", "Fragment", "NotJson", "compact", "decode_json", "encode_json"]
 
 
 class NotJson(ValueError):
@@ -23,6 +23,11 @@ class NotJson(ValueError):
 def encode_json(value: Any) -> bytes:
     """Write UTF-8 JSON without spaces; `/` and what is beyond ASCII stay as they are."""
     return orjson.dumps(value)
+
+
+def compact(text: bytes) -> bytes:
+    """Return a copy for something that is kept: orjson's own holds on to several kilobytes, however short it is."""
+    return bytes(memoryview(text))
 
 
 def decode_json(text: bytes) -> Any:

@@ -13,19 +13,19 @@ Column = InstrumentedAttribute[Any]
 _TRUE, _FALSE = ("1", "true"), ("0", "false")
 
 
-def texts(value: "str | Parameters | None") -> list[str]:
-    """Return what a text parameter asks for: one text, or several as `name[]=a&name[]=b`; empty ones ask for nothing."""
+def texts(value: "str | Parameters | None", fold: Callable[[str], str]) -> list[str]:
+    """Return what a text parameter asks for, folded: one text, or several as `name[]=a&name[]=b`; empty ones ask for nothing."""
+    given = [value]
     if isinstance(value, dict):
-        return [text for key, text in value.items() if key.isdecimal() and isinstance(text, str) and text]
-    return [value] if value else []
-
-
-def contains_any(columns: Sequence[Column], wanted: Sequence[str], fold: Callable[[str], str]) -> ColumnElement[bool] | None:
-    """Make the condition that one of the columns contains one of the texts, folded as the columns are, taken literally."""
+        given = [text for key, text in value.items() if key.isdecimal()]
     # No column holds a NUL, and PostgreSQL would refuse to look for one; the replacement is in no folded text either.
-    folded = [fold(text).replace("\0", "\ufffd") for text in wanted]
-    conditions = [column.contains(text, autoescape=True) for text in folded if text for column in columns]
-    return or_(*conditions) if conditions else None
+    folded = [fold(text).replace("\0", "\ufffd") for text in given if isinstance(text, str)]
+    return [text for text in folded if text]
+
+
+def contains_any(columns: Sequence[Column], wanted: Sequence[str]) -> ColumnElement[bool]:
+    """Make the condition that one of the columns contains one of the texts, taken literally."""
+    return or_(*(column.contains(text, autoescape=True) for text in wanted for column in columns))
 
 
 def boolean(value: "str | Parameters | None") -> bool | None:
@@ -35,10 +35,9 @@ def boolean(value: "str | Parameters | None") -> bool | None:
     return False if value in _FALSE else None
 
 
-def order(value: "str | Parameters | None", columns: Mapping[str, Column]) -> list[ColumnElement[Any]]:
+def order(value: "str | Parameters | None", columns: Mapping[str, Column]) -> dict[str, ColumnElement[Any]]:
     """Read `order[name]=asc|desc`, in the order of the query; other names and directions order nothing."""
     if not isinstance(value, dict):
-        return []
+        return {}
     directions = {name: direction.lower() for name, direction in value.items() if name in columns and isinstance(direction, str)}
-    chosen = {name: direction for name, direction in directions.items() if direction in {"asc", "desc"}}
-    return [getattr(columns[name], direction)() for name, direction in chosen.items()]
+    return {name: getattr(columns[name], direction)() for name, direction in directions.items() if direction in {"asc", "desc"}}

@@ -7,17 +7,21 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from flask import Response, g, request
+from flask.globals import app_ctx, request_ctx
 from werkzeug.exceptions import NotAcceptable, NotFound
 from werkzeug.http import parse_options_header
 
 from rest import conditional, csv, hal, jsonapi, jsonld, plain_json, xml, yaml
 from rest.answer import Answer
 from rest.body import BodyType, read_object, request_bytes, request_media_type
-from rest.encoding import encode_json
+from rest.encoding import compact, encode_json
 from rest.operation import Operation, Shape, documented
 from rest.representation import Collection, Item
 
 View = Callable[..., Any]
+
+# A body, and the header fields that go with it.
+Made = tuple[bytes, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,9 +73,10 @@ def speaks(operation: Operation) -> Callable[[View], View]:
         def negotiated(*args: Any, suffix: str | None = None, **kwargs: Any) -> Any:
             if suffix is not None and suffix not in FORMATS:
                 raise NotFound(f'Format "{suffix}" is not supported')
-            environ = request.environ
+            environ = request_ctx.request.environ
             body_type = _body_type(operation.takes) if operation.takes else None
-            g.negotiated = Negotiated(operation, body_type, _format(suffix, environ.get("HTTP_ACCEPT", "").strip()), environ)
+            chosen = _format(suffix, environ.get("HTTP_ACCEPT", "").strip())
+            app_ctx.g.negotiated = Negotiated(operation, body_type, chosen, environ)
             return view(*args, **kwargs)
 
         return documented(operation)(negotiated)
@@ -86,12 +91,9 @@ def request_object() -> dict[str, Any]:
 
 def render_item(item: Item) -> Response:
     """Answer with one item, 304 where the caller has it already."""
-    operation, _, chosen, environ = g.negotiated
-    headers = [*_headers(operation, chosen), ("Content-Location", item.iri)]
-    if operation.status is HTTPStatus.CREATED:
-        headers.append(("Location", item.iri))
-    headers.append(("ETag", f'"{conditional.tag_of_item(item, chosen.name)}"'))
-    return _conditional(environ, Answer(chosen.encode(chosen.item(item)), operation.status, headers))
+    operation, _, chosen, environ = app_ctx.g.negotiated
+    body, fields = _made_of_item(operation, chosen, item)
+    return _conditional(environ, Answer(body, operation.status, fields))
 
 
 def render_nothing() -> Response:
@@ -101,9 +103,28 @@ def render_nothing() -> Response:
 
 def render_collection(collection: Collection) -> Response:
     """Answer with a page of a collection, 304 where the caller has it already."""
-    operation, _, chosen, environ = g.negotiated
-    headers = [*_headers(operation, chosen), ("ETag", f'"{conditional.tag_of_collection(collection, chosen.name)}"')]
-    return _conditional(environ, Answer(chosen.encode(chosen.collection(collection)), operation.status, headers))
+    operation, _, chosen, environ = app_ctx.g.negotiated
+    body, fields = _made_of_collection(operation, chosen, collection)
+    return _conditional(environ, Answer(body, operation.status, fields))
+
+
+# Items are remembered by what their rows hold (models/reading.py), and so is what was made of them.
+@lru_cache(maxsize=2048)
+def _made_of_item(operation: Operation, chosen: Format, item: Item) -> Made:
+    fields = [*_headers(operation, chosen), ("Content-Location", item.iri)]
+    if operation.status is HTTPStatus.CREATED:
+        fields.append(("Location", item.iri))
+    return _made(chosen.encode(chosen.item(item)), fields, conditional.tag_of_item(item, chosen.name))
+
+
+@lru_cache(maxsize=128)
+def _made_of_collection(operation: Operation, chosen: Format, collection: Collection) -> Made:
+    tag = conditional.tag_of_collection(collection, chosen.name)
+    return _made(chosen.encode(chosen.collection(collection)), _headers(operation, chosen), tag)
+
+
+def _made(body: bytes, fields: Sequence[tuple[str, str]], tag: str) -> Made:
+    return compact(body), (*fields, ("ETag", f'"{tag}"'), ("Content-Length", str(len(body))))
 
 
 @cache

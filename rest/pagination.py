@@ -32,7 +32,7 @@ class Paging:
 class Page:
     """A page: its items, what was asked for, and how many items there are in all."""
 
-    items: Sequence[Any]
+    items: tuple[Any, ...]
     paging: Paging
     total_items: int
 
@@ -80,4 +80,4 @@ def paginate(listing: Listing, paging: Paging) -> Page:
     total_items = listing.count()
     if not paging.items_per_page or paging.offset >= total_items:
         return Page((), paging, total_items)
-    return Page(listing.fetch(paging.items_per_page, paging.offset), paging, total_items)
+    return Page(tuple(listing.fetch(paging.items_per_page, paging.offset)), paging, total_items)

@@ -6,7 +6,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, Self
 
-from rest.encoding import Fragment, encode_json
+from rest.encoding import Fragment, compact, encode_json
 from rest.pagination import Page
 from rest.query import Parameters, build_query, parse_query
 from rest.resource import Properties, Resource, fields
@@ -35,7 +35,7 @@ class Item:
         """Return what a function renders it as, as a piece of JSON."""
         made = self._made.get(render)
         if made is None:
-            made = self._made[render] = Fragment(encode_json(render(self)))
+            made = self._made[render] = Fragment(compact(encode_json(render(self))))
         return made
 
     @cached_property
@@ -47,17 +47,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class PageLink:
-    """Links to the pages of a collection: the path as requested, its parameters in byte order of name, `page` last."""
+    """Links to the pages of a collection: the request's path and raw query, its parameters in byte order, `page` last."""
 
     path: str
-    parameters: Parameters
+    query: str
 
-    @classmethod
-    def of(cls, path: str, query: str) -> Self:
-        """Take the request's path and raw query."""
-        parameters = parse_query(query)
+    @property
+    def parameters(self) -> Parameters:
+        """Return the parameters of the query that a link repeats."""
+        parameters = parse_query(self.query)
         parameters.pop("page", None)
-        return cls(path, dict(sorted(parameters.items(), key=lambda pair: pair[0].encode())))
+        return dict(sorted(parameters.items(), key=lambda pair: pair[0].encode()))
 
     @property
     def has_parameters(self) -> bool:

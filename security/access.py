@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any
 
 from flask import Flask, g
+from flask.globals import app_ctx
 
 from security.bearer import Caller, authenticate_caller
 from security.errors import AccessDenied
@@ -36,8 +37,9 @@ def requires(rule: Rule, item: Callable[..., int] | None = None) -> Callable[[Vi
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            g.caller, g.item = authenticate_caller(item(*args, **kwargs) if item else 0)
-            if not rule(g.caller):
+            here = app_ctx.g
+            here.caller, here.item = authenticate_caller(item(*args, **kwargs) if item else 0)
+            if not rule(here.caller):
                 raise AccessDenied
             return view(*args, **kwargs)
 

@@ -1,13 +1,14 @@
 """From the `Authorization` header to the caller of a request (RFC 6750), through flask-jwt-extended."""
 
-from typing import Any, NamedTuple, NoReturn, cast
+from datetime import datetime
+from typing import Any, NamedTuple, NoReturn
 
-from flask import Flask, current_app, g, request
+from flask import Flask
+from flask.globals import app_ctx, request_ctx
 from flask_jwt_extended import decode_token
 
 from models.caller import Callers
-from models.roles import reachable_roles
-from models.user import refusal, shown_roles
+from models.user import refusal
 from security.errors import BadCredentials, InvalidToken, MissingToken
 from security.tokens import AccessTokens, StrictJWTManager
 from security.verified_tokens import BearerToken, VerifiedTokens
@@ -53,17 +54,19 @@ def authenticate_caller(item_id: int = 0) -> tuple[Caller, Any]:
     Raises security.errors.AuthenticationFailure.
     """
     # Werkzeug's own header would be made anew; this is one word of the request as it came.
-    token = bearer_token(request.environ.get("HTTP_AUTHORIZATION", ""))
+    token = bearer_token(request_ctx.request.environ.get("HTTP_AUTHORIZATION", ""))
     if token is None:
         raise MissingToken
-    tokens, callers, verified = cast("Bearers", current_app.extensions[_NAME])
+    bearers: Bearers = app_ctx.app.extensions[_NAME]
+    tokens, callers, verified = bearers
+    now: datetime = app_ctx.g.now
     # What a key verified is good for as long as the key is.
     verified.keep_to(tokens.kids)
-    said = verified.find(token, int(g.now.timestamp()), tokens.clock_skew_seconds)
+    said = verified.find(token, int(now.timestamp()), tokens.clock_skew_seconds)
     if said is None:
         said = BearerToken.of(token, decode_token(token))
         verified.add(token, said)
-    return _find(callers, said, item_id)
+    return _find(callers, said, now, item_id)
 
 
 def bearer_token(header: str) -> str | None:
@@ -74,17 +77,17 @@ def bearer_token(header: str) -> str | None:
     return token
 
 
-def _find(callers: Callers, said: BearerToken, item_id: int) -> tuple[Caller, Any]:
+def _find(callers: Callers, said: BearerToken, now: datetime, item_id: int) -> tuple[Caller, Any]:
     if not isinstance(said.username, str):
         raise BadCredentials("the username claim is no text")
     caller, item = callers.find(said.username, said.keys, item_id)
     if caller is None:
         raise BadCredentials("unknown user")
-    if reason := refusal(caller, g.now):
+    if reason := refusal(caller, now):
         raise BadCredentials(reason)
     if caller.is_revoked or said.issued_at < (caller.valid_after or 0):
         raise InvalidToken
-    return Caller(caller.id, caller.username, reachable_roles(frozenset(shown_roles(caller))), said), item
+    return Caller(caller.id, caller.username, caller.granted, said), item
 
 
 def _raise_missing(_reason: str) -> NoReturn:

@@ -39,6 +39,7 @@ class _Read:
 
     pair: KeyPair
     keys: Mapping[str, RSAPublicKey]
+    kids: frozenset[str]
     read_at: float
     failure: SQLAlchemyError | None
 
@@ -91,6 +92,10 @@ class KeySet:
     def verification_keys(self) -> Mapping[str, RSAPublicKey]:
         """Return the public keys by their ids: the own one, then the others in a stable order. Raises UnusableKey."""
         return self._current().keys
+
+    def verification_kids(self) -> frozenset[str]:
+        """Return the ids of these keys. Raises UnusableKey."""
+        return self._current().kids
 
     def newer_verification_keys(self) -> Mapping[str, RSAPublicKey]:
         """Return the public keys as they were a tenth of a second ago at most.
@@ -149,9 +154,9 @@ class KeySet:
                 keys[row.kid] = key
         withdrawn = any(row.kid == pair.kid and row.is_withdrawn for row in self._rows)
         self._say(f"own {pair.kid}", "the key that signs here was withdrawn; run `flask jwt rotate-key`" if withdrawn else "")
-        others = {kid: keys[kid] for kid in sorted(keys) if kid != pair.kid}
+        all_keys = {pair.kid: pair.verification_key} | {kid: keys[kid] for kid in sorted(keys) if kid != pair.kid}
         # A database that is down is asked again a second after it failed to answer, however long that took.
-        return _Read(pair, {pair.kid: pair.verification_key} | others, self._timer() if failure else read_at, failure)
+        return _Read(pair, all_keys, frozenset(all_keys), self._timer() if failure else read_at, failure)
 
     def _read_pair(self, before: KeyPair | None) -> KeyPair:
         """Open the private key where it has changed: that takes 40 ms."""

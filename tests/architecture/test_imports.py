@@ -20,13 +20,14 @@ MAY_IMPORT = {
 }
 
 #: What every blueprint may import of this room, beside its own package.
-SHARED = {"auditing", "parts", "routing", "every_request"}
+SHARED = {"application", "auditing", "parts", "routing", "every_request"}
 
 #: What Flask binds to the request or the application at hand.
-FLASK_GLOBALS = {"request", "g", "current_app", "session"}
+FLASK_GLOBALS = {"request", "g", "current_app", "session", "globals.app_ctx", "globals.request_ctx"}
 
 #: The only modules that may look at the request or the application at hand; others are given values.
 MAY_USE_FLASK_GLOBALS = {
+    "blueprints/application.py",
     "blueprints/auditing.py",
     "blueprints/auth/refreshing.py",
     "blueprints/auth/jwk_set.py",
@@ -35,6 +36,8 @@ MAY_USE_FLASK_GLOBALS = {
     "blueprints/auth/signing_out.py",
     "blueprints/docs/routes.py",
     "blueprints/every_request.py",
+    "blueprints/health/metrics.py",
+    "blueprints/health/schema.py",
     "blueprints/parts.py",
     "blueprints/users/routes.py",
     "migrations/env.py",

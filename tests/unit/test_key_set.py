@@ -66,13 +66,17 @@ def test_new_private_key_is_noticed_after_a_second(a: Host) -> None:
     assert a.keys.signing_pair(0).kid == new.kid
 
 
-@pytest.mark.parametrize("spoiled", [b"x", b"", "half", None], ids=["garbage", "nothing", "half", "no file"])
+@pytest.mark.parametrize(
+    "spoiled", [b"x", b"", "half", "folder", None], ids=["garbage", "nothing", "half", "unreadable", "no file"]
+)
 def test_private_key_that_cannot_be_used_leaves_the_one_before_it(
     a: Host, spoiled: bytes | str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     old, path, new = a.keys.signing_pair(0), Path(a.files.private), pair_number(100)[0]
     path.unlink()
-    if spoiled is not None:
+    if spoiled == "folder":  # root may read whatever is a file
+        path.mkdir()
+    elif spoiled is not None:
         path.write_bytes(new[:900] if isinstance(spoiled, str) else spoiled)
     for _ in range(3):
         assert a.pass_time().keys.signing_pair(0).kid == old.kid
@@ -80,6 +84,8 @@ def test_private_key_that_cannot_be_used_leaves_the_one_before_it(
     assert [record.message.partition(": ")[0] for record in caplog.records] == [
         "the private key has changed and cannot be used; the one before it still signs"
     ]
+    if path.is_dir():
+        path.rmdir()
     path.write_bytes(new)
     assert a.pass_time().keys.signing_pair(0).kid != old.kid
 

@@ -55,6 +55,42 @@ def test_the_same_values_make_the_same_thing_once(reader: Reader, database: Data
     assert made == [("alice",)]
 
 
+def kept_names(made: list[Values]) -> Read:
+    def make(values: Values) -> object:
+        made.append(values)
+        return values[0]
+
+    return Read(select(User.username).order_by(User.id).limit(bindparam("limit")), (1, make), is_kept=True)
+
+
+def test_what_is_kept_is_what_is_committed(reader: Reader, database: Database) -> None:
+    user, _, read = database.make_user("alice"), database.make_user("bob"), kept_names([])
+    for _ in range(2):
+        assert reader.rows(read, {"limit": 5}) == ["alice", "bob"]
+        assert reader.rows(read, {"limit": 1}) == ["alice"]
+    with database.session() as session:
+        session.get_one(User, user.id).username = "alicia"
+    assert reader.rows(read, {"limit": 5}) == ["alicia", "bob"]
+    assert reader.rows(read, {"limit": 1}) == ["alicia"]
+
+
+def test_sqlite_alone_says_that_nothing_has_changed(reader: Reader, database: Database) -> None:
+    database.make_user("alice")
+    read = kept_names([])
+    first = reader.rows(read, {"limit": 5})
+    assert (reader.rows(read, {"limit": 5}) is first) == (database.kind == "sqlite")
+    database.make_user("bob")
+    assert reader.rows(read, {"limit": 5}) is not first
+
+
+def test_so_many_reads_are_kept_and_no_more(reader: Reader, database: Database) -> None:
+    database.make_user("alice")
+    read = kept_names([])
+    for limit in range(1, 200):
+        assert reader.rows(read, {"limit": limit}) == ["alice"]
+    assert len(reader._held.connection._kept) <= 64
+
+
 def test_connection_that_broke_is_replaced(reader: Reader, database: Database) -> None:
     user, read = database.make_user("alice"), users()
     reader.rows(read, {"id": user.id})
@@ -64,10 +100,13 @@ def test_connection_that_broke_is_replaced(reader: Reader, database: Database) -
 
 
 @pytest.mark.usefixtures("database")
-def test_failure_is_sqlalchemys_own(reader: Reader) -> None:
-    gone = Read(select(column("id")).select_from(table("no_such_table")), (1, tuple))
-    with pytest.raises(DBAPIError):
+def test_failure_is_sqlalchemys_own_and_not_tried_again(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, held = Read(select(column("id")).select_from(table("no_such_table")), (1, tuple)), []
+    monkeypatch.setattr(reader, "_let_go", held.append)
+    with pytest.raises(DBAPIError) as failure:
         reader.rows(gone, {})
+    assert "no_such_table" in str(failure.value.orig)
+    assert (held, len(reader._all)) == ([], 1)
 
 
 def test_each_thread_holds_a_connection_of_its_own(reader: Reader, database: Database) -> None:
