@@ -10,6 +10,7 @@ from flask_migrate import Migrate
 from sqlalchemy import Engine
 
 from blueprints import register_blueprints
+from blueprints.application import Application
 from blueprints.every_request import register_every_request
 from blueprints.parts import Parts, install_parts
 from blueprints.users.resource import USER, columns_of, maker_of
@@ -28,6 +29,7 @@ from security.access import refuse_undeclared_routes
 from security.audit import AuditTrail
 from security.bearer import install_bearers
 from security.client_address import TrustedProxies
+from security.hashing import HashingThread
 from security.key_files import KeyFiles
 from security.key_set import KeySet
 from security.rate_limits import LoginLimiter
@@ -58,14 +60,6 @@ def _window_store(settings: Settings) -> WindowStore:
     if settings.redis_url:
         return RedisWindows(settings.redis_url)
     return MemoryWindows() if settings.read_only else DatabaseWindows(lambda: db.engine)
-
-
-class Application(Flask):
-    """Flask without its question, at every step of a request, whether a function is a coroutine: none of ours is."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Take a function as it is."""
-        return func
 
 
 def create_app(
@@ -122,6 +116,7 @@ def create_app(
         settings.login_throttling_interval_seconds,
         settings.app_secret or settings.jwt_passphrase,
     )
+    hashing = HashingThread(settings.password_hash_queue, settings.password_hash_wait_seconds)
     policy = PasswordPolicy(settings.password_min_length, common_passwords() if settings.password_refuse_common else frozenset())
     audit = AuditTrail(lambda: db.engine, clock, writes_rows=not settings.read_only)
     validity = TokenValidity(tables_may_be_missing=settings.read_only)
@@ -132,7 +127,10 @@ def create_app(
         SecondFactorTable(is_campus=is_campus, tables_may_be_missing=settings.read_only),
     )
     install_parts(
-        app, Parts(settings, clock, keys, tokens, users, limiter, policy, audit, validity, second_factors, reader, lists, sleep)
+        app,
+        Parts(
+            settings, clock, keys, tokens, users, limiter, hashing, policy, audit, validity, second_factors, reader, lists, sleep
+        ),
     )
     callers = Callers(reader, db.session, users, validity, columns_of(USER.readable), maker_of(USER.readable))
     install_bearers(app, StrictJWTManager(app, tokens), tokens, callers)

@@ -20,6 +20,7 @@ from models.reading import Reader
 from models.token_validity import TokenValidity
 from models.user_table import UnusableTable, UserTable
 from security.audit import AuditTrail
+from security.hashing import HashingThread
 from security.key_set import KeySet
 from security.keys import check_keys
 from security.rate_limits import LoginLimiter
@@ -41,6 +42,7 @@ class Parts:
     tokens: AccessTokens
     users: UserTable
     limiter: LoginLimiter
+    hashing: HashingThread
     password_policy: PasswordPolicy
     audit: AuditTrail
     validity: TokenValidity

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import ServiceUnavailable
@@ -13,6 +14,7 @@ from models.token_validity import TokenValidity
 from models.user import Account, refusal
 from models.user_table import ACCOUNT, UserTable
 from security.errors import BadCredentials, RefusedByPortal
+from security.hashing import HashingThread
 
 #: Longer user names are refused without a look, as Symfony refuses them; in characters.
 MAX_USERNAME_LENGTH = 4096
@@ -40,16 +42,34 @@ class SignedIn:
     new_hash: str | None
 
 
-def authenticate(session: Session, users: UserTable, username: str, password: str, now: datetime, rules: SignInRules) -> SignedIn:
+def authenticate(
+    session: Session,
+    users: UserTable,
+    hashing: HashingThread,
+    username: str,
+    password: str,
+    now: datetime,
+    rules: SignInRules,
+) -> SignedIn:
     """Check a password. No connection is held while it is hashed.
 
     Raises BadCredentials with the true reason, or AuthenticationFailure with Chamilo's own words about a portal, which
-    only someone with the right password gets to read.
+    only someone with the right password gets to read; 503 where too many are being checked.
     """
     if not username or not password or len(username) > MAX_USERNAME_LENGTH:
         raise BadCredentials("an empty or over-long user name or password")
-    account, cost = users.find_account(session, username), rules.hash_cost
+    account = users.find_account(session, username)
     session.rollback()
+    signed_in = hashing.run(partial(_check, account, password, now, rules))
+    if rules.access_url_id is not None and (reason := refusal_of_portal(session, signed_in.account.id, rules.access_url_id)):
+        raise RefusedByPortal(reason)
+    session.rollback()
+    return signed_in
+
+
+def _check(account: Account | None, password: str, now: datetime, rules: SignInRules) -> SignedIn:
+    """Do all the hashing of a sign-in, in one turn: nobody is refused, or waits again, in the middle of it."""
+    cost = rules.hash_cost
     if account is None or is_too_long(password):
         spend_time([cost])
         raise BadCredentials("unknown user" if account is None else "over-long password")
@@ -59,9 +79,6 @@ def authenticate(session: Session, users: UserTable, username: str, password: st
     if reason := refusal(account, now):
         spend_time(padding_costs(account.password, cost))
         raise BadCredentials(reason)
-    if rules.access_url_id is not None and (reason := refusal_of_portal(session, account.id, rules.access_url_id)):
-        raise RefusedByPortal(reason)
-    session.rollback()
     is_old = rules.rehashes and needs_rehash(account.password, cost)
     return SignedIn(account, hash_password(password, cost) if is_old else None)
 

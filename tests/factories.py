@@ -68,7 +68,7 @@ class Clock:
 
 
 def settings_for(**variables: str) -> Settings:
-    """Return settings for tests: the cheapest hash, the contract's keys, the documents of the API on."""
+    """Return settings for tests: the cheapest hash, room for many at once, the contract's keys, the documents of the API."""
     return parse_settings(
         {
             "APP_ENV": "test",
@@ -77,6 +77,8 @@ def settings_for(**variables: str) -> Settings:
             "JWT_PUBLIC_KEY": str(CONTRACT / "jwt" / "public.pem"),
             "JWT_PASSPHRASE": (CONTRACT / "jwt" / "PASSPHRASE").read_text().strip(),
             "PASSWORD_HASH_COST": str(COST),
+            "PASSWORD_HASH_QUEUE": "100",
+            "PASSWORD_HASH_WAIT": "60",
             **variables,
         }
     )

@@ -1,8 +1,13 @@
-"""Clients who never rest: each is a thread, from the beginning of a context to its end."""
+"""Clients who never rest, and a hashing thread that is at work: from the beginning of a context to its end."""
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Self
+
+from security.hashing import HashingThread
 
 WAIT_SECONDS = 60
 
@@ -23,3 +28,29 @@ class Load:
         self.done.set()
         for thread in self.threads:
             thread.join(WAIT_SECONDS)
+
+
+@contextmanager
+def occupied(hashing: HashingThread) -> Iterator[None]:
+    """Keep the thread at work until the end."""
+    begun, end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        end.wait(WAIT_SECONDS)
+
+    with ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(hashing.run, work)
+        assert begun.wait(WAIT_SECONDS)
+        try:
+            yield
+        finally:
+            end.set()
+            busy.result(WAIT_SECONDS)
+
+
+def wait_until_inside(hashing: HashingThread, count: int) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while hashing.inside != count:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

@@ -49,9 +49,11 @@ def create_token() -> Response:
     """Exchange a user name and a password for an access token."""
     ours, credentials, address = parts(), read_credentials(request), request.remote_addr or ""
     may_write = not ours.settings.read_only
+    ours.hashing.require_room()
     with _refusals_on_record(credentials.username):
         with ours.limiter.attempt(address, credentials.username):
-            signed_in = authenticate(db.session(), ours.users, credentials.username, credentials.password, g.now, _rules())
+            username, password = credentials.username, credentials.password
+            signed_in = authenticate(db.session(), ours.users, ours.hashing, username, password, g.now, _rules())
             second_factor = demand_code(signed_in.account, credentials.totp)
         account = admit(db.session(), ours.users, ours.validity, signed_in.account, ours.clock, ours.sleep, may_lock=may_write)
     now, roles = ours.clock(), shown_roles(account)

@@ -173,11 +173,12 @@ def _require_password(caller: Caller, password: str) -> None:
     """Raise 403 where it is not the caller's, and 429 after too many of those; no 401, which would be the token's fault."""
     ours = parts()
     rules = SignInRules(hash_cost=ours.settings.password_hash_cost, rehashes=False, access_url_id=None)
+    ours.hashing.require_room()
     with (
         _refusals_plainly(caller, "The password is not right."),
         ours.limiter.attempt(request.remote_addr or "", caller.username),
     ):
-        authenticate(db.session(), ours.users, caller.username, password, ours.clock(), rules)
+        authenticate(db.session(), ours.users, ours.hashing, caller.username, password, ours.clock(), rules)
 
 
 @contextmanager

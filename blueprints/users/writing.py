@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 from sqlalchemy.exc import IntegrityError
@@ -23,6 +24,7 @@ from models.user_table import UserTable
 from rest.body import TAKEN, TOO_COMMON, TOO_SHORT_CODE, validate
 from rest.problem import ValidationFailed, Violation
 from rest.resource import Resource
+from security.hashing import HashingThread
 
 
 class HeldUser(Protocol):
@@ -65,9 +67,12 @@ def password_violations(name: str, password: str | None, policy: PasswordPolicy)
     return violations
 
 
-def new_password_hash(password: str | None, cost: int) -> str | None:
-    """Hash a new password; None where it is not to change. Hold no transaction meanwhile."""
-    return hash_password(password, cost) if password else None
+def new_password_hash(session: Session, hashing: HashingThread, password: str | None, cost: int) -> str | None:
+    """Hash a new password, holding no connection; None where it is not to change. Raises 503 where too many are hashed."""
+    if not password:
+        return None
+    session.rollback()
+    return hashing.run(partial(hash_password, password, cost))
 
 
 def columns_to_write(values: Mapping[str, Any], password_hash: str | None, now: datetime) -> dict[str, Any]:

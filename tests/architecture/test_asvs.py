@@ -46,7 +46,7 @@ LEVEL_1 = {
 #: Lines of other chapters, and of level 3, that the design names.
 BESIDE = {
     *("6.3.8", "8.3.2", "3.4.1", "3.4.2", "3.4.3", "3.4.4", "3.4.5", "3.4.6", "4.1.1", "4.1.3", "4.2.1"),
-    *("11.2.3", "11.4.2", "11.5.1", "13.4.2", "13.4.4", "13.4.5", "14.2.1", "14.3.2"),
+    *("11.2.3", "11.4.2", "11.5.1", "13.4.2", "13.4.4", "13.4.5", "14.2.1", "14.3.2", "15.1.3", "15.2.2"),
     *("16.2.1", "16.2.2", "16.2.3", "16.2.4", "16.2.5", "16.3.1", "16.3.2", "16.3.3", "16.4.1", "16.5.1", "16.5.2", "16.5.3"),
 }
 
@@ -102,6 +102,7 @@ SAID = {
     "7.1.2": ("Sessions", ("REFRESH_TOKEN_MAX_SESSIONS", "one more ends")),
     "8.1.1": ("Who may do what", ("see one user", "delete a user", "blueprints/users/policy.py")),
     "8.1.2": ("Who may do what", ("public fields", "ten harmless fields", "blueprints/users/resource.py")),
+    "15.1.3": ("Many at once", ("PASSWORD_HASH_QUEUE", "PASSWORD_HASH_WAIT", "MAX_ITEMS_PER_PAGE", "Retry-After")),
     "16.2.3": ("Logs", ("standard error", "poort_audit", "track_e_login_record", "nginx")),
 }
 
