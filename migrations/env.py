@@ -2,11 +2,11 @@
 
 from alembic import context
 from flask import current_app
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, Engine, NullPool, create_engine, inspect
 
 from models import db
-
-VERSION_TABLE = "poort_alembic_version"
+from models.database import CONNECT_TIMEOUT_SECONDS, VERSION_TABLE
+from models.user_search import is_of_search
 
 
 def refuse_foreign_database(connection: Connection, *, is_campus: bool) -> None:
@@ -27,18 +27,30 @@ def refuse_foreign_database(connection: Connection, *, is_campus: bool) -> None:
         )
 
 
+def patient_engine() -> Engine:
+    """Return an engine whose statements may take longer than those of a request: an index over many rows does."""
+    if db.engine.dialect.name == "sqlite":
+        return db.engine
+    timeout = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+    return create_engine(db.engine.url, connect_args=timeout, hide_parameters=True, poolclass=NullPool)
+
+
 def run_migrations() -> None:
     """Bring the database to the wanted revision, in one transaction where the database can."""
-    with db.engine.connect() as connection:
+    with patient_engine().connect() as connection:
         refuse_foreign_database(connection, is_campus=current_app.config["DATABASE_IS_CAMPUS"])
         connection.rollback()
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
             connection.commit()
+        if getattr(connection.dialect, "is_mariadb", False):
+            connection.exec_driver_sql("SET max_statement_time = 0")
+            connection.commit()
         context.configure(
             connection=connection,
             target_metadata=db.metadata,
             version_table=VERSION_TABLE,
+            include_name=lambda name, _kind, _parents: not is_of_search(name),
             **current_app.extensions["migrate"].configure_args,
         )
         with context.begin_transaction():

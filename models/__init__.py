@@ -9,6 +9,7 @@ from models.sign_in_record import TrackELogin, TrackELoginRecord
 from models.throttled_login import ThrottledLogin
 from models.token_validity import RevokedToken, TokensValidAfter
 from models.user import User
+from models.user_total import UserTotal
 from models.verification_key import VerificationKey
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "User",
     "UserAuthSource",
     "UserRelUser",
+    "UserTotal",
     "VerificationKey",
     "db",
 ]

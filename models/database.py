@@ -38,9 +38,13 @@ logger = logging.getLogger(__name__)
 
 # A session waits this long for a lock or a server, and then fails with a clear error instead of hanging.
 CONNECT_TIMEOUT_SECONDS = 5
-LOCK_TIMEOUT_SECONDS = 15
+# For the one lock of SQLite's; a sign-in may wait for it three times, and nginx for no more than a minute.
+LOCK_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 15
 RECYCLE_SECONDS = 1800
+
+#: Which migrations were run; Chamilo has a table of its own for that.
+VERSION_TABLE = "poort_alembic_version"
 
 #: How many rows are read or written at once where there are many.
 CHUNK = 1000
@@ -161,6 +165,9 @@ def engine_options(url: URL) -> dict[str, Any]:
         options["isolation_level"] = "READ COMMITTED"
     if url.get_backend_name() == "postgresql":
         options["connect_args"] |= {"options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c timezone=UTC"}
+        # A host that is gone says nothing, and TCP alone would wait for a quarter of an hour.
+        options["connect_args"] |= {"tcp_user_timeout": 2000 * STATEMENT_TIMEOUT_SECONDS}
+        options["connect_args"] |= {"keepalives_idle": STATEMENT_TIMEOUT_SECONDS, "keepalives_interval": 5, "keepalives_count": 3}
     return options
 
 

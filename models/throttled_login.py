@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, String, delete, insert, select, update
+from sqlalchemy import BigInteger, String, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -31,17 +31,23 @@ class Slot:
     taken: bool
 
 
+def latest_end(now_ms: int, interval_ms: int) -> int:
+    """Return the latest moment at which a window can end: a later one is of a clock that was wrong, and would last for long."""
+    return now_ms + 2 * interval_ms
+
+
 def reserve(session: Session, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
     """Take one slot atomically, starting a window where none is open. Each step is a transaction of its own."""
     row = ThrottledLogin
     for _ in range(_ATTEMPTS):
-        ends_at_ms = now_ms + interval_ms
-        open_window = (row.key == key, row.ends_at_ms > now_ms)
+        ends_at_ms, latest_ms = now_ms + interval_ms, latest_end(now_ms, interval_ms)
+        open_window = (row.key == key, row.ends_at_ms > now_ms, row.ends_at_ms <= latest_ms)
         if count_met(session, update(row).where(*open_window, row.hits < limit).values(hits=row.hits + 1)):
             ends_at_ms = session.scalar(select(row.ends_at_ms).where(row.key == key)) or ends_at_ms
             session.commit()
             return Slot(key, ends_at_ms, taken=True)
-        restart = update(row).where(row.key == key, row.ends_at_ms <= now_ms).values(hits=1, ends_at_ms=ends_at_ms)
+        is_over = or_(row.ends_at_ms <= now_ms, row.ends_at_ms > latest_ms)
+        restart = update(row).where(row.key == key, is_over).values(hits=1, ends_at_ms=ends_at_ms)
         if count_met(session, restart):
             session.commit()
             return Slot(key, ends_at_ms, taken=True)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import LargeBinary, SmallInteger, String
+from sqlalchemy import Index, LargeBinary, SmallInteger, String
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -79,10 +79,16 @@ class User(Base):
     mfa_last_used: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    username_folded: Mapped[str] = mapped_column(exact_string(FOLDED_LENGTH), index=True)
-    firstname_folded: Mapped[str] = mapped_column(exact_string(FOLDED_LENGTH), index=True)
-    lastname_folded: Mapped[str] = mapped_column(exact_string(FOLDED_LENGTH), index=True)
+    username_folded: Mapped[str] = mapped_column(exact_string(FOLDED_LENGTH))
+    firstname_folded: Mapped[str] = mapped_column(exact_string(FOLDED_LENGTH))
+    lastname_folded: Mapped[str] = mapped_column(exact_string(FOLDED_LENGTH))
     email_folded: Mapped[str] = mapped_column(exact_string(FOLDED_LENGTH), index=True)
+
+
+# A list in the order of a name goes on by ascending id, whichever way the names go, so that each way needs an index.
+for _name in (User.username_folded, User.firstname_folded, User.lastname_folded):
+    Index(f"ix_user_{_name.key}_id", _name, User.id)
+    Index(f"ix_user_{_name.key}_desc_id", _name.desc(), User.id)
 
 
 class HasState(Protocol):

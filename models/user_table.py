@@ -1,25 +1,20 @@
 """Reading and writing the `user` table as it is: our own, or the one of a running campus, which has fewer columns."""
 
-import secrets
-import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any, Protocol, cast
 
 from sqlalchemy import CursorResult, Select, column, delete, insert, inspect, null, select, table, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from models.database import RoleList, continue_after_given_ids
-from models.folding import canonical_username, fold, lower_case
-from models.user import ACTIVE, STATUS_STUDENT, USERNAME_LENGTH, Account, User
+from models.database import RoleList, continue_after_given_ids, count_met
+from models.folding import canonical_username, fold
+from models.user import USERNAME_LENGTH, Account, User
+from models.user_row import OWN_COLUMNS, SEARCHED, Columns, complete_row, copies_of
+from models.user_total import count_change, recount
 
 Column = InstrumentedAttribute[Any]
 
-#: What of a user has a folded copy in our own schema.
-SEARCHED = ("username", "firstname", "lastname", "email")
-
-_OWN_COLUMNS = frozenset(User.__table__.columns.keys())
 _FOLDED_COLUMNS = frozenset(f"{name}_folded" for name in SEARCHED)
 
 #: What a campus may lack, by its version; without any other column of contract 7 this server cannot serve it.
@@ -50,15 +45,7 @@ class HasRoles(Protocol):
     roles: RoleList
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """What a table has: its columns, and what to put into those that must not be null and that we know nothing of."""
-
-    names: frozenset[str]
-    fillers: Mapping[str, Any]
-
-
-_OWN = Columns(_OWN_COLUMNS, {})
+_OWN = Columns(OWN_COLUMNS, {})
 
 
 class UserTable:
@@ -109,24 +96,26 @@ class UserTable:
     def insert(self, session: Session, values: Mapping[str, Any], now: datetime) -> int:
         """Insert a user, with the defaults of contract 5 and all columns that must not be null; return the id."""
         columns = self.columns(session)
-        row = _complete_row(columns, self._encoding_of_new_rows(session, columns), values, now)
+        row = complete_row(columns, self._encoding_of_new_rows(session, columns), values, now)
         result = cast("CursorResult[Any]", session.execute(insert(self._as_it_is(row)).values(row)))
-        return int(result.lastrowid if self.is_campus else cast("Any", result.inserted_primary_key)[0])
+        user_id = int(result.lastrowid if self.is_campus else cast("Any", result.inserted_primary_key)[0])
+        count_change(session, user_id, 1, is_campus=self.is_campus)
+        return user_id
 
     def insert_many(self, session: Session, rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
-        """Insert users at once. Those that bring their id go first, so that it is free."""
+        """Insert users at once. Those that bring their id go first, so that it is free. `recount` ends the transaction."""
         columns = self.columns(session)
         encoding = self._encoding_of_new_rows(session, columns)
-        complete = [_complete_row(columns, encoding, row, now) for row in rows]
+        complete = [complete_row(columns, encoding, row, now) for row in rows]
         for with_id in (True, False):  # one statement has one set of columns
             if group := [row for row in complete if ("id" in row) is with_id]:
-                session.execute(insert(self._as_it_is(group[0])), group)
+                session.execute(self._statement_for_many(session, group[0]), group)
                 continue_after_given_ids(session, User.__table__)
 
     def change(self, session: Session, held: HasRoles, changes: Mapping[str, Any]) -> None:
         """Update a user: the columns that change and their copies, and no other; roles in the encoding of the row."""
         present = self.columns(session).names
-        changed = {name: value for name, value in (dict(changes) | _copies(changes)).items() if name in present}
+        changed = {name: value for name, value in (dict(changes) | copies_of(changes)).items() if name in present}
         if "roles" in changed:
             changed["roles"] = RoleList(changed["roles"], held.roles.encoding)
         if changed:
@@ -139,9 +128,19 @@ class UserTable:
             session.execute(text("BEGIN IMMEDIATE"))
         return session.execute(self.select(session, names).where(User.id == user_id).with_for_update(of=User)).one_or_none()
 
+    def recount(self, session: Session) -> None:
+        """Count all users anew, after many were inserted, or where somebody else wrote to the table."""
+        recount(session, is_campus=self.is_campus)
+
     def remove(self, session: Session, user_id: int) -> None:
         """Delete the row of a user for good."""
-        session.execute(delete(User).where(User.id == user_id))
+        if count_met(session, delete(User).where(User.id == user_id)):
+            count_change(session, user_id, -1, is_campus=self.is_campus)
+
+    def _statement_for_many(self, session: Session, row: Mapping[str, Any]) -> Any:
+        statement = insert(self._as_it_is(row))
+        # What gives ids back is sent as few long statements; SQLite's index of names is slow with many short ones.
+        return statement.returning(User.id) if session.get_bind().dialect.name == "sqlite" else statement
 
     def _as_it_is(self, row: Mapping[str, Any]) -> Any:
         """Return the table to insert a row into: a campus's lacks some of our columns, and has some to be filled."""
@@ -161,46 +160,6 @@ class UserTable:
         return "json" if columns.names & _OF_CHAMILO_3 else "php"
 
 
-#: What a new row has where nothing is said (contract 5), apart from times and random values.
-DEFAULTS: Mapping[str, Any] = {
-    "website": "",
-    "biography": "",
-    "locale": "en_US",
-    "timezone": "Europe/Paris",
-    "password": "",
-    "status": STATUS_STUDENT,
-    "active": ACTIVE,
-    "locked": False,
-    "expired": False,
-    "credentials_expired": False,
-    "mfa_enabled": False,
-}
-
-
-def _complete_row(columns: Columns, encoding: str, values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return all that a new row needs: values, defaults, copies, and fillers for columns that we know nothing of."""
-    row: dict[str, Any] = dict.fromkeys(columns.names & _OWN_COLUMNS - {"id"})
-    row |= dict(DEFAULTS) | _made(now) | dict(values)
-    row |= _copies(row)
-    row["roles"] = RoleList(row["roles"], encoding)
-    return {name: value for name, value in row.items() if name in columns.names} | dict(columns.fillers)
-
-
-def _made(now: datetime) -> dict[str, Any]:
-    times = dict.fromkeys(("expires_at", "created_at", "updated_at"), now)
-    return {"roles": [], "salt": secrets.token_hex(20), "uuid": uuid.uuid4().bytes} | times
-
-
-def _copies(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what follows from the names and the e-mail: folded and canonical copies."""
-    copies: dict[str, Any] = {f"{name}_folded": fold(values[name]) for name in values.keys() & set(SEARCHED)}
-    if "username" in values:
-        copies["username_canonical"] = canonical_username(values["username"])
-    if "email" in values:
-        copies["email_canonical"] = lower_case(values["email"])
-    return copies
-
-
 def _read_columns(session: Session) -> Columns:
     inspector = inspect(session.connection())
     if "user" not in inspector.get_table_names():
@@ -212,14 +171,14 @@ def _read_columns(session: Session) -> Columns:
     fillers = {
         name: _zero(described["type"])
         for name, described in found.items()
-        if name not in _OWN_COLUMNS and not described["nullable"] and described["default"] is None
+        if name not in OWN_COLUMNS and not described["nullable"] and described["default"] is None
     }
     return Columns(frozenset(found), fillers)
 
 
 def _type_of(name: str) -> Any:
     """Return the type of a column that we know; one that we do not know is left to the driver."""
-    return User.__table__.columns[name].type if name in _OWN_COLUMNS else None
+    return User.__table__.columns[name].type if name in OWN_COLUMNS else None
 
 
 def _zero(kind: Any) -> Any:

@@ -7,7 +7,7 @@ from sqlalchemy import Boolean, Integer, LargeBinary, SmallInteger, String
 from sqlalchemy.orm import InstrumentedAttribute
 
 from models.roles import roles_to_store
-from models.user_table import DEFAULTS
+from models.user_row import DEFAULTS
 
 #: In a CSV file an empty cell is what is usual; these say null and empty text where that is not usual. A text that begins
 #: with a backslash is written with one more.

@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 from blueprints.auditing import note
 from blueprints.parts import parts
 from blueprints.users.asking import ask_password, show_password, with_password
-from blueprints.users.resource import USER, apply_filters, columns_of, full_name
+from blueprints.users.resource import USER, columns_of, full_name, read_filters
 from blueprints.users.writing import change_user, columns_to_write, insert_user, saving, validate_user
 from models import User, db
 from models.database import in_chunks
@@ -150,10 +150,26 @@ def list_users(search: str) -> None:
     Example: flask users list --search liddell
     """
     table = parts().users
-    users = apply_filters(table.select(db.session(), columns_of(USER.readable)), table, {"search": search}, privileged=True)
+    filters = read_filters(table, {"search": search}, privileged=True)
+    users = table.select(db.session(), columns_of(USER.readable)).where(*filters.conditions)
     for row in chain.from_iterable(in_chunks(db.session(), users, User.id)):
         state = "active" if row.active == ACTIVE else f"active={row.active}"
         click.echo("\t".join((str(row.id), row.username, full_name(row).strip(), row.email, " ".join(row.roles), state)))
+
+
+@cli.command("recount")
+def recount() -> None:
+    r"""Count all users anew, where somebody else deleted some from the table.
+
+    Lists say how many users there are from a number that is kept. Poort keeps it right by itself, and finds out who else
+    inserts users or empties the table.
+
+    \b
+    Example: flask users recount
+    """
+    parts().users.recount(db.session())
+    db.session.commit()
+    click.echo("The users are counted.")
 
 
 def get_user(username: str) -> Account:

@@ -63,6 +63,7 @@ def _import_file(file: Path) -> None:
         prepared = (_completed(row, cost) for _, row in shown)
         while chunk := list(islice(prepared, CHUNK)):
             insert_rows(db.session(), parts().users, chunk, parts().settings.access_url_id, now)
+    parts().users.recount(db.session())
     note("users_imported", details={"number": len(rows)})
     db.session.commit()
     click.echo(f"{len(rows)} users imported.")
@@ -86,6 +87,7 @@ def _move_in(url: str) -> None:
     except (UnusableTable, DBAPIError) as reason:
         fault = str(reason) if isinstance(reason, UnusableTable) else type(reason.orig).__name__
         raise click.ClickException(f"The database of the campus cannot be read: {fault}") from None
+    parts().users.recount(db.session())
     note("users_moved_in", details={"number": len(ids), "links": links})
     db.session.commit()
     click.echo(f"{len(ids)} users are here now, and {links} new links.")

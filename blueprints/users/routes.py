@@ -10,7 +10,7 @@ from werkzeug.exceptions import NotFound
 from blueprints.parts import parts, refuse_when_read_only
 from blueprints.users import operations, policy
 from blueprints.users.passwords import read_password_change
-from blueprints.users.resource import HARMLESS, ME, USER, USER_OF_PORTAL, apply_filters, columns_of, maker_of
+from blueprints.users.resource import HARMLESS, ME, USER, USER_OF_PORTAL, columns_of, maker_of, read_filters
 from blueprints.users.writing import (
     change_user,
     columns_to_write,
@@ -21,8 +21,6 @@ from blueprints.users.writing import (
     validate_user,
 )
 from models import AccessUrl, User, db
-from models.campus import ids_seen_by
-from models.listing import FilteredList
 from models.roles import ROLE_ADMIN, ROLE_OF_STATUS, roles_to_store
 from models.user import STATUS_STUDENT
 from rest.body import read_changes, request_bytes
@@ -63,7 +61,7 @@ def list_users() -> Response:
     paging = read_paging(parameters, parts().settings.max_items_per_page)
     shown = USER.readable if privileged else USER.public
     page = paginate(_listing(shown, parameters, privileged=privileged), paging)
-    return render_collection(Collection(USER, page, PageLink.of(request.path, query)))
+    return render_collection(Collection(USER, page, PageLink(request.path, query)))
 
 
 @bp.post("/users<suffix:suffix>")
@@ -166,11 +164,8 @@ def _listing(shown: Properties, parameters: Parameters, *, privileged: bool) -> 
     columns = columns_of(shown)
     if not parameters.keys() - PAGING:
         return parts().lists.seen_by(columns, maker_of(shown), seen_by)
-    table = parts().users
-    users = apply_filters(table.select(db.session(), columns), table, parameters, privileged=privileged)
-    if seen_by is not None:
-        users = users.where(User.id.in_(ids_seen_by(seen_by)))
-    return FilteredList(db.session(), users, maker_of(shown))
+    filters = read_filters(parts().users, parameters, privileged=privileged)
+    return parts().lists.filtered(columns, maker_of(shown), filters, seen_by)
 
 
 def _edit(user_id: str) -> Response:
@@ -185,7 +180,7 @@ def _edit(user_id: str) -> Response:
 
 def _insert(values: dict[str, Any], password: str | None, access_url_id: int) -> Response:
     """Insert a user who can sign in to a portal, and show them."""
-    password_hash = new_password_hash(password, parts().settings.password_hash_cost)
+    password_hash = new_password_hash(db.session(), parts().hashing, password, parts().settings.password_hash_cost)
     columns = columns_to_write(values, password_hash, g.now)
     with saving(db.session(), parts().users, values["username"]):
         row = _find_row(insert_user(db.session(), parts().users, columns, g.now, access_url_id))
@@ -194,7 +189,7 @@ def _insert(values: dict[str, Any], password: str | None, access_url_id: int) ->
 
 def _update(user_id: int, values: dict[str, Any], password: str | None, more: dict[str, Any]) -> Response:
     """Update a user and show them; `more` are columns that no value names."""
-    password_hash = new_password_hash(password, parts().settings.password_hash_cost)
+    password_hash = new_password_hash(db.session(), parts().hashing, password, parts().settings.password_hash_cost)
     with saving(db.session(), parts().users, values.get("username"), user_id):
         held = _lock_row(user_id)
         policy.require_grantable(current_caller(), user_id, held.roles, _granted(values))

@@ -11,8 +11,12 @@ from campus.conftest import Campus
 from factories import CONTRACT
 from flask.testing import FlaskClient
 from services import find_program, needed
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
+from blueprints.users.resource import read_filters
 from models.php_serialize import unserialize_strings
+from models.user_table import UserTable
 
 PASSWORDS = json.loads((CONTRACT / "passwords.json").read_text())
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
@@ -138,6 +142,17 @@ def test_search_and_order_go_by_the_collation(campus: Campus) -> None:
     last = client.get("/api/users.json?order[username]=desc&itemsPerPage=45", headers=headers).json
     assert [user["username"] for user in found] == ["bob"]
     assert [user["username"] for user in last[39:42]] == ["user01", "ünïcodé", "tess"]
+
+
+@pytest.mark.parametrize("direction", ["asc", "desc"])
+def test_order_of_user_names_is_that_of_chamilos_index(campus: Campus, direction: str) -> None:
+    table = UserTable(is_campus=True)
+    with Session(campus.engine) as session:
+        for name, is_sorted in (("username", False), ("lastname", True)):
+            filters = read_filters(table, {"order": {name: direction, "firstname": "asc"}}, privileged=True)
+            page = table.select(session, ["id"]).order_by(*filters.order).limit(30)  # of so few rows it reads all for more
+            plan = session.execute(text(f"EXPLAIN {page.compile(campus.engine, compile_kwargs={'literal_binds': True})}")).all()
+            assert ("filesort" in str(plan)) is is_sorted
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,15 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
 }
 
 #: Commands that change nothing that is there. `poort setup` makes what is missing: the keys, the tables, a first user.
-READING_COMMANDS = {"audit tail", "jwt check-config", "poort setup", "users export", "users list"}
+READING_COMMANDS = {
+    "audit tail",
+    "jwt check-config",
+    "poort doctor",
+    "poort setup",
+    "users export",
+    "users list",
+    "users recount",
+}
 
 #: Not ours: Flask's own, and the migrations.
 FOREIGN = {"db", "routes", "run", "shell"}

@@ -1,0 +1,66 @@
+"""What a new row of `user` holds: what is given, what is usual, what follows from it, and what must not be null."""
+
+import secrets
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from models.database import RoleList
+from models.folding import canonical_username, fold, lower_case
+from models.user import ACTIVE, STATUS_STUDENT, User
+
+#: What of a user has a folded copy in our own schema.
+SEARCHED = ("username", "firstname", "lastname", "email")
+
+#: The columns of our own schema.
+OWN_COLUMNS = frozenset(User.__table__.columns.keys())
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What a table has: its columns, and what to put into those that must not be null and that we know nothing of."""
+
+    names: frozenset[str]
+    fillers: Mapping[str, Any]
+
+
+#: What a new row has where nothing is said (contract 5), apart from times and random values.
+DEFAULTS: Mapping[str, Any] = {
+    "website": "",
+    "biography": "",
+    "locale": "en_US",
+    "timezone": "Europe/Paris",
+    "password": "",
+    "status": STATUS_STUDENT,
+    "active": ACTIVE,
+    "locked": False,
+    "expired": False,
+    "credentials_expired": False,
+    "mfa_enabled": False,
+}
+
+
+def complete_row(columns: Columns, encoding: str, values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return all that a new row needs: values, defaults, copies, and fillers for columns that we know nothing of."""
+    row: dict[str, Any] = dict.fromkeys(columns.names & OWN_COLUMNS - {"id"})
+    row |= dict(DEFAULTS) | _made(now) | dict(values)
+    row |= copies_of(row)
+    row["roles"] = RoleList(row["roles"], encoding)
+    return {name: value for name, value in row.items() if name in columns.names} | dict(columns.fillers)
+
+
+def _made(now: datetime) -> dict[str, Any]:
+    times = dict.fromkeys(("expires_at", "created_at", "updated_at"), now)
+    return {"roles": [], "salt": secrets.token_hex(20), "uuid": uuid.uuid4().bytes} | times
+
+
+def copies_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what follows from the names and the e-mail: folded and canonical copies."""
+    copies: dict[str, Any] = {f"{name}_folded": fold(values[name]) for name in values.keys() & set(SEARCHED)}
+    if "username" in values:
+        copies["username_canonical"] = canonical_username(values["username"])
+    if "email" in values:
+        copies["email_canonical"] = lower_case(values["email"])
+    return copies

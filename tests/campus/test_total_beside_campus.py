@@ -1,0 +1,55 @@
+"""The number of users beside a campus: ours at once, Chamilo's within seconds, and no table of Chamilo's is touched for it."""
+
+from typing import Any
+
+import pytest
+from campus.conftest import Campus
+from factories import Database
+from flask import Flask
+from flask.testing import FlaskCliRunner
+
+from models import User, UserTotal
+
+pytestmark = pytest.mark.services
+
+
+def headers_of(app: Flask) -> dict[str, str]:
+    return {"Authorization": f"Bearer {app.extensions['poort'].tokens.issue('admin', ['ROLE_ADMIN'])}"}
+
+
+def total(app: Flask) -> int:
+    return app.test_client().get("/api/users?itemsPerPage=0", headers=headers_of(app)).json["hydra:totalItems"]
+
+
+def test_our_own_user_is_counted_at_once_by_every_server(campus: Campus) -> None:
+    ours, theirs = campus.app(), campus.app()
+    before = total(ours), total(theirs)
+    body = {"username": "neu", "email": "neu@example.com"}
+    assert ours.test_client().post("/api/users", headers=headers_of(ours), json=body).status_code == 201
+    assert (total(ours), total(theirs)) == (before[0] + 1, before[1] + 1)
+
+
+def test_user_whom_chamilo_deletes_is_gone_within_five_seconds(campus: Campus, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, now = campus.app(), [100.0]
+    monkeypatch.setattr(app.extensions["poort"].lists._totals, "_timer", lambda: now[0])
+    before = total(app)
+    for table in ("access_url_rel_user", "user_auth_source"):
+        campus.run(f"DELETE FROM {table} WHERE user_id = 5")
+    campus.run("DELETE FROM `user` WHERE id = 5")
+    now[0] += 4.9
+    assert total(app) == before
+    now[0] += 0.1
+    assert total(app) == before - 1
+
+
+def test_server_that_only_reads_counts_without_a_table_of_ours(campus: Campus) -> None:
+    app = campus.app(READ_ONLY="1")
+    assert total(app) == campus.run("SELECT COUNT(*) AS number FROM `user`")[0]["number"]
+
+
+def test_users_who_moved_in_are_counted(campus: Campus, runner: FlaskCliRunner, database: Database, client: Any) -> None:
+    assert runner.invoke(args=["users", "import", "--from-database", campus.url]).exit_code == 0
+    (kept,) = database.rows(UserTotal)
+    users = database.rows(User)
+    assert (kept.total, kept.newest_id) == (len(users), users[-1].id)
+    assert total(client.application) == len(users)

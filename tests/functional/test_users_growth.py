@@ -1,0 +1,227 @@
+"""Lists stay as fast where there are many users: which indexes are used, and that short cuts find what the long way does."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from factories import START, Database
+from sqlalchemy import Engine, event, select, text
+from sqlalchemy.orm import Session
+
+from blueprints.users.resource import read_filters
+from models import User, listing
+from models.folding import fold
+from models.listing import UserLists
+from models.reading import Reader
+from models.user_search import POSTGRESQL_INDEX, SQLITE_INDEX, match_expression
+from models.user_table import UserTable
+
+TABLE = UserTable(is_campus=False)
+NAMES = ("username", "firstname", "lastname")
+
+
+def insert(database: Database, rows: list[dict[str, Any]]) -> None:
+    with database.session() as session:
+        TABLE.insert_many(session, rows, START)
+        TABLE.recount(session)
+
+
+@pytest.fixture
+def lists(database: Database) -> Iterator[UserLists]:
+    reader = Reader(lambda: database.engine)
+    with Session(database.engine) as session:
+        if database.kind == "postgresql":  # which would read so few rows without asking an index
+            session.execute(text("SET enable_seqscan = off"))
+        yield UserLists(reader, lambda: session, TABLE)
+    reader.close()
+
+
+def ids(lists: UserLists, parameters: Any, limit: int = 1000, offset: int = 0) -> tuple[int, list[int]]:
+    """Return how many users a query finds, and the ids of a page of them."""
+    filters = read_filters(TABLE, parameters, privileged=True)
+    found = lists.filtered(("id",), lambda values: values[0], filters, None)
+    return found.count(), list(found.fetch(limit, offset))
+
+
+# Marks and case that fold away, what SQL and FTS5 take for signs of their own, letters of several bytes, and few of each, so that
+# short texts are found often.
+LETTERS = [*"aabBeé%_\\\"'*-(:^ßİſœΣςЖж💡 ", "e\u0301", "\ufb03", "\u1e9e", "AND", "NEAR"]
+
+
+def any_text(chance: random.Random, most: int) -> str:
+    return "".join(chance.choice(LETTERS) for _ in range(chance.randint(1, most)))
+
+
+@pytest.fixture
+def crowd(database: Database) -> list[User]:
+    chance = random.Random(7)
+    rows = [
+        {
+            "username": f"{any_text(chance, 8)}{number}",
+            "firstname": any_text(chance, 9),
+            "lastname": any_text(chance, 9) if number % 5 else None,
+            "email": f"{any_text(chance, 8)}@example.com",
+        }
+        for number in range(150)
+    ]
+    insert(database, rows)
+    return database.rows(User)
+
+
+@pytest.mark.parametrize("way", ["as it is", "no candidates", "no few matches", "deep pages"])
+def test_search_finds_what_contains_the_text_whichever_way_it_goes(
+    lists: UserLists, crowd: list[User], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    if way == "no candidates":
+        monkeypatch.setattr(listing, "MOST_CANDIDATES", -1)
+    if way == "no few matches":
+        monkeypatch.setattr(listing, "FEW_MATCHES", -1)
+    if way == "deep pages":
+        monkeypatch.setattr(listing, "FEW_MATCHES", -1)
+        monkeypatch.setattr(listing, "DEEP_OFFSET", 0)
+    chance, matches = random.Random(11), 0
+    for _ in range(40):
+        one, other, third, email = part(chance, crowd), part(chance, crowd), any_text(chance, 3), any_text(chance, 2)
+        queries: list[tuple[Any, Any]] = [
+            ({"search": {"0": one, "1": third}}, [(NAMES, (one, third))]),
+            ({"search": one, "lastname": other}, [(NAMES, (one,)), (("lastname",), (other,))]),
+            ({"email": email}, [(("email",), (email,))]),
+        ]
+        for query, wanted in queries:
+            expected = [user.id for user in crowd if all(contains(user, *each) for each in wanted)]
+            assert ids(lists, query) == (len(expected), expected), query
+            matches += len(expected)
+    assert matches > 400
+
+
+def part(chance: random.Random, crowd: list[User]) -> str:
+    """Return a few letters of a name, or of two that do not belong together."""
+    user = chance.choice(crowd)
+    text = fold(f"{user.firstname}{chance.choice(['', user.lastname or ''])}")
+    start = chance.randrange(len(text))
+    return text[start : start + chance.randint(1, 6)]
+
+
+def contains(user: User, names: tuple[str, ...], texts: tuple[str, ...]) -> bool:
+    folded = [text for text in map(fold, texts) if text]
+    return not folded or any(text in getattr(user, f"{name}_folded") for name in names for text in folded)
+
+
+def test_pages_are_the_same_from_ids_alone(lists: UserLists, crowd: list[User], monkeypatch: pytest.MonkeyPatch) -> None:
+    orders: list[Any] = [
+        {},
+        {"order": {"lastname": "desc"}},
+        {"order": {"firstname": "asc", "username": "desc"}},
+        {"isActive": "1"},
+    ]
+
+    def pages() -> list[Any]:
+        return [ids(lists, order, 40, offset) for order in orders for offset in (0, 40, 120)] + [
+            [item[0] for item in lists.seen_by(("id",), lambda values: values, user_id).fetch(40, 120)]
+            for user_id in (None, crowd[0].id)
+        ]
+
+    plain = pages()
+    monkeypatch.setattr(listing, "DEEP_OFFSET", 0)
+    monkeypatch.setattr(listing, "FEW_MATCHES", -1)
+    assert pages() == plain
+    assert [user_id for _, page in plain[:3] for user_id in page] == [user.id for user in crowd[:80] + crowd[120:]]
+
+
+def test_search_follows_what_is_written(lists: UserLists, database: Database) -> None:
+    bob = database.make_user("bob", lastname="Tables")
+    assert ids(lists, {"search": "able"}) == (1, [bob.id])
+    with database.session() as session:
+        TABLE.change(session, bob, {"lastname": "Chairs"})
+    assert (ids(lists, {"search": "able"}), ids(lists, {"search": "hair"})) == ((0, []), (1, [bob.id]))
+    with database.session() as session:
+        session.execute(text("DELETE FROM access_url_rel_user"))
+        session.execute(text("DELETE FROM user_auth_source"))
+        TABLE.remove(session, bob.id)
+    assert ids(lists, {"search": "hair"}) == (0, [])
+    if database.kind == "sqlite":
+        with database.session() as session:  # it raises where the index is not what the table says
+            session.execute(text(f"INSERT INTO {SQLITE_INDEX}({SQLITE_INDEX}) VALUES ('integrity-check')"))
+
+
+def test_what_fts5_is_asked() -> None:
+    names = ["firstname_folded", "lastname_folded"]
+    assert match_expression([(names, ['a"bc'])]) == '{firstname_folded lastname_folded} : (("a""b" AND """bc"))'
+    assert match_expression([(["x"], ["abc", "def"]), (["y"], ["abc", "de"])]) == '{x} : (("abc") OR ("def"))'
+    assert match_expression([(["x"], ["ab"])]) is None
+
+
+class Plans:
+    """What the statements of a list would have the database do."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._executed: list[tuple[str, Any]] = []
+        event.listen(engine, "before_cursor_execute", self._note)
+
+    def _note(self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.lstrip().startswith(("SELECT", "WITH")):
+            self._executed.append((statement, parameters))
+
+    def of(self, position: int = -1) -> str:
+        """Explain what was executed, the last by default. PostgreSQL's plan is the one of a table too long to be read whole."""
+        statement, parameters = self._executed[position]
+        with self._engine.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
+            return "\n".join(map(str, connection.exec_driver_sql(f"{explain} {statement}", parameters).all()))
+
+    def close(self) -> None:
+        event.remove(self._engine, "before_cursor_execute", self._note)
+
+
+@pytest.fixture
+def plans(database: Database) -> Iterator[Plans]:
+    chance = random.Random(3)
+    rows = [
+        {
+            "username": f"user{number}",
+            "firstname": chance.choice(["Ann", "Bo"]),
+            "lastname": f"L{chance.randrange(500)}",
+            "email": "u@example.com",
+        }
+        for number in range(2000)
+    ]
+    insert(database, rows)
+    if database.kind != "sqlite":
+        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("ANALYZE TABLE user" if database.kind == "mariadb" else 'VACUUM ANALYZE "user"')
+    made = Plans(database.engine)
+    yield made
+    made.close()
+
+
+SORTED = {"sqlite": "TEMP B-TREE", "postgresql": "Sort", "mariadb": "filesort"}
+TRIGRAMS = {"sqlite": "VIRTUAL TABLE INDEX", "postgresql": POSTGRESQL_INDEX}
+
+
+def test_no_order_of_one_name_is_sorted_and_a_search_reads_trigrams(lists: UserLists, plans: Plans, database: Database) -> None:
+    for name in NAMES:
+        for direction in ("asc", "desc"):
+            ids(lists, {"order": {name: direction}}, 30)
+            assert SORTED[database.kind] not in plans.of(), (name, direction)
+    ids(lists, {"order": {"lastname": "asc", "firstname": "asc", "username": "desc"}}, 30)
+    assert SORTED[database.kind] in plans.of(), "a sort would be seen"
+    if database.kind in TRIGRAMS:
+        assert ids(lists, {"search": "zqx"}) == (0, [])
+        found = plans.of(-2)  # the ids; then comes the page of them
+        assert TRIGRAMS[database.kind] in found
+        assert ("CTE Scan on matches" in found) is (database.kind == "postgresql"), "else it hopes for many, and reads row by row"
+
+
+def test_plain_users_list_reads_those_whom_they_see_alone(lists: UserLists, plans: Plans, database: Database) -> None:
+    with database.session() as session:
+        me = session.scalars(select(User.id).limit(1)).one()
+    filters = read_filters(TABLE, {"isActive": "1"}, privileged=False)
+    assert lists.filtered(("id",), lambda values: values[0], filters, me).count() == 1
+    plan = plans.of()
+    everyone = {"sqlite": "SCAN user", "postgresql": 'Seq Scan on "user"', "mariadb": "'user', 'ALL'"}
+    assert everyone[database.kind] not in plan
+    assert "DEPENDENT" not in plan
