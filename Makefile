@@ -10,7 +10,7 @@ SCRIPTS = bin/console bin/new-env bin/serve
 ENV_FILE := $(if $(POORT_ENV_FILE),,.env)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve setup test lint bench-timing pins
+.PHONY: help serve setup test lint docs bench bench-timing soak pins
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
@@ -29,16 +29,30 @@ lint: .venv/.pins-dev ## Check style, form and types: ruff and mypy
 	.venv/bin/ruff format --check . $(SCRIPTS)
 	.venv/bin/mypy
 
+docs: .venv/.pins-docs ## Write docs/configuration.md, and build the site of the documentation into site/
+	@.venv/bin/python -m docs.reference
+	@.venv/bin/python -m docs.gather
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
+	@! grep -rnoE '<(script|link|img|iframe)[^>]+(src|href)="?(https?:)?//[^" >]+' site || { echo "a page asks something of another host"; exit 1; }
+
+bench: .venv/.pins-bench ## Measure speed, growth and memory beside the usual ways (20 minutes); ARGS="--only rates" a part
+	@exec .venv/bin/python -m benchmarks.bench $(ARGS)
+
 bench-timing: .venv/.pins ## Measure whether the time of a refused sign-in tells who exists
 	@exec .venv/bin/python benchmarks/timing.py
 
-pins: .venv/.pins-dev ## Compile the five .in files into exact versions with hashes; ARGS="--upgrade" renews them
+soak: .venv/.pins-dev ## Load a server for 10 minutes while it is reloaded, killed and given new keys; ARGS="--minutes 2"
+	@exec .venv/bin/python -m benchmarks.soak $(ARGS)
+
+pins: .venv/.pins-dev ## Compile the seven .in files into exact versions with hashes; ARGS="--upgrade" renews them
 	$(COMPILE) $(ARGS) requirements.in
 	$(COMPILE) $(ARGS) requirements-mysql.in
 	$(COMPILE) $(ARGS) requirements-postgresql.in
 	$(COMPILE) $(ARGS) requirements-redis.in
 	@# Some of these ask for others with extras, which pip wants pinned too: it takes a newer version else, that has no hash.
 	EXTRAS=--no-strip-extras; $(COMPILE) $(ARGS) requirements-dev.in
+	$(COMPILE) $(ARGS) requirements-bench.in
+	$(COMPILE) $(ARGS) requirements-docs.in
 
 .env:
 	@$(PYTHON) bin/new-env
@@ -54,4 +68,14 @@ pins: .venv/.pins-dev ## Compile the five .in files into exact versions with has
 .venv/.pins-dev: .venv/.pins requirements-dev.txt requirements-mysql.txt requirements-postgresql.txt requirements-redis.txt
 	@echo "installing requirements-dev.txt and the drivers into .venv"
 	@$(INSTALL) -r requirements-dev.txt -r requirements-mysql.txt -r requirements-postgresql.txt -r requirements-redis.txt
+	@touch $@
+
+.venv/.pins-bench: .venv/.pins-dev requirements-bench.txt
+	@echo "installing requirements-bench.txt into .venv"
+	@$(INSTALL) -r requirements-bench.txt
+	@touch $@
+
+.venv/.pins-docs: .venv/.pins-dev requirements-docs.txt
+	@echo "installing requirements-docs.txt into .venv"
+	@$(INSTALL) -r requirements-docs.txt
 	@touch $@

@@ -1,0 +1,34 @@
+"""What was measured, as numbers: a list under each name, one number a round, so that rounds can be compared pair by pair."""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+
+#: name: a number for each round. A name is what was measured, its words apart by slashes: `poort/item/16`.
+Figures = dict[str, list[float]]
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the median of the rounds."""
+    return statistics.median(values)
+
+
+def spread(values: Sequence[float]) -> tuple[float, float]:
+    """Return the lowest and the highest of the rounds."""
+    return min(values), max(values)
+
+
+def ratios(figures: Figures, one: str, other: str) -> list[float]:
+    """Divide what was measured under one name by what was under the other, round by round; empty where one is missing."""
+    return [above / below for above, below in zip(figures.get(one, []), figures.get(other, []), strict=False)]
+
+
+def percentile(values: Iterable[float], percent: float) -> float:
+    """Return the smallest value that at least `percent` of all values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def add(figures: Figures, name: str, value: float) -> None:
+    """Add the number of a round."""
+    figures.setdefault(name, []).append(value)

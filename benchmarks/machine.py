@@ -1,0 +1,84 @@
+"""What a measurement needs of the machine, and what is to be said of it beside the figures."""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.serving import ROOT
+from tests.services import NotInstalled, find_program
+
+#: program: the Debian package that has it.
+NEEDED = {"wrk": "wrk", "postgresql": "postgresql", "mariadb": "mariadb-server"}
+PACKAGES = (
+    "Flask",
+    "gunicorn",
+    "SQLAlchemy",
+    "PyJWT",
+    "cryptography",
+    "bcrypt",
+    "Flask-JWT-Extended",
+    "fastapi",
+    "uvicorn",
+    "psycopg",
+    "PyMySQL",
+)
+
+
+def refuse_missing(wanted: set[str]) -> None:
+    """Stop where something wanted is not installed, before anything is measured."""
+    absent = [name for name in NEEDED if name in wanted and not version_of(name)]
+    if absent:
+        sys.exit(
+            f"Not installed: {', '.join(absent)}. Install: apt-get install {' '.join(NEEDED[name] for name in absent)}\n"
+            f'Or leave out what needs it: make bench ARGS="--leave-out {",".join(absent)}"'
+        )
+
+
+def describe() -> dict[str, str]:
+    """Return what the figures depend on."""
+    cpu = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    system = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    programs = ", ".join(said for name in NEEDED if (said := version_of(name)))
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "commit": _commit(),
+        "machine": f"{len(os.sched_getaffinity(0))} cores of {cpu[1] if cpu else platform.machine()}",
+        "system": f"{system}, Linux {platform.release()}, Python {platform.python_version()}",
+        "packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        "programs": programs,
+        "load average before": f"{load():.2f}",
+    }
+
+
+def load() -> float:
+    """Return how many processes were running or waiting to, in the last minute."""
+    return os.getloadavg()[0]
+
+
+def version_of(name: str) -> str:
+    """Return what a program says of its version; empty where it is not installed."""
+    clusters = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: float(place.parent.name))
+    program, option = {
+        "wrk": ("wrk", "-v"),
+        "postgresql": ("postgres", "--version"),
+        "mariadb": ("mariadbd", "--version"),
+    }[name]
+    try:
+        found = find_program(program, *map(str, clusters[-1:]))
+    except NotInstalled:
+        return ""
+    said = subprocess.run((found, option), check=False, capture_output=True, text=True).stdout
+    number = re.search(r"\d+\.[\w.]+", said)
+    return f"{name} {number[0]}" if number else name
+
+
+def _commit() -> str:
+    def git(*words: str) -> str:
+        return subprocess.run(("git", *words), check=False, capture_output=True, text=True, cwd=ROOT).stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + (" with changes" if git("status", "--porcelain", "--untracked-files=no") else "")

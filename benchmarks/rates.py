@@ -1,0 +1,54 @@
+"""Requests a second: wrk on two threads against each server in turn, round after round."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.figures import Figures, add
+from benchmarks.ground import Ground, expect_user
+from benchmarks.plan import Plan
+from benchmarks.serving import Server, running
+
+CONNECTIONS = (16, 64)
+SCRIPT = Path(__file__).with_name("items.lua")
+HYDRA = "application/ld+json"
+WARM_UP_SECONDS = 1
+
+_RATE = re.compile(r"^Requests/sec: +([\d.]+)", re.MULTILINE)
+_FAILED = re.compile(r"^ +(Non-2xx|Socket errors).*", re.MULTILINE)
+
+
+def measure(plan: Plan, ground: Ground) -> Figures:
+    """Measure users and lists of all servers, and of Poort in the format that it answers in by default, too."""
+    servers, figures = ground.servers(), Figures()
+    with running(*servers):
+        for server in servers:
+            server.sign_in("admin", ground.password)
+            expect_user(server)
+            for what in ("item", "list"):
+                ask(server, what, CONNECTIONS[0], WARM_UP_SECONDS)
+        for number in range(plan.rounds):
+            plan.say(f"rates, round {number + 1} of {plan.rounds}")
+            for connections in CONNECTIONS:
+                for what in ("item", "list"):
+                    for server in plan.turned(servers, number):
+                        rate = ask(server, what, connections, plan.seconds)
+                        add(figures, f"{server.name}/{what}/{connections}", rate)
+            for what in ("item", "list"):
+                add(figures, f"poort/{what}/JSON-LD", ask(servers[0], what, CONNECTIONS[0], plan.seconds, accept=HYDRA))
+    return figures
+
+
+def ask(server: Server, what: str, connections: int, seconds: int, accept: str = "application/json") -> float:
+    """Have wrk ask for users 1 to 1,000 in turn, or for the first page; return the answers a second. All must be good."""
+    headers = server.headers | {"Accept": accept}
+    fields = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
+    script = ["-s", str(SCRIPT)] if what == "item" else []
+    command = [shutil.which("wrk") or "wrk", "-t2", "--timeout=10s", f"-c{connections}", f"-d{seconds}", *fields, *script]
+    done = subprocess.run([*command, f"http://127.0.0.1:{server.port}/api/users"], check=True, capture_output=True, text=True)
+    rate = _RATE.search(done.stdout)
+    if rate is None or (failed := _FAILED.search(done.stdout)):
+        sys.exit(f"{server.name}, {what}: {failed[0].strip() if rate and failed else done.stdout}")
+    return float(rate[1])

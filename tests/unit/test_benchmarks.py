@@ -1,0 +1,159 @@
+"""What `make bench` does with its figures, and that its peers answer; it measures nothing here."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from factories import Database
+from hosts import pair_number
+
+from benchmarks import machine
+from benchmarks.figures import percentile, ratios
+from benchmarks.goals import GOALS, Goal
+from benchmarks.report import cell, number, render
+from benchmarks.seeding import NAMES, RARE, fill
+from benchmarks.serving import GUNICORN, clean_environment
+from benchmarks.sign_ins import rate_of
+from config.settings import ROOT
+
+MACHINE = {"machine": "2 cores of a kind"}
+
+
+def test_ratios_are_made_round_by_round() -> None:
+    figures = {"one": [10.0, 30.0, 20.0], "other": [5.0, 10.0, 20.0]}
+    assert ratios(figures, "one", "other") == [2.0, 3.0, 1.0]
+    assert ratios(figures, "one", "not measured") == []
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "found"), [(range(1, 101), 99, 99), (range(1, 101), 50, 50), ([7.0], 99, 7.0), ([1, 9], 99, 9)]
+)
+def test_a_percentile_is_one_of_the_values(values: list[float], percent: float, found: float) -> None:
+    assert percentile(values, percent) == found
+
+
+@pytest.mark.parametrize(
+    ("less_is_better", "values", "verdict"),
+    [
+        (False, [0.1, 0.75, 0.9], "goal"),
+        (False, [0.66], "floor"),
+        (False, [0.64], "**missed**"),
+        (True, [0.6], "goal"),
+        (True, [0.70], "**missed**"),
+        (False, [], "not measured"),
+    ],
+)
+def test_a_verdict_is_the_median_s(less_is_better: bool, values: list[float], verdict: str) -> None:
+    bounds = (0.65, 0.62) if less_is_better else (0.65, 0.75)
+    assert Goal("a", "rates", lambda _: [], *bounds, "", less_is_better).verdict(values) == verdict
+
+
+def test_no_goal_is_easier_than_its_floor() -> None:
+    assert [goal.name for goal in GOALS if goal.floor is not None and (goal.floor < goal.goal) is goal.less_is_better] == []
+    assert len({goal.name for goal in GOALS}) == len(GOALS)
+
+
+def test_the_page_has_the_verdicts_and_what_was_measured() -> None:
+    rates = {f"poort/item/{number}": [3000.0, 3100.0, 2900.0] for number in (16, 64)} | {"bare/item/16": [4000.0, 4000.0, 5000.0]}
+    page = render(MACHINE, {"rates": rates, "storm": {"poort/50/storm/failed": [0.0, 2.0, 0.0]}})
+    assert "- machine: 2 cores of a kind\n" in page
+    assert "| item read, of bare Flask's rate | 0.75 (0.58 to 0.78) | 0.65 | 0.75 | goal |\n" in page
+    assert "| failed reads meanwhile, in all rounds (50 reads/s) | 2 | 0 | 0 | **missed** |\n" in page
+    assert "| start to first answer | - | 1.2 s | 0.8 s | not measured |\n" in page
+    assert "| Poort | 3,000 (2,900 to 3,100) | 3,000 (2,900 to 3,100) | - | - |\n" in page
+    assert "## Growth" not in page
+
+
+def test_what_is_missing_stops_the_run_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "version_of", lambda name: "" if name != "wrk" else "wrk 4")
+    machine.refuse_missing({"wrk"})
+    with pytest.raises(SystemExit) as stop:
+        machine.refuse_missing({"wrk", "mariadb"})
+    assert str(stop.value).splitlines() == [
+        "Not installed: mariadb. Install: apt-get install mariadb-server",
+        'Or leave out what needs it: make bench ARGS="--leave-out mariadb"',
+    ]
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.6543, "0.65"), (12.34, "12.3"), (1234.5, "1,234"), (3.0, "3"), (0, "0")])
+def test_numbers_have_about_three_digits(value: float, text: str) -> None:
+    assert number(value) == text
+    assert cell([value]) == text
+
+
+def test_sign_ins_are_counted_between_ends() -> None:
+    two_workers = [moment for turn in range(20) for moment in (0.5 * turn, 0.5 * turn + 0.01)]
+    assert rate_of({"good": two_workers}) == pytest.approx(4, rel=0.01)
+    assert rate_of({"good": [3.0, 3.01]}) == 0
+
+
+def test_peers_are_served_as_poort_is() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "--print-config", "wsgi:app"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=clean_environment(),
+    )
+    ours = dict(re.findall(r"^(\w+) += (.*)$", done.stdout, re.MULTILINE))
+    theirs = dict(word.removeprefix("--").split("=") for word in GUNICORN if "=" in word)
+    assert [theirs[name] for name in ("workers", "threads", "keep-alive")] == [
+        ours[name] for name in ("workers", "threads", "keepalive")
+    ]
+    assert (ours["reuse_port"], "--reuse-port" in GUNICORN) == ("True", True)
+
+
+@pytest.fixture
+def users(databases: object) -> Database:
+    """A database with an administrator and 40 users."""
+    database = databases.fresh("sqlite")
+    database.make_user("admin", ["ROLE_ADMIN"], password="a password")
+    fill(database.url, 41)
+    return database
+
+
+@pytest.fixture
+def peer(request: pytest.FixtureRequest, users: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    private, public = pair_number(0)
+    for name, content in {"private.pem": private, "public.pem": public, "item.json": b'{"id": 2}', "list.json": b"[]"}.items():
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.setenv("PEER_FOLDER", str(tmp_path))
+    monkeypatch.setenv("PEER_DATABASE", users.url.removeprefix("sqlite:///"))
+    name = f"benchmarks.peers.{request.param}"
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    return importlib.import_module(name)
+
+
+@pytest.mark.parametrize("peer", ["bare"], indirect=True)
+def test_bare_flask_answers_what_it_was_given(peer: ModuleType) -> None:
+    client = peer.app.test_client()
+    assert client.get("/api/users/2").json == {"id": 2}
+    assert client.get("/api/users").json == []
+
+
+@pytest.mark.parametrize("peer", ["tutorial"], indirect=True)
+def test_the_tutorial_app_signs_in_and_shows_users(peer: ModuleType) -> None:
+    client = peer.app.test_client()
+    assert client.get("/api/users/2").status_code == 401
+    answer = client.post("/api/authentication_token", json={"username": "user2", "password": "a password"})
+    plain = {"Authorization": f"Bearer {answer.json['token']}"}
+    assert [client.get(path, headers=plain).status_code for path in ("/api/users/2", "/api/users/3", "/api/users")] == [
+        200,
+        403,
+        403,
+    ]
+    token = client.post("/api/authentication_token", json={"username": "admin", "password": "a password"}).json["token"]
+    page = client.get("/api/users", headers={"Authorization": f"Bearer {token}"}).json
+    assert (page["total"], [user["id"] for user in page["items"]]) == (41, list(range(1, 31)))
+    with peer.app.app_context():
+        peer.db.engine.dispose()
+
+
+def test_the_search_of_the_growth_finds_one(users: Database) -> None:
+    assert not [name for name in NAMES if RARE in "".join(name).lower()]
+    assert users.user(41).lastname_folded == users.user(41).lastname.lower()
