@@ -1,5 +1,7 @@
 """Clients in processes of their own, so that none waits for another: readers with a clock, and sign-ins without rest.
 
+They run on uvloop where it is: what a client takes of the processors is missing where sign-ins are counted.
+
 `python -m benchmarks.clients TASK` reads its arguments as JSON on standard input and prints its result as JSON.
 """
 
@@ -11,9 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.serving import ROOT, clean_environment
+
+# The soak does without the pins of the benchmark.
+_LOOP: Any = import_module("uvloop" if find_spec("uvloop") else "asyncio")
 
 #: Connections that are open at once, at most; a request that finds none free waits, and its time runs.
 MOST_CONNECTIONS = 64
@@ -161,7 +168,7 @@ def main() -> None:
     arguments = json.load(sys.stdin)
     gc.freeze()
     gc.disable()  # a pause of the client would count as the server's
-    json.dump(asyncio.run(TASKS[sys.argv[1]](**arguments)), sys.stdout)  # type: ignore[arg-type]
+    json.dump(_LOOP.run(TASKS[sys.argv[1]](**arguments)), sys.stdout)
 
 
 if __name__ == "__main__":

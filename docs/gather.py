@@ -1,0 +1,117 @@
+"""Gather the pages of the site below one folder: docs/, and what its pages link to in the repository, with links made to fit.
+
+So the pages read well where the repository is shown, too. MkDocs does the rest (mkdocs.yml). Nothing here is MkDocs' own.
+"""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+
+#: Where mkdocs.yml looks for pages.
+PAGES = ROOT / ".site-pages"
+
+#: What is copied as it is; all other files become pages that show their text.
+PICTURES = {".svg", ".png", ".css"}
+
+#: Of texts whose ending is not the name of their language.
+LANGUAGES = {".conf": "nginx", ".service": "ini", ".timer": "ini", ".py": "python", ".sh": "sh", ".yml": "yaml", ".json": "json"}
+
+#: Examples of one step, which follow each other without a word between: a tab each.
+TABS = {"sh": "curl", "python": "Python", "js": "JavaScript"}
+
+_FENCE = re.compile(r"^(`{3,})([a-z]*)[^\n]*\n.*?^\1\n", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"(\]\(|\b(?:src|href)=\")([^)\s\"#]+)")
+_ELSEWHERE = re.compile(r"[a-z+.-]+:|/")
+
+
+class BrokenLink(ValueError):
+    """A page links to what is not in the repository."""
+
+
+def place_of(file: Path) -> str:
+    """Return where a file of the repository is in the site; names lose a leading dot, which web servers may hide."""
+    if file == ROOT / "README.md":
+        return "index.md"
+    path = file.relative_to(DOCS if file.is_relative_to(DOCS) else ROOT)
+    parts = [part.removeprefix(".") for part in path.parts]
+    is_text = file.suffix not in PICTURES | {".md"}
+    return "/".join(parts) + (".md" if is_text else "")
+
+
+def page_of(file: Path) -> tuple[str, set[Path]]:
+    """Return a file as a page of the site, and the files that it links to. Raises BrokenLink."""
+    text = file.read_text()
+    if file.suffix != ".md":
+        name, language = file.relative_to(ROOT).as_posix(), LANGUAGES.get(file.suffix, "text")
+        return f"---\nsearch:\n  exclude: true\n---\n\n# {name}\n\n`````{language}\n{text}\n`````\n", set()
+    linked: set[Path] = set()
+
+    def fitted(match: re.Match[str]) -> str:
+        if _ELSEWHERE.match(match[2]):
+            return match[0]
+        target = (file.parent / match[2]).resolve()
+        if not target.is_relative_to(ROOT) or not target.is_file():
+            raise BrokenLink(f"{file.relative_to(ROOT)} links to {match[2]}, which is no file of the repository.")
+        linked.update({target} - {ROOT / "README.md"})  # the site has a first page of its own
+        return match[1] + os.path.relpath(place_of(target), Path(place_of(file)).parent)
+
+    parts, end = [], 0
+    for fence in _FENCE.finditer(text):
+        parts += [_LINK.sub(fitted, text[end : fence.start()]), fence[0]]
+        end = fence.end()
+    parts.append(_LINK.sub(fitted, text[end:]))
+    return _tabbed(parts), linked
+
+
+def _tabbed(parts: list[str]) -> str:
+    """Join texts and, at odd places, fenced blocks; where blocks of several languages follow each other, as tabs."""
+    languages = {place: block[2] for place, part in enumerate(parts) if place % 2 and (block := _FENCE.match(part))}
+    for place, language in languages.items():
+        before = languages.get(place - 2) if not parts[place - 1].strip() else None
+        after = languages.get(place + 2) if not parts[place + 1].strip() else None
+        if language in TABS and {before, after} & (set(TABS) - {language}):
+            indented = "".join(f"    {line}" if line.strip() else line for line in parts[place].splitlines(keepends=True))
+            parts[place] = f'=== "{TABS[language]}"\n\n{indented}'
+    return "".join(parts)
+
+
+def gather(into: Path, first: Iterable[Path]) -> None:
+    """Write the pages anew, from some on to all that they link to. Raises BrokenLink."""
+    shutil.rmtree(into, ignore_errors=True)
+    waiting, done = list(first), set[Path]()
+    while waiting:
+        file = waiting.pop()
+        if file in done:
+            continue
+        done.add(file)
+        target = into / place_of(file)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix in PICTURES:
+            shutil.copy(file, target)
+            continue
+        text, linked = page_of(file)
+        target.write_text(text)
+        waiting += linked
+
+
+def pages() -> list[Path]:
+    """Return the pages and pictures of docs/, and what gives the site its looks."""
+    return sorted(file for file in DOCS.rglob("*") if file.suffix in PICTURES | {".md"})
+
+
+def main() -> None:
+    """Gather the pages where mkdocs.yml looks for them."""
+    try:
+        gather(PAGES, pages())
+    except BrokenLink as problem:
+        sys.exit(f"gather: {problem}")
+
+
+if __name__ == "__main__":
+    main()
