@@ -85,7 +85,12 @@ def create_app(
         JWT_TOKEN_LOCATION=["headers"],
     )
     app.url_map.merge_slashes = False
-    make_folder_of(settings.database_url)
+    try:
+        make_folder_of(settings.database_url)
+    except OSError as reason:
+        raise InvalidSetting(
+            f"DATABASE_URL names a file in a folder that cannot be made: {reason.filename}: {reason.strerror}."
+        ) from None
     db.init_app(app)
     migrate = Migrate(app, db, directory=str(ROOT / "migrations"), render_as_batch=True)
     if is_campus:

@@ -15,7 +15,7 @@ try:
     context = click.get_current_context(silent=True)
     command = context.command.name if context else None
     # A command speaks to a person; only what goes wrong there is worth a line of the log, and what the audit says.
-    set_up_logging(settings.log_level if command in {None, "run"} else "warning")
+    set_up_logging(settings.log_level if command in {None, "run"} else "warning", settings.log_format)
     require_drivers(settings)
     app = create_app(settings)
     if command == "run":

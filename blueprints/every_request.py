@@ -8,8 +8,9 @@ from datetime import datetime
 from random import getrandbits
 from typing import Any
 
-from flask import Flask, Request, Response, current_app, g, request
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
+from flask import Flask, Response, current_app, request
+from flask.globals import app_ctx, request_ctx
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound, ServiceUnavailable
 from werkzeug.routing import MapAdapter
@@ -17,11 +18,13 @@ from werkzeug.routing import MapAdapter
 from config import Settings
 from config.logging import log_request, request_id
 from models import db
+from models.outages import code_of, is_outage
 from rest.answer import Answer
 from rest.cors import cors_headers, preflight_headers
 from rest.encoding import encode_json
 from rest.negotiation import wants_problem_json
 from rest.problem import problem_body
+from security.keys import UnusableKey
 
 logger = logging.getLogger("poort")
 
@@ -47,7 +50,8 @@ def register_every_request(app: Flask, settings: Settings, clock: Callable[[], d
 
     @app.before_request
     def begin() -> Response | None:
-        here, environ = g._get_current_object(), request.environ  # noqa: SLF001 - each use of a proxy looks it up again
+        # Each use of a proxy looks it up again: it is done once.
+        here, environ = app_ctx.g, request_ctx.request.environ
         here.now, here.started = clock(), time.perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID", "")
         request_id.set(given if given and _REQUEST_ID.fullmatch(given) else f"{getrandbits(128):032x}")
@@ -57,8 +61,7 @@ def register_every_request(app: Flask, settings: Settings, clock: Callable[[], d
 
     @app.after_request
     def finish(response: Response) -> Response:
-        current: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - as above
-        here = g._get_current_object()  # noqa: SLF001 - as above
+        here, current = app_ctx.g, request_ctx.request
         headers, environ = response.headers, current.environ
         headers.extend((("X-Request-Id", request_id.get()), *_missing(response)))
         if settings.app_enable_api_entrypoint and ("negotiated" in here or "documented" in here) and _is_representation(response):
@@ -83,6 +86,7 @@ def register_every_request(app: Flask, settings: Settings, clock: Callable[[], d
     app.register_error_handler(HTTPException, _answer_failure)
     for unreachable in (DBAPIError, PendingRollbackError, PoolTimeout):
         app.register_error_handler(unreachable, _answer_unreachable)
+    app.register_error_handler(UnusableKey, _answer_without_keys)
     app.register_error_handler(Exception, _answer_unexpected)
 
 
@@ -96,6 +100,7 @@ def _give_connection_back(_error: BaseException | None) -> None:
 
 
 def _answer_failure(error: HTTPException) -> Response:
+    app_ctx.g.setdefault("failure", error)  # for whoever counts them
     if error.response is not None:  # a redirect, or an answer that was made on purpose
         return error.response  # type: ignore[return-value]
     if request.routing_exception is error:
@@ -114,12 +119,18 @@ def _answer_failure(error: HTTPException) -> Response:
 
 
 def _answer_unreachable(error: DBAPIError | PendingRollbackError | PoolTimeout) -> Response:
-    if isinstance(error, DBAPIError) and not (
-        isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
-    ):
+    if isinstance(error, DBAPIError) and not is_outage(error):
         return _answer_unexpected(error)
-    logger.error("the database cannot be used: %s", type(getattr(error, "orig", error)).__name__)
+    app_ctx.g.failure = error
+    kind = type(getattr(error, "orig", error)).__name__
+    logger.error("the database cannot be used: %s", kind, extra={"code": code_of(error)})
     return _answer_failure(ServiceUnavailable("The database cannot be reached at the moment.", retry_after=RETRY_AFTER_SECONDS))
+
+
+def _answer_without_keys(error: UnusableKey) -> Response:
+    app_ctx.g.failure = error
+    logger.error("no token can be signed or verified: %s", error)
+    return _answer_failure(ServiceUnavailable("The keys cannot be used at the moment.", retry_after=RETRY_AFTER_SECONDS))
 
 
 def _answer_unexpected(error: Exception) -> Response:

@@ -1,14 +1,15 @@
-"""Log lines as JSON, one object a line; what a stranger sent is encoded, so that it cannot start a line of its own."""
+"""Log lines: JSON, one object a line, or a form for people. What a stranger sent can start no line and move no cursor."""
 
 import json
 import logging
 import logging.config
 import os
+import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 import orjson
 
@@ -32,6 +33,55 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+class TextFormatter(logging.Formatter):
+    """Writes the same for a person: local time, level, logger, message, and what came as `extra=`; a traceback is indented."""
+
+    # As a terminal numbers them: dim, green, yellow, red.
+    _COLOURS: ClassVar = {logging.DEBUG: "2", logging.INFO: "32", logging.WARNING: "33", logging.ERROR: "31"}
+
+    def __init__(self, *, in_colour: bool) -> None:
+        """Take whether the terminal shows colours."""
+        super().__init__()
+        self._in_colour = in_colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format one record."""
+        told = {key: value for key, value in vars(record).items() if key not in _STANDARD and value not in (None, "", {})}
+        if record.name == access_log.name:
+            message = "{} {} {} {} ms".format(*(told.pop(name, "-") for name in ("method", "route", "status", "duration_ms")))
+        else:
+            message = record.getMessage()
+        if current := request_id.get():
+            told["request_id"] = current
+        time_of_day = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        level = self._paint(f"{record.levelname:<8}", self._COLOURS.get(record.levelno, "31"))
+        rest = " ".join(f"{key}={_one_word(value)}" for key, value in told.items())
+        line = f"{self._paint(time_of_day, '2')} {level} {record.name}: {printable(message)}"
+        line += f"  {self._paint(rest, '2')}" if rest else ""
+        if record.exc_info:
+            line += "".join(f"\n    {printable(text)}" for text in self.formatException(record.exc_info).splitlines())
+        return line
+
+    def _paint(self, text: str, colour: str) -> str:
+        return f"\x1b[{colour}m{text}\x1b[0m" if self._in_colour else text
+
+
+def printable(text: str) -> str:
+    """Write out what does not print: control characters, line separators, what changes the direction of a line."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else _written_out(char) for char in text)
+
+
+def _written_out(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
+def _one_word(value: object) -> str:
+    """Return a value so that it cannot be taken for two."""
+    if isinstance(value, str) and value.isprintable() and not any(char in value for char in ' ="\\'):
+        return value
+    return json.dumps(value, default=str)
+
+
 def _head(created: float, level: str, logger: str, message: str) -> dict[str, Any]:
     """Return what every line begins with; `created` in seconds since the epoch."""
     line: dict[str, Any] = {
@@ -46,13 +96,19 @@ def _head(created: float, level: str, logger: str, message: str) -> dict[str, An
     return line
 
 
-def logging_configuration(level: str) -> dict[str, Any]:
-    """Describe the logging of the server for `logging.config.dictConfig`: JSON lines on standard error."""
+def logging_configuration(level: str, form: str) -> dict[str, Any]:
+    """Describe the logging of the server for `logging.config.dictConfig`: lines on standard error, as LOG_FORMAT has it."""
+    on_terminal = sys.stderr.isatty()
+    formatter: dict[str, Any] = {"()": "config.logging.JsonFormatter"}
+    if form == "text" or (form == "auto" and on_terminal):
+        # https://no-color.org
+        in_colour = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        formatter = {"()": "config.logging.TextFormatter", "in_colour": in_colour}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"json": {"()": "config.logging.JsonFormatter"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+        "formatters": {"line": formatter},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {
             name: {"level": level.upper(), "handlers": [], "propagate": True} for name in ("gunicorn.error", "gunicorn.access")
@@ -60,9 +116,9 @@ def logging_configuration(level: str) -> dict[str, Any]:
     }
 
 
-def set_up_logging(level: str) -> None:
-    """Send the log of this process to standard error as JSON lines."""
-    logging.config.dictConfig(logging_configuration(level))
+def set_up_logging(level: str, form: str) -> None:
+    """Send the log of this process to standard error: `auto`, `json` or `text`."""
+    logging.config.dictConfig(logging_configuration(level, form))
     # No line says from which line of code it comes; looking for it takes as long as writing the rest.
     logging._srcfile = None  # noqa: SLF001 - as logging's own manual has it
 
@@ -76,11 +132,13 @@ def log_request(method: str, route: str | None, status: int, duration_ms: float,
         return
     said = {"method": method, "route": route, "status": status, "duration_ms": duration_ms, "user_id": user_id}
     handlers = logging.getLogger().handlers
-    if len(handlers) != 1 or not isinstance(handlers[0].formatter, JsonFormatter):  # somebody else listens too
+    if len(handlers) != 1 or not isinstance(handlers[0].formatter, JsonFormatter):  # a person, or somebody else too
         access_log.info("request", extra=said)
         return
     line = _head(time.time(), "info", access_log.name, "request")
+    line.update(said)
     handler: logging.StreamHandler[TextIO] = handlers[0]  # type: ignore[assignment]  # see logging_configuration
-    with handler.lock or nullcontext():
-        handler.stream.write(orjson.dumps(line | said).decode() + "\n")
+    # A log that cannot be written, on a full disk say, is no reason to refuse an answer.
+    with suppress(OSError), handler.lock or nullcontext():
+        handler.stream.write(orjson.dumps(line).decode() + "\n")
         handler.flush()

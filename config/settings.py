@@ -64,6 +64,8 @@ class Settings:
     login_throttling_interval_seconds: int = _variable("LOGIN_THROTTLING_INTERVAL", "60", parsing.integer(1, 86_400), "seconds", "the window of the throttle, fixed, from the first failure")
     redis_url: str = _variable("REDIS_URL", "", parsing.redis_url, "redis://, rediss:// or unix://", "counts failed sign-ins there instead of in the database")
     password_hash_cost: int = _variable("PASSWORD_HASH_COST", "13", parsing.integer(4, 17), "log2 of rounds", "bcrypt's cost for new password hashes")
+    password_hash_queue: int = _variable("PASSWORD_HASH_QUEUE", "12", parsing.integer(0, 100), "sign-ins or password changes", "may wait in a worker while it hashes another; one more is answered 503")
+    password_hash_wait_seconds: int = _variable("PASSWORD_HASH_WAIT", "5", parsing.integer(1, 60), "seconds", "how long they wait for their turn; then 503 as well")
     password_min_length: int = _variable("PASSWORD_MIN_LENGTH", "0", parsing.integer(0, 4096), "characters", "what a new password needs at least; 0 asks for none")
     password_refuse_common: bool = _variable("PASSWORD_REFUSE_COMMON", "0", parsing.boolean, "1/true/yes/on", "refuses the 30,000 commonest passwords as new ones")
     max_items_per_page: int = _variable("MAX_ITEMS_PER_PAGE", "1000", parsing.integer(1, 10**6), "users", "caps itemsPerPage, silently")
@@ -77,7 +79,9 @@ class Settings:
     password_rehash: bool = _variable("PASSWORD_REHASH", "1", parsing.boolean, "1/true/yes/on", "replaces an old hash by a bcrypt one after a good sign-in")
     port: int = _variable("PORT", "8000", parsing.integer(1, 65_535), "TCP port", "where `make serve` listens, on 127.0.0.1")
     web_concurrency: int = _variable("WEB_CONCURRENCY", "2", parsing.integer(1, 256), "processes", "gunicorn's workers")
+    metrics_port: int = _variable("METRICS_PORT", "0", parsing.integer(0, 65_535), "TCP port", "where gunicorn serves /metrics for Prometheus, on 127.0.0.1; 0 for nowhere, and nothing is counted")
     log_level: str = _variable("LOG_LEVEL", "info", parsing.one_of("debug", "info", "warning", "error"), "debug, info, warning or error", "what is written to the log")
+    log_format: str = _variable("LOG_FORMAT", "auto", parsing.one_of("auto", "json", "text"), "auto, json or text", "the form of log lines; auto is text on a terminal and JSON elsewhere")
     # fmt: on
 
 
@@ -107,6 +111,8 @@ def parse_settings(variables: Mapping[str, str], project_dir: Path = ROOT) -> Se
     settings = Settings(**parsed)
     if settings.read_only and settings.refresh_token_ttl_seconds:
         raise InvalidSetting("REFRESH_TOKEN_TTL must be 0 where READ_ONLY is on: refresh tokens are kept in the database.")
+    if settings.metrics_port == settings.port:
+        raise InvalidSetting(f"METRICS_PORT must be another port than PORT, which is {settings.port}.")
     if settings.database_schema == "chamilo":
         _refuse_beside_campus(settings)
     return settings
@@ -133,13 +139,19 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     under_flask = environment.get("FLASK_RUN_FROM_CLI") == "true"
     if under_flask:
         environment = _without_what_flask_loaded(environment)
-    env_file = Path(environment.get("POORT_ENV_FILE") or ROOT / ".env").resolve()
+    env_file, local_file = env_files(environment)
     if "POORT_ENV_FILE" in environment and not env_file.is_file():
         raise InvalidSetting(f"POORT_ENV_FILE names {env_file}, which is not a file.")
     variables = {"APP_ENV": "dev"} if under_flask else {}
-    for file in (env_file, env_file.with_name(env_file.name + ".local")):
+    for file in (env_file, local_file):
         variables |= {name: value for name, value in dotenv_values(file).items() if value is not None}
     return parse_settings(variables | environment, env_file.parent)
+
+
+def env_files(environ: Mapping[str, str]) -> tuple[Path, Path]:
+    """Return where `.env` and `.env.local` are, or would be."""
+    env_file = Path(environ.get("POORT_ENV_FILE") or ROOT / ".env").resolve()
+    return env_file, env_file.with_name(env_file.name + ".local")
 
 
 def _without_what_flask_loaded(environment: dict[str, str]) -> dict[str, str]:

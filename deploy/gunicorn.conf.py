@@ -4,12 +4,16 @@ HUP reads the settings anew; new code needs a restart, since the workers are for
 """
 
 import contextlib
+import gc
 import os
 import signal
 import socket
 import sys
 import uuid
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +29,7 @@ if str(ROOT) not in sys.path:
 from app import create_app  # noqa: E402
 from blueprints.every_request import SAFE_HEADERS  # noqa: E402
 from blueprints.parts import parts  # noqa: E402
-from config import InvalidSetting, load_settings  # noqa: E402
+from config import InvalidSetting, Settings, load_settings  # noqa: E402
 from config.logging import request_id, set_up_logging  # noqa: E402
 from config.settings import require_drivers, stop_start  # noqa: E402
 from models import db  # noqa: E402
@@ -44,7 +48,8 @@ bind = f"127.0.0.1:{settings.port}"
 # Each worker listens for itself, and the kernel deals connections out evenly.
 reuse_port = True
 workers = settings.web_concurrency
-threads = 8
+# Who waits for the hashing of a password keeps a thread; the others are for everything else.
+threads = settings.password_hash_queue + 4
 timeout = 30
 graceful_timeout = 30
 keepalive = 5
@@ -66,20 +71,50 @@ forwarder_headers = ""
 
 
 class JsonLog(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's own log through ours, as JSON lines. Requests are logged by the application."""
+    """gunicorn's own log through ours. Requests are logged by the application."""
 
     def setup(self, cfg: Any) -> None:
         """Replace gunicorn's handlers."""
         super().setup(cfg)
-        set_up_logging(settings.log_level)
+        set_up_logging(settings.log_level, settings.log_format)
 
 
-class AnonymousResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
-    """An answer that does not say what the server is."""
+class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
+    """An answer that does not say what the server is, and is sent in one piece."""
+
+    headers_sent: bool
 
     def default_headers(self) -> list[str]:
         """Leave out `Server`, for which gunicorn has no setting."""
         return [line for line in super().default_headers() if not line.startswith("Server:")]
+
+    def process_headers(self, headers: list[tuple[str, str]]) -> None:
+        """Look at fields as gunicorn does; of those that come with most answers, at what may be new in them."""
+        for field in headers:
+            name, value = field
+            if field in _LOOKED_AT or (name in _NEW_VALUES and wsgi.HEADER_VALUE_RE.fullmatch(value)):
+                self.headers.append(field)
+                continue
+            super().process_headers([field])
+            if name in _SAME_VALUES and len(_LOOKED_AT) < _MOST_LOOKED_AT:
+                _LOOKED_AT.add(field)
+
+    def write(self, arg: bytes) -> None:
+        """Send the head with the body where that is whole: gunicorn sends twice, and lets other threads go first between."""
+        if self.headers_sent or self._omits_body or self.response_length != len(arg):
+            super().write(arg)
+            return
+        self.headers_sent = True
+        self.sent = len(arg)
+        fields = [f"{name}: {value}\r\n" for name, value in self.headers]
+        util.write(self.sock, "".join((*self.default_headers(), *fields, "\r\n")).encode("latin-1") + arg)
+
+
+# Fields whose values are few are looked at once, and so are the names of those whose values are not.
+_SAME_VALUES = {"Content-Type", "Vary", "Accept-Patch", *SAFE_HEADERS}
+_NEW_VALUES = {"X-Request-Id", "ETag", "Content-Location", "Location", "Link"}
+_MOST_LOOKED_AT = 256
+_LOOKED_AT: set[tuple[str, str]] = set()
 
 
 # What is wrong with a request that gunicorn refuses before the application sees it. The texts of gunicorn's own errors hold
@@ -105,8 +140,15 @@ class JsonWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def init_process(self) -> None:
         """Begin to work. In the worker, not when this file is read: HUP reads it again, on top of what it did before."""
-        wsgi.Response = AnonymousResponse
+        wsgi.Response = OurResponse
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Serve with the settings of the last start or HUP, whatever the files say when a worker is replaced in between."""
+        if self.app.app_uri == wsgi_app:
+            self.wsgi = create_app(settings)
+        else:
+            super().load_wsgi()
 
     def handle(self, conn: Any) -> Any:
         """Serve a connection, and close it here: gunicorn lingers in the loop that accepts, which a few clients could stop."""
@@ -131,7 +173,7 @@ class JsonWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Refuse what HTTP/1.1 must have a Host for (RFC 9112, section 3.2), and have the rest answered."""
-        if req.version >= (1, 1) and not any(name == "HOST" for name, _ in req.headers):
+        if req.version >= (1, 1) and "HOST" not in dict(req.headers):
             raise errors.InvalidHeader("HOST")
         kept_alive: bool = super().handle_request(req, conn)
         req.answered = True
@@ -174,18 +216,20 @@ worker_class = JsonWorker
 def on_starting(server: Any) -> None:
     """Stop the start with one sentence, once, where every worker would fail."""
     try:
-        require_drivers(settings)
-        with create_app(settings).app_context():
-            parts().check_keys()
-            parts().check_table()
-            parts().keys.announce()
-            db.engine.dispose()  # a connection must not be shared with the workers that are forked from here
-        if any(not isinstance(address, tuple) for address in server.cfg.address):
-            server.cfg.set("reuse_port", False)  # a unix socket is one for all workers
+        _refuse_unusable(settings)
+        _refuse_too_few_threads(server.cfg.threads)
+        _share_unix_sockets(server)
         if "GUNICORN_PID" not in os.environ:  # set on USR2: the new server takes over the port of the old one
-            _refuse_taken_ports(server.cfg.address)
+            _refuse_taken_ports("PORT", server.cfg.address)
+            _refuse_taken_ports("METRICS_PORT", [("127.0.0.1", settings.metrics_port)] if settings.metrics_port else [])
     except (InvalidSetting, UnusableKey, UnusableTable) as problem:
         raise stop_start(problem) from None
+    server.handle_hup = partial(_reload_if_usable, server, server.handle_hup)
+    if settings.metrics_port:
+        import_module(METRICS)
+    # What is there now is there for good: the collector need not touch it, and so the workers keep sharing its memory.
+    gc.collect()
+    gc.freeze()
     os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals_through, after_in_child=_be_ended_by_signals)
 
 
@@ -214,7 +258,7 @@ def when_ready(server: Any) -> None:
     A unix socket is opened to its group, which is nginx's: `umask` would keep it for this user alone.
     """
     for address in server.cfg.address:
-        if isinstance(address, str):
+        if isinstance(address, str) and not server.systemd:  # systemd's own is as its unit says
             Path(address).chmod(0o660)
     server.log.info("serving on %s", ", ".join(where if "unix:" in where else f"http://{where}" for where in server.cfg.bind))
     if not settings.trusted_proxies and any(listener.FAMILY == socket.AF_UNIX for listener in server.LISTENERS):
@@ -222,9 +266,84 @@ def when_ready(server: Any) -> None:
             "gunicorn listens on a unix socket and TRUSTED_PROXIES is empty: all clients share one address, and so one throttle "
             "of sign-ins. Set TRUSTED_PROXIES=127.0.0.1, and let the proxy overwrite X-Forwarded-For."
         )
+    _serve_metrics(server)
 
 
-def _refuse_taken_ports(addresses: list[Any]) -> None:
+def on_reload(server: Any) -> None:
+    """Set once more what HUP has read anew from this file, before the new workers are forked."""
+    _share_unix_sockets(server)
+    _serve_metrics(server)
+
+
+def _share_unix_sockets(server: Any) -> None:
+    """Let workers share a unix socket: each would put one of its own in the place of the others', for this user alone."""
+    if any(not isinstance(address, tuple) for address in server.cfg.address):
+        server.cfg.set("reuse_port", False)
+
+
+def _reload_if_usable(server: Any, reload: Callable[[], None]) -> None:
+    """Do what HUP asks for, unless the new workers could not start: that would be the end of the old ones too."""
+    try:
+        _refuse_unusable(load_settings())
+    except (InvalidSetting, UnusableKey, UnusableTable) as problem:
+        server.log.error("nothing is reloaded: %s", problem)
+    else:
+        reload()
+
+
+def _refuse_unusable(ours: Settings) -> None:
+    """Raise InvalidSetting, UnusableKey or UnusableTable where no worker could serve with these settings."""
+    require_drivers(ours)
+    with create_app(ours).app_context():
+        parts().check_keys()
+        parts().check_table()
+        parts().keys.announce()
+        db.engine.dispose()  # a connection must not be shared with the workers that are forked from here
+
+
+# The module of the metrics, which is loaded only where they are asked for. The process that serves them is `server.metrics`.
+METRICS = "blueprints.health.metrics_process"
+
+
+def _serve_metrics(server: Any) -> None:
+    """Start what serves the metrics, or end it where the settings have changed so."""
+    running = getattr(server, "metrics", None)
+    if running and running.port != settings.metrics_port:
+        running.remove()
+        running = server.metrics = None
+    if settings.metrics_port and not running:
+        addresses = [listener.getsockname() for listener in server.LISTENERS] or server.cfg.address
+        server.metrics = import_module(METRICS).MetricsProcess(settings.metrics_port, addresses[0])
+    if settings.metrics_port:
+        server.metrics.run(server.LISTENERS)
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Say where a worker is to count its requests."""
+    if settings.metrics_port:
+        worker.metrics_slot = server.metrics.take_slot({getattr(other, "metrics_slot", 0) for other in server.WORKERS.values()})
+
+
+def post_worker_init(worker: Any) -> None:
+    """Have a worker count its requests."""
+    if settings.metrics_port and worker.metrics_slot:
+        import_module(METRICS).count_in_slot(worker.wsgi, worker.metrics_slot)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Forget what a worker had under way, and see that the metrics are still served."""
+    if settings.metrics_port:
+        server.metrics.leave_slot(getattr(worker, "metrics_slot", 0))
+        server.metrics.run(server.LISTENERS)
+
+
+def on_exit(server: Any) -> None:
+    """End what serves the metrics with the server."""
+    if getattr(server, "metrics", None):
+        server.metrics.remove()
+
+
+def _refuse_taken_ports(name: str, addresses: list[Any]) -> None:
     """Raise InvalidSetting where somebody listens already: with `reuse_port` two servers would share the requests."""
     for address in addresses:
         if not isinstance(address, tuple):  # a unix socket
@@ -232,4 +351,13 @@ def _refuse_taken_ports(addresses: list[Any]) -> None:
         try:
             socket.create_server(address, family=socket.AF_INET6 if ":" in address[0] else socket.AF_INET).close()
         except OSError as reason:
-            raise InvalidSetting(f"PORT {address[1]} cannot be used on {address[0]}: {os.strerror(reason.errno or 0)}.") from None
+            why = os.strerror(reason.errno or 0)
+            raise InvalidSetting(f"{name} {address[1]} cannot be used on {address[0]}: {why}.") from None
+
+
+def _refuse_too_few_threads(number: int) -> None:
+    """Raise InvalidSetting where GUNICORN_CMD_ARGS leaves no thread free of those who wait for the hashing of a password."""
+    busy = settings.password_hash_queue + 1
+    if number <= busy:
+        said = f"who waits and who is hashed for take {busy} threads of a worker, and gunicorn's --threads is {number}."
+        raise InvalidSetting(f"PASSWORD_HASH_QUEUE is {busy - 1}: {said}")

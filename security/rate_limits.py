@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 #: An address may fail as often under all names together.
 ADDRESS_FACTOR = 5
 
+# A limit that nobody reaches.
+_PLENTY = 10**9
+
 # So many characters of a name tell names apart; more would only cost.
 _NAME_LENGTH = 100
 
@@ -64,6 +67,12 @@ class LoginLimiter:
         As in `attempt`. Whoever can use it up knows the password, so that it is nobody's means to lock a user out.
         """
         return self._hold(Window(self._key("code", throttled_name(username)), self._max_attempts))
+
+    def check(self) -> None:
+        """Take a slot that nobody needs, and give it back. Raises StoreUnavailable; a limiter that is off needs no store."""
+        if self._max_attempts:
+            now_ms = int(self._clock().timestamp() * 1000)
+            self._store.give_back(self._store.reserve(self._key("check", ""), _PLENTY, now_ms, self._interval_ms))
 
     @contextmanager
     def _hold(self, *windows: Window) -> Iterator[None]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from models.throttled_login import Slot
+from models.throttled_login import Slot, latest_end
 from security.window_stores import StoreUnavailable
 
 _PREFIX = "poort:throttle:"
@@ -21,20 +21,20 @@ _PAUSE_SECONDS = 1
 # much later that the clocks of the hosts may differ.
 _KEPT_LONGER_MS = 60_000
 
-# KEYS[1]: the window. ARGV: the limit, now, the length of a window, how long Redis keeps it. Returns whether a slot was taken,
-# and when the window ends.
+# KEYS[1]: the window. ARGV: the limit, now, the length of a window, its latest end, how long Redis keeps it. Returns whether
+# a slot was taken, and when the window ends.
 _RESERVE = """
 local window = redis.call('HMGET', KEYS[1], 'hits', 'ends_at_ms')
 local hits, ends_at_ms = tonumber(window[1] or 0), tonumber(window[2] or 0)
-local limit, now_ms, interval_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-if ends_at_ms <= now_ms then
+local limit, now_ms, interval_ms, latest_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+if ends_at_ms <= now_ms or ends_at_ms > latest_ms then
   hits, ends_at_ms = 0, now_ms + interval_ms
 end
 if hits >= limit then
   return {0, ends_at_ms}
 end
 redis.call('HSET', KEYS[1], 'hits', string.format('%d', hits + 1), 'ends_at_ms', string.format('%.0f', ends_at_ms))
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
 return {1, ends_at_ms}
 """
 
@@ -78,7 +78,8 @@ class RedisWindows:
 
     def reserve(self, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
         """Take a slot of a window."""
-        taken, ends_at_ms = self._ask(self._reserve, key, limit, now_ms, interval_ms, interval_ms + _KEPT_LONGER_MS)
+        latest_ms = latest_end(now_ms, interval_ms)
+        taken, ends_at_ms = self._ask(self._reserve, key, limit, now_ms, interval_ms, latest_ms, interval_ms + _KEPT_LONGER_MS)
         return Slot(key, ends_at_ms, taken=bool(taken))
 
     def give_back(self, slot: Slot) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from models.throttled_login import Slot, give_back, remove_ended, reserve
+from models.throttled_login import Slot, give_back, latest_end, remove_ended, reserve
 
 
 class WindowStore(Protocol):
@@ -68,7 +68,7 @@ class MemoryWindows:
             if len(self._windows) > _MOST_WINDOWS:
                 self._windows = {name: window for name, window in self._windows.items() if window[1] > now_ms}
             hits, ends_at_ms = self._windows.get(key, (0, 0))
-            if ends_at_ms <= now_ms:
+            if not now_ms < ends_at_ms <= latest_end(now_ms, interval_ms):
                 hits, ends_at_ms = 0, now_ms + interval_ms
             if hits >= limit:
                 return Slot(key, ends_at_ms, taken=False)

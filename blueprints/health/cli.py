@@ -7,17 +7,16 @@ import click
 from flask.cli import AppGroup, with_appcontext
 from flask_migrate import upgrade
 from flask_migrate.cli import db as migration_commands
-from sqlalchemy import inspect, select
+from sqlalchemy import select
 
 from blueprints.auditing import note
+from blueprints.health.schema import lacking
 from blueprints.parts import Parts, parts
 from models import User, db
 from models.campus import enrol
-from models.database import missing_tables
 from models.passwords import hash_password
 from models.roles import ROLE_ADMIN
 from models.user import STATUS_TEACHER
-from models.user_table import OPTIONAL_COLUMNS, REQUIRED_COLUMNS
 from security.keys import make_key_pair, write_key_pair
 
 cli = AppGroup("poort", help="The server itself.")
@@ -32,14 +31,9 @@ for parameter in migration_commands.commands["upgrade"].params:
 
 def check_schema(**_options: object) -> None:
     """Say what of the database fits, and what does not."""
-    lacking = missing_tables(db.session())
-    missing = [f"table {name}" for name in lacking if not (parts().settings.read_only and name.startswith("poort_"))]
-    if "user" not in lacking:
-        found = {column["name"] for column in inspect(db.engine).get_columns("user")}
-        required = REQUIRED_COLUMNS if parts().users.is_campus else REQUIRED_COLUMNS | OPTIONAL_COLUMNS
-        missing += [f"column user.{name}" for name in sorted(required - found)]
-        for name in sorted(OPTIONAL_COLUMNS - found if parts().users.is_campus else ()):
-            click.echo(f"not there, and not needed: column user.{name}")
+    missing, not_needed = lacking(parts())
+    for what in not_needed:
+        click.echo(f"not there, and not needed: {what}")
     for what in missing:
         click.echo(f"missing: {what}")
     if missing:

@@ -1,4 +1,4 @@
-"""GET /healthz (the process answers) and GET /readyz (it can serve: database and keys)."""
+"""GET /healthz (the process answers) and GET /readyz (it can serve: database, keys, and the throttle's store)."""
 
 import logging
 from functools import lru_cache
@@ -14,9 +14,14 @@ from rest.answer import answer_json
 from security.access import public
 from security.key_files import file_version
 from security.keys import UnusableKey
+from security.window_stores import StoreUnavailable
 
 bp = Blueprint("health", __name__)
 logger = logging.getLogger(__name__)
+
+
+#: What GET /readyz looks at. Without the first two there is no serving; without the store, sign-ins go on uncounted.
+PARTS = ("database", "keys", "store")
 
 
 @bp.get("/healthz")
@@ -29,9 +34,11 @@ def show_health() -> Response:
 @bp.get("/readyz")
 @public
 def show_readiness() -> Response:
-    """Say which part, if any, keeps the server from serving; the reason is in the log."""
+    """Say which part, if any, keeps the server from serving, and which is only missed; the reason is in the log."""
     failing = [name for name, check in (("database", _check_database), ("keys", _check_keys)) if not check()]
-    return answer_json({"status": "failing" if failing else "ok", "failing": failing}, 503 if failing else 200)
+    degraded = [] if _check_store() else ["store"]
+    status = "failing" if failing else "degraded" if degraded else "ok"
+    return answer_json({"status": status, "failing": failing, "degraded": degraded}, 503 if failing else 200)
 
 
 def _check_database() -> bool:
@@ -51,6 +58,18 @@ def _check_keys() -> bool:
         _check_once(parts(), file_version(settings.jwt_secret_key), file_version(settings.jwt_public_key))
     except UnusableKey as reason:
         logger.error("not ready: %s", reason)
+        return False
+    return True
+
+
+def _check_store() -> bool:
+    """Check Redis, where it is the store; the others are the database, which is checked already, or memory."""
+    if not parts().settings.redis_url:
+        return True
+    try:
+        parts().limiter.check()
+    except StoreUnavailable as reason:
+        logger.error("degraded: the throttle's store cannot be reached: %s; sign-ins go on uncounted", reason)
         return False
     return True
 

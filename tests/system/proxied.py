@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPSConnection
@@ -46,9 +47,20 @@ class ServerOnASocket(Server):
         return UnixConnection(self.socket)
 
 
-def serve_on_a_socket(home: Home, **variables: str) -> ServerOnASocket:
+# As systemd passes on a socket that it listens on: as descriptor 3, to the process of this id (sd_listen_fds(3)).
+PASSED_ON = """import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+os.execv(sys.argv[2], sys.argv[2:])"""
+
+
+def serve_on_a_socket(home: Home, listener: socket.socket | None = None, **variables: str) -> ServerOnASocket:
+    """Start gunicorn on a unix socket of its own, or on one that somebody else keeps open, as deploy/poort.socket does."""
     command = (*GUNICORN[:-1], "--bind", f"unix:{home.folder}/gunicorn.sock", GUNICORN[-1])
     server = ServerOnASocket(command, home.folder, home.environment(**variables))
+    if listener is not None:
+        server.command = (sys.executable, "-c", PASSED_ON, str(listener.fileno()), *command)
+        server.inherited = (listener.fileno(),)
     server.start()
     return server
 
@@ -152,10 +164,10 @@ class ServerNameConnection(HTTPSConnection):
         self.sock = self._tls.wrap_socket(plain, server_hostname=HOST)
 
 
-def serve_behind_nginx(folder: Path, **variables: str) -> Iterator[Proxied]:
+def serve_behind_nginx(folder: Path, listener: socket.socket | None = None, **variables: str) -> Iterator[Proxied]:
     home = Home(folder).write_env(JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4", TRUSTED_PROXIES="127.0.0.1", **variables)
     password = home.set_up()
-    server = serve_on_a_socket(home, WEB_CONCURRENCY="2")
+    server = serve_on_a_socket(home, listener, WEB_CONCURRENCY="2")
     try:
         plain_port, tls_port = free_port(), free_port()
         site = site_for(folder, server.socket, plain_port, tls_port)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
@@ -43,6 +43,7 @@ class Server:
     folder: Path
     environment: dict[str, str]
     port: int = field(default_factory=free_port)
+    inherited: Sequence[int] = ()
     process: subprocess.Popen[bytes] = field(init=False)
     seconds_to_first_answer: float = field(init=False)
 
@@ -56,6 +57,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                pass_fds=self.inherited,
             )
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() - begun > WAIT_SECONDS:
@@ -70,6 +72,17 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(WAIT_SECONDS)
+
+    def workers(self) -> set[int]:
+        """Return the ids of the workers that there are now."""
+        return {int(child) for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()}
+
+    def wait_until(self, reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not reached():
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.02)
 
     @property
     def log(self) -> str:

@@ -15,6 +15,7 @@ from services import find_program, needed
 from system.proxied import HOST, SITE, Proxied, ServerNameConnection, serve_behind_nginx, serve_on_a_socket, site_for
 from system.serving import WAIT_SECONDS, Home
 
+from app import MAX_BODY_BYTES
 from blueprints.every_request import SAFE_HEADERS
 
 pytest_plugins = ("system.fixtures",)
@@ -118,6 +119,11 @@ def test_plain_http_leads_to_https(proxied: Proxied) -> None:
         answer = connection.getresponse()
         assert (answer.status, answer.getheader("Location")) == (301, f"https://{HOST}/api/users?page=2")
         connection.close()
+
+
+def test_a_body_is_too_large_for_both_at_once() -> None:
+    assert "client_max_body_size 1m;" in SITE
+    assert MAX_BODY_BYTES == 1024 * 1024
 
 
 REFUSED: dict[str, tuple[int, str, bytes]] = {

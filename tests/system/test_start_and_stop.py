@@ -83,7 +83,7 @@ def test_readyz_follows_the_keys(home: Home) -> None:
     try:
         (home.folder / PRIVATE).rename(home.folder / "away")
         status, _, body = server.request("GET", "/readyz")
-        assert (status, body) == (503, {"status": "failing", "failing": ["keys"]})
+        assert (status, body) == (503, {"status": "failing", "failing": ["keys"], "degraded": []})
         (home.folder / "away").rename(home.folder / PRIVATE)
         assert server.request("GET", "/readyz")[0] == 200
     finally:

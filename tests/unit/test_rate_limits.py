@@ -279,6 +279,21 @@ def test_full_window_refuses_with_its_end(store: Store) -> None:
     assert store.kept() == {"k": (1, NOW_MS + 120_000)}
 
 
+def test_window_of_a_clock_that_was_ahead_is_over(store: Store) -> None:
+    """Else it would last until that clock's time has come."""
+    ahead_ms = NOW_MS + 86_400_000
+    for _ in range(10):
+        assert store.windows.reserve("k", 10, ahead_ms, 60_000).taken
+    slots = [store.windows.reserve("k", 10, NOW_MS, 60_000) for _ in range(11)]
+    assert [slot.taken for slot in slots] == [True] * 10 + [False]
+    assert {slot.ends_at_ms for slot in slots} == {NOW_MS + 60_000}
+
+
+def test_window_of_another_host_whose_clock_is_a_little_ahead_counts(store: Store) -> None:
+    assert store.windows.reserve("k", 1, NOW_MS + 30_000, 60_000).taken
+    assert not store.windows.reserve("k", 1, NOW_MS, 60_000).taken
+
+
 def test_slot_of_a_window_that_is_over_is_not_given_back(store: Store) -> None:
     old = store.windows.reserve("k", 10, NOW_MS, 1000)
     store.windows.reserve("k", 10, NOW_MS + 1000, 1000)

@@ -107,6 +107,8 @@ BAD = {
     "LOGIN_THROTTLING_MAX_ATTEMPTS": ["-1", "ten"],
     "LOGIN_THROTTLING_INTERVAL": ["0", "1 minute"],
     "PASSWORD_HASH_COST": ["3", "18", "x"],
+    "PASSWORD_HASH_QUEUE": ["-1", "101", "some"],
+    "PASSWORD_HASH_WAIT": ["0", "61", "2.5"],
     "PASSWORD_MIN_LENGTH": ["-1", "long"],
     "PASSWORD_REFUSE_COMMON": ["some"],
     "PASSWORD_REHASH": ["often"],
@@ -121,7 +123,9 @@ BAD = {
     "DATABASE_PORT": ["port"],
     "PORT": ["0", "65536", "http"],
     "WEB_CONCURRENCY": ["0", "many"],
+    "METRICS_PORT": ["-1", "65536", "on", "8000"],
     "LOG_LEVEL": ["loud"],
+    "LOG_FORMAT": ["xml"],
 }
 ALL_BAD = [(name, value) for name, values in BAD.items() for value in values]
 
@@ -295,7 +299,13 @@ def test_both_ways_read_the_same(start: Start, request: pytest.FixtureRequest) -
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("JWT_TOKEN_TTL", "soon"), ("DATABASE_URL", f"oracle://u:{SECRET}@h/x"), ("PORT", "http"), ("POORT_ENV_FILE", "/nowhere")],
+    [
+        ("JWT_TOKEN_TTL", "soon"),
+        ("DATABASE_URL", "sqlite:////proc/nowhere/poort.db"),
+        ("DATABASE_URL", f"oracle://u:{SECRET}@h/x"),
+        ("PORT", "http"),
+        ("POORT_ENV_FILE", "/nowhere"),
+    ],
 )
 def test_a_bad_value_stops_the_start_with_one_sentence(start: Start, name: str, value: str) -> None:
     result = start(**{name: value})

@@ -1,0 +1,211 @@
+"""A server under mixed load that is reloaded, killed and given new keys: what `make soak` runs. Exits 1 where a bound breaks."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy import create_engine, select
+
+from benchmarks.clients import Clients
+from benchmarks.figures import percentile
+from benchmarks.ground import Ground, lay
+from benchmarks.serving import ROOT, clean_environment, pss_megabytes
+from benchmarks.soak_bounds import Seen, Worker, bounds, wrong_rows
+from benchmarks.soak_load import MixedClients
+from config import parse_settings
+from models import User
+from models.user import SOFT_DELETED
+from tests.services import STARTERS
+
+USERS = 3_000
+#: event: when it begins, as a part of the whole. After them all comes the warm-up of the last workers, then the weighing.
+EVENTS = (
+    (0.05, "reload"), (0.12, "kill"), (0.19, "reload"), (0.26, "rotate"), (0.32, "reload"), (0.38, "kill"), (0.44, "reload"),
+    (0.50, "reload"),
+)  # fmt: skip
+WARM_UP_AT, WEIGHING_AT = 0.54, 0.66
+#: Of the warm-up, so that what workers remember of users is as much as it ever will be, in both of them.
+WARM_UP_RATE, WARM_UP_SECONDS = 600, 12
+EVENT_TIMEOUT_SECONDS = 40
+SAMPLE_EVERY_SECONDS = 1
+
+
+class Soak:
+    """One run: a server on its ground, and what was seen of it."""
+
+    def __init__(self, ground: Ground, minutes: float) -> None:
+        self.ground = ground
+        self.server = ground.server("poort")
+        self.seconds = minutes * 60
+        self.kills: list[float] = []
+        self.missing: list[str] = []
+        self._begun = 0.0
+
+    def run(self) -> Seen:
+        """Do all of it, and return what was seen."""
+        self.server.start()
+        try:
+            self.server.sign_in("admin", self.ground.password)
+            load = MixedClients(
+                "mixed",
+                port=self.server.port,
+                password=self.ground.password,
+                token=self.server.token,
+                users=USERS,
+                seconds=self.seconds,
+            )
+            self._begun = time.monotonic()
+            for at, event in EVENTS:
+                self._sleep_until(at)
+                self._say(event)
+                {"reload": self._reload, "kill": self._kill, "rotate": self._rotate}[event]()
+            self._sleep_until(WARM_UP_AT)
+            self._say("warm-up")
+            self._warm_up()
+            self._sleep_until(WEIGHING_AT)
+            self._say("weighing")
+            workers = self._weigh()
+            done = load.result()
+        finally:
+            self.server.stop()
+        rows = read_rows(self.ground.database_url)
+        return Seen(done["answers"], self.kills, workers, wrong_rows(done["users"], rows), self._error_lines(), self.missing)
+
+    def _sleep_until(self, part: float) -> None:
+        time.sleep(max(0, self._begun + part * self.seconds - time.monotonic()))
+
+    def _say(self, what: str) -> None:
+        print(f"{time.monotonic() - self._begun:5.0f} s  {what}", file=sys.stderr, flush=True)
+
+    def _reload(self) -> None:
+        before = set(self.server.workers())
+        self._signal(signal.SIGHUP)
+        self._wait("reload", lambda workers: not workers & before)
+
+    def _kill(self) -> None:
+        before = set(self.server.workers())
+        victim = min(before)
+        os.kill(victim, signal.SIGKILL)
+        self.kills.append(time.monotonic())
+        self._wait("kill", lambda workers: victim not in workers)
+
+    def _rotate(self) -> None:
+        command = (sys.executable, "-m", "flask", "--app", "wsgi", "jwt", "rotate-key")
+        environment = clean_environment(**self.ground.settings)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, env=environment)
+        if done.returncode:
+            self.missing.append(f"rotate: {done.stderr.strip()}")
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self.server.process is not None
+        self.server.process.send_signal(number)
+
+    def _wait(self, event: str, reached: Callable[[set[int]], bool]) -> None:
+        """Wait until there are two workers, and they are other ones."""
+        deadline = time.monotonic() + EVENT_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(OSError):  # a worker has ended between two looks
+                workers = self.server.workers()
+                if len(workers) == 2 and reached(set(workers)):  # noqa: PLR2004
+                    return
+            time.sleep(0.1)
+        self.missing.append(event)
+
+    def _warm_up(self) -> None:
+        head = "".join(f"{name}: {value}\r\n" for name, value in self.server.headers.items())
+        requests = [f"GET /api/users/{number} HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\n" for number in range(1, USERS + 1)]
+        seconds = min(WARM_UP_SECONDS, (WEIGHING_AT - WARM_UP_AT) * self.seconds)
+        found = Clients("read", port=self.server.port, requests=requests, per_second=WARM_UP_RATE, seconds=seconds).result()
+        if found["failed"]:
+            self.missing.append(f"{found['failed']} reads of the warm-up failed")
+
+    def _weigh(self) -> list[Worker]:
+        workers = [Worker(pid) for pid in self.server.workers()]
+        # Until a little before the end, when fewer and fewer clients are at it.
+        while time.monotonic() < self._begun + self.seconds - 2 * SAMPLE_EVERY_SECONDS:
+            for worker in workers:
+                try:
+                    worker.pss.append(pss_megabytes(worker.pid))
+                    worker.descriptors.append(len(list(Path(f"/proc/{worker.pid}/fd").iterdir())))
+                except OSError:
+                    self.missing.append(f"worker {worker.pid} ended by itself")
+                    return workers
+            time.sleep(SAMPLE_EVERY_SECONDS)
+        return workers
+
+    def _error_lines(self) -> list[str]:
+        lines = (self.ground.folder / "poort.log").read_text().splitlines()
+        said = [json.loads(line) for line in lines if line.startswith("{")]
+        errors = [line["message"] for line in said if line["level"] in {"error", "critical"} and "SIGKILL" not in line["message"]]
+        return errors + [line for line in lines if line.startswith("Traceback")]
+
+
+def read_rows(database_url: str) -> dict[str, tuple[str | None, bool]]:
+    """Return first name and whether deleted of the users that were made, by user name."""
+    engine = create_engine(parse_settings({"DATABASE_URL": database_url}).database_url)
+    with engine.connect() as connection:
+        found = connection.execute(select(User.username, User.firstname, User.active).where(User.username.like("soak%"))).all()
+    engine.dispose()
+    return {row.username: (row.firstname, row.active == SOFT_DELETED) for row in found}
+
+
+@contextmanager
+def database(kind: str) -> Iterator[str]:
+    """Yield the URL of an empty database, of a server of its own; nothing for SQLite, whose file needs none."""
+    if kind == "sqlite":
+        yield ""
+        return
+    server = STARTERS[kind]()
+    try:
+        yield server.create_database()
+    finally:
+        server.stop()
+
+
+def print_tables(seen: Seen) -> bool:
+    """Print what was asked, what workers weighed, and each bound; return whether all held."""
+    print("| requests | number | median ms | p99 ms | slowest ms |\n|---|---|---|---|---|")
+    for kind in sorted({answer[0] for answer in seen.answers}):
+        took = [(ended - begun) * 1000 for name, begun, ended, _ in seen.answers if name == kind]
+        print(f"| {kind} | {len(took):,} | {percentile(took, 50):.1f} | {percentile(took, 99):.1f} | {max(took):.0f} |")
+    print("\n| worker | memory, first quarter | last quarter | descriptors at the least |\n|---|---|---|---|")
+    for worker in seen.workers:
+        first, last = (f"{min(part):.1f} to {max(part):.1f} MB" for part in worker.quarters(worker.pss))
+        print(f"| {worker.pid} | {first} | {last} | {min(worker.descriptors)} |")
+    print("\n| bound | found | |\n|---|---|---|")
+    found = bounds(seen)
+    for name, what, held in found:
+        print(f"| {name} | {what} | {'held' if held else '**broken**'} |")
+    return all(held for *_, held in found)
+
+
+def main() -> None:
+    """Lay the ground, run, print; exit 1 where a bound is broken."""
+    parser = argparse.ArgumentParser("make soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10, help="2 at least: each of eight events takes some seconds")
+    parser.add_argument("--database", choices=("sqlite", *STARTERS), default="sqlite")
+    parser.add_argument("--keep-log", type=Path, metavar="FILE", help="where the log of the server goes in the end")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="poort-soak-") as made, database(options.database) as url:
+        ground = lay(Path(made) / "ground", url)
+        ground.fill(USERS)
+        soak = Soak(ground, options.minutes)
+        try:
+            seen = soak.run()
+        finally:
+            if options.keep_log:
+                options.keep_log.write_bytes((ground.folder / "poort.log").read_bytes())
+        held = print_tables(seen)
+    sys.exit(0 if held else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""What a soak must show: pure functions of what was seen, each of which names a bound and says whether it held."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.soak_load import CLIENTS, EXPECTED
+
+#: kind, begin, end, status; see soak_load.Client.
+Answer = Sequence[Any]
+
+MOST_GROWTH = 0.05
+#: A thread that begins late opens a file or two; a leak of one in a thousand requests would be many times that.
+MOST_DESCRIPTORS = 16
+#: What a client sees of a kill may be a moment later than the kill.
+MOMENT = 0.25
+
+
+@dataclass
+class Worker:
+    """A worker while nothing happened to it: samples of its memory in MB, and of its open descriptors, in turn."""
+
+    pid: int
+    pss: list[float] = field(default_factory=list)
+    descriptors: list[int] = field(default_factory=list)
+
+    def quarters(self, samples: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+        """Return the first and the last quarter."""
+        size = max(1, len(samples) // 4)
+        return samples[:size], samples[-size:]
+
+    @property
+    def growth(self) -> float:
+        """Return by what part of it the memory grew, from the median of the first quarter to that of the last."""
+        first, last = (statistics.median(part) for part in self.quarters(self.pss))
+        return last / first - 1
+
+    @property
+    def more_descriptors(self) -> int:
+        """Return how many more were open at the least; what is open for a request comes and goes."""
+        first, last = (min(part) for part in self.quarters(self.descriptors))
+        return int(last - first)
+
+
+@dataclass
+class Seen:
+    """What was seen of a soak."""
+
+    answers: Sequence[Answer]
+    kills: Sequence[float]
+    workers: Sequence[Worker]
+    #: What is wrong with rows, a line each.
+    wrong_rows: Sequence[str]
+    #: Lines of level `error` that no kill explains.
+    error_lines: Sequence[str]
+    missing_events: Sequence[str]
+
+
+def is_good(answer: Answer) -> bool:
+    """Tell whether an answer is one that is declared."""
+    kind, _, _, status = answer
+    return bool(status == EXPECTED.get(kind, 200) or kind == "sign in, told to come back")
+
+
+def was_in_killed_worker(answer: Answer, kills: Sequence[float]) -> bool:
+    """Tell whether a request without an answer was under way when a worker was killed."""
+    _, begun, ended, status = answer
+    return status == 0 and any(begun <= kill + MOMENT and ended >= kill for kill in kills)
+
+
+def bounds(seen: Seen) -> list[tuple[str, str, bool]]:
+    """Return each bound: what it is about, what was found, and whether it held."""
+    bad = [answer for answer in seen.answers if not is_good(answer)]
+    lost = [answer for answer in bad if was_in_killed_worker(answer, seen.kills)]
+    others = [f"{answer[0]}: {answer[3]}" for answer in bad if answer not in lost]
+    found = [
+        ("requests that failed, but for those of killed workers: 0", _listed(others), not others),
+        (f"requests that were lost with a killed worker: {CLIENTS + 1} each at most", str(len(lost)), _are_few(lost, seen.kills)),
+        ("rows that are not as they were answered: 0", _listed(seen.wrong_rows), not seen.wrong_rows),
+        ("lines of level error in the log: 0", _listed(seen.error_lines), not seen.error_lines),
+        ("events that did not come to their end: 0", _listed(seen.missing_events), not seen.missing_events),
+    ]
+    for worker in seen.workers:
+        said = f"{worker.growth:+.1%}"
+        found.append((f"memory of worker {worker.pid}: +{MOST_GROWTH:.0%} at most", said, worker.growth < MOST_GROWTH))
+        more = worker.more_descriptors
+        found.append((f"descriptors of worker {worker.pid}: +{MOST_DESCRIPTORS} at most", f"{more:+d}", more <= MOST_DESCRIPTORS))
+    return found
+
+
+def _are_few(lost: Sequence[Answer], kills: Sequence[float]) -> bool:
+    return all(sum(was_in_killed_worker(answer, [kill]) for answer in lost) <= CLIENTS + 1 for kill in kills)
+
+
+def _listed(things: Sequence[str]) -> str:
+    counted = {thing: things.count(thing) for thing in things}
+    named = ", ".join(f"{number} x {thing}" for thing, number in list(counted.items())[:5])
+    return f"{len(things)} ({named})" if things else "0"
+
+
+def wrong_rows(users: Mapping[str, Mapping[str, Any]], rows: Mapping[str, tuple[str | None, bool]]) -> list[str]:
+    """Compare users as they were answered with rows: first name and whether deleted, by user name."""
+    wrong = []
+    for username, user in users.items():
+        if username not in rows:
+            wrong.append(f"{username} is not there")
+            continue
+        firstname, is_deleted = rows[username]
+        if (firstname or "") not in user["firstname"]:
+            wrong.append(f"{username} is called {firstname!r}, not {user['firstname']}")
+        if is_deleted not in user["deleted"]:
+            wrong.append(f"{username} is {'' if is_deleted else 'not '}deleted")
+    return wrong

@@ -1,0 +1,183 @@
+"""The load of a soak: clients who read, search, sign in and write, each on a connection of its own, and remember every answer.
+
+`python -m benchmarks.soak_load` reads its arguments as JSON on standard input and prints its result as JSON.
+"""
+
+import asyncio
+import json
+import random
+import re
+import sys
+import time
+from typing import Any
+
+from benchmarks.clients import Clients
+
+CLIENTS = 12
+#: Of each client, in requests a second: together they leave the machine room for what is replaced meanwhile.
+PACE = 10
+#: Between two sign-ins, in seconds: fewer than can be hashed, so that none is told to come back.
+SIGN_IN_EVERY = 1.5
+#: A request that has no answer after so long has failed.
+TIMEOUT_SECONDS = 30
+
+#: kind: how many of a hundred requests.
+KINDS = {"read": 47, "page": 15, "search": 8, "unchanged": 10, "create": 9, "change": 8, "delete": 3}
+#: kind: what it is answered where all is well.
+EXPECTED = {"create": 201, "delete": 204, "unchanged": 304}
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
+_ETAG = re.compile(rb"\r\netag: *([^\r]+)", re.IGNORECASE)
+
+
+class Connection:
+    """A connection that is kept; one that the server has closed meanwhile is opened anew, as every client does."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, request: bytes) -> tuple[int, bytes, bytes]:
+        """Return status, head and body; status 0 where there is no whole answer."""
+        try:
+            return await asyncio.wait_for(self._exchange(request), TIMEOUT_SECONDS)
+        except (OSError, EOFError, TimeoutError):
+            self._close()
+            return 0, b"", b""
+
+    async def _exchange(self, request: bytes) -> tuple[int, bytes, bytes]:
+        if self._stream and (self._stream[0].at_eof() or self._stream[0].exception()):
+            self._close()
+        if self._stream is None:
+            self._stream = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._stream
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        body = await reader.readexactly(int(length[1])) if length else b""
+        if _CLOSES.search(head):
+            self._close()
+        return int(head[9:12]), head, body
+
+    def _close(self) -> None:
+        if self._stream:
+            self._stream[1].close()
+        self._stream = None
+
+
+class Client:
+    """A client with users of its own; `answers` are kind, begin, end and status, in seconds of the monotonic clock."""
+
+    def __init__(self, number: int, port: int, token: str, users: int) -> None:
+        self.answers: list[tuple[str, float, float, int]] = []
+        #: user name: what its row must be, and what it may be besides where an answer was lost.
+        self.users: dict[str, dict[str, Any]] = {}
+        self._name, self._token, self._last_id = f"soak{number}", token, users
+        self._connection = Connection(port)
+        self._random = random.Random(number)
+        self._made = 0
+        self._etag = ""
+
+    async def work(self, until: float, pace: float) -> None:
+        """Ask one thing after the other."""
+        while (begun := time.monotonic()) < until:
+            (kind,) = self._random.choices(list(KINDS), list(KINDS.values()))
+            await getattr(self, kind)()
+            await asyncio.sleep(max(0, begun + 1 / pace - time.monotonic()))
+
+    async def sign_in_again(self, until: float, password: str) -> None:
+        """Sign in now and then, and read with each new token."""
+        while (begun := time.monotonic()) < until:
+            body = {"username": "admin", "password": password}
+            status, _, answer = await self._ask("sign in", "POST", "/api/authentication_token", body)
+            if status == EXPECTED.get("sign in", 200):
+                self._token = json.loads(answer)["token"]
+            await self.read()
+            await asyncio.sleep(max(0, begun + SIGN_IN_EVERY - time.monotonic()))
+
+    async def read(self) -> None:
+        """Read any of the users that were there before."""
+        await self._ask("read", "GET", f"/api/users/{self._random.randint(1, self._last_id)}")
+
+    async def page(self) -> None:
+        """Read one of the first pages."""
+        await self._ask("page", "GET", f"/api/users?page={self._random.randint(1, 3)}")
+
+    async def search(self) -> None:
+        """Search by a part of a name."""
+        await self._ask("search", "GET", f"/api/users?lastname={self._random.choice(('berg', 'kamp', 'veld'))}")
+
+    async def unchanged(self) -> None:
+        """Ask for a user who has not changed since."""
+        if not self._etag:
+            _, head, _ = await self._ask("read", "GET", "/api/users/2")
+            found = _ETAG.search(head)
+            self._etag = found[1].decode() if found else ""
+        await self._ask("unchanged", "GET", "/api/users/2", etag=self._etag)
+
+    async def create(self) -> None:
+        """Create a user of this client's own."""
+        self._made += 1
+        username = f"{self._name}n{self._made}"
+        status, _, answer = await self._ask("create", "POST", "/api/users", {"username": username, "email": "soak@example.com"})
+        if status == EXPECTED["create"]:
+            self.users[username] = {"id": json.loads(answer)["id"], "firstname": [""], "deleted": [False]}
+
+    async def change(self) -> None:
+        """Give one of them another first name."""
+        if user := self._some_user():
+            self._made += 1
+            name = f"{self._name}v{self._made}"
+            status, _, _ = await self._ask("change", "PATCH", f"/api/users/{user['id']}", {"firstname": name})
+            if status in {0, 200}:
+                user["firstname"] = [*(user["firstname"] if status == 0 else ()), name]
+
+    async def delete(self) -> None:
+        """Delete one of them."""
+        if user := self._some_user():
+            status, _, _ = await self._ask("delete", "DELETE", f"/api/users/{user['id']}")
+            if status in {0, 204}:
+                user["deleted"] = [False, True] if status == 0 else [True]
+
+    def _some_user(self) -> dict[str, Any] | None:
+        there = [user for user in self.users.values() if user["deleted"] == [False]]
+        return self._random.choice(there) if there else None
+
+    async def _ask(self, kind: str, method: str, path: str, document: object = None, etag: str = "") -> tuple[int, bytes, bytes]:
+        body = b"" if document is None else json.dumps(document).encode()
+        content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        fields = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}", f"Content-Type: {content_type}"]
+        fields += [
+            "Accept: application/json",
+            f"Authorization: Bearer {self._token}",
+            *([f"If-None-Match: {etag}"] if etag else []),
+        ]
+        begun = time.monotonic()
+        answer = await self._connection.ask("\r\n".join((*fields, "", "")).encode("latin-1") + body)
+        status = answer[0]
+        if status == 503 and b"\r\nretry-after:" in answer[1].lower():  # noqa: PLR2004
+            kind += ", told to come back"
+        self.answers.append((kind, begun, time.monotonic(), status))
+        return answer
+
+
+async def run(port: int, password: str, token: str, users: int, seconds: float) -> dict[str, Any]:
+    """Have all clients work for so long; return what they were answered and what rows there must be."""
+    until = time.monotonic() + seconds
+    clients = [Client(number, port, token, users) for number in range(CLIENTS)]
+    signing_in = Client(CLIENTS, port, token, users)
+    await asyncio.gather(signing_in.sign_in_again(until, password), *(client.work(until, PACE) for client in clients))
+    everyone = [*clients, signing_in]
+    made = {name: user for client in clients for name, user in client.users.items()}
+    return {"answers": [answer for client in everyone for answer in client.answers], "users": made}
+
+
+class MixedClients(Clients):
+    """A process of these clients; `result` returns what `run` does."""
+
+    module = "benchmarks.soak_load"
+
+
+if __name__ == "__main__":
+    json.dump(asyncio.run(run(**json.load(sys.stdin))), sys.stdout)

@@ -1,0 +1,32 @@
+"""What of the database fits the code: tables, columns, migrations."""
+
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import current_app
+from sqlalchemy import inspect
+
+from blueprints.parts import Parts
+from models import db
+from models.database import VERSION_TABLE, missing_tables
+from models.user_table import OPTIONAL_COLUMNS, REQUIRED_COLUMNS
+
+
+def lacking(ours: Parts) -> tuple[list[str], list[str]]:
+    """Return which tables and columns are missing, and which of Chamilo's are not there and not needed."""
+    tables = missing_tables(db.session())
+    missing = [f"table {name}" for name in tables if not (ours.settings.read_only and name.startswith("poort_"))]
+    if "user" in tables:
+        return missing, []
+    found = {column["name"] for column in inspect(db.engine).get_columns("user")}
+    required = REQUIRED_COLUMNS if ours.users.is_campus else REQUIRED_COLUMNS | OPTIONAL_COLUMNS
+    not_needed = OPTIONAL_COLUMNS - found if ours.users.is_campus else ()
+    return missing + [f"column user.{name}" for name in sorted(required - found)], [
+        f"column user.{name}" for name in sorted(not_needed)
+    ]
+
+
+def revisions() -> tuple[set[str], set[str]]:
+    """Return the last migrations that this code has, and those that the database has."""
+    scripts = ScriptDirectory.from_config(current_app.extensions["migrate"].migrate.get_config())
+    context = MigrationContext.configure(db.session.connection(), opts={"version_table": VERSION_TABLE})
+    return set(scripts.get_heads()), set(context.get_current_heads())

@@ -1,0 +1,61 @@
+"""The alerts, and the page about what can be watched: they name what there is, and all of it."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from services import find_program, needed
+
+from blueprints.health.metrics import OUTCOMES, TOKEN_FAILURES, UNAVAILABLE, Metrics
+from blueprints.health.routes import PARTS
+
+ROOT = Path(__file__).parents[2]
+ALERTS = (ROOT / "deploy" / "alerts.yml").read_text()
+FIRED = ROOT / "tests" / "system" / "alerts_test.yml"
+PAGE = (ROOT / "docs" / "monitoring.md").read_text()
+METRIC = re.compile(r"\bpoort_[a-z_]+\b")
+
+#: What the process beside the workers adds (blueprints/health/metrics_server.py).
+OF_THE_SERVER = {"poort_up", "poort_part_ready"}
+
+
+def metrics() -> set[str]:
+    """Return the names of all metrics, a counter's with its ending."""
+    registry = CollectorRegistry()
+    Metrics(registry)
+    return {family.name + ("_total" if family.type == "counter" else "") for family in registry.collect()} | OF_THE_SERVER
+
+
+def without_ending(names: list[str]) -> set[str]:
+    return {re.sub(r"_(bucket|count|sum)$", "", name) for name in names}
+
+
+def test_alerts_are_about_metrics_that_there_are() -> None:
+    named = without_ending(METRIC.findall(ALERTS))
+    assert len(named) >= 6
+    assert named - metrics() == set()
+
+
+def test_every_metric_is_on_the_page_and_no_other() -> None:
+    table = PAGE.partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    assert {name for line in re.findall(r"^\| `(poort_[a-z_]+)", table, re.MULTILINE) for name in [line]} == metrics()
+    labels = {*OUTCOMES.values(), *TOKEN_FAILURES.values(), *UNAVAILABLE.values(), *PARTS}
+    assert [label for label in labels if f"`{label}`" not in table] == []
+
+
+def test_every_alert_is_on_the_page_and_is_made_to_fire() -> None:
+    alerts = set(re.findall(r"alert: (\w+)", ALERTS))
+    assert {alert for alert in alerts if f"`{alert}`" not in PAGE} == set()
+    assert set(re.findall(r"alertname=\"(\w+)\"", FIRED.read_text())) == alerts
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(
+    "arguments", [("check", "rules", "deploy/alerts.yml"), ("test", "rules", str(FIRED))], ids=["valid", "fire"]
+)
+def test_prometheus_takes_the_alerts(arguments: tuple[str, ...]) -> None:
+    promtool = needed(lambda: find_program("promtool"))
+    done = subprocess.run([promtool, *arguments], check=False, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,176 @@
+"""A database that is locked, slow, read-only or full: 503 that says when to come back, no wait beyond a limit, and no row lost."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+from factories import Database, bearer
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event, text
+from werkzeug.test import TestResponse
+
+from models import User
+
+BODY = {"username": "newcomer", "email": "newcomer@example.com"}
+
+
+@pytest.fixture
+def alice(database: Database) -> User:
+    return database.make_user("alice", ["ROLE_ADMIN"], password="secret")
+
+
+@pytest.fixture
+def client(make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    monkeypatch.setattr("models.database.LOCK_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("models.database.STATEMENT_TIMEOUT_SECONDS", 1)
+    return make_app().test_client()
+
+
+class Caller:
+    """An administrator who asks for all there is: to read, to write, to sign in."""
+
+    def __init__(self, client: FlaskClient, alice: User) -> None:
+        self.client, self.headers = client, bearer(client.application, alice)
+
+    def read(self) -> TestResponse:
+        return self.client.get("/api/users/1000000", headers=self.headers)
+
+    def create(self) -> TestResponse:
+        return self.client.post("/api/users", json=BODY, headers=self.headers)
+
+    def sign_in(self, password: str = "secret") -> TestResponse:
+        return self.client.post("/api/authentication_token", json={"username": "alice", "password": password})
+
+
+@pytest.fixture
+def caller(client: FlaskClient, alice: User) -> Caller:
+    return Caller(client, alice)
+
+
+def assert_come_back(answer: TestResponse) -> None:
+    assert (answer.status_code, list(answer.json), answer.headers["Retry-After"]) == (503, ["error"], "5"), answer.json
+
+
+def codes(caplog: pytest.LogCaptureFixture) -> set[str]:
+    return {record.code for record in caplog.records if record.message.startswith("the database cannot be used")}
+
+
+def set_for_each_connection(app: Flask, statements: dict[str, str], database: Database) -> Callable[[], None]:
+    """Run a statement on each connection that is opened from now on; return what ends that, and closes those."""
+    reader = app.extensions["poort"].reader
+    with app.app_context():
+        engine = app.extensions["sqlalchemy"].engine
+
+    def run(connection: Any, _record: object) -> None:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(statements[database.kind])
+        if database.kind == "postgresql":
+            connection.commit()
+
+    def begin_anew() -> None:
+        reader.close()
+        engine.dispose()
+
+    begin_anew()
+    event.listen(engine, "connect", run)
+
+    def end() -> None:
+        event.remove(engine, "connect", run)
+        begin_anew()
+
+    return end
+
+
+READ_ONLY = {
+    "sqlite": "PRAGMA query_only = 1",
+    "postgresql": "SET default_transaction_read_only = on",
+    "mariadb": "SET SESSION TRANSACTION READ ONLY",
+}
+
+
+def test_database_that_takes_no_writes_is_read_and_not_written(
+    caller: Caller, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    end = set_for_each_connection(caller.client.application, READ_ONLY, database)
+    assert caller.read().status_code == 404
+    assert_come_back(caller.create())
+    # Whether the password was right is not to be told either.
+    for password in ("secret", "wrong"):
+        assert_come_back(caller.sign_in(password))
+    assert codes(caplog) == {{"sqlite": "SQLITE_READONLY", "postgresql": "25006", "mariadb": "1792"}[database.kind]}
+    end()
+    assert [caller.create().status_code, caller.sign_in().status_code] == [201, 200]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_full_disk_is_read_and_not_written(caller: Caller, database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    with database.session() as session:
+        pages = session.execute(text("PRAGMA page_count")).scalar()
+        session.execute(text("DELETE FROM poort_throttled_login"))
+    end = set_for_each_connection(caller.client.application, {"sqlite": f"PRAGMA max_page_count = {pages}"}, database)
+    answers, number = [], 0
+    while (not answers or answers[-1].status_code == 201) and (number := number + 1) < 1000:
+        body = {"username": f"new{number}", "email": f"{'x' * 60}{number}@example.com"}
+        answers.append(caller.client.post("/api/users", json=body, headers=caller.headers))
+    assert_come_back(answers[-1])
+    assert caller.read().status_code == 404
+    assert codes(caplog) == {"SQLITE_FULL"}
+    with database.session() as session:
+        found = session.execute(text("SELECT count(*) FROM user WHERE username LIKE 'new%'")).scalar()
+    assert found == len(answers) - 1, "what was answered 201, and nothing of the rest"
+    end()
+    assert caller.create().status_code == 201
+
+
+@contextmanager
+def locked(database: Database) -> Iterator[None]:
+    """Keep everybody else from writing users, and, but for SQLite, from reading them: a migration may do so, or a backup."""
+    statement = {
+        "sqlite": "BEGIN EXCLUSIVE",
+        "postgresql": 'LOCK TABLE "user" IN ACCESS EXCLUSIVE MODE',
+        "mariadb": "LOCK TABLES user WRITE",
+    }[database.kind]
+    with database.engine.connect() as connection:
+        connection.execute(text(statement))
+        try:
+            yield
+        finally:
+            connection.rollback()
+            if database.kind == "mariadb":
+                connection.execute(text("UNLOCK TABLES"))
+
+
+def test_lock_of_somebody_else_is_waited_for_and_then_given_up(
+    caller: Caller, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert caller.read().status_code == 404
+    with locked(database):
+        if database.kind == "sqlite":
+            assert caller.read().status_code == 404, "who only reads is held up by nobody"
+        else:
+            assert_come_back(caller.read())
+        assert_come_back(caller.create())
+        assert caller.client.get("/healthz").status_code == 200
+    assert codes(caplog) == {{"sqlite": "SQLITE_BUSY", "postgresql": "57014", "mariadb": "1969"}[database.kind]}
+    assert [caller.read().status_code, caller.create().status_code] == [404, 201]
+    assert caller.create().status_code == 422, "it was written once"
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_sign_in_under_a_lock_is_for_later_too(caller: Caller, database: Database) -> None:
+    with locked(database):
+        assert_come_back(caller.sign_in())
+    assert caller.sign_in().status_code == 200
+
+
+def test_host_of_the_database_that_is_gone_is_not_waited_for_by_tcp(make_app: Callable[..., Flask], database: Database) -> None:
+    app = make_app()
+    with app.app_context(), app.extensions["sqlalchemy"].engine.connect() as connection:
+        driver = connection.connection.dbapi_connection
+        if database.kind == "postgresql":
+            found = driver.info.get_parameters()
+            assert (found["tcp_user_timeout"], found["keepalives_idle"]) == ("30000", "15")
+        if database.kind == "mariadb":
+            assert (driver._read_timeout, driver._write_timeout) == (30, 30)

@@ -1,0 +1,318 @@
+"""`flask poort doctor`: what is in order, what is wrong, and the cure; never a secret."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import START, Clock, Database, dispose
+from flask import Flask
+from services import RedisServer, free_port
+from sqlalchemy import event, text
+
+from app import create_app
+from config import load_settings
+from models import db
+
+SECRET = "s3cret-of-nobody"
+PARTS = {"settings", "keys", "passphrase", "files", "database", "schema", "clock", "store", "proxies", "workers", "hashing"}
+
+
+class Patient:
+    """A server in a folder of its own, to be looked at."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.variables = folder, {"APP_ENV": "prod", "TRUSTED_PROXIES": "127.0.0.1"}
+        self.clock: Clock | None = None
+        self.env = folder / ".env"
+
+    def set_up(self) -> None:
+        self.env.write_text(f"JWT_PASSPHRASE={SECRET}\nAPP_SECRET={SECRET}\nPASSWORD_HASH_COST=4\n")
+        self.env.chmod(0o600)
+        self.run("poort", "setup")
+        (self.folder / "var" / "poort.db").chmod(0o600)
+
+    def run(self, *arguments: str, prepare: Callable[[Flask], object] | None = None, **variables: str) -> tuple[int, str]:
+        settings = load_settings({"POORT_ENV_FILE": str(self.env)} | self.variables | variables)
+        app = create_app(settings, self.clock) if self.clock else create_app(settings)
+        try:
+            if prepare:
+                prepare(app)
+            result = app.test_cli_runner().invoke(args=arguments)
+        finally:
+            dispose(app)
+        return result.exit_code, result.output
+
+    def findings(self, **options: Any) -> dict[str, tuple[str, str]]:
+        """Return state and sentence of each part; where a part has several, the worst."""
+        code, said = self.run("poort", "doctor", "--json", **options)
+        document = json.loads(said)
+        order = ["error", "warning", "ok"]
+        found = document["findings"]
+        worst = min((finding["state"] for finding in found), key=order.index)
+        assert (document["status"], code) == (worst, int(worst == "error"))
+        assert all(finding["cure"] for finding in found if finding["state"] != "ok")
+        found.sort(key=lambda finding: order.index(finding["state"]), reverse=True)
+        return {finding["part"]: (finding["state"], finding["says"]) for finding in found}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that was set up, to be copied."""
+    folder = tmp_path_factory.mktemp("patient")
+    Patient(folder).set_up()
+    return folder
+
+
+@pytest.fixture
+def patient(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
+    folder = tmp_path / "home"
+    shutil.copytree(model, folder)
+    monkeypatch.setenv("POORT_ENV_FILE", str(folder / ".env"))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    return Patient(folder)
+
+
+def test_all_is_well(patient: Patient) -> None:
+    found = patient.findings()
+    assert {part: state for part, (state, _) in found.items() if state != "ok"} == {}
+    assert set(found) == PARTS
+    assert found["keys"][1].startswith("the pair fits: RSA, 2048 bits, kid ")
+    assert found["keys"][1].endswith(", 0 days old")
+    assert "sqlite 3." in found["database"][1]
+    assert str(patient.env) in found["settings"][1]
+
+
+def test_person_reads_a_line_a_finding_and_its_cure(patient: Patient) -> None:
+    code, said = patient.run("poort", "doctor", TRUSTED_PROXIES="")
+    lines = said.splitlines()
+    assert code == 0, "a warning is no failure"
+    assert all(line.startswith(("ok ", "warning ", "error ", " ")) for line in lines)
+    (number,) = [number for number, line in enumerate(lines) if line.startswith("warning")]
+    assert lines[number].startswith("warning  proxies    TRUSTED_PROXIES is empty")
+    assert lines[number + 1].strip().startswith("Behind nginx on this machine: TRUSTED_PROXIES=127.0.0.1.")
+    assert "\x1b" not in said
+
+
+def test_nothing_secret_is_said(patient: Patient) -> None:
+    for url in (f"mysql://u:{SECRET}@127.0.0.1:{free_port()}/x", f"postgresql://u:{SECRET}@127.0.0.1:{free_port()}/x", ""):
+        variables = {"DATABASE_URL": url} if url else {"REDIS_URL": f"redis://:{SECRET}@127.0.0.1:{free_port()}/0"}
+        for arguments in ((), ("--json",)):
+            code, said = patient.run("poort", "doctor", *arguments, **variables)
+            assert code == 1
+            assert SECRET not in said
+
+
+def test_root_is_told_that_root_sees_no_faults(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert patient.findings()["user"][0] == "warning"
+
+
+# --- Keys
+
+
+def test_key_that_cannot_be_used_is_an_error_with_its_cure(patient: Patient) -> None:
+    (patient.folder / "config" / "jwt" / "private.pem").unlink()
+    state, says = patient.findings()["keys"]
+    assert (state, says.startswith("There is no private key at ")) == ("error", True)
+
+
+def test_old_key_is_a_warning(patient: Patient) -> None:
+    old = time.time() - 400 * 86_400
+    os.utime(patient.folder / "config" / "jwt" / "private.pem", (old, old))
+    state, says = patient.findings()["keys"]
+    assert (state, says.endswith(", 400 days old")) == ("warning", True)
+
+
+@pytest.mark.parametrize(("variables", "words"), [({}, "is empty"), ({"JWT_ALLOW_WEAK_PASSPHRASE": "1"}, "lets it be")])
+def test_passphrase_that_production_refuses_is_a_warning_anywhere(
+    patient: Patient, variables: dict[str, str], words: str
+) -> None:
+    state, says = patient.findings(APP_ENV="dev", JWT_PASSPHRASE="", **variables)["passphrase"]
+    assert (state, words in says) == ("warning", True)
+
+
+def test_missing_app_secret_is_a_warning(patient: Patient) -> None:
+    patient.env.write_text(f"JWT_PASSPHRASE={SECRET}\n")
+    assert patient.findings()["settings"][0] == "warning"
+
+
+# --- Files
+
+
+def opened(path: Path, mode: int) -> None:
+    path.parent.chmod(0o755)
+    path.chmod(mode)
+
+
+FILES: dict[str, tuple[str, int, str]] = {
+    "settings": (".env", 0o604, "may read"),
+    "local settings": (".env.local", 0o604, "may read"),
+    "database": ("var/poort.db", 0o604, "may read"),
+    "public key": ("config/jwt/public.pem", 0o646, "may change"),
+    "folder of the keys": ("config/jwt", 0o777, "may change"),
+}
+
+
+@pytest.mark.parametrize(("name", "mode", "words"), FILES.values(), ids=FILES)
+def test_file_that_is_open_to_everyone_is_an_error(patient: Patient, name: str, mode: int, words: str) -> None:
+    (patient.folder / ".env.local").write_text(f"REDIS_URL=redis://:{SECRET}@127.0.0.1\n")
+    (patient.folder / ".env.local").chmod(0o600)
+    assert patient.findings()["files"][0] == "ok"
+    opened(patient.folder / name, mode)
+    state, says = patient.findings()["files"]
+    assert (state, f"everyone on this machine {words} {patient.folder / name}" in says) == ("error", True)
+
+
+def test_file_without_secrets_and_one_in_a_folder_of_ones_own_are_fine(patient: Patient) -> None:
+    patient.env.chmod(0o644)
+    patient.folder.chmod(0o700)
+    assert patient.findings()["files"][0] == "ok"
+    opened(patient.env, 0o644)
+    patient.env.write_text("JWT_TOKEN_TTL=60\nDATABASE_URL=sqlite:///%kernel.project_dir%/var/poort.db\n")
+    assert patient.findings(JWT_PASSPHRASE=SECRET, APP_SECRET=SECRET)["files"][0] == "ok"
+
+
+def test_folder_that_cannot_be_written_is_an_error(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != patient.folder / "var")
+    assert patient.findings()["files"] == ("error", f"{patient.folder / 'var'} cannot be written, and SQLite makes files in it")
+
+
+# --- Database
+
+
+def looked_over(app: Flask) -> dict[str, tuple[str, str]]:
+    said = json.loads(app.test_cli_runner().invoke(args=["poort", "doctor", "--json"]).output)
+    return {finding["part"]: (finding["state"], finding["says"]) for finding in said["findings"]}
+
+
+def now() -> Clock:
+    clock = Clock()
+    clock.now = START.fromtimestamp(time.time(), START.tzinfo)
+    return clock
+
+
+def test_every_kind_of_database_is_looked_at(app: Flask, database: Database, clock: Clock) -> None:
+    clock.now = now().now
+    found = looked_over(app)
+    kind = {"sqlite": "sqlite 3.", "postgresql": "postgresql 1", "mariadb": "mariadb 1"}[database.kind]
+    assert found["database"][1].startswith(kind)
+    assert found["database"][1].endswith("; can be written")
+    assert {part: found[part][0] for part in ("database", "schema", "clock")} == dict.fromkeys(
+        ("database", "schema", "clock"), "ok"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "skew", "state"), [(10, "0", "warning"), (-10, "0", "warning"), (10, "30", "ok"), (100, "300", "error")]
+)
+def test_clock_is_held_against_the_databases(patient: Patient, seconds: int, skew: str, state: str) -> None:
+    patient.clock = now()
+    patient.clock.advance(seconds)
+    found, says = patient.findings(JWT_CLOCK_SKEW=skew)["clock"]
+    assert (found, ("before" if seconds > 0 else "behind") in says) == (state, True)
+
+
+def test_database_that_is_down_is_one_error(patient: Patient) -> None:
+    found = patient.findings(DATABASE_URL=f"postgresql://u@127.0.0.1:{free_port()}/x")
+    assert found["database"][0] == "error"
+    assert "cannot be reached: connection " in found["database"][1]
+    assert not {"schema", "clock"} & set(found)
+
+
+@pytest.fixture
+def only_reading(app: Flask) -> Iterator[None]:
+    """Let nobody write to the database of an application."""
+    with app.app_context():
+        engine = db.engine
+        if engine.dialect.name != "sqlite":
+            pytest.skip("one kind is enough")
+        engine.dispose()
+
+    def forbid(connection: Any, *_rest: object) -> None:
+        connection.execute("PRAGMA query_only = ON")
+
+    event.listen(engine, "connect", forbid)
+    yield
+    event.remove(engine, "connect", forbid)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_database_that_cannot_be_written_is_an_error(app: Flask, only_reading: None) -> None:  # noqa: ARG001 - it is set up
+    state, says = looked_over(app)["database"]
+    assert (state, "cannot be written: attempt to write a readonly database" in says) == ("error", True)
+
+
+def test_read_only_server_needs_no_right_to_write(patient: Patient) -> None:
+    found = patient.findings(READ_ONLY="1")
+    assert found["database"][1].endswith("READ_ONLY is on, so that nothing is written")
+    assert found["store"] == ("ok", "failed sign-ins are counted in the memory of each worker")
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("DROP TABLE poort_revoked_token", "missing: table poort_revoked_token"),
+        ("ALTER TABLE user DROP COLUMN salt", "missing: column user.salt"),
+        ("DELETE FROM poort_alembic_version", "of the database none"),
+        ("UPDATE poort_alembic_version SET version_num = 'p999' WHERE version_num LIKE 'p%'", "p999"),
+    ],
+)
+def test_schema_that_does_not_fit_is_an_error(patient: Patient, statement: str, words: str) -> None:
+    def spoil(app: Flask) -> None:
+        with app.app_context():
+            db.session.execute(text(statement))
+            db.session.commit()
+
+    state, says = patient.findings(prepare=spoil)["schema"]
+    assert (state, words in says) == ("error", True), says
+
+
+# --- The throttle's store
+
+
+def test_redis_that_is_down_is_an_error(patient: Patient) -> None:
+    port = free_port()
+    found = patient.findings(REDIS_URL=f"redis://:{SECRET}@127.0.0.1:{port}/3")["store"]
+    assert found == ("error", f"redis://127.0.0.1:{port}/3 cannot be used: ConnectionError")
+
+
+@pytest.mark.services
+def test_redis_that_runs_is_named_without_its_password(patient: Patient, redis: RedisServer) -> None:
+    assert patient.findings(REDIS_URL=redis.url)["store"] == (
+        "ok",
+        f"failed sign-ins are counted at redis://127.0.0.1:{redis.port}/0",
+    )
+
+
+def test_throttle_that_is_off_is_a_warning(patient: Patient) -> None:
+    assert patient.findings(LOGIN_THROTTLING_MAX_ATTEMPTS="0", REDIS_URL="redis://127.0.0.1:1")["store"][0] == "warning"
+
+
+# --- Proxies, workers
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "state"),
+    [
+        ("", "prod", "warning"),
+        ("", "dev", "ok"),
+        ("127.0.0.1", "prod", "ok"),
+        ("private_ranges", "prod", "ok"),
+        ("10.0.0.5", "prod", "warning"),
+        ("0.0.0.0/0", "prod", "error"),
+        ("127.0.0.1,::/0", "prod", "error"),
+    ],
+)
+def test_proxies_are_weighed(patient: Patient, given: str, environment: str, state: str) -> None:
+    assert patient.findings(TRUSTED_PROXIES=given, APP_ENV=environment)["proxies"][0] == state
+
+
+def test_too_many_workers_and_a_queue_too_long_are_warnings(patient: Patient) -> None:
+    found = patient.findings(WEB_CONCURRENCY="256", PASSWORD_HASH_COST="15", PASSWORD_HASH_QUEUE="50")
+    assert (found["workers"][0], found["hashing"][0]) == ("warning", "warning")

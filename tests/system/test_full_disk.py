@@ -1,0 +1,59 @@
+"""A disk that fills up while the server runs, with its database and its log on it; a small one of memory, for which one must be root."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from system.serving import Home, Server
+
+MEBIBYTE = 1024 * 1024
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "poort-test", str(disk)], check=False, capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a disk of memory may not be mounted here; tests/functional has a database without room")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    ballast = disk / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        for size in (MEBIBYTE, 4096):
+            with suppress(OSError):
+                while file.write(b"\0" * size):
+                    pass
+    return ballast
+
+
+def create(server: Server, headers: dict[str, str], number: int) -> tuple[int, dict[str, str], object]:
+    body = {"username": f"new{number}", "email": f"new{number}@example.com"}
+    return server.request("POST", "/api/users", body, **headers)
+
+
+def test_full_disk_is_503_for_writes_alone_and_over_as_soon_as_there_is_room(disk: Path) -> None:
+    home = Home(disk).write_env(JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4")
+    password = home.set_up()
+    server = home.serve(WEB_CONCURRENCY="1")
+    try:
+        headers = {"Authorization": f"Bearer {server.sign_in('admin', password)[2]['token']}"}
+        ballast, made = fill(disk), 0
+        while (answer := create(server, headers, made))[0] == 201:
+            made += 1
+            assert made < 100, "the disk is not full"
+        assert (answer[0], answer[1]["retry-after"]) == (503, "5")
+        assert server.sign_in("admin", password)[0] == 503
+        assert [server.request("GET", path, **headers)[0] for path in ("/api/users", "/api/users/1", "/healthz")] == [200] * 3
+        ballast.unlink()
+        assert [create(server, headers, number)[0] for number in range(made, made + 3)] == [201] * 3
+        assert server.sign_in("admin", password)[0] == 200
+        listed = server.request("GET", "/api/users?itemsPerPage=1000", **headers)[2]["hydra:member"]
+    finally:
+        assert server.stop() == 0
+    assert {user["username"] for user in listed} == {"admin", *(f"new{number}" for number in range(made + 3))}

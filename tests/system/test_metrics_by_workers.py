@@ -1,0 +1,238 @@
+"""/metrics of a real gunicorn: on a port of its own, the sum of its workers, whatever becomes of them."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from services import find_program, needed
+from system.serving import GUNICORN, WAIT_SECONDS, Home, Server, free_port
+
+from config.settings import ROOT
+
+REQUESTS = "poort_http_request_duration_seconds_count"
+LISTENING = "0A"
+
+
+class Metered(Server):
+    """A server of two workers that serves its metrics."""
+
+    @property
+    def metrics_port(self) -> int:
+        return int(self.environment["METRICS_PORT"])
+
+    def text(self, path: str = "/metrics") -> str:
+        connection = HTTPConnection("127.0.0.1", self.metrics_port, timeout=WAIT_SECONDS)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.read().decode() if response.status == 200 else f"{response.status} {response.getheader('Server')}"
+        finally:
+            connection.close()
+
+    def total(self, name: str, **labels: str) -> float:
+        """Return the sum of all series of a name that have some labels."""
+        samples = [sample for family in text_string_to_metric_families(self.text()) for sample in family.samples]
+        return sum(sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items())
+
+    def served(self) -> float:
+        return self.total(REQUESTS, route="/healthz")
+
+    def workers(self) -> set[int]:
+        return children(self.process.pid) - {self.exporter()}
+
+    def exporter(self) -> int:
+        (owner,) = {pid for pid in children(self.process.pid) if self.metrics_port in {port for _, port in listeners(pid)}}
+        return owner
+
+    def ask_both_workers(self) -> int:
+        """Send requests until each worker has answered some; return how many."""
+        for number in range(1, 500):
+            assert self.request("GET", "/healthz")[0] == 200
+            if number % 10 == 0:
+                asked = {line["process"] for line in self.log_lines if line.get("route") == "/healthz"}
+                if asked >= self.workers():
+                    return number
+        raise AssertionError("the kernel gave one worker nothing")
+
+
+def children(parent: int) -> set[int]:
+    return {int(pid) for task in Path(f"/proc/{parent}/task").iterdir() for pid in (task / "children").read_text().split()}
+
+
+def listeners(process: int) -> set[tuple[str, int]]:
+    """Return the addresses, as the kernel writes them, and the ports on which a process listens."""
+    inodes = set()
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
+        try:
+            inodes |= set(re.findall(r"socket:\[(\d+)\]", str(descriptor.readlink())))
+        except FileNotFoundError:  # closed meanwhile
+            continue
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    places = [row[1].split(":") for row in rows if row[3] == LISTENING and row[9] in inodes]
+    return {(address, int(port, 16)) for address, port in places}
+
+
+def eventually(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def start(home: Home, command: tuple[str, ...] = GUNICORN, **variables: str) -> Metered:
+    environment = home.environment(WEB_CONCURRENCY="2", METRICS_PORT=str(free_port()), **variables)
+    return Metered(command, home.folder, environment).start()
+
+
+def folders() -> set[Path]:
+    return set(Path("/dev/shm").glob("poort-metrics-*"))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A folder that was set up, to be copied."""
+    home = Home(tmp_path_factory.mktemp("model")).write_env(JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4")
+    home.set_up()
+    return home
+
+
+@pytest.fixture
+def home(model: Home, tmp_path: Path) -> Home:
+    return Home(shutil.copytree(model.folder, tmp_path / "home"))
+
+
+@pytest.fixture(scope="module")
+def metered(model: Home) -> Iterator[Metered]:
+    server = start(model)
+    yield server
+    server.stop()
+
+
+def test_requests_of_both_workers_are_summed(metered: Metered) -> None:
+    before = metered.served()
+    asked = metered.ask_both_workers()
+    assert metered.served() == before + asked
+    assert metered.total("poort_workers") == 2
+    assert metered.sign_in("admin", "wrong")[0] == 401
+    assert metered.total("poort_sign_ins_total", outcome="bad_credentials") == 1
+    assert metered.total("poort_password_hash_turns_total") == 1
+
+
+def test_nobody_beyond_this_machine_can_ask(metered: Metered) -> None:
+    assert listeners(metered.exporter()) == {("0100007F", metered.metrics_port)}
+    assert metered.request("GET", "/metrics")[0] == 404
+    assert metered.text("/") == "404 poort", "and it says no versions"
+
+
+def test_prometheus_finds_nothing_to_object_to(metered: Metered) -> None:
+    promtool = needed(lambda: find_program("promtool"))
+    done = subprocess.run([promtool, "check", "metrics"], check=False, capture_output=True, text=True, input=metered.text())
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_part_that_is_not_ready_is_seen(metered: Metered) -> None:
+    parts = ("database", "keys", "store")
+    key = metered.folder / "config" / "jwt" / "private.pem"
+    assert [metered.total("poort_part_ready", part=part) for part in parts] == [1, 1, 1]
+    key.rename(key.with_name("away"))
+    try:
+        assert [metered.total("poort_part_ready", part=part) for part in parts] == [1, 0, 1]
+    finally:
+        key.with_name("away").rename(key)
+    assert metered.total("poort_up") == 1
+
+
+def test_port_that_is_taken_stops_the_start(metered: Metered) -> None:
+    said = Home(metered.folder).fails_to_serve(METRICS_PORT=str(metered.metrics_port))
+    assert f"METRICS_PORT {metered.metrics_port} cannot be used on 127.0.0.1: Address already in use." in said
+
+
+def test_counts_outlive_the_workers_that_counted(home: Home) -> None:
+    others = folders()
+    server = start(home)
+    made = folders() - others
+    try:
+        asked = server.ask_both_workers()
+        for killed in server.workers():
+            os.kill(killed, signal.SIGKILL)
+        eventually(lambda: server.total("poort_workers") == 2)
+        assert server.served() == asked, "nothing is lost, and nothing counted twice"
+        asked += server.ask_both_workers()
+        assert server.served() == asked
+
+        (folder,) = made
+        assert len(list(folder.glob("counter_*"))) == 2, "new workers take the files of those who ended"
+
+        exporter, before = server.exporter(), server.workers()
+        server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: not before & children(server.process.pid) and server.total("poort_workers") == 2)
+        assert server.exporter() == exporter
+        asked += server.ask_both_workers()
+        assert server.served() == asked
+
+        os.kill(exporter, signal.SIGKILL)
+        eventually(lambda: exporter not in children(server.process.pid))
+        server.process.send_signal(signal.SIGHUP)
+        eventually(
+            lambda: any(server.metrics_port in dict(map(reversed, listeners(pid))) for pid in children(server.process.pid))
+        )
+        assert server.served() == asked
+    finally:
+        assert server.stop() == 0
+    assert (len(made), made & folders()) == (1, set())
+    with pytest.raises(ConnectionRefusedError):
+        server.text()
+
+
+def test_it_does_not_outlive_a_master_that_is_killed(home: Home) -> None:
+    """A server on a unix socket, which is asked there whether it is ready, and on a port for this test."""
+    others, port = folders(), free_port()
+    command = (*GUNICORN[:-1], "--bind", f"unix:{home.folder}/socket", "--bind", f"127.0.0.1:{port}", GUNICORN[-1])
+    server = Metered(command, home.folder, home.environment(WEB_CONCURRENCY="1", METRICS_PORT=str(free_port())), port).start()
+    exporter, made = server.exporter(), folders() - others
+    assert server.total("poort_up") == 1
+    assert [path.stat().st_mode & 0o077 for path in made] == [0]
+    server.process.send_signal(signal.SIGKILL)
+    server.process.wait(WAIT_SECONDS)
+    eventually(lambda: not Path(f"/proc/{exporter}").exists() and not made & folders())
+    with pytest.raises(ConnectionRefusedError):
+        server.text()
+
+
+def test_settings_that_hup_reads_switch_it_on_and_off(home: Home) -> None:
+    server = Metered(GUNICORN, home.folder, home.environment(WEB_CONCURRENCY="1")).start()
+    try:
+        pids = children(server.process.pid) | {server.process.pid}
+        ports = {port for pid in pids for _, port in listeners(pid)}
+        assert (len(pids), ports) == (2, {server.port}), "by default there is neither a process nor a port of it"
+        server.environment["METRICS_PORT"] = str(free_port())
+        (home.folder / ".env.local").write_text(f"METRICS_PORT={server.metrics_port}\n")
+        server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: server.metrics_port in {port for pid in children(server.process.pid) for _, port in listeners(pid)})
+        eventually(lambda: server.total("poort_workers") == 1)
+        (home.folder / ".env.local").unlink()
+        server.process.send_signal(signal.SIGHUP)
+        eventually(
+            lambda: (
+                not {pid for pid in children(server.process.pid) if server.metrics_port in dict(map(reversed, listeners(pid)))}
+            )
+        )
+    finally:
+        assert server.stop() == 0
+
+
+def test_library_is_not_even_loaded_where_nothing_is_counted(home: Home) -> None:
+    show = f"import runpy, sys; runpy.run_path({GUNICORN[-2]!r}); import wsgi; print('prometheus_client' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", show], check=True, capture_output=True, text=True, cwd=ROOT, env=home.environment()
+    )
+    assert done.stdout == "False\n"

@@ -1,0 +1,142 @@
+"""Log lines: one object a line for machines, a readable form on a terminal; in both a stranger's text stays where it is."""
+
+import json
+import logging
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.logging import JsonFormatter, TextFormatter, log_request, logging_configuration, request_id, set_up_logging
+
+ROOT = Path(__file__).parents[2]
+ODD = "a\nb\r\x1b[2J\u202e\u2028\x85\x00"
+
+
+def record(message: str, *arguments: object, level: int = logging.INFO, **extra: Any) -> logging.LogRecord:
+    return logging.getLogger("test").makeRecord("test", level, "file", 1, message, arguments, None, extra=extra)
+
+
+def text_of(made: logging.LogRecord, *, in_colour: bool = False) -> str:
+    return TextFormatter(in_colour=in_colour).format(made)
+
+
+@pytest.fixture(autouse=True)
+def _outside_of_a_request() -> Any:
+    """Forget the request of a test before."""
+    current = request_id.set("")
+    yield
+    request_id.reset(current)
+
+
+@pytest.fixture
+def of_a_request() -> None:
+    request_id.set("abc-1")
+
+
+def test_line_for_a_person_has_all_there_is(of_a_request: None) -> None:  # noqa: ARG001 - the id is set
+    line = text_of(
+        record("a %s", "message", level=logging.WARNING, user_id=5, reason="wrong password", nothing=None, username="")
+    )
+    assert re.fullmatch(r'\d\d:\d\d:\d\d WARNING  test: a message  user_id=5 reason="wrong password" request_id=abc-1', line), (
+        line
+    )
+
+
+def test_request_reads_as_a_request(capsys: pytest.CaptureFixture[str], restored: None) -> None:  # noqa: ARG001 - it is put back
+    set_up_logging("info", "text")
+    log_request("GET", "/api/me", 200, 1.25, 7)
+    log_request("GET", None, 404, 0.0, None)
+    lines = [line.partition(" ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert lines == ["INFO     poort.access: GET /api/me 200 1.25 ms  user_id=7", "INFO     poort.access: GET - 404 0.0 ms"]
+
+
+@pytest.fixture
+def restored() -> Any:
+    """Put the handlers of the root logger back, which a test replaces."""
+    root = logging.getLogger()
+    before, level, source = list(root.handlers), root.level, logging._srcfile
+    yield
+    root.handlers[:], logging._srcfile = before, source
+    root.setLevel(level)
+
+
+@given(st.text())
+def test_no_text_starts_a_line_or_moves_the_cursor(text: str) -> None:
+    for made in (record("%s", text), record("x", username=text), record("x", details={text: [text]})):
+        for line in (text_of(made), JsonFormatter().format(made)):
+            assert line.isprintable(), line
+
+
+@pytest.mark.parametrize("in_colour", [True, False])
+def test_odd_text_is_written_out(in_colour: bool) -> None:
+    line = text_of(record("%s", ODD, username=ODD), in_colour=in_colour)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", line).isprintable()
+    assert (line.count("\\x1b[2J"), line.count("\\u001b[2J")) == (1, 1)
+    assert ("\x1b[32m" in line) == in_colour
+
+
+def test_letters_of_other_languages_stay() -> None:
+    assert "Zoë Ωmega 中文" in text_of(record("Zoë Ωmega 中文"))
+
+
+def test_traceback_is_indented_so_that_it_starts_no_line() -> None:
+    lie = ValueError("first\n12:00:00 INFO     poort: a lie\x1b[2J")
+    made = record("it failed", level=logging.ERROR)
+    made.exc_info = (type(lie), lie, None)
+    first, *rest = text_of(made).split("\n")
+    assert first.endswith("test: it failed")
+    assert len(rest) == 2
+    assert all(line.startswith("    ") and line.isprintable() for line in rest)
+
+
+def form(monkeypatch: pytest.MonkeyPatch, setting: str, *, terminal: bool, **environ: str) -> dict[str, Any]:
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    made = dict(logging_configuration("info", setting)["formatters"]["line"])
+    return {"is_text": made.pop("()").endswith("TextFormatter"), "in_colour": made.get("in_colour", False)}
+
+
+@pytest.mark.parametrize(
+    ("setting", "terminal", "environ", "is_text", "in_colour"),
+    [
+        ("auto", True, {}, True, True),
+        ("auto", False, {}, False, False),
+        ("json", True, {}, False, False),
+        ("text", False, {}, True, False),
+        ("auto", True, {"NO_COLOR": "1"}, True, False),
+        ("auto", True, {"NO_COLOR": ""}, True, True),
+        ("auto", True, {"TERM": "dumb"}, True, False),
+    ],
+)
+def test_form_is_that_of_the_setting_and_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, setting: str, terminal: bool, environ: dict[str, str], is_text: bool, in_colour: bool
+) -> None:
+    assert form(monkeypatch, setting, terminal=terminal, **environ) == {"is_text": is_text, "in_colour": in_colour}
+
+
+WRITE = "from config.logging import set_up_logging as s; import logging; s('info', 'auto'); logging.getLogger('x').info('hello')"
+
+
+def test_person_at_a_terminal_reads_text_and_a_pipe_gets_json() -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", WRITE]
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm"}
+    subprocess.run(command, check=True, cwd=ROOT, stderr=theirs, env=environment)
+    os.close(theirs)
+    seen = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", seen).strip()[8:] == " INFO     x: hello"
+    assert "\x1b[32m" in seen
+    piped = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True).stderr
+    assert json.loads(piped)["message"] == "hello"
