@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import create_engine, select
+from sqlalchemy.orm import Session
 
 from benchmarks.clients import Clients
 from benchmarks.figures import percentile
@@ -22,6 +23,7 @@ from benchmarks.soak_bounds import Seen, Worker, bounds, wrong_rows
 from benchmarks.soak_load import MixedClients
 from config import parse_settings
 from models import User
+from models.database import continue_after_given_ids
 from models.user import SOFT_DELETED
 from tests.services import STARTERS
 
@@ -148,6 +150,15 @@ class Soak:
         return errors + [line for line in lines if line.startswith("Traceback")]
 
 
+def continue_counting(database_url: str) -> None:
+    """Let PostgreSQL give the next users ids behind those of the users that were filled in."""
+    engine = create_engine(parse_settings({"DATABASE_URL": database_url}).database_url)
+    with Session(engine) as session:
+        continue_after_given_ids(session, User.__table__)
+        session.commit()
+    engine.dispose()
+
+
 def read_rows(database_url: str) -> dict[str, tuple[str | None, bool]]:
     """Return first name and whether deleted of the users that were made, by user name."""
     engine = create_engine(parse_settings({"DATABASE_URL": database_url}).database_url)
@@ -197,6 +208,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="poort-soak-") as made, database(options.database) as url:
         ground = lay(Path(made) / "ground", url)
         ground.fill(USERS)
+        continue_counting(ground.database_url)
         soak = Soak(ground, options.minutes)
         try:
             seen = soak.run()

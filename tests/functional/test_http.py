@@ -228,11 +228,11 @@ def test_health_needs_nothing(make_app: Callable[..., Flask]) -> None:
     assert app.test_client().get("/healthz").json == {"status": "ok"}
 
 
-def test_missing_key_is_500_without_its_path(make_app: Callable[..., Flask], database: Database) -> None:
+def test_missing_key_is_503_without_its_path(make_app: Callable[..., Flask], database: Database) -> None:
     database.make_user(password="secret")
     client = make_app(JWT_SECRET_KEY="/nowhere/private.pem").test_client()
     answer = client.post(TOKEN, json={"username": "alice", "password": "secret"})
-    assert (answer.status_code, answer.json) == (500, {"error": "Internal Server Error"})
+    assert (answer.status_code, answer.json) == (503, {"error": "The keys cannot be used at the moment."})
 
 
 @pytest.mark.parametrize("length", ["abc", "-1"])
