@@ -6,6 +6,7 @@ HUP reads the settings anew; new code needs a restart, since the workers are for
 import contextlib
 import gc
 import os
+import select
 import signal
 import socket
 import sys
@@ -230,16 +231,30 @@ def on_starting(server: Any) -> None:
     # What is there now is there for good: the collector need not touch it, and so the workers keep sharing its memory.
     gc.collect()
     gc.freeze()
-    os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals_through, after_in_child=_be_ended_by_signals)
+    server.births = []
+    after_in_parent = partial(_go_on_after_fork, server.births)
+    os.register_at_fork(before=_hold_signals, after_in_parent=after_in_parent, after_in_child=_be_ended_by_signals)
 
 
 # Until a worker is ready it has the master's handlers, which would put a signal aside: the master would wait 30 s for its
 # end in vain. So such a signal waits for the fork, and ends the worker then. Gunicorn's own `post_fork` comes too late.
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
+_MOST_SECONDS_TO_LISTEN = 5
+
 
 def _hold_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+
+
+def _go_on_after_fork(births: list[tuple[int, int]]) -> None:
+    """Wait until the new worker listens: gunicorn would end an old one at once, and for a moment nobody might listen."""
+    _let_signals_through()
+    if births:
+        reads, writes = births.pop()
+        os.close(writes)
+        select.select([reads], [], [], _MOST_SECONDS_TO_LISTEN)
+        os.close(reads)
 
 
 def _let_signals_through() -> None:
@@ -319,9 +334,17 @@ def _serve_metrics(server: Any) -> None:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Say where a worker is to count its requests."""
+    """Say where a worker is to count its requests, and open what it closes as soon as it listens."""
+    server.births.append(os.pipe())
     if settings.metrics_port:
         worker.metrics_slot = server.metrics.take_slot({getattr(other, "metrics_slot", 0) for other in server.WORKERS.values()})
+
+
+def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's
+    """Let the master go on: this worker has its sockets."""
+    while server.births:
+        for end in server.births.pop():
+            os.close(end)
 
 
 def post_worker_init(worker: Any) -> None:

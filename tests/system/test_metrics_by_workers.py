@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -71,11 +72,10 @@ def children(parent: int) -> set[int]:
 def listeners(process: int) -> set[tuple[str, int]]:
     """Return the addresses, as the kernel writes them, and the ports on which a process listens."""
     inodes = set()
-    for descriptor in Path(f"/proc/{process}/fd").iterdir():
-        try:
-            inodes |= set(re.findall(r"socket:\[(\d+)\]", str(descriptor.readlink())))
-        except FileNotFoundError:  # closed meanwhile
-            continue
+    with suppress(FileNotFoundError):  # the process has ended
+        for descriptor in Path(f"/proc/{process}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                inodes |= set(re.findall(r"socket:\[(\d+)\]", str(descriptor.readlink())))
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
     places = [row[1].split(":") for row in rows if row[3] == LISTENING and row[9] in inodes]
     return {(address, int(port, 16)) for address, port in places}

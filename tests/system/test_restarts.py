@@ -31,8 +31,9 @@ class Clients(Load):
     def ask(self, *request: object) -> int:
         try:
             status = self.asked.request(*request, **self.headers)[0]
-        except OSError:  # no answer, or a part of one
+        except OSError:  # no answer, or a part of one; a process that is killed is gone a moment later
             status = 0
+            time.sleep(0.1)
         self.statuses[status] += 1
         return status
 
