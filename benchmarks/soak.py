@@ -30,12 +30,12 @@ from tests.services import STARTERS
 USERS = 3_000
 #: event: when it begins, as a part of the whole. After them all comes the warm-up of the last workers, then the weighing.
 EVENTS = (
-    (0.05, "reload"), (0.12, "kill"), (0.19, "reload"), (0.26, "rotate"), (0.32, "reload"), (0.38, "kill"), (0.44, "reload"),
-    (0.50, "reload"),
+    (0.04, "reload"), (0.09, "kill"), (0.14, "reload"), (0.19, "rotate"), (0.25, "reload"), (0.30, "kill"), (0.35, "reload"),
+    (0.40, "reload"),
 )  # fmt: skip
-WARM_UP_AT, WEIGHING_AT = 0.54, 0.66
-#: Of the warm-up, so that what workers remember of users is as much as it ever will be, in both of them.
-WARM_UP_RATE, WARM_UP_SECONDS = 600, 12
+WARM_UP_AT, WEIGHING_AT = 0.44, 0.64
+#: Reads a second of the warm-up, of users and of pages in turn: what workers remember of them is soon as much as it ever will be.
+WARM_UP_RATE = 500
 EVENT_TIMEOUT_SECONDS = 40
 SAMPLE_EVERY_SECONDS = 1
 
@@ -123,8 +123,9 @@ class Soak:
 
     def _warm_up(self) -> None:
         head = "".join(f"{name}: {value}\r\n" for name, value in self.server.headers.items())
-        requests = [f"GET /api/users/{number} HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\n" for number in range(1, USERS + 1)]
-        seconds = min(WARM_UP_SECONDS, (WEIGHING_AT - WARM_UP_AT) * self.seconds)
+        paths = [path for number in range(1, USERS + 1) for path in (f"/{number}", f"?page={number % (USERS // 30) + 1}")]
+        requests = [f"GET /api/users{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\n" for path in paths]
+        seconds = (WEIGHING_AT - WARM_UP_AT) * self.seconds - 1
         found = Clients("read", port=self.server.port, requests=requests, per_second=WARM_UP_RATE, seconds=seconds).result()
         if found["failed"]:
             self.missing.append(f"{found['failed']} reads of the warm-up failed")
