@@ -4,15 +4,17 @@ HUP reads the settings anew; new code needs a restart, since the workers are for
 """
 
 import contextlib
+import ctypes
 import gc
 import os
 import select
 import signal
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from importlib import import_module
 from pathlib import Path
@@ -102,14 +104,21 @@ class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
 
     def write(self, arg: bytes) -> None:
         """Send the head with the body where that is whole: gunicorn sends twice, and lets other threads go first between."""
-        if self.headers_sent or self._omits_body or self.response_length != len(arg):
+        if self.headers_sent or self._omits_body or self.upgrade or self.response_length != len(arg):
             super().write(arg)
             return
         self.headers_sent = True
         self.sent = len(arg)
         fields = [f"{name}: {value}\r\n" for name, value in self.headers]
-        util.write(self.sock, "".join((*self.default_headers(), *fields, "\r\n")).encode("latin-1") + arg)
+        util.write(self.sock, f"{self._usual_fields()}{''.join(fields)}\r\n".encode("latin-1") + arg)
 
+    def _usual_fields(self) -> str:
+        """Return what `default_headers` does for an answer whose length is known, whose date is made once a second."""
+        (major, minor), goes_on = self.req.version, "close" if self.should_close() else "keep-alive"
+        return f"HTTP/{major}.{minor} {self.status}\r\nDate: {_http_date(int(time.time()))}\r\nConnection: {goes_on}\r\n"
+
+
+_http_date = lru_cache(maxsize=1)(util.http_date)
 
 # Fields whose values are few are looked at once, and so are the names of those whose values are not.
 _SAME_VALUES = {"Content-Type", "Vary", "Accept-Patch", *SAFE_HEADERS}
@@ -228,12 +237,23 @@ def on_starting(server: Any) -> None:
     server.handle_hup = partial(_reload_if_usable, server, server.handle_hup)
     if settings.metrics_port:
         import_module(METRICS)
+    _share_arenas()
     # What is there now is there for good: the collector need not touch it, and so the workers keep sharing its memory.
     gc.collect()
     gc.freeze()
     server.births = []
     after_in_parent = partial(_go_on_after_fork, server.births)
     os.register_at_fork(before=_hold_signals, after_in_parent=after_in_parent, after_in_child=_be_ended_by_signals)
+
+
+# M_ARENA_MAX of malloc.h, and how many.
+_ARENA_MAX, _ARENAS = -8, 2
+
+
+def _share_arenas() -> None:
+    """Let the threads of a worker share what the C library keeps for allocations: each would keep the most it ever needed."""
+    with contextlib.suppress(AttributeError):  # a C library that is not glibc
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
 
 
 # Until a worker is ready it has the master's handlers, which would put a signal aside: the master would wait 30 s for its

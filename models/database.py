@@ -177,6 +177,8 @@ def _prepare_connection(connection: Any, _record: object) -> None:
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
+        # In KiB, where SQLite would take 2 MB: each thread has a connection, and the kernel keeps the file, once for all.
+        connection.execute("PRAGMA cache_size = -512")
     elif type(connection).__module__.startswith("pymysql"):
         # Chamilo writes UTC. MariaDB and MySQL name the time limit otherwise, one in seconds, one in milliseconds.
         is_mariadb = "mariadb" in connection.get_server_info().lower()

@@ -61,10 +61,11 @@ class Listing(Protocol):
 
 def read_paging(parameters: Parameters, max_items_per_page: int) -> Paging:
     """Read `page` and `itemsPerPage`. Raises UnreadableRequest with the recorded texts."""
-    page = integer(parameters.get("page", "1"))
+    page = integer(parameters["page"]) if "page" in parameters else 1
     if page < 1:
         raise UnreadableRequest("Page should not be less than 1")
-    items_per_page = min(integer(parameters.get("itemsPerPage", str(DEFAULT_ITEMS_PER_PAGE))), max_items_per_page)
+    wanted = integer(parameters["itemsPerPage"]) if "itemsPerPage" in parameters else DEFAULT_ITEMS_PER_PAGE
+    items_per_page = min(wanted, max_items_per_page)
     if items_per_page < 0:
         raise UnreadableRequest("Limit should not be less than 0")
     if items_per_page == 0 and page > 1:

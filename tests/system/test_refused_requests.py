@@ -4,9 +4,10 @@ import json
 import socket
 import time
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 
 import pytest
-from system.serving import Server
+from system.serving import WAIT_SECONDS, Server
 
 from blueprints.every_request import SAFE_HEADERS
 
@@ -65,6 +66,17 @@ def test_no_answer_tells_what_the_server_is(server: Server) -> None:
         assert "date" in answer.headers or answer.headers["connection"] == "close"
         said = f"{answer.headers} {answer.text}".lower()
         assert not [word for word in ("gunicorn", "python", "flask", "werkzeug", "27.") if word in said]
+
+
+def test_answer_says_when_it_was_made_and_whether_another_may_follow(server: Server) -> None:
+    last, old = GET + b"Connection: close\r\n\r\n", b"GET /healthz HTTP/1.0\r\n" + HOST + b"\r\n"
+    answers = [answer for raw in (GET + b"\r\n" + last + GET + b"\r\n", old) for answer in server.exchange(raw)]
+    assert [(answer.status, answer.headers["connection"]) for answer in answers] == [
+        (200, "keep-alive"), (200, "close"), (200, "close"),
+    ]  # fmt: skip
+    made = [parsedate_to_datetime(answer.headers["date"]).timestamp() for answer in answers]
+    assert made == sorted(made)
+    assert abs(made[-1] - time.time()) < WAIT_SECONDS
 
 
 def test_a_refusal_has_the_safe_headers_of_every_answer(server: Server) -> None:

@@ -7,6 +7,7 @@ import pty
 import re
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,31 @@ def test_request_reads_as_a_request(capsys: pytest.CaptureFixture[str], restored
     log_request("GET", None, 404, 0.0, None)
     lines = [line.partition(" ")[2] for line in capsys.readouterr().err.splitlines()]
     assert lines == ["INFO     poort.access: GET /api/me 200 1.25 ms  user_id=7", "INFO     poort.access: GET - 404 0.0 ms"]
+
+
+@pytest.mark.parametrize("current", ["", "abc-1"])
+@pytest.mark.parametrize(
+    ("method", "route", "user_id"), [("GET", "/api/users/<segment:user_id>", 7), ('"\\', None, None), ("GET", "/é\n", 0)]
+)
+def test_line_of_a_request_is_as_the_formatter_has_it(
+    capsys: pytest.CaptureFixture[str],
+    restored: None,  # noqa: ARG001 - it is put back
+    current: str,
+    method: str,
+    route: str | None,
+    user_id: int | None,
+) -> None:
+    set_up_logging("info", "json")
+    request_id.set(current)
+    log_request(method, route, 201, 0.07, user_id)
+    made = record("request", method=method, route=route, status=201, duration_ms=0.07, user_id=user_id)
+    made.name = "poort.access"
+    (line,) = capsys.readouterr().err.splitlines()
+    found, wanted = json.loads(line), json.loads(JsonFormatter().format(made))
+    assert list(found) == list(wanted)
+    written, expected = (datetime.fromisoformat(told.pop("time")) for told in (found, wanted))
+    assert abs(written - expected) < timedelta(seconds=10)
+    assert (found, len(re.findall(r"\.\d{3}\+00:00", line))) == (wanted, 1)
 
 
 @pytest.fixture
