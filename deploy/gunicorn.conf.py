@@ -6,6 +6,7 @@ HUP reads the settings anew; new code needs a restart, since the workers are for
 import contextlib
 import ctypes
 import gc
+import mmap
 import os
 import select
 import signal
@@ -151,6 +152,8 @@ class JsonWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def init_process(self) -> None:
         """Begin to work. In the worker, not when this file is read: HUP reads it again, on top of what it did before."""
         wsgi.Response = OurResponse
+        # gunicorn itself would end this worker before another takes its place.
+        self._most_requests, self.max_requests = self.max_requests, sys.maxsize
         super().init_process()
 
     def load_wsgi(self) -> None:
@@ -168,18 +171,27 @@ class JsonWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             conn.close = _do_nothing
         return open_still
 
-    def set_accept_enabled(self, enabled: bool) -> None:
-        """When the worker ends, take what waits and stop listening: the kernel deals connections to whoever listens."""
-        super().set_accept_enabled(enabled)
-        if self.alive or not self.cfg.reuse_port:
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - gunicorn's
+        """End in order, from the main loop."""
+        self.method_queue.defer(self._leave)
+
+    def _leave(self) -> None:
+        """Stop listening, and only then let clients be told to go: they come back at once, to whoever listens.
+
+        The kernel deals connections out to whoever listens, so what waits here already is taken first.
+        """
+        if not self.alive:
             return
-        for listener in self.sockets:
-            listener.setblocking(False)
-            open_before = -1
-            while open_before != self.nr_conns:
-                open_before = self.nr_conns
-                self.accept(listener)
-            listener.close()
+        self.set_accept_enabled(False)
+        if self.cfg.reuse_port:
+            for listener in self.sockets:
+                listener.setblocking(False)
+                open_before = -1
+                while open_before != self.nr_conns:
+                    open_before = self.nr_conns
+                    self.accept(listener)
+                listener.close()
+        self.alive = False
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Refuse what HTTP/1.1 must have a Host for (RFC 9112, section 3.2), and have the rest answered."""
@@ -187,6 +199,8 @@ class JsonWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             raise errors.InvalidHeader("HOST")
         kept_alive: bool = super().handle_request(req, conn)
         req.answered = True
+        if self.nr >= self._most_requests:
+            self.has_served_enough[0] = True
         return kept_alive
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
@@ -235,6 +249,7 @@ def on_starting(server: Any) -> None:
     except (InvalidSetting, UnusableKey, UnusableTable) as problem:
         raise stop_start(problem) from None
     server.handle_hup = partial(_reload_if_usable, server, server.handle_hup)
+    server.manage_workers = partial(_replace_who_has_served_enough, server, server.manage_workers)
     if settings.metrics_port:
         import_module(METRICS)
     _share_arenas()
@@ -326,6 +341,16 @@ def _reload_if_usable(server: Any, reload: Callable[[], None]) -> None:
         reload()
 
 
+def _replace_who_has_served_enough(server: Any, manage: Callable[[], None]) -> None:
+    """Put another worker beside one, so that gunicorn finds one too many, and ends the oldest: one at a time."""
+    served_enough = [worker for worker in server.WORKERS.values() if worker.has_served_enough[0]]
+    if served_enough and len(server.WORKERS) == server.num_workers:
+        served_enough[0].age = 0
+        server.log.info("a new worker takes the place of one that has answered %d requests", server.cfg.max_requests)
+        server.spawn_worker()
+    manage()
+
+
 def _refuse_unusable(ours: Settings) -> None:
     """Raise InvalidSetting, UnusableKey or UnusableTable where no worker could serve with these settings."""
     require_drivers(ours)
@@ -354,8 +379,9 @@ def _serve_metrics(server: Any) -> None:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Say where a worker is to count its requests, and open what it closes as soon as it listens."""
+    """Say where a worker is to count its requests, and open what it closes as soon as it listens, and what it writes later."""
     server.births.append(os.pipe())
+    worker.has_served_enough = mmap.mmap(-1, 1)
     if settings.metrics_port:
         worker.metrics_slot = server.metrics.take_slot({getattr(other, "metrics_slot", 0) for other in server.WORKERS.values()})
 

@@ -116,6 +116,23 @@ def test_a_killed_worker_takes_with_it_what_it_was_at_and_no_more(home: Home) ->
     assert [line["level"] for line in server.log_lines if "was sent SIGKILL" in line["message"]] == ["error"]
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_request_fails_where_workers_have_answered_enough_and_others_take_over(home: Home, workers: int) -> None:
+    """All at once, and the only one: each ends when another one listens."""
+    password = home.set_up()
+    limits = "--max-requests 100 --max-requests-jitter 5"
+    server = home.serve(WEB_CONCURRENCY=str(workers), GUNICORN_CMD_ARGS=limits, LOGIN_THROTTLING_MAX_ATTEMPTS="0")
+    try:
+        first = server.workers()
+        with Clients(server, password) as load:
+            server.wait_until(lambda: server.log.count("a new worker takes the place of one") >= 2 * workers)
+            server.wait_until(lambda: len(server.workers()) == workers and not server.workers() & first)
+    finally:
+        assert server.stop() == 0
+    assert load.statuses.keys() == {200, 201}, load.statuses
+    assert set(load.created) <= usernames(home.folder)
+
+
 def test_a_reload_keeps_the_socket_and_refuses_what_cannot_be_used(home: Home) -> None:
     password = home.set_up()
     server = serve_on_a_socket(home, WEB_CONCURRENCY="2", TRUSTED_PROXIES="127.0.0.1")
