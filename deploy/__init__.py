@@ -1,0 +1,1 @@
+"""How the server is run: gunicorn, nginx, systemd, and what watches it."""
