@@ -121,6 +121,8 @@ class JsonWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return
         self.set_accept_enabled(False)
         if self.cfg.reuse_port:
+            # What comes between the last look and the end is reset: no other thread may take its time between them.
+            sys.setswitchinterval(1e-6)
             for listener in self.sockets:
                 listener.setblocking(False)
                 open_before = -1

@@ -118,10 +118,16 @@ def test_a_killed_worker_takes_with_it_what_it_was_at_and_no_more(home: Home) ->
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_no_request_fails_where_workers_have_answered_enough_and_others_take_over(home: Home, workers: int) -> None:
-    """All at once, and the only one: each ends when another one listens."""
+    """All at once, and the only one: each ends when another one takes what comes."""
     password = home.set_up()
     limits = "--max-requests 100 --max-requests-jitter 5"
-    server = home.serve(WEB_CONCURRENCY=str(workers), GUNICORN_CMD_ARGS=limits, LOGIN_THROTTLING_MAX_ATTEMPTS="0")
+    server = serve_on_a_socket(
+        home,
+        WEB_CONCURRENCY=str(workers),
+        GUNICORN_CMD_ARGS=limits,
+        LOGIN_THROTTLING_MAX_ATTEMPTS="0",
+        TRUSTED_PROXIES="127.0.0.1",
+    )
     try:
         first = server.workers()
         with Clients(server, password) as load:
