@@ -92,8 +92,6 @@ def register_every_request(app: Flask, settings: Settings, clock: Callable[[], d
 
 def _give_connection_back(_error: BaseException | None) -> None:
     """End the session. A connection that broke since the answer was made must not turn the answer into a 500."""
-    if not db.session.registry.has():
-        return
     try:
         db.session.remove()
     except DBAPIError as reason:

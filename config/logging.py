@@ -25,7 +25,15 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record. ASCII only: no control, bidi or line separator character gets through."""
-        line = _head(record.created, record.levelname.lower(), record.name, record.getMessage())
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "process": os.getpid(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if current := request_id.get():
+            line["request_id"] = current
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -81,20 +89,6 @@ def _one_word(value: object) -> str:
     return json.dumps(value, default=str)
 
 
-def _head(created: float, level: str, logger: str, message: str) -> dict[str, Any]:
-    """Return what every line begins with; `created` in seconds since the epoch."""
-    line: dict[str, Any] = {
-        "time": datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds"),
-        "level": level,
-        "process": os.getpid(),
-        "logger": logger,
-        "message": message,
-    }
-    if current := request_id.get():
-        line["request_id"] = current
-    return line
-
-
 def logging_configuration(level: str, form: str) -> dict[str, Any]:
     """Describe the logging of the server for `logging.config.dictConfig`: lines on standard error, as LOG_FORMAT has it."""
     on_terminal = sys.stderr.isatty()
@@ -129,9 +123,9 @@ def log_request(method: str, route: str | None, status: int, duration_ms: float,
     """
     if not access_log.isEnabledFor(logging.INFO):
         return
-    said = {"method": method, "route": route, "status": status, "duration_ms": duration_ms, "user_id": user_id}
     handlers = logging.getLogger().handlers
     if len(handlers) != 1 or not isinstance(handlers[0].formatter, JsonFormatter):  # a person, or somebody else too
+        said = {"method": method, "route": route, "status": status, "duration_ms": duration_ms, "user_id": user_id}
         access_log.info("request", extra=said)
         return
     now, current = time.time(), request_id.get()

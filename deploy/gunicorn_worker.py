@@ -24,8 +24,14 @@ class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
     headers_sent: bool
 
     def default_headers(self) -> list[str]:
-        """Leave out `Server`, for which gunicorn has no setting."""
-        return [line for line in super().default_headers() if not line.startswith("Server:")]
+        """Return what gunicorn's own does, without `Server`, for which it has no setting; the date is made once a second."""
+        (major, minor), closes = self.req.version, "close" if self.should_close() else "keep-alive"
+        lines = [
+            f"HTTP/{major}.{minor} {self.status}\r\n",
+            f"Date: {_http_date(int(time.time()))}\r\n",
+            f"Connection: {'upgrade' if self.upgrade else closes}\r\n",
+        ]
+        return [*lines, "Transfer-Encoding: chunked\r\n"] if self.chunked else lines
 
     def process_headers(self, headers: list[tuple[str, str]]) -> None:
         """Look at fields as gunicorn does; of those that come with most answers, at what may be new in them."""
@@ -40,18 +46,13 @@ class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
 
     def write(self, arg: bytes) -> None:
         """Send the head with the body where that is whole: gunicorn sends twice, and lets other threads go first between."""
-        if self.headers_sent or self._omits_body or self.upgrade or self.response_length != len(arg):
+        if self.headers_sent or self._omits_body or self.response_length != len(arg):
             super().write(arg)
             return
         self.headers_sent = True
         self.sent = len(arg)
         fields = [f"{name}: {value}\r\n" for name, value in self.headers]
-        util.write(self.sock, f"{self._usual_fields()}{''.join(fields)}\r\n".encode("latin-1") + arg)
-
-    def _usual_fields(self) -> str:
-        """Return what `default_headers` does for an answer whose length is known, whose date is made once a second."""
-        (major, minor), goes_on = self.req.version, "close" if self.should_close() else "keep-alive"
-        return f"HTTP/{major}.{minor} {self.status}\r\nDate: {_http_date(int(time.time()))}\r\nConnection: {goes_on}\r\n"
+        util.write(self.sock, "".join((*self.default_headers(), *fields, "\r\n")).encode("latin-1") + arg)
 
 
 _http_date = lru_cache(maxsize=1)(util.http_date)
