@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from werkzeug.exceptions import TooManyRequests
+
 from models.throttled_login import Slot
 from security.errors import BadCredentials, TooManyAttempts
 from security.window_stores import StoreUnavailable, WindowStore
@@ -18,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 #: An address may fail as often under all names together.
 ADDRESS_FACTOR = 5
+
+_MINUTE_MS = 60_000
 
 # A limit that nobody reaches.
 _PLENTY = 10**9
@@ -68,6 +72,21 @@ class LoginLimiter:
         """
         return self._hold(Window(self._key("code", throttled_name(username)), self._max_attempts))
 
+    def count(self, kind: str, name: str, limit: int) -> None:
+        """Count one of the `limit` actions of a kind that a name may do in a minute; a refused action is not counted.
+
+        Raises TooManyRequests with `Retry-After`. It holds where the throttle of sign-ins is off, too, and where the store
+        cannot be reached the action goes on.
+        """
+        now_ms = int(self._clock().timestamp() * 1000)
+        try:
+            slot = self._store.reserve(self._key(kind, name), limit, now_ms, _MINUTE_MS)
+        except StoreUnavailable as reason:
+            self._note_unavailable("the throttle's store cannot be reached: %s; the request goes on", reason)
+            return
+        if not slot.taken:
+            raise TooManyRequests("Too Many Requests", retry_after=_seconds_until(slot.ends_at_ms, now_ms))
+
     def check(self) -> None:
         """Take a slot that nobody needs, and give it back. Raises StoreUnavailable; a limiter that is off needs no store."""
         if self._max_attempts:
@@ -101,7 +120,7 @@ class LoginLimiter:
                 continue
             if not slot.taken:
                 self._give_back(taken)
-                raise TooManyAttempts(max(1, -(-(slot.ends_at_ms - now_ms) // 1000)))
+                raise TooManyAttempts(_seconds_until(slot.ends_at_ms, now_ms))
             taken.append(slot)
         return taken
 
@@ -120,6 +139,11 @@ class LoginLimiter:
 
     def _key(self, kind: str, text: str) -> str:
         return hmac.new(self._secret, f"{kind}:{text}".encode(errors="replace"), hashlib.sha256).hexdigest()
+
+
+def _seconds_until(end_ms: int, now_ms: int) -> int:
+    """Return whole seconds, rounded up, and at least one."""
+    return max(1, -(-(end_ms - now_ms) // 1000))
 
 
 def throttled_name(username: str) -> str:

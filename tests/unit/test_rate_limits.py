@@ -13,6 +13,7 @@ from redis import Redis
 from services import RedisServer, free_port
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import TooManyRequests
 
 from models import ThrottledLogin
 from models.database import engine_options
@@ -147,6 +148,29 @@ def test_success_costs_nothing_and_resets_nothing(limiter: LoginLimiter) -> None
 def test_success_alone_opens_no_window(limiter: LoginLimiter, store: Store) -> None:
     succeed(limiter)
     assert store.kept() == {}
+
+
+def counted(limiter: LoginLimiter, name: str = "7") -> int:
+    """Count one of three actions a minute; return 0, or the seconds until there may be another."""
+    try:
+        limiter.count("refresh", name, 3)
+    except TooManyRequests as refusal:
+        return int(refusal.retry_after)
+    return 0
+
+
+def test_so_many_actions_a_minute_are_counted(limiter: LoginLimiter, clock: Clock) -> None:
+    assert [counted(limiter) for _ in range(4)] == [0, 0, 0, 60]
+    assert counted(limiter, "8") == 0
+    clock.advance(59)
+    assert counted(limiter) == 1
+    clock.advance(1)
+    assert counted(limiter) == 0
+
+
+def test_actions_are_counted_where_the_throttle_of_sign_ins_is_off(store: Store, clock: Clock) -> None:
+    limiter = LoginLimiter(store.windows, clock, 0, 60, "secret")
+    assert [counted(limiter) for _ in range(4)] == [0, 0, 0, 60]
 
 
 def test_other_failures_give_the_slot_back(limiter: LoginLimiter, store: Store) -> None:
