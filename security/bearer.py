@@ -1,7 +1,7 @@
 """From the `Authorization` header to the caller of a request (RFC 6750), through flask-jwt-extended."""
 
 from datetime import datetime
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 
 from flask import Flask
 from flask.globals import app_ctx, request_ctx
@@ -10,7 +10,7 @@ from flask_jwt_extended import decode_token
 from models.caller import Callers
 from models.user import refusal
 from security.errors import BadCredentials, InvalidToken, MissingToken
-from security.tokens import AccessTokens, StrictJWTManager
+from security.tokens import AccessTokens, Claims, StrictJWTManager
 from security.verified_tokens import BearerToken, VerifiedTokens
 
 _NAME = "poort-bearer"
@@ -60,12 +60,11 @@ def authenticate_caller(item_id: int = 0) -> tuple[Caller, Any]:
     bearers: Bearers = app_ctx.app.extensions[_NAME]
     tokens, callers, verified = bearers
     now: datetime = app_ctx.g.now
-    # What a key verified is good for as long as the key is.
-    verified.keep_to(tokens.kids)
-    said = verified.find(token, int(now.timestamp()), tokens.clock_skew_seconds)
+    said = verified.find(token, tokens.kids, int(now.timestamp()), tokens.clock_skew_seconds)
     if said is None:
-        said = BearerToken.of(token, decode_token(token))
-        verified.add(token, said)
+        claims = cast("Claims", decode_token(token))
+        said = BearerToken.of(token, claims)
+        verified.add(token, said, claims.kid)
     return _find(callers, said, now, item_id)
 
 

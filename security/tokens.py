@@ -45,6 +45,15 @@ class Keys(Protocol):
         """Return them as they are now, where what `verification_keys` gives may have been read a moment ago."""
 
 
+class Claims(dict[str, Any]):
+    """The claims of a verified token, and `kid`, the id of the key that verified it."""
+
+    def __init__(self, claims: Mapping[str, Any], kid: str) -> None:
+        """Take the claims and the key's id."""
+        super().__init__(claims)
+        self.kid = kid
+
+
 class AccessTokens:
     """Issues and verifies access tokens."""
 
@@ -100,7 +109,7 @@ class AccessTokens:
         """Return the ids of the keys that verify now. Raises UnusableKey."""
         return self._keys.verification_kids()
 
-    def verify(self, token: str) -> dict[str, Any]:
+    def verify(self, token: str) -> Claims:
         """Return the claims of a token. Raises ExpiredToken or InvalidToken, in lexik's order: shape, expiry, the rest."""
         match = _COMPACT.fullmatch(token) if len(token) <= _MAX_LENGTH else None
         if match is None:
@@ -117,26 +126,28 @@ class AccessTokens:
         # The algorithm is ours, never the header's; an extension that must be understood is not (RFC 7515, 4.1.11).
         if header.get("alg") != _ALGORITHM or "crit" in header or not isinstance(header.get("kid", ""), str):
             raise InvalidToken
-        self._require_signature(header.get("kid", ""), token[: match.end(2)].encode(), signature)
+        kid = self._verifying_kid(header.get("kid", ""), token[: match.end(2)].encode(), signature)
         if self._issuer and claims.get("iss") != self._issuer:
             raise InvalidToken
         if self._audience and not _is_for(self._audience, claims.get("aud")):
             raise InvalidToken
-        return claims
+        return Claims(claims, kid)
 
-    def _require_signature(self, kid: str, signed: bytes, signature: bytes) -> None:
-        """Raise InvalidToken unless the key that `kid` names has signed; where it names none, any key of the set will do."""
+    def _verifying_kid(self, named: str, signed: bytes, signature: bytes) -> str:
+        """Return the id of the key that signed: the `named` one, or any of the set if it has no such key.
+
+        Raises InvalidToken.
+        """
         keys = self._keys.verification_keys()
-        if kid in keys:
-            if not _has_signed(keys[kid], signed, signature):
-                raise InvalidToken
-            return
-        if any(_has_signed(key, signed, signature) for key in keys.values()):
-            return
-        # A host may have begun to sign a moment ago.
-        newer = self._keys.newer_verification_keys()
-        if not any(_has_signed(key, signed, signature) for known, key in newer.items() if known not in keys):
+        candidates = {named: keys[named]} if named in keys else keys
+        kid = _signer(candidates, signed, signature)
+        if kid is None and named not in keys:
+            # A host may have begun to sign a moment ago.
+            newer = self._keys.newer_verification_keys()
+            kid = _signer({kid: key for kid, key in newer.items() if kid not in keys}, signed, signature)
+        if kid is None:
             raise InvalidToken
+        return kid
 
 
 class StrictJWTManager(JWTManager):
@@ -147,11 +158,15 @@ class StrictJWTManager(JWTManager):
         self._tokens = tokens
         super().__init__(app)
 
-    def _decode_jwt_from_config(self, encoded_token: str, *_unused: Any, **_options: Any) -> dict[str, Any]:
+    def _decode_jwt_from_config(self, encoded_token: str, *_unused: Any, **_options: Any) -> Claims:
         claims = self._tokens.verify(encoded_token)
         if claims.get("username") is None:  # flask-jwt-extended would fall over a missing identity claim
             raise MissingUsername
         return claims
+
+
+def _signer(keys: Mapping[str, RSAPublicKey], signed: bytes, signature: bytes) -> str | None:
+    return next((kid for kid, key in keys.items() if _has_signed(key, signed, signature)), None)
 
 
 def _has_signed(key: RSAPublicKey, signed: bytes, signature: bytes) -> bool:

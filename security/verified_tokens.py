@@ -1,10 +1,14 @@
 """Tokens that were found good: a token comes with every request, and checking its signature again says nothing new."""
 
 import hashlib
+from collections.abc import Collection
+from threading import Lock
 from typing import Any, NamedTuple, Self
 
-# Of so many tokens the oldest goes; an entry takes less than a kilobyte.
+# The oldest token goes when there are more. What is kept of a token is shorter than its text, plus some 700 bytes: all
+# entries together take less than 8 MB.
 _MOST = 4096
+_LONGEST = 1536
 
 # A token of another hand may claim to last longer than a column can say.
 _END_OF_TIME = 2**53
@@ -43,31 +47,35 @@ def session_key(session_id: str) -> str:
 
 
 class VerifiedTokens:
-    """What good tokens say, by the digest of their text. Whether one has expired is asked at every use."""
+    """What good tokens say, by the digest of their text, and the key that verified each; for all threads of a worker."""
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._tokens: dict[bytes, BearerToken] = {}
-        self._kids: frozenset[str] = frozenset()
+        self._tokens: dict[bytes, tuple[str, BearerToken]] = {}
+        self._lock = Lock()
 
-    def find(self, token: str, now: int, leeway: int) -> BearerToken | None:
-        """Return what a token says that was found good, where its times are good now; `now` in seconds since the epoch."""
-        found = self._tokens.get(hashlib.sha256(token.encode()).digest())
-        if found is None or found.expires_at + leeway <= now or found.not_before - leeway > now:
+    def find(self, token: str, kids: Collection[str], now: int, leeway: int) -> BearerToken | None:
+        """Return what a verified token says, if its key is one of `kids` and its times are good now.
+
+        `kids` are the keys that verify at this moment: a token is good only while its key is. `now` is in seconds since
+        the epoch, `leeway` in seconds.
+        """
+        kid, said = self._tokens.get(hashlib.sha256(token.encode()).digest(), _UNKNOWN)
+        if said is None or kid not in kids or said.expires_at + leeway <= now or said.not_before - leeway > now:
             return None
-        return found
+        return said
 
-    def add(self, token: str, said: BearerToken) -> None:
-        """Remember what a good token says."""
-        if len(self._tokens) >= _MOST:
-            self._tokens.pop(next(iter(self._tokens)), None)
-        self._tokens[hashlib.sha256(token.encode()).digest()] = said
+    def add(self, token: str, said: BearerToken, kid: str) -> None:
+        """Remember what a good token says and which key verified it; a token over 1,536 characters is not remembered."""
+        if len(token) > _LONGEST:
+            return
+        with self._lock:
+            if len(self._tokens) >= _MOST:
+                del self._tokens[next(iter(self._tokens))]
+            self._tokens[hashlib.sha256(token.encode()).digest()] = kid, said
 
-    def keep_to(self, kids: frozenset[str]) -> None:
-        """Forget all tokens where the keys, by their ids, are not those that there were at the last use."""
-        if kids != self._kids:
-            self._tokens.clear()
-            self._kids = kids
+
+_UNKNOWN = ("", None)
 
 
 def _hash(name: str) -> str:

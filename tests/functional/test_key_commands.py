@@ -3,6 +3,7 @@
 import errno
 import re
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from flask import Flask
 from hosts import pair_number
 
 from models import AuditRecord, User, VerificationKey
+from security import bearer as bearer_module
 from security import key_files
 from security.keys import load_key_pair, write_key_pair
 
@@ -204,6 +206,27 @@ def test_leaked_key_is_withdrawn_everywhere_at_once(
         assert not accepts(server, user, headers)
         assert accepts(server, user, bearer(make_server(), user))
         assert leaked not in server.test_client().get("/.well-known/jwks.json").text
+
+
+def test_token_whose_key_is_withdrawn_while_it_is_verified_is_good_for_nothing_more(
+    make_server: MakeServer, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_server()
+    leaked, headers, decode = kid_of(server), bearer(server, user), bearer_module.decode_token
+    keys = server.extensions["poort"].keys
+
+    def withdraw_meanwhile(token: str) -> Any:
+        claims = decode(token)
+        monkeypatch.setattr(bearer_module, "decode_token", decode)
+        run(make_server(), "rotate-key")
+        assert run(make_server(), "prune", "--kid", leaked).exit_code == 0
+        monkeypatch.setattr(keys, "_timer", lambda: time.monotonic() + 2)
+        assert accepts(server, user, bearer(make_server(), user)), "another thread has read the new set"
+        return claims
+
+    monkeypatch.setattr(bearer_module, "decode_token", withdraw_meanwhile)
+    accepts(server, user, headers)
+    assert not accepts(server, user, headers)
 
 
 def test_key_of_another_host_is_withdrawn_there_too(make_server: MakeServer, user: User) -> None:

@@ -1,7 +1,9 @@
 """Reading fast: what is committed, as the column types have it, on a connection that may break; on each database."""
 
+import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from factories import START, Database
@@ -119,28 +121,58 @@ def test_each_thread_holds_a_connection_of_its_own(reader: Reader, database: Dat
     assert len(reader._all) == 3
 
 
+KIDS = frozenset({"one", "two"})
+
+
 def test_token_is_remembered_while_its_times_are_good() -> None:
     tokens = VerifiedTokens()
     said = BearerToken.of("h.p.s", CLAIMS | {"nbf": 150})
-    tokens.add("h.p.s", said)
-    found = {second: tokens.find("h.p.s", second, 0) for second in (99, 149, 150, 199, 200)}
+    tokens.add("h.p.s", said, "one")
+    found = {second: tokens.find("h.p.s", KIDS, second, 0) for second in (99, 149, 150, 199, 200)}
     assert found == {99: None, 149: None, 150: said, 199: said, 200: None}
-    assert (tokens.find("h.p.s", 204, 5), tokens.find("h.p.s", 205, 5), tokens.find("h.p.S", 150, 0)) == (said, None, None)
+    assert [tokens.find(*asked) for asked in (("h.p.s", KIDS, 204, 5), ("h.p.s", KIDS, 205, 5), ("h.p.S", KIDS, 150, 0))] == [
+        said,
+        None,
+        None,
+    ]
 
 
-def test_token_is_forgotten_with_the_keys() -> None:
+def test_token_is_good_only_while_the_key_that_verified_it_is() -> None:
     tokens = VerifiedTokens()
-    tokens.keep_to(frozenset({"one", "two"}))
-    tokens.add("h.p.s", BearerToken.of("h.p.s", CLAIMS))
-    tokens.keep_to(frozenset({"two", "one"}))
-    assert tokens.find("h.p.s", 150, 0) is not None
-    tokens.keep_to(frozenset({"one"}))
-    assert tokens.find("h.p.s", 150, 0) is None
+    assert tokens.find("h.p.s", {"two"}, 150, 0) is None, "the set has changed already"
+    tokens.add("h.p.s", BearerToken.of("h.p.s", CLAIMS), "one")  # by a thread that verified it under the set before
+    assert tokens.find("h.p.s", {"two"}, 150, 0) is None
+    assert tokens.find("h.p.s", {"two", "one"}, 150, 0) is not None
 
 
 def test_so_many_tokens_are_remembered_and_no_more() -> None:
     tokens = VerifiedTokens()
     for number in range(5000):
-        tokens.add(str(number), BearerToken.of(f"h.{number}.s", CLAIMS))
-    kept = [number for number in range(5000) if tokens.find(str(number), 150, 0)]
+        tokens.add(str(number), BearerToken.of(f"h.{number}.s", CLAIMS), "one")
+    kept = [number for number in range(5000) if tokens.find(str(number), KIDS, 150, 0)]
     assert kept == list(range(904, 5000))
+
+
+def test_long_token_is_not_remembered() -> None:
+    tokens, long = VerifiedTokens(), f"h.{'p' * 1533}.s"
+    assert len(long) == 1537
+    for token in (long, long[1:]):
+        tokens.add(token, BearerToken.of(token, CLAIMS), "one")
+    assert (tokens.find(long, KIDS, 150, 0), tokens.find(long[1:], KIDS, 150, 0) is not None) == (None, True)
+
+
+def test_full_memory_takes_tokens_from_many_threads() -> None:
+    tokens, interval = VerifiedTokens(), sys.getswitchinterval()
+    said = BearerToken.of("h.p.s", CLAIMS)
+
+    def add(thread: int) -> None:
+        for number in range(2000):
+            tokens.add(f"{thread}-{number}", said, "one")
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(add, range(16)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(tokens._tokens) == 4096
