@@ -37,6 +37,7 @@ from security.redis_windows import RedisWindows
 from security.second_factor import SecondFactors
 from security.tokens import AccessTokens, StrictJWTManager
 from security.window_stores import DatabaseWindows, MemoryWindows, WindowStore
+from security.write_guard import WriteGuard
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -134,7 +135,21 @@ def create_app(
     install_parts(
         app,
         Parts(
-            settings, clock, keys, tokens, users, limiter, hashing, policy, audit, validity, second_factors, reader, lists, sleep
+            settings=settings,
+            clock=clock,
+            keys=keys,
+            tokens=tokens,
+            users=users,
+            limiter=limiter,
+            hashing=hashing,
+            password_policy=policy,
+            audit=audit,
+            validity=validity,
+            second_factors=second_factors,
+            reader=reader,
+            lists=lists,
+            sleep=sleep,
+            guard=WriteGuard(users, validity, clock),
         ),
     )
     callers = Callers(reader, db.session, users, validity, columns_of(USER.readable), maker_of(USER.readable))

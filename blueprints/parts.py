@@ -7,25 +7,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from flask import Flask, current_app
+from flask import Flask, current_app, request
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import ServiceUnavailable
 
 from config import Settings
 from models import db
 from models.database import missing_tables
+from models.folding import canonical_username
 from models.listing import UserLists
 from models.password_policy import PasswordPolicy
 from models.reading import Reader
 from models.token_validity import TokenValidity
 from models.user_table import UnusableTable, UserTable
 from security.audit import AuditTrail
+from security.fair_queue import Requester
 from security.hashing import HashingThread
 from security.key_set import KeySet
 from security.keys import check_keys
 from security.rate_limits import LoginLimiter
 from security.second_factor import SecondFactors
 from security.tokens import AccessTokens
+from security.write_guard import WriteGuard
 
 _NAME = "poort"
 
@@ -50,6 +53,7 @@ class Parts:
     reader: Reader
     lists: UserLists
     sleep: Callable[[float], None]
+    guard: WriteGuard
 
     def check_keys(self) -> None:
         """Look for whatever keeps this server from signing safely, and finish what a killed rotation left. Raises UnusableKey."""
@@ -86,6 +90,11 @@ def install_parts(app: Flask, parts: Parts) -> None:
 def parts() -> Parts:
     """Return the parts of the application at hand."""
     return cast("Parts", current_app.extensions[_NAME])
+
+
+def requester_of(username: str) -> Requester:
+    """Return who asks for a hash, for the queue: the client's network, and the user whom the request names or is from."""
+    return Requester(request.remote_addr or "", canonical_username(username))
 
 
 def refuse_when_read_only() -> None:

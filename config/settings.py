@@ -63,7 +63,7 @@ class Settings:
     login_throttling_max_attempts: int = _variable("LOGIN_THROTTLING_MAX_ATTEMPTS", "10", parsing.integer(0, 10**6), "failures", "per user name and address in an interval, five times as many per address; 0 switches both off")
     login_throttling_interval_seconds: int = _variable("LOGIN_THROTTLING_INTERVAL", "60", parsing.integer(1, 86_400), "seconds", "the window of the throttle, fixed, from the first failure")
     redis_url: str = _variable("REDIS_URL", "", parsing.redis_url, "redis://, rediss:// or unix://", "counts failed sign-ins there instead of in the database")
-    password_hash_cost: int = _variable("PASSWORD_HASH_COST", "13", parsing.integer(4, 17), "log2 of rounds", "bcrypt's cost for new password hashes")
+    password_hash_cost: int = _variable("PASSWORD_HASH_COST", "13", parsing.integer(4, 16), "log2 of rounds", "bcrypt's cost for new password hashes")
     password_hash_queue: int = _variable("PASSWORD_HASH_QUEUE", "12", parsing.integer(0, 100), "sign-ins or password changes", "may wait in a worker while it hashes another; one more is answered 503")
     password_hash_wait_seconds: int = _variable("PASSWORD_HASH_WAIT", "5", parsing.integer(1, 60), "seconds", "how long they wait for their turn; then 503 as well")
     password_min_length: int = _variable("PASSWORD_MIN_LENGTH", "0", parsing.integer(0, 4096), "characters", "what a new password needs at least; 0 asks for none")

@@ -31,7 +31,8 @@ class FoundCaller(NamedTuple):
     is_revoked: bool
 
 
-_COLUMNS = ("id", "username", "roles", "active", "locked", "expiration_date")
+#: The columns that judge a caller.
+CALLER_COLUMNS = ("id", "username", "roles", "active", "locked", "expiration_date")
 
 
 def _found(values: Values) -> FoundCaller:
@@ -94,7 +95,7 @@ class Callers:
         judged = self._validity.columns(session, bindparam("canonical"), (bindparam("key"), bindparam("other_key")))
         shown = (getattr(item, name) if name in present else null().label(name) for name in self._item_columns)
         self._read = Read(
-            select(*(getattr(User, name) for name in _COLUMNS), *judged, *shown)
+            select(*(getattr(User, name) for name in CALLER_COLUMNS), *judged, *shown)
             .select_from(User)
             .outerjoin(item, item.id == bindparam("item_id"))
             .where(named == bindparam("name")),

@@ -17,3 +17,12 @@ def code_of(error: BaseException) -> str:
     orig = getattr(error, "orig", None)
     number = orig.args[0] if orig is not None and orig.args and isinstance(orig.args[0], int) else None
     return str(number or getattr(orig, "sqlite_errorname", None) or getattr(orig, "sqlstate", None) or "")
+
+
+def is_deadlock(error: DBAPIError) -> bool:
+    """Tell whether the database ended a transaction for the sake of another: the same may succeed at once."""
+    return code_of(error) in _DEADLOCKS
+
+
+# MariaDB and MySQL: deadlock, and a row that changed since the transaction's snapshot. PostgreSQL: deadlock, serialization.
+_DEADLOCKS = frozenset(("1213", "1020", "40P01", "40001"))

@@ -21,6 +21,25 @@ _SHA512 = re.compile(r"[A-Za-z0-9+/]{86}==", re.ASCII)
 
 _SHA512_ROUNDS = 5000
 
+_ARGON2 = ("$argon2id$", "$argon2i$")
+
+#: A stored hash beyond these bounds is refused and not computed. bcrypt at 16 takes some four seconds.
+MAX_BCRYPT_COST = 16
+_MAX_ARGON2_KIB, _MAX_ARGON2_PASSES, _MAX_ARGON2_LANES = 1024 * 1024, 20, 64
+
+
+def is_too_costly(hashed: str) -> bool:
+    """Tell whether checking a hash would take too long or too much memory: nothing here wrote it, or could."""
+    if kind := _BCRYPT.fullmatch(hashed):
+        return int(kind[1]) > MAX_BCRYPT_COST
+    if not hashed.startswith(_ARGON2):
+        return False
+    try:
+        asked = argon2.extract_parameters(hashed)
+    except argon2.exceptions.InvalidHashError:
+        return False
+    return asked.memory_cost > _MAX_ARGON2_KIB or asked.time_cost > _MAX_ARGON2_PASSES or asked.parallelism > _MAX_ARGON2_LANES
+
 
 def hash_password(password: str, cost: int) -> str:
     """Hash a password as `$2y$`, with 2**cost rounds. Raises ValueError over 4096 bytes."""
@@ -33,13 +52,13 @@ def hash_password(password: str, cost: int) -> str:
 
 
 def verify_password(password: str, hashed: str, salt: str = "") -> bool:
-    """Tell whether the password is the one that was hashed; False for a hash of a kind that may not sign in (md5)."""
+    """Tell whether the password is the one that was hashed; False for a hash that may not sign in: md5, or one too costly."""
     secret = _encode(password)
-    if not secret:
+    if not secret or is_too_costly(hashed):
         return False
     if _BCRYPT.fullmatch(hashed):
         return _verify_bcrypt(secret, hashed)
-    if hashed.startswith(("$argon2id$", "$argon2i$")):
+    if hashed.startswith(_ARGON2):
         return _verify_argon2(secret, hashed)
     salted = secret + (b"{" + salt.encode() + b"}" if salt else b"")
     if _SHA1.fullmatch(hashed):

@@ -1,5 +1,6 @@
 """The role hierarchy of Chamilo, and what is true of a list of roles. Pure: no table is read here."""
 
+import re
 from collections.abc import Iterable
 from functools import cache, lru_cache
 
@@ -40,6 +41,8 @@ ROLE_OF_STATUS = {
 # Roles that Chamilo gives for one page view, by the course or session at hand; storing one would make it last.
 _CONTEXT_ROLE_PREFIX = "ROLE_CURRENT_COURSE_"
 
+_NAME = re.compile(r"ROLE_[A-Z0-9_]{1,60}", re.ASCII)
+
 
 @cache
 def reachable_roles(roles: frozenset[str]) -> frozenset[str]:
@@ -53,10 +56,20 @@ def reachable_roles(roles: frozenset[str]) -> frozenset[str]:
     return frozenset(reached)
 
 
+def are_role_names(roles: Iterable[str], held: Iterable[str] = ()) -> bool:
+    """Tell whether all are names of roles: `ROLE_` and up to 60 letters, digits and underscores; `held` ones pass as they are."""
+    known = {_trimmed(role) for role in held}
+    return all(_NAME.fullmatch(_trimmed(role)) or _trimmed(role) in known for role in roles)
+
+
 def roles_to_store(roles: Iterable[str]) -> list[str]:
     """Return what is kept of the given roles: trimmed, upper case, unique, without ROLE_USER and context roles."""
-    cleaned = dict.fromkeys(role.strip().upper() for role in roles)
+    cleaned = dict.fromkeys(_trimmed(role) for role in roles)
     return [role for role in cleaned if role and role != ROLE_USER and not role.startswith(_CONTEXT_ROLE_PREFIX)]
+
+
+def _trimmed(role: str) -> str:
+    return role.strip().upper()
 
 
 def roles_to_show(stored: Iterable[str]) -> list[str]:

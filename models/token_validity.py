@@ -23,6 +23,11 @@ class TokenValidity:
         """Return from which second since the epoch on tokens of a user name are good; 0 where all are."""
         return (session.scalar(_valid_after(canonical_username(username))) or 0) if self._has_tables(session) else 0
 
+    def judge(self, session: Session, username: str, keys: Sequence[str]) -> tuple[int | None, bool]:
+        """Return `valid_after` and `is_revoked` of the token with these keys, as `columns` selects them."""
+        row = session.execute(select(*self.columns(session, canonical_username(username), keys))).one()
+        return row.valid_after, bool(row.is_revoked)
+
     def columns(self, session: Session, canonical: Any, keys: Sequence[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         """Return what a statement selects to judge a token by: `valid_after`, null for none, and `is_revoked`.
 

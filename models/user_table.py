@@ -1,6 +1,6 @@
 """Reading and writing the `user` table as it is: our own, or the one of a running campus, which has fewer columns."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime, time
 from typing import Any, Protocol, cast
 
@@ -123,10 +123,25 @@ class UserTable:
 
     def lock(self, session: Session, user_id: int, names: Iterable[str]) -> Any:
         """Begin a transaction that holds the row of a user, and return columns of it; None where there is none."""
+        return self.hold(session, names, user_id).get(user_id)
+
+    def hold(self, session: Session, names: Iterable[str], user_id: int, shared: Collection[int] = ()) -> dict[int, Any]:
+        """Begin a transaction that holds rows, and return columns of those that are there, by id.
+
+        The row of `user_id` is held alone (0 for none), the `shared` ones together with other readers. All are taken by
+        ascending id, so that no two of these transactions wait for each other.
+        """
         session.rollback()
         if session.get_bind().dialect.name == "sqlite":  # it has one lock for all, taken by the first write
             session.execute(text("BEGIN IMMEDIATE"))
-        return session.execute(self.select(session, names).where(User.id == user_id).with_for_update(of=User)).one_or_none()
+        chosen, others = self.select(session, names).order_by(User.id), sorted(set(shared) - {user_id})
+        below, above = [other for other in others if other < user_id], [other for other in others if other > user_id]
+        held: dict[int, Any] = {}
+        for ids, is_shared in ((below, True), ([user_id] if user_id else [], False), (above, True)):
+            if ids:
+                rows = session.execute(chosen.where(User.id.in_(ids)).with_for_update(read=is_shared, of=User))
+                held |= {row.id: row for row in rows}
+        return held
 
     def recount(self, session: Session) -> None:
         """Count all users anew, after many were inserted, or where somebody else wrote to the table."""

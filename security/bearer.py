@@ -7,7 +7,7 @@ from flask import Flask
 from flask.globals import app_ctx, request_ctx
 from flask_jwt_extended import decode_token
 
-from models.caller import Callers
+from models.caller import Callers, FoundCaller
 from models.user import refusal
 from security.errors import BadCredentials, InvalidToken, MissingToken
 from security.tokens import AccessTokens, Claims, StrictJWTManager
@@ -79,14 +79,22 @@ def bearer_token(header: str) -> str | None:
 def _find(callers: Callers, said: BearerToken, now: datetime, item_id: int) -> tuple[Caller, Any]:
     if not isinstance(said.username, str):
         raise BadCredentials("the username claim is no text")
-    caller, item = callers.find(said.username, said.keys, item_id)
-    if caller is None:
+    found, item = callers.find(said.username, said.keys, item_id)
+    return judged(found, said, now), item
+
+
+def judged(found: FoundCaller | None, said: BearerToken, now: datetime) -> Caller:
+    """Return the caller whose token says this, if the row that was found lets them in.
+
+    Raises BadCredentials where the account may not be used, InvalidToken where the token was ended.
+    """
+    if found is None:
         raise BadCredentials("unknown user")
-    if reason := refusal(caller, now):
+    if reason := refusal(found, now):
         raise BadCredentials(reason)
-    if caller.is_revoked or said.issued_at < (caller.valid_after or 0):
+    if found.is_revoked or said.issued_at < (found.valid_after or 0):
         raise InvalidToken
-    return Caller(caller.id, caller.username, caller.granted, said), item
+    return Caller(found.id, found.username, found.granted, said)
 
 
 def _raise_missing(_reason: str) -> NoReturn:

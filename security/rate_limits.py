@@ -18,6 +18,9 @@ from security.window_stores import StoreUnavailable, WindowStore
 
 logger = logging.getLogger(__name__)
 
+#: How often a user may have their own password hashed in a minute, sign-ins apart.
+OWN_PASSWORD_HASHES = 10
+
 #: An address may fail as often under all names together.
 ADDRESS_FACTOR = 5
 
@@ -86,6 +89,10 @@ class LoginLimiter:
             return
         if not slot.taken:
             raise TooManyRequests("Too Many Requests", retry_after=_seconds_until(slot.ends_at_ms, now_ms))
+
+    def count_own_password(self, user_id: int) -> None:
+        """Count a hash of a user's own password. Raises TooManyRequests, as `count` does."""
+        self.count("own-password", str(user_id), OWN_PASSWORD_HASHES)
 
     def check(self) -> None:
         """Take a slot that nobody needs, and give it back. Raises StoreUnavailable; a limiter that is off needs no store."""

@@ -1,5 +1,6 @@
 """From a user name and a password to an account, in the time of one hash whoever asks."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,12 +10,15 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import ServiceUnavailable
 
 from models.campus import refusal_of_portal
-from models.passwords import hash_password, is_too_long, needs_rehash, padding_costs, spend_time, verify_password
+from models.passwords import hash_password, is_too_costly, is_too_long, needs_rehash, padding_costs, spend_time, verify_password
 from models.token_validity import TokenValidity
 from models.user import Account, refusal
 from models.user_table import ACCOUNT, UserTable
 from security.errors import BadCredentials, RefusedByPortal
+from security.fair_queue import Requester
 from security.hashing import HashingThread
+
+logger = logging.getLogger(__name__)
 
 #: Longer user names are refused without a look, as Symfony refuses them; in characters.
 MAX_USERNAME_LENGTH = 4096
@@ -50,6 +54,7 @@ def authenticate(
     password: str,
     now: datetime,
     rules: SignInRules,
+    requester: Requester,
 ) -> SignedIn:
     """Check a password. No connection is held while it is hashed.
 
@@ -60,7 +65,7 @@ def authenticate(
         raise BadCredentials("an empty or over-long user name or password")
     account = users.find_account(session, username)
     session.rollback()
-    signed_in = hashing.run(partial(_check, account, password, now, rules))
+    signed_in = hashing.run(partial(_check, account, password, now, rules), requester)
     if rules.access_url_id is not None and (reason := refusal_of_portal(session, signed_in.account.id, rules.access_url_id)):
         raise RefusedByPortal(reason)
     session.rollback()
@@ -73,6 +78,12 @@ def _check(account: Account | None, password: str, now: datetime, rules: SignInR
     if account is None or is_too_long(password):
         spend_time([cost])
         raise BadCredentials("unknown user" if account is None else "over-long password")
+    if is_too_costly(account.password):
+        logger.error(
+            "the stored password hash of a user is too costly to check: set a new password", extra={"user_id": account.id}
+        )
+        spend_time([cost])
+        raise BadCredentials("a stored hash that is too costly to check")
     if not verify_password(password, account.password, account.salt):
         spend_time(padding_costs(account.password, cost))
         raise BadCredentials("wrong password")

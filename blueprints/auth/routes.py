@@ -10,7 +10,7 @@ from blueprints.auditing import note, record
 from blueprints.auth.codes import demand_code
 from blueprints.auth.credentials import BODY_FAILURES, read_credentials
 from blueprints.auth.refreshing import answer_with_token, begin_session_of
-from blueprints.parts import parts
+from blueprints.parts import parts, requester_of
 from models import db
 from models.sign_in_record import record_failure, record_success
 from models.user import shown_roles
@@ -49,11 +49,12 @@ def create_token() -> Response:
     """Exchange a user name and a password for an access token."""
     ours, credentials, address = parts(), read_credentials(request), request.remote_addr or ""
     may_write = not ours.settings.read_only
-    ours.hashing.require_room()
+    requester = requester_of(credentials.username)
+    ours.hashing.require_room(requester)
     with _refusals_on_record(credentials.username):
         with ours.limiter.attempt(address, credentials.username):
             username, password = credentials.username, credentials.password
-            signed_in = authenticate(db.session(), ours.users, ours.hashing, username, password, g.now, _rules())
+            signed_in = authenticate(db.session(), ours.users, ours.hashing, username, password, g.now, _rules(), requester)
             second_factor = demand_code(signed_in.account, credentials.totp)
         account = admit(db.session(), ours.users, ours.validity, signed_in.account, ours.clock, ours.sleep, may_lock=may_write)
     now, roles = ours.clock(), shown_roles(account)

@@ -15,10 +15,10 @@ from blueprints.auditing import note, record
 from blueprints.auth import totp_operations as operations
 from blueprints.auth.codes import use_code
 from blueprints.auth.credentials import read_text, require_json
-from blueprints.parts import parts, refuse_when_read_only
+from blueprints.parts import parts, refuse_when_read_only, requester_of
 from models import db
 from models.second_factor import Enrolment, begin, confirm, count_backup_codes, remove_second_factor, replace_backup_codes
-from models.user_table import ACCOUNT
+from models.transactions import commit
 from rest.answer import answer_json
 from rest.operation import documented
 from security.access import current_caller, may_call, requires
@@ -64,10 +64,13 @@ def begin_enrolment() -> Response:
     _refuse_second(_find(caller))
     _require_password(caller, password)
     secret = ours.second_factors.new_secret()
-    _refuse_second(_hold(caller))
-    begin(db.session(), caller.id, ours.second_factors.encrypted(secret, ours.clock()))
-    note("totp_begun", username=caller.username, user_id=caller.id)
-    db.session.commit()
+
+    def write() -> None:
+        _refuse_second(_hold(caller))
+        begin(db.session(), caller.id, ours.second_factors.encrypted(secret, ours.clock()))
+        note("totp_begun", username=caller.username, user_id=caller.id)
+
+    commit(db.session(), write)
     uri = ours.second_factors.uri(secret, caller.username)
     return answer_json({"secret": secret, "uri": uri, "qrCode": _qr_code(uri)})
 
@@ -87,13 +90,15 @@ def confirm_enrolment() -> Response:
     now = ours.clock()
     with _guesses_bounded(caller):
         step = ours.second_factors.step_of(caller, begun, code, now)
-    _refuse_second(_hold(caller))
-    if not confirm(db.session(), caller.id, begun.secret, step, now):
-        raise Conflict("The second factor was begun anew meanwhile.")
-    codes = _renew_backup_codes(caller)
-    note("totp_enabled", username=caller.username, user_id=caller.id)
-    db.session.commit()
-    return answer_json({"backupCodes": codes})
+
+    def write() -> list[str]:
+        _refuse_second(_hold(caller))
+        if not confirm(db.session(), caller.id, begun.secret, step, now):
+            raise Conflict("The second factor was begun anew meanwhile.")
+        note("totp_enabled", username=caller.username, user_id=caller.id)
+        return _renew_backup_codes(caller)
+
+    return answer_json({"backupCodes": commit(db.session(), write)})
 
 
 @bp.post("/me/totp/backup-codes")
@@ -108,11 +113,13 @@ def renew_backup_codes() -> Response:
     with _guesses_bounded(caller):
         ours.second_factors.use_totp(db.session(), caller, enrolment, code, ours.clock())
         db.session.commit()
-    _require_confirmed(_hold(caller))
-    codes = _renew_backup_codes(caller)
-    note("backup_codes_renewed", username=caller.username, user_id=caller.id)
-    db.session.commit()
-    return answer_json({"backupCodes": codes})
+
+    def write() -> list[str]:
+        _require_confirmed(_hold(caller))
+        note("backup_codes_renewed", username=caller.username, user_id=caller.id)
+        return _renew_backup_codes(caller)
+
+    return answer_json({"backupCodes": commit(db.session(), write)})
 
 
 @bp.delete("/me/totp")
@@ -126,10 +133,13 @@ def disable_second_factor() -> Response:
     enrolment = _require_confirmed(_find(caller))
     with _guesses_bounded(caller):
         shown = use_code(caller, enrolment, code)
-    _require_confirmed(_hold(caller))
-    remove_second_factor(db.session(), caller.id)
-    note("totp_disabled", username=caller.username, user_id=caller.id, details={"second_factor": shown})
-    db.session.commit()
+
+    def write() -> None:
+        _require_confirmed(_hold(caller))
+        remove_second_factor(db.session(), caller.id)
+        note("totp_disabled", username=caller.username, user_id=caller.id, details={"second_factor": shown})
+
+    commit(db.session(), write)
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
@@ -141,9 +151,8 @@ def _find(caller: Caller) -> Enrolment | None:
 
 
 def _hold(caller: Caller) -> Enrolment | None:
-    """Return what there is of the caller now, in a transaction that keeps everyone else from changing it."""
-    if parts().users.lock(db.session(), caller.id, ACCOUNT) is None:
-        raise BadCredentials("removed meanwhile")
+    """Return what there is of the caller now, in a transaction that keeps everyone else from changing it. Raises 401."""
+    parts().guard.begin(db.session(), caller, caller.id)
     return parts().second_factors.find(db.session(), caller.id)
 
 
@@ -173,12 +182,14 @@ def _require_password(caller: Caller, password: str) -> None:
     """Raise 403 where it is not the caller's, and 429 after too many of those; no 401, which would be the token's fault."""
     ours = parts()
     rules = SignInRules(hash_cost=ours.settings.password_hash_cost, rehashes=False, access_url_id=None)
-    ours.hashing.require_room()
+    requester = requester_of(caller.username)
+    ours.hashing.require_room(requester)
     with (
         _refusals_plainly(caller, "The password is not right."),
         ours.limiter.attempt(request.remote_addr or "", caller.username),
     ):
-        authenticate(db.session(), ours.users, ours.hashing, caller.username, password, ours.clock(), rules)
+        ours.limiter.count_own_password(caller.id)
+        authenticate(db.session(), ours.users, ours.hashing, caller.username, password, ours.clock(), rules, requester)
 
 
 @contextmanager

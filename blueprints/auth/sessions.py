@@ -12,7 +12,7 @@ from blueprints.auth.signing_out import INVALIDATE_ALL, end_everything_of
 from blueprints.parts import parts
 from models import db
 from models.refresh_token import SignInSession, live_sessions_of
-from models.user_table import ACCOUNT
+from models.transactions import commit
 from rest.answer import answer_json
 from rest.operation import Operation, documented
 from rest.resource import format_date_time
@@ -79,11 +79,14 @@ def end_sessions() -> Response:
 def end_one_session(session_id: str) -> Response:
     """End one session of the caller with its tokens."""
     caller, ours, session = current_caller(), parts(), db.session()
-    ours.users.lock(session, caller.id, ACCOUNT)
-    if not end_session(session, session_id, caller.id, ours.clock(), refresh_rules()):
-        raise NotFound("Not Found")
-    note_end(caller.username, caller.id, session_id, reason="ended by its user")
-    session.commit()
+
+    def write() -> None:
+        ours.guard.begin(session, caller, caller.id)
+        if not end_session(session, session_id, caller.id, ours.clock(), refresh_rules()):
+            raise NotFound("Not Found")
+        note_end(caller.username, caller.id, session_id, reason="ended by its user")
+
+    commit(session, write)
     return Response(status=HTTPStatus.NO_CONTENT)
 
 

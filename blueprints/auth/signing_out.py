@@ -12,7 +12,7 @@ from blueprints.auth.refreshing import note_end, refresh_rules
 from blueprints.parts import parts, refuse_when_read_only
 from models import db
 from models.token_validity import end_all_tokens, revoke
-from models.user_table import ACCOUNT
+from models.transactions import commit
 from rest.operation import Operation, Shape, documented
 from security.access import current_caller, may_call, requires
 from security.bearer import Caller
@@ -78,25 +78,32 @@ def invalidate_all_tokens() -> Response:
 
 def end_everything_of(caller: Caller) -> None:
     """End every token and session of a user."""
-    # The row is held: a sign-in that is under way issues its token before this, or after.
-    parts().users.lock(db.session(), caller.id, ACCOUNT)
-    end_all_tokens(db.session(), caller.id, caller.username, parts().clock())
-    note("all_tokens_ended", username=caller.username, user_id=caller.id)
-    db.session.commit()
+    ours, session = parts(), db.session()
+
+    def write() -> None:
+        # The row is held: a sign-in that is under way issues its token before this, or after.
+        ours.guard.begin(session, caller, caller.id)
+        end_all_tokens(session, caller.id, caller.username, ours.clock())
+        note("all_tokens_ended", username=caller.username, user_id=caller.id)
+
+    commit(session, write)
 
 
 def _end(refresh_token: str | None) -> Response:
     """End the token of the request, its session, and the one of a refresh token of the caller."""
     caller, ours, session, rules = current_caller(), parts(), db.session(), refresh_rules()
-    ours.users.lock(session, caller.id, ACCOUNT)
-    now = ours.clock()
-    named = find_session(session, refresh_token, caller.id) if refresh_token else None
-    for session_id in {ended for ended in (caller.token.session_id, named) if ended}:
-        if end_session(session, session_id, caller.id, now, rules):
-            note_end(caller.username, caller.id, session_id, reason="signed out")
-    revoke(session, caller.token.key, caller.token.expires_at + ours.settings.jwt_clock_skew_seconds, now)
-    note("token_ended", username=caller.username, user_id=caller.id)
-    session.commit()
+
+    def write() -> None:
+        ours.guard.begin(session, caller, caller.id)
+        now = ours.clock()
+        named = find_session(session, refresh_token, caller.id) if refresh_token else None
+        for session_id in {ended for ended in (caller.token.session_id, named) if ended}:
+            if end_session(session, session_id, caller.id, now, rules):
+                note_end(caller.username, caller.id, session_id, reason="signed out")
+        revoke(session, caller.token.key, caller.token.expires_at + ours.settings.jwt_clock_skew_seconds, now)
+        note("token_ended", username=caller.username, user_id=caller.id)
+
+    commit(session, write)
     # Another sign-in in the second of this token would be given the very same one, which is no good any more.
     if 0 < (wait := caller.token.issued_at + 1 - ours.clock().timestamp()) <= 1:
         ours.sleep(wait)

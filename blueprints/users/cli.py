@@ -73,7 +73,7 @@ def set_password(username: str, password_stdin: bool, generate_password: bool) -
     """
     user = get_user(username)
     password = ask_password(password_stdin=password_stdin, generate=generate_password)
-    _refuse_invalid({"plainPassword": password}, user.id)
+    _refuse_invalid({"plainPassword": password}, user)
     _change(user, columns_to_write({}, _hash(password), parts().clock()))
     click.echo(f"The password of {username} is changed.")
     show_password(password, generated=generate_password)
@@ -210,10 +210,10 @@ def _hash(password: str) -> str:
     return hash_password(password, parts().settings.password_hash_cost)
 
 
-def _refuse_invalid(values: dict[str, Any], user_id: int | None) -> None:
+def _refuse_invalid(values: dict[str, Any], user: Account | None) -> None:
     if values.get("plainPassword") == "":
         raise click.ClickException("The password must not be empty.")
     try:
-        validate_user(db.session(), parts().users, values, user_id, parts().password_policy)
+        validate_user(db.session(), parts().users, values, user, parts().password_policy)
     except ValidationFailed as failure:
         raise click.ClickException(failure.description or "") from None

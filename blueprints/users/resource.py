@@ -107,11 +107,6 @@ NEW_PASSWORD = Resource(
 )
 # fmt: on
 
-#: What of their own row a user may write, who is no administrator.
-HARMLESS = frozenset(
-    ("firstname", "lastname", "email", "website", "biography", "locale", "timezone", "phone", "address", "plainPassword")
-)
-
 _ORDERED = ("username", "firstname", "lastname")
 
 

@@ -1,30 +1,34 @@
 """From the values of a body to a row of `user`: what they are called there, and what follows from them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from blueprints.auditing import note
+from blueprints.parts import Parts
 from blueprints.users.resource import USER, USER_OF_PORTAL
 from models.campus import enrol
 from models.database import RoleList
 from models.folding import canonical_username
 from models.password_policy import PasswordPolicy
 from models.passwords import hash_password
-from models.roles import roles_to_store
+from models.roles import are_role_names, roles_to_store
 from models.second_factor import remove_second_factor
 from models.token_validity import end_all_tokens, end_tokens_of_name
+from models.transactions import commit
 from models.user import ACTIVE, SOFT_DELETED
 from models.user_table import UserTable
-from rest.body import TAKEN, TOO_COMMON, TOO_SHORT_CODE, validate
+from rest.body import NOT_A_CHOICE, TAKEN, TOO_COMMON, TOO_SHORT_CODE, validate
 from rest.problem import ValidationFailed, Violation
 from rest.resource import Resource
-from security.hashing import HashingThread
+from security.fair_queue import Requester
+
+Result = TypeVar("Result")
 
 
 class HeldUser(Protocol):
@@ -42,16 +46,18 @@ def validate_user(
     session: Session,
     table: UserTable,
     values: Mapping[str, Any],
-    user_id: int | None,
+    stored: HeldUser | None,
     policy: PasswordPolicy,
     resource: Resource = USER,
 ) -> None:
-    """Hold values against the constraints of a user; `user_id` is None for a new one. Raises ValidationFailed."""
-    taken = table.is_taken(session, values.get("username", ""), user_id)
+    """Hold values against the constraints of a user; `stored` is their row, None for a new one. Raises ValidationFailed."""
+    taken = table.is_taken(session, values.get("username", ""), stored.id if stored else None)
     session.rollback()
     name = next(prop.name for prop in resource.writable if prop.is_password)
-    weak = password_violations(name, values.get(name), policy)
-    validate(resource, values, complete=user_id is None, taken=["username"] if taken else [], more=weak)
+    more = password_violations(name, values.get(name), policy)
+    if not are_role_names(values.get("roles", ()), stored.roles if stored else ()):
+        more.append(Violation("roles", *NOT_A_CHOICE))
+    validate(resource, values, complete=stored is None, taken=["username"] if taken else [], more=more)
 
 
 def password_violations(name: str, password: str | None, policy: PasswordPolicy) -> list[Violation]:
@@ -67,12 +73,16 @@ def password_violations(name: str, password: str | None, policy: PasswordPolicy)
     return violations
 
 
-def new_password_hash(session: Session, hashing: HashingThread, password: str | None, cost: int) -> str | None:
-    """Hash a new password, holding no connection; None where it is not to change. Raises 503 where too many are hashed."""
-    if not password:
-        return None
+def new_password_hash(session: Session, ours: Parts, password: str, requester: Requester, own_id: int | None) -> str:
+    """Hash a new password, holding no connection. `own_id` is the caller's id where the password is the caller's own.
+
+    Raises 503 where too many are hashed, 429 where one's own was hashed too often in a minute.
+    """
     session.rollback()
-    return hashing.run(partial(hash_password, password, cost))
+    ours.hashing.require_room(requester)
+    if own_id is not None:
+        ours.limiter.count_own_password(own_id)
+    return ours.hashing.run(partial(hash_password, password, ours.settings.password_hash_cost), requester)
 
 
 def columns_to_write(values: Mapping[str, Any], password_hash: str | None, now: datetime) -> dict[str, Any]:
@@ -123,6 +133,17 @@ def remove_user(session: Session, table: UserTable, held: HeldUser, now: datetim
 def _ends_tokens(held: HeldUser, columns: Mapping[str, Any]) -> bool:
     has_other_roles = "roles" in columns and set(columns["roles"]) != set(roles_to_store(held.roles))
     return "password" in columns or has_other_roles or columns.get("active", ACTIVE) != ACTIVE
+
+
+def save(
+    session: Session, table: UserTable, write: Callable[[], Result], username: str | None = None, user_id: int | None = None
+) -> Result:
+    """Commit what `write` writes, or nothing of it; where a deadlock ended it, it is run again.
+
+    Raises ValidationFailed where someone else took the new `username` since it was looked at.
+    """
+    with saving(session, table, username, user_id):
+        return commit(session, write)
 
 
 @contextmanager

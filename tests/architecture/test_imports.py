@@ -39,6 +39,7 @@ MAY_USE_FLASK_GLOBALS = {
     "blueprints/health/metrics.py",
     "blueprints/health/schema.py",
     "blueprints/parts.py",
+    "blueprints/users/changes.py",
     "blueprints/users/routes.py",
     "migrations/env.py",
     "rest/negotiation.py",

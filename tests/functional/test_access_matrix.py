@@ -126,7 +126,7 @@ GRANTS = {
     ("ROLE_ADMIN", "self"): TO_ONESELF,
     ("ROLE_ADMIN", "other"): TO_OTHERS,
     ("ROLE_ADMIN", "new"): TO_OTHERS,
-    ("ROLE_ADMIN", "holder"): None,
+    ("ROLE_ADMIN", "holder"): "Access Denied.",
     ("ROLE_GLOBAL_ADMIN", "self"): None,
     ("ROLE_GLOBAL_ADMIN", "other"): None,
     ("ROLE_GLOBAL_ADMIN", "new"): None,

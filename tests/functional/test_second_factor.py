@@ -545,15 +545,15 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, database: Database) -> Callable[[
     """Let something happen to the second factor once a view has looked at it, and before it holds the user's row."""
 
     def happens(change: Callable[[Any], None]) -> None:
-        lock = UserTable.lock
+        hold = UserTable.hold
 
-        def late(table: UserTable, session: Session, user_id: int, names: Any) -> Any:
+        def late(table: UserTable, session: Session, *given: Any) -> Any:
             session.rollback()
             with database.session() as other:
                 change(other)
-            return lock(table, session, user_id, names)
+            return hold(table, session, *given)
 
-        monkeypatch.setattr(UserTable, "lock", late)
+        monkeypatch.setattr(UserTable, "hold", late)
 
     return happens
 

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from models import AuditRecord, ThrottledLogin, TrackELoginRecord, User, db
 from models.passwords import hash_password
+from security.fair_queue import Requester
 from security.hashing import HashingThread
 
 SIGN_IN = "/api/authentication_token"
@@ -124,9 +125,9 @@ def test_password_without_room_is_503_and_nothing_is_written(
     assert [(user.id, user.password, user.updated_at) for user in database.rows(User)] == before
     assert database.rows(AuditRecord) == []
 
-    def look(hashing: HashingThread, work: Callable[[], object]) -> object:
+    def look(hashing: HashingThread, work: Callable[[], object], requester: Requester) -> object:
         in_transaction.append(db.session().in_transaction())
-        return run(hashing, work)
+        return run(hashing, work, requester)
 
     monkeypatch.setattr(HashingThread, "run", look)
     assert write(narrow.test_client(), admin, headers).status_code in {200, 201}

@@ -13,6 +13,7 @@ from load import occupied, wait_until_inside
 from werkzeug.exceptions import ServiceUnavailable
 
 from config.settings import ROOT
+from security.fair_queue import Requester
 from security.hashing import HashingThread
 
 WAIT_SECONDS = 30
@@ -65,6 +66,26 @@ def test_who_finds_no_room_is_refused_at_once_and_nothing_is_done_for_them(caplo
     hashing.require_room()
     assert hashing.run(lambda: "room again") == "room again"
     assert [(record.levelno, record.refused_total) for record in caplog.records] == [(logging.WARNING, 1)], "one in a while"
+
+
+def test_client_with_many_turns_loses_the_newest_to_one_with_none() -> None:
+    hashing, done = HashingThread(3, WAIT_SECONDS), []
+    busy, other = Requester("192.0.2.1", "mallory"), Requester("192.0.2.1", "alice")
+    with ThreadPoolExecutor(4) as pool:
+        with occupied(hashing):
+            waiting = []
+            for number in range(3):
+                waiting.append(pool.submit(hashing.run, lambda number=number: done.append(number), busy))
+                wait_until_inside(hashing, number + 2)
+            with pytest.raises(ServiceUnavailable):
+                hashing.require_room(busy)
+            hashing.require_room(other)
+            let_in = pool.submit(hashing.run, lambda: done.append("alice"), other)
+            with pytest.raises(ServiceUnavailable):
+                waiting[2].result(WAIT_SECONDS)
+        for turn in (*waiting[:2], let_in):
+            turn.result(WAIT_SECONDS)
+    assert (done, hashing.refused_total, hashing.inside) == ([0, "alice", 1], 2, 0)
 
 
 def test_who_waited_too_long_is_refused_and_nothing_is_done_for_them_later() -> None:

@@ -106,7 +106,7 @@ BAD = {
     ],
     "LOGIN_THROTTLING_MAX_ATTEMPTS": ["-1", "ten"],
     "LOGIN_THROTTLING_INTERVAL": ["0", "1 minute"],
-    "PASSWORD_HASH_COST": ["3", "18", "x"],
+    "PASSWORD_HASH_COST": ["3", "17", "x"],
     "PASSWORD_HASH_QUEUE": ["-1", "101", "some"],
     "PASSWORD_HASH_WAIT": ["0", "61", "2.5"],
     "PASSWORD_MIN_LENGTH": ["-1", "long"],

@@ -1,0 +1,119 @@
+"""Inserting, changing and deleting users for a caller: what can refuse does so before a password is hashed, and again after it.
+
+Each change is one transaction, which looks at its caller and at the rules once more with all rows held
+(docs/compatibility.md: write-rechecked).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import g, request
+from werkzeug.exceptions import NotFound
+
+from blueprints.parts import parts, requester_of
+from blueprints.users import policy
+from blueprints.users.resource import USER, columns_of
+from blueprints.users.writing import change_user, columns_to_write, insert_user, new_password_hash, remove_user, save
+from models import User, db
+from models.administrators import ADMINISTRATOR_COLUMNS, require_other
+from models.user import SOFT_DELETED
+from rest.conditional import require_match
+from rest.representation import Item
+from security.access import current_caller
+from security.bearer import Caller
+from security.errors import AccessDenied
+from security.write_guard import Held
+
+# What is shown of a user, and what else the rules look at.
+_COLUMNS = tuple(dict.fromkeys((*columns_of(USER.readable), *ADMINISTRATOR_COLUMNS)))
+
+
+def get_row(user_id: int) -> Any:
+    """Return the row of a user, as far as it is shown and the rules look at it. Raises NotFound."""
+    row = _find_row(user_id)
+    if row is None:
+        raise NotFound("Not Found")
+    return row
+
+
+def insert(values: dict[str, Any], password: str | None, access_url_id: int, may: Callable[[Caller], bool]) -> Item:
+    """Insert a user who can sign in to a portal; `may` is the route's rule about the caller. Raises 401, 403, 422 and 503."""
+    ours, session = parts(), db.session()
+    columns = columns_to_write(values, _hashed(password, None), g.now)
+
+    def write() -> Any:
+        caller = ours.guard.begin(session, current_caller()).caller
+        if not may(caller):
+            raise AccessDenied
+        policy.require_grantable(caller, columns.get("roles", ()))
+        return _find_row(insert_user(session, ours.users, columns, g.now, access_url_id))
+
+    return _shown(save(session, ours.users, write, values["username"]))
+
+
+def update(stored: Any, values: dict[str, Any], password: str | None, more: dict[str, Any]) -> Item:
+    """Change a user; `stored` is the row that the request was judged by, `more` are columns that no value names.
+
+    Raises 401, 403, 404, 412, 422, 429 and 503.
+    """
+    ours, session = parts(), db.session()
+    columns = columns_to_write(values, None, g.now) | more
+    _require_allowed(current_caller(), stored, columns, password)
+    policy.require_administrator_left(session, stored, columns, g.now)
+    columns |= columns_to_write({}, _hashed(password, stored.id), g.now)
+
+    def write() -> Any:
+        held = _hold(stored.id, columns)
+        if not values.keys() <= policy.writable_by(held.caller):
+            raise AccessDenied
+        _require_allowed(held.caller, held.user, columns, password)
+        change_user(session, ours.users, held.user, columns, ours.clock())
+        return _find_row(stored.id)
+
+    return _shown(save(session, ours.users, write, values.get("username"), stored.id))
+
+
+def delete(user_id: int) -> None:
+    """Delete a user: softly, so that the row and the name stay, or for good where that is set. Raises 401, 403, 404 and 412."""
+    ours, session = parts(), db.session()
+
+    def write() -> None:
+        held = _hold(user_id, {"active": SOFT_DELETED})
+        policy.require_deletable(held.caller, held.user)
+        require_match(request, _shown(held.user))
+        remove_user(session, ours.users, held.user, ours.clock(), for_good=ours.settings.user_delete_mode == "hard")
+
+    save(session, ours.users, write)
+
+
+def _require_allowed(caller: Caller, user: Any, columns: dict[str, Any], password: str | None) -> None:
+    """Raise 412 where If-Match does not hold, 403 where the caller may not change these columns or the password."""
+    require_match(request, _shown(user))
+    policy.require_changeable(caller, user, columns, sets_password=bool(password))
+
+
+def _hashed(password: str | None, user_id: int | None) -> str | None:
+    """Hash a new password of a user, None where it is not to change; `user_id` is None for a new user. Raises 429 and 503."""
+    caller = current_caller()
+    own_id = caller.id if caller.id == user_id else None
+    return new_password_hash(db.session(), parts(), password, requester_of(caller.username), own_id) if password else None
+
+
+def _hold(user_id: int, columns: dict[str, Any]) -> Held:
+    """Begin the transaction of a change, with the caller and the user as they are now. Raises 401, 403 and 404."""
+    ours, session = parts(), db.session()
+    now, user = ours.clock(), get_row(user_id)
+    others = policy.require_administrator_left(session, user, columns, now)
+    held = ours.guard.begin(session, current_caller(), user_id, _COLUMNS, others)
+    if held.user is None:
+        raise NotFound("Not Found")
+    require_other(held.user, columns, held.others, now)
+    return held
+
+
+def _find_row(user_id: int) -> Any:
+    return db.session().execute(parts().users.select(db.session(), _COLUMNS).where(User.id == user_id)).one_or_none()
+
+
+def _shown(row: Any) -> Item:
+    return Item.of(USER, USER.readable, row)
