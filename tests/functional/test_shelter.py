@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from factories import COST, Database, bearer
+from factories import COST, Clock, Database, bearer
 from flask import Flask
 from flask.testing import FlaskClient
 from load import occupied, wait_until_inside
@@ -159,3 +160,119 @@ def test_sign_in_of_any_kind_takes_one_turn(
     before = hashing_of(app).turns_total
     assert sign_in(client, password=password).status_code == status
     assert hashing_of(app).turns_total == before + 1
+
+
+def change_own(client: FlaskClient, user: User, headers: dict[str, str]) -> TestResponse:
+    return client.patch(
+        f"/api/users/{user.id}",
+        json={"plainPassword": "another"},
+        headers=headers | {"Content-Type": "application/merge-patch+json"},
+    )
+
+
+REFUSALS: dict[str, tuple[str, dict[str, str], dict[str, Any], int]] = {
+    "If-Match": ("own", {"If-Match": '"another-jsonld"'}, {}, 412),
+    "a violation": ("own", {}, {"email": "no address"}, 422),
+    "a taken name": ("admin", {}, {"username": "alice"}, 422),
+    "a right": ("student", {}, {}, 403),
+    "the last administrator": ("admin", {}, {"roles": []}, 403),
+}
+
+
+@pytest.mark.parametrize(("who", "headers", "document", "status"), REFUSALS.values(), ids=REFUSALS)
+def test_nothing_is_hashed_for_a_change_that_is_refused(
+    app: Flask, client: FlaskClient, database: Database, who: str, headers: dict[str, str], document: dict[str, Any], status: int
+) -> None:
+    alice = database.make_user("alice")
+    caller = {"own": alice, "admin": database.make_user("admin", ["ROLE_ADMIN"]), "student": database.make_user("s")}[who]
+    target, before = caller if who != "student" else alice, hashing_of(app).turns_total
+    answer = client.patch(
+        f"/api/users/{target.id}",
+        json={"plainPassword": "another"} | document,
+        headers=bearer(app, caller) | {"Content-Type": "application/merge-patch+json"} | headers,
+    )
+    assert (answer.status_code, hashing_of(app).turns_total) == (status, before)
+
+
+TOO_MANY = (429, {"error": "Too Many Requests"})
+
+
+@pytest.mark.parametrize(
+    "write", [WRITES["replace"], WRITES["update"], WRITES["set the password"]], ids=["PUT", "PATCH", "own path"]
+)
+def test_eleventh_hash_of_ones_own_password_in_a_minute_is_refused(
+    app: Flask, client: FlaskClient, database: Database, clock: Clock, write: Callable[..., TestResponse]
+) -> None:
+    alice, turns = database.make_user("alice"), hashing_of(app).turns_total
+    for _ in range(10):
+        assert write(client, alice, bearer(app, alice)).status_code == 200
+        clock.advance(1)  # each change ends the tokens before it
+    refused = write(client, alice, bearer(app, alice))
+    assert (refused.status_code, refused.json, refused.headers["Retry-After"]) == (*TOO_MANY, "50")
+    assert (hashing_of(app).turns_total, database.user(alice.id).password_updated_at) == (
+        turns + 10,
+        clock() - timedelta(seconds=1),
+    )
+    clock.advance(50)
+    assert write(client, alice, bearer(app, alice)).status_code == 200
+
+
+def test_ways_to_hash_ones_own_password_are_counted_together_and_for_each_user(
+    app: Flask, client: FlaskClient, database: Database, clock: Clock
+) -> None:
+    alice, bob = database.make_user("alice", password="secret"), database.make_user("bob", ["ROLE_ADMIN"])
+    for _ in range(10):
+        assert client.post("/api/me/totp", json={"password": "secret"}, headers=bearer(app, alice)).status_code == 200
+    for refused in (
+        client.post("/api/me/totp", json={"password": "secret"}, headers=bearer(app, alice)),
+        change_own(client, alice, bearer(app, alice)),
+    ):
+        assert (refused.status_code, refused.json) == TOO_MANY
+    assert change_own(client, bob, bearer(app, bob)).status_code == 200
+    clock.advance(1)
+    for number in range(12):
+        assert change_own(client, alice, bearer(app, bob)).status_code == 200
+        document = {"username": f"new{number}", "email": "new@example.com", "plainPassword": "another"}
+        assert client.post("/api/users", json=document, headers=bearer(app, bob)).status_code == 201
+    assert client.patch(
+        f"/api/users/{alice.id}",
+        json={"phone": "1"},
+        headers=bearer(app, alice) | {"Content-Type": "application/merge-patch+json"},
+    ).status_code in {200, 401}
+
+
+def test_client_with_many_hashes_keeps_nobody_from_signing_in(make_app: Callable[..., Flask], database: Database) -> None:
+    admin = database.make_user("admin", ["ROLE_ADMIN"])
+    database.make_user("alice", password="secret")
+    app = make_app(PASSWORD_HASH_QUEUE="2", PASSWORD_HASH_WAIT="60")
+    hashing, headers = hashing_of(app), bearer(app, admin)
+    document = {"username": "new", "email": "new@example.com", "plainPassword": "x"}
+    with ThreadPoolExecutor(3) as pool:
+        with occupied(hashing):
+            waiting = []
+            for number in range(2):
+                document = document | {"username": f"new{number}"}
+                waiting.append(pool.submit(app.test_client().post, "/api/users", json=document, headers=headers))
+                wait_until_inside(hashing, number + 2)
+            signing_in = pool.submit(sign_in, app.test_client())
+            assert waiting[1].result(60).status_code == 503
+        assert (signing_in.result(60).status_code, waiting[0].result(60).status_code) == (200, 201)
+
+
+@pytest.mark.parametrize(
+    "password_hash",
+    [
+        "$2y$17$" + "a" * 53,
+        "$2b$31$" + "a" * 53,
+        "$argon2id$v=19$m=1048577,t=1,p=1$c2FsdHNhbHRzYWx0$" + "a" * 43,
+        "$argon2i$v=19$m=1024,t=21,p=1$c2FsdHNhbHRzYWx0$" + "a" * 43,
+        "$argon2id$v=19$m=65536,t=1,p=65$c2FsdHNhbHRzYWx0$" + "a" * 43,
+    ],
+)
+def test_stored_hash_that_costs_too_much_is_refused_and_logged(
+    client: FlaskClient, database: Database, caplog: pytest.LogCaptureFixture, password_hash: str
+) -> None:
+    alice = database.make_user(password_hash=password_hash)
+    assert sign_in(client).status_code == 401
+    assert [record.user_id for record in caplog.records if "too costly" in record.getMessage()] == [alice.id]
+    assert database.rows(AuditRecord)[-1].reason == "a stored hash that is too costly to check"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.passwords import hash_password, is_too_long, needs_rehash, padding_costs, spend_time, verify_password
+from models.passwords import hash_password, is_too_costly, is_too_long, needs_rehash, padding_costs, spend_time, verify_password
 
 SALT = "abc"
 
@@ -155,3 +155,28 @@ def test_time_is_spent_at_each_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.passwords.bcrypt.hashpw", lambda _password, salt: spent.append(salt[:7]))
     spend_time([3, 5])
     assert spent == [b"$2b$04$", b"$2b$05$"]
+
+
+@pytest.mark.parametrize(
+    ("hashed", "costly"),
+    [
+        ("$2y$16$" + "a" * 53, False),
+        ("$2y$17$" + "a" * 53, True),
+        ("$argon2id$v=19$m=1048576,t=20,p=64$c2FsdHNhbHRzYWx0$" + "a" * 43, False),
+        ("$argon2id$v=19$m=1048577,t=1,p=1$c2FsdHNhbHRzYWx0$" + "a" * 43, True),
+        ("$argon2i$v=19$m=8,t=21,p=1$c2FsdHNhbHRzYWx0$" + "a" * 43, True),
+        ("$argon2id$v=19$m=1048576,t=1,p=65$c2FsdHNhbHRzYWx0$" + "a" * 43, True),
+        ("$argon2id$no hash", False),
+        ("", False),
+    ],
+)
+def test_hash_beyond_bounds_is_too_costly(hashed: str, costly: bool) -> None:
+    assert is_too_costly(hashed) == costly
+    if costly:
+        assert not verify_password("secret", hashed)
+
+
+@pytest.mark.parametrize("cost", [4, 13])
+def test_nothing_is_spent_beyond_the_cost_of_new_hashes(cost: int) -> None:
+    for hashed in (hash_password("x", 5), "$2y$15$" + "a" * 53, "$argon2id$v=19$m=65536,t=4,p=1$c2FsdA$YQ", ""):
+        assert sum(2**spent for spent in padding_costs(hashed, cost)) <= 2**cost
