@@ -252,6 +252,10 @@ def run_php(php: str, code: str, given: Any) -> Any:
 def test_php_reads_what_is_written(campus: Campus, php: str) -> None:
     client = campus.app(PASSWORD_HASH_COST="4").test_client()
     headers = headers_of(client, "admin") | MERGE_PATCH
+    (row,) = campus.run("SELECT roles FROM `user` WHERE id = 2")
+    # No new role may have such a name; the row holds it already.
+    held = 'a:1:{i:0;s:7:"ROLE_É";}' if row["roles"].startswith("a") else '["ROLE_É"]'
+    campus.run("UPDATE `user` SET roles = :held WHERE id = 2", held=held)
     client.patch("/api/users/2", headers=headers, json={"plainPassword": "pässwörd", "roles": ["ROLE_É", "ROLE_HR"]})
     (row,) = campus.run("SELECT roles, password FROM `user` WHERE id = 2")
     code = """$roles = $given['roles'][0] === 'a' ? unserialize($given['roles'], ['allowed_classes' => false]) : json_decode($given['roles']);
