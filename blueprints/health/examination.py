@@ -13,6 +13,7 @@ from blueprints.health.finding import ERROR, OK, WARNING, Finding
 from blueprints.health.schema import lacking, revisions
 from blueprints.parts import Parts
 from models import db
+from models.stored_hashes import find_dear_hashes
 from security.json_web_key import thumbprint
 from security.keys import UnusableKey, is_pem, read_public_key, refuse_weak_passphrase
 from security.window_stores import StoreUnavailable
@@ -80,8 +81,11 @@ def examine_database(ours: Parts) -> Iterator[Finding]:
     version = ".".join(str(number) for number in dialect.server_version_info or ())
     kind = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
     yield from _examine_writing(ours, f"{kind} {version} at {where}")
-    yield from _examine_schema(ours)
+    missing, _ = lacking(ours)
+    yield _examine_schema(ours, missing)
     yield _examine_clock(ours)
+    if not missing:
+        yield from _examine_hashes(ours)
 
 
 def _examine_writing(ours: Parts, what: str) -> Iterator[Finding]:
@@ -100,21 +104,34 @@ def _examine_writing(ours: Parts, what: str) -> Iterator[Finding]:
         db.session.rollback()
 
 
-def _examine_schema(ours: Parts) -> Iterator[Finding]:
+def _examine_schema(ours: Parts, missing: list[str]) -> Finding:
     upgrade = "Run `flask db upgrade`, which makes what is Poort's own."
-    missing, _ = lacking(ours)
     if missing:
-        yield Finding("schema", ERROR, f"missing: {', '.join(missing)}", upgrade)
-        return
+        return Finding("schema", ERROR, f"missing: {', '.join(missing)}", upgrade)
     here, there = revisions()
     if here == there or (ours.settings.read_only and not there):
-        yield Finding(
-            "schema", OK, f"all migrations were run: {', '.join(sorted(there))}" if there else "all that is needed is there"
+        run = f"all migrations were run: {', '.join(sorted(there))}"
+        return Finding("schema", OK, run if there else "all that is needed is there")
+    known, run = ", ".join(sorted(here)), ", ".join(sorted(there)) or "none"
+    says = f"the last migrations of this code are {known}, of the database {run}"
+    return Finding("schema", ERROR, says, f"{upgrade} Where the database is the newer one, upgrade the code.")
+
+
+def _examine_hashes(ours: Parts) -> Iterator[Finding]:
+    """Look for stored hashes whose check takes longer than a refusal, which tells who exists, or is not done at all."""
+    cost = ours.settings.password_hash_cost
+    found = find_dear_hashes(db.session(), cost)
+    if found.dearer:
+        says = (
+            f"{found.dearer} stored hashes are dearer than PASSWORD_HASH_COST={cost}: a refused sign-in tells their users apart"
         )
-    else:
-        known, run = ", ".join(sorted(here)), ", ".join(sorted(there)) or "none"
-        says = f"the last migrations of this code are {known}, of the database {run}"
-        yield Finding("schema", ERROR, says, f"{upgrade} Where the database is the newer one, upgrade the code.")
+        cure = f"Set PASSWORD_HASH_COST={found.highest_cost}: every refusal then takes as long as the dearest of them."
+        yield Finding("hashes", WARNING, says, cure)
+    if found.refused:
+        says = f"{found.refused} stored hashes are too costly to check; their users cannot sign in"
+        yield Finding("hashes", WARNING, says, "Set new passwords for them: the log names each at a sign-in, by user_id.")
+    if not found.dearer and not found.refused:
+        yield Finding("hashes", OK, f"no stored hash is dearer than PASSWORD_HASH_COST={cost}")
 
 
 def _examine_clock(ours: Parts) -> Finding:

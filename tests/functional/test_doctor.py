@@ -15,11 +15,25 @@ from services import RedisServer, free_port
 from sqlalchemy import event, text
 
 from app import create_app
+from blueprints.parts import parts
 from config import load_settings
 from models import db
 
 SECRET = "s3cret-of-nobody"
-PARTS = {"settings", "keys", "passphrase", "files", "database", "schema", "clock", "store", "proxies", "workers", "hashing"}
+PARTS = {
+    "settings",
+    "keys",
+    "passphrase",
+    "files",
+    "database",
+    "schema",
+    "clock",
+    "store",
+    "proxies",
+    "workers",
+    "hashing",
+    "hashes",
+}
 
 
 class Patient:
@@ -316,3 +330,35 @@ def test_proxies_are_weighed(patient: Patient, given: str, environment: str, sta
 def test_too_many_workers_and_a_queue_too_long_are_warnings(patient: Patient) -> None:
     found = patient.findings(WEB_CONCURRENCY="256", PASSWORD_HASH_COST="15", PASSWORD_HASH_QUEUE="50")
     assert (found["workers"][0], found["hashing"][0]) == ("warning", "warning")
+
+
+# --- Stored hashes
+
+
+def hashes(*stored: str) -> Callable[[Flask], object]:
+    def store(app: Flask) -> None:
+        with app.app_context():
+            for number, password in enumerate(stored):
+                values = {"username": f"user{number}", "email": "user@example.com", "password": password}
+                parts().users.insert(db.session(), values, START)
+            db.session.commit()
+
+    return store
+
+
+BCRYPT = "$2y${:02}$" + "a" * 53
+ARGON2 = "$argon2id$v=19$m={},t=4,p=1$c2FsdHNhbHRzYWx0$" + "a" * 43
+
+
+def test_dearer_hashes_are_counted_and_the_setting_that_levels_them_is_named(patient: Patient) -> None:
+    stored = (BCRYPT.format(4), BCRYPT.format(5), BCRYPT.format(7).replace("$2y", "$2a"), ARGON2.format(65536), "")
+    code, said = patient.run("poort", "doctor", prepare=hashes(*stored))
+    assert code == 0
+    assert "warning  hashes     2 stored hashes are dearer than PASSWORD_HASH_COST=4" in said
+    assert "Set PASSWORD_HASH_COST=7:" in said
+    assert patient.findings(PASSWORD_HASH_COST="7")["hashes"] == ("ok", "no stored hash is dearer than PASSWORD_HASH_COST=7")
+
+
+def test_hashes_that_are_refused_are_counted_apart(patient: Patient) -> None:
+    state, says = patient.findings(prepare=hashes(BCRYPT.format(17), BCRYPT.format(31), ARGON2.format(2**21)))["hashes"]
+    assert (state, says) == ("warning", "3 stored hashes are too costly to check; their users cannot sign in")
