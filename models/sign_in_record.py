@@ -5,8 +5,11 @@ from datetime import datetime
 from sqlalchemy import String, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import MYSQL_TABLE, Base, UtcDateTime
+from models.database import MYSQL_TABLE, Base, UtcDateTime, storable
 from models.user import USERNAME_LENGTH, Account, User
+
+# A proxy that is trusted may still forward a text of any length.
+_IP_LENGTH = 45
 
 
 class TrackELogin(Base):
@@ -18,7 +21,7 @@ class TrackELogin(Base):
     login_id: Mapped[int] = mapped_column(primary_key=True)
     login_user_id: Mapped[int] = mapped_column(index=True)
     login_date: Mapped[datetime] = mapped_column(UtcDateTime)
-    user_ip: Mapped[str] = mapped_column(String(45))
+    user_ip: Mapped[str] = mapped_column(String(_IP_LENGTH))
     logout_date: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
@@ -31,7 +34,7 @@ class TrackELoginRecord(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     username: Mapped[str] = mapped_column(String(USERNAME_LENGTH))
     login_date: Mapped[datetime] = mapped_column(UtcDateTime)
-    user_ip: Mapped[str] = mapped_column(String(45))
+    user_ip: Mapped[str] = mapped_column(String(_IP_LENGTH))
     success: Mapped[bool]
 
 
@@ -42,11 +45,12 @@ def record_success(session: Session, account: Account, new_hash: str | None, add
         # Not where the password was changed meanwhile.
         unchanged = (User.id == account.id, User.password == account.password)
         session.execute(update(User).where(*unchanged).values(password=new_hash))
-    session.add(TrackELogin(login_user_id=account.id, login_date=now, user_ip=address))
-    session.add(TrackELoginRecord(username=account.username, login_date=now, user_ip=address, success=True))
+    user_ip = storable(address, _IP_LENGTH)
+    session.add(TrackELogin(login_user_id=account.id, login_date=now, user_ip=user_ip))
+    session.add(TrackELoginRecord(username=account.username, login_date=now, user_ip=user_ip, success=True))
 
 
 def record_failure(session: Session, username: str, address: str, now: datetime) -> None:
     """Note a refused sign-in. The name is what a stranger typed: cut to the column, without NUL."""
     name = username.replace("\0", "")[:USERNAME_LENGTH]
-    session.add(TrackELoginRecord(username=name, login_date=now, user_ip=address, success=False))
+    session.add(TrackELoginRecord(username=name, login_date=now, user_ip=storable(address, _IP_LENGTH), success=False))

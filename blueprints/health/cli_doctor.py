@@ -8,7 +8,7 @@ import click
 
 from blueprints.health.cli import cli
 from blueprints.health.examination import examine_database, examine_keys, examine_passphrase, examine_store
-from blueprints.health.examination_here import examine_files, examine_proxies, examine_settings, examine_workers
+from blueprints.health.examination_here import examine_cors, examine_files, examine_proxies, examine_settings, examine_workers
 from blueprints.health.finding import ERROR, OK, WARNING, Finding
 from blueprints.parts import Parts, parts
 
@@ -43,6 +43,7 @@ def _examine(ours: Parts) -> Iterator[Finding]:
     yield from examine_database(ours)
     yield from examine_store(ours)
     yield from examine_proxies(ours)
+    yield from examine_cors(ours)
     yield from examine_workers(ours)
 
 

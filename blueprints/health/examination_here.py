@@ -107,6 +107,20 @@ def examine_proxies(ours: Parts) -> Iterator[Finding]:
         yield Finding("proxies", OK, f"TRUSTED_PROXIES is {names}; the proxy must overwrite X-Forwarded-For")
 
 
+def examine_cors(ours: Parts) -> Iterator[Finding]:
+    """Look for web origins of a developer's machine, whose scripts may call a server in production."""
+    allowed, origins = ours.settings.cors_allow_origin, ("http://localhost", "http://127.0.0.1", "http://localhost:3000")
+    matched = [origin for origin in origins if allowed is not None and allowed.search(origin)]
+    if matched and ours.settings.app_env == "prod":
+        says = f"CORS_ALLOW_ORIGIN matches {matched[0]}: a page on a user's own machine may call this server with their token"
+        cure = (
+            r"Name your web origins alone, like CORS_ALLOW_ORIGIN='^https://campus\.example\.org$', or leave it empty for none."
+        )
+        yield Finding("cors", WARNING, says, cure)
+    else:
+        yield Finding("cors", OK, "no web origin of a developer's machine may call" if not matched else "as for development")
+
+
 def examine_workers(ours: Parts) -> Iterator[Finding]:
     """Look at processes and threads, and whether whoever waits for a hash can get a turn in time."""
     settings, processors = ours.settings, os.cpu_count() or 1

@@ -33,14 +33,18 @@ PARTS = {
     "workers",
     "hashing",
     "hashes",
+    "cors",
 }
+
+
+OWN_ORIGIN = r"^https://campus\.example\.org$"
 
 
 class Patient:
     """A server in a folder of its own, to be looked at."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.variables = folder, {"APP_ENV": "prod", "TRUSTED_PROXIES": "127.0.0.1"}
+        self.folder, self.variables = folder, {"APP_ENV": "prod", "TRUSTED_PROXIES": "127.0.0.1", "CORS_ALLOW_ORIGIN": OWN_ORIGIN}
         self.clock: Clock | None = None
         self.env = folder / ".env"
 
@@ -362,3 +366,31 @@ def test_dearer_hashes_are_counted_and_the_setting_that_levels_them_is_named(pat
 def test_hashes_that_are_refused_are_counted_apart(patient: Patient) -> None:
     state, says = patient.findings(prepare=hashes(BCRYPT.format(17), BCRYPT.format(31), ARGON2.format(2**21)))["hashes"]
     assert (state, says) == ("warning", "3 stored hashes are too costly to check; their users cannot sign in")
+
+
+# --- Web origins
+
+DEFAULT_ORIGINS = r"^https?://(localhost|127\.0\.0\.1)(:[0-9]+)?$"
+
+
+@pytest.mark.parametrize(
+    ("origins", "environment", "state"),
+    [
+        (DEFAULT_ORIGINS, "prod", "warning"),
+        (DEFAULT_ORIGINS, "dev", "ok"),
+        (".*", "prod", "warning"),
+        (r"127\.0\.0\.1", "prod", "warning"),
+        ("localhost:3000", "prod", "warning"),
+        (r"^https://.*\.example\.org$", "prod", "ok"),
+        ("", "prod", "ok"),
+    ],
+)
+def test_web_origins_of_a_developers_machine_are_a_warning_in_production(
+    patient: Patient, origins: str, environment: str, state: str
+) -> None:
+    assert patient.findings(CORS_ALLOW_ORIGIN=origins, APP_ENV=environment)["cors"][0] == state
+
+
+def test_default_rule_of_web_origins_is_a_warning_in_production(patient: Patient) -> None:
+    del patient.variables["CORS_ALLOW_ORIGIN"]
+    assert patient.findings()["cors"][0] == "warning"

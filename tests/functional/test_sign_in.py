@@ -313,3 +313,21 @@ def test_zero_switches_the_throttle_off(make_app: Callable[..., Flask], database
     client = make_app(LOGIN_THROTTLING_MAX_ATTEMPTS="0").test_client()
     database.make_user(password="secret")
     assert {post(client, password="no").json["message"] for _ in range(60)} == {"Invalid credentials."}
+
+
+@pytest.mark.parametrize("address", ["x" * 5000, "192.0.2.1, " * 100, "2001:db8::" + "1" * 300, "a\0b"])
+@pytest.mark.parametrize("password", ["secret", "wrong"])
+def test_address_of_a_proxy_is_cut_to_its_columns(
+    make_app: Callable[..., Flask], database: Database, address: str, password: str
+) -> None:
+    database.make_user(password="secret")
+    client = make_app(TRUSTED_PROXIES="127.0.0.1", REFRESH_TOKEN_TTL="1000").test_client()
+    answer = client.post(
+        "/api/authentication_token",
+        json={"username": "alice", "password": password},
+        environ_overrides={"HTTP_X_FORWARDED_FOR": address},
+    )
+    assert answer.status_code == (200 if password == "secret" else 401)
+    stored = [row.user_ip for table in (TrackELogin, TrackELoginRecord) for row in database.rows(table)]
+    assert stored
+    assert all(len(user_ip) <= 45 for user_ip in stored)
