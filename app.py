@@ -13,7 +13,7 @@ from blueprints import register_blueprints
 from blueprints.application import Application
 from blueprints.every_request import register_every_request
 from blueprints.parts import Parts, install_parts
-from blueprints.users.resource import USER, columns_of, maker_of
+from blueprints.users.resource import USER, columns_of, shared_maker_of
 from config import InvalidSetting, Settings, load_settings
 from config.settings import ROOT
 from models import db
@@ -152,7 +152,7 @@ def create_app(
             guard=WriteGuard(users, validity, clock),
         ),
     )
-    callers = Callers(reader, db.session, users, validity, columns_of(USER.readable), maker_of(USER.readable))
+    callers = Callers(reader, db.session, users, validity, columns_of(USER.readable), shared_maker_of(USER.readable))
     install_bearers(app, StrictJWTManager(app, tokens), tokens, callers)
     register_every_request(app, settings, clock)
     register_blueprints(app, settings)

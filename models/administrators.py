@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from sqlalchemy import Text, func, or_, select, type_coerce
 from sqlalchemy.orm import Session
 
-from models.database import RoleList
+from models.role_list import RoleList
 from models.roles import ROLE_ADMIN, ROLE_GLOBAL_ADMIN, reachable_roles, roles_to_show
 from models.transactions import ChangedMeanwhile
 from models.user import ACTIVE, HasState, User, refusal

@@ -8,7 +8,8 @@ from sqlalchemy import bindparam, null, select
 from sqlalchemy.orm import Session, aliased
 
 from models.folding import canonical_username
-from models.reading import Read, Reader, Values
+from models.reading import Read, Reader
+from models.remembered_rows import Values
 from models.roles import reachable_roles, roles_to_show
 from models.token_validity import TokenValidity
 from models.user import User

@@ -1,11 +1,9 @@
 """The database: the session, column types that mean the same on SQLite, PostgreSQL and MariaDB, and engine options."""
 
-import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,8 +29,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
-
-from models.php_serialize import serialize_strings, unserialize_strings
 
 logger = logging.getLogger(__name__)
 
@@ -83,57 +79,6 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Give the zone back."""
         return None if value is None else value.replace(tzinfo=UTC)
-
-
-class RoleList(list[str]):
-    """Role names, and the encoding in which their row keeps them: `json` (Chamilo 3, and ours) or `php` (Chamilo 2)."""
-
-    def __init__(self, roles: Iterable[str] = (), encoding: str = "json") -> None:
-        """Take the roles and the encoding."""
-        super().__init__(roles)
-        self.encoding = encoding
-
-
-class Roles(TypeDecorator[RoleList]):
-    """The `roles` column: both encodings are read, by the first byte; each row is written back in its own."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Use the wide text type of each database."""
-        return mysql.LONGTEXT() if dialect.name in {"mysql", "mariadb"} else Text()
-
-    def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> str | None:
-        """Write `["ROLE_STUDENT"]`, or `a:1:{i:0;s:12:"ROLE_STUDENT";}`."""
-        if value is None:
-            return None
-        if isinstance(value, RoleList) and value.encoding == "php":
-            return serialize_strings(value)
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> RoleList:
-        """Read a list of strings; what is neither encoding is no role, and is logged."""
-        return RoleList(*_read_roles(value)) if value else RoleList()
-
-
-# Many rows, few different lists of roles.
-@lru_cache(maxsize=1024)
-def _read_roles(value: str) -> tuple[tuple[str, ...], str]:
-    try:
-        return (tuple(unserialize_strings(value)), "php") if value.startswith("a") else (tuple(_json_strings(value)), "json")
-    except ValueError:
-        logger.error("a row's roles are neither JSON nor a serialized array of strings; it has none")
-        return (), "json"
-
-
-def _json_strings(value: str) -> list[str]:
-    roles = json.loads(value)
-    # An array of PHP with gaps in its keys is a JSON object.
-    roles = list(roles.values()) if isinstance(roles, dict) else roles
-    if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
-        raise ValueError("not strings")
-    return roles
 
 
 def long_text() -> TypeEngine[str]:

@@ -3,22 +3,25 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from operator import attrgetter
 from typing import Any, cast
+from weakref import ref
 
+from cachetools import FIFOCache
 from sqlalchemy import Connection, Engine, Select
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import DBAPIError
 
-Values = tuple[Any, ...]
-
-# What was made of so many rows is remembered: the same values make the same again.
-_REMEMBERED = 2048
+from models.remembered_rows import Part, RememberedRows, Values, size_of
 
 _SQLITE_CACHE_KIB = 64
 
-# A connection keeps what so many reads found.
-_KEPT = 64
+# A connection keeps what it found up to this: a worker has 16 threads with a connection each, and 8 MB for all of them.
+_MOST_BYTES_KEPT = 512 * 1024
+_MOST_BYTES_OF_FOUND = 64 * 1024
+
+# What was found takes this much beside its list: its key, and its places in three dictionaries.
+_BYTES_OF_FOUND = 1024
 
 
 class Read:
@@ -56,10 +59,10 @@ class Compiled:
         self._fixed = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
         types = [column.type.dialect_impl(dialect) for column in statement.selected_columns]
         convert = [type_.result_processor(dialect, None) for type_ in types]
-        self._slices: list[tuple[slice, Callable[[Values], Any]]] = []
+        self._parts: list[Part] = []
         start = 0
         for width, make in parts:
-            self._slices.append((slice(start, start + width), _maker(convert[start : start + width], make)))
+            self._parts.append(Part(slice(start, start + width), convert[start : start + width], make))
             start += width
 
     def parameters(self, given: Mapping[str, Any]) -> Any:
@@ -67,27 +70,15 @@ class Compiled:
         everything = {**self._fixed, **given} if self._fixed else given
         return everything if self._order is None else [everything[name] for name in self._order]
 
-    def run(self, cursor: Any, given: Mapping[str, Any]) -> list[Any]:
+    def run(self, cursor: Any, given: Mapping[str, Any], remembered: RememberedRows) -> list[Any]:
         """Return what is made of the rows that the driver finds: of each the one part, or a tuple of all parts."""
         cursor.execute(self.text, self.parameters(given))
         rows = cursor.fetchall()
-        if len(self._slices) == 1:
-            make = self._slices[0][1]
-            return [make(row) for row in rows]
-        return [tuple(make(row[part]) for part, make in self._slices) for row in rows]
-
-
-def _maker(convert: Sequence[Callable[[Any], Any] | None], make: Callable[[Values], Any]) -> Callable[[Values], Any]:
-    converted = [(position, conversion) for position, conversion in enumerate(convert) if conversion is not None]
-
-    @lru_cache(maxsize=_REMEMBERED)
-    def made(raw: Values) -> Any:
-        values = list(raw)
-        for position, conversion in converted:
-            values[position] = conversion(values[position])
-        return make(tuple(values))
-
-    return made
+        get = remembered.get
+        if len(self._parts) == 1:
+            part = self._parts[0]
+            return [get(part, row) for row in rows]
+        return [tuple([get(part, row[part.columns]) for part in self._parts]) for row in rows]
 
 
 class Reader:
@@ -98,6 +89,7 @@ class Reader:
         self._engine = engine
         self._held = threading.local()
         self._all: list[Connection] = []
+        self._remembered = RememberedRows()
 
     def rows(self, read: Read, parameters: Mapping[str, Any]) -> list[Any]:
         """Run a statement. A connection that broke since its last use is replaced, once; raises what SQLAlchemy raises.
@@ -106,7 +98,7 @@ class Reader:
         """
         held: _Held = getattr(self._held, "connection", None) or self._hold()
         try:
-            return held.rows(read, parameters)
+            return held.rows(read, parameters, self._remembered)
         except held.driver_error as reason:
             if not held.is_broken(reason):
                 raise held.named(reason) from reason
@@ -114,7 +106,7 @@ class Reader:
         # If it fails again, SQLAlchemy says how, in its own words.
         held = self._hold()
         held.connection.execute(read.statement, dict(parameters)).close()
-        return held.rows(read, parameters)
+        return held.rows(read, parameters, self._remembered)
 
     def close(self) -> None:
         """Close all connections; the next read opens another."""
@@ -151,7 +143,7 @@ class _Held:
         self.driver: Any = connection.connection.dbapi_connection
         self._tells_changes = connection.dialect.name == "sqlite"
         self._version: Any = None
-        self._kept: dict[tuple[Any, ...], list[Any]] = {}
+        self._kept: FIFOCache[tuple[Any, ...], _Found] = FIFOCache(_MOST_BYTES_KEPT, getsizeof=attrgetter("size"))
 
     def is_broken(self, reason: Any) -> bool:
         """Tell whether a failure is the connection's, and no other statement will do better on it."""
@@ -162,16 +154,20 @@ class _Held:
         named = DBAPIError.instance(None, None, reason, self.driver_error, hide_parameters=True, dialect=self._dialect)
         return cast("DBAPIError", named)
 
-    def rows(self, read: Read, parameters: Mapping[str, Any]) -> list[Any]:
+    def rows(self, read: Read, parameters: Mapping[str, Any], remembered: RememberedRows) -> list[Any]:
         compiled, cursor = read.compiled(self._dialect), self.driver.cursor()
         try:
             if not (read.is_kept and self._tells_changes):
-                return compiled.run(cursor, parameters)
+                return compiled.run(cursor, parameters, remembered)
             self._forget_what_is_old(cursor)
             key = (read, *parameters.values())
-            found = self._kept.get(key)
+            kept = self._kept.get(key)
+            found = kept.things() if kept else None
             if found is None:
-                found = self._kept[key] = compiled.run(cursor, parameters)
+                found = compiled.run(cursor, parameters, remembered)
+                kept = _Found(found)
+                if kept.size <= _MOST_BYTES_OF_FOUND:
+                    self._kept[key] = kept
             return found
         finally:
             cursor.close()
@@ -179,6 +175,25 @@ class _Held:
     def _forget_what_is_old(self, cursor: Any) -> None:
         """Forget what was found before another connection, of whatever process, has committed; this one only reads."""
         (version,) = cursor.execute("PRAGMA data_version").fetchone()
-        if version != self._version or len(self._kept) >= _KEPT:
+        if version != self._version:
             self._kept.clear()
             self._version = version
+
+
+class _Found:
+    """What a read found. Only `RememberedRows` holds the items themselves, so that each counts once; numbers are held here."""
+
+    def __init__(self, things: list[Any]) -> None:
+        self._things = things
+        self._references: list[ref[Any]] | None = None
+        with suppress(TypeError):  # a number takes no weak reference
+            references = [ref(thing) for thing in things]
+            self._things, self._references = [], references
+        self.size = _BYTES_OF_FOUND + size_of(self._things) + size_of(self._references)
+
+    def things(self) -> list[Any] | None:
+        """Return them; None where one was forgotten meanwhile."""
+        if self._references is None:
+            return self._things
+        things = [reference() for reference in self._references]
+        return None if None in things else things

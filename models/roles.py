@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from functools import cache, lru_cache
 
 ROLE_USER = "ROLE_USER"
 ROLE_ADMIN = "ROLE_ADMIN"
@@ -44,16 +43,16 @@ _CONTEXT_ROLE_PREFIX = "ROLE_CURRENT_COURSE_"
 _NAME = re.compile(r"ROLE_[A-Z0-9_]{1,60}", re.ASCII)
 
 
-@cache
+def _with_all_below(role: str) -> frozenset[str]:
+    return frozenset((role,)).union(*map(_with_all_below, ROLE_HIERARCHY.get(role, ())))
+
+
+_REACHED = {role: _with_all_below(role) for role in ROLE_HIERARCHY}
+
+
 def reachable_roles(roles: frozenset[str]) -> frozenset[str]:
     """Return `roles` with everything that they include, ROLE_USER among it."""
-    reached, to_visit = {ROLE_USER}, list(roles)
-    while to_visit:
-        role = to_visit.pop()
-        if role not in reached:
-            reached.add(role)
-            to_visit += ROLE_HIERARCHY.get(role, ())
-    return frozenset(reached)
+    return roles.union((ROLE_USER,), *(_REACHED[role] for role in roles if role in _REACHED))
 
 
 def are_role_names(roles: Iterable[str], held: Iterable[str] = ()) -> bool:
@@ -74,11 +73,6 @@ def _trimmed(role: str) -> str:
 
 def roles_to_show(stored: Iterable[str]) -> list[str]:
     """Return the stored roles as the wire has them: upper case, unique, in stored order, ROLE_USER last."""
-    return list(_shown(tuple(stored)))
-
-
-@lru_cache(maxsize=1024)
-def _shown(stored: tuple[str, ...]) -> tuple[str, ...]:
-    cleaned = dict.fromkeys(role.upper() for role in stored)
-    cleaned.pop(ROLE_USER, None)
-    return (*cleaned, ROLE_USER)
+    shown = dict.fromkeys(role.upper() for role in stored)
+    shown.pop(ROLE_USER, None)
+    return [*shown, ROLE_USER]

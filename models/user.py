@@ -7,8 +7,9 @@ from sqlalchemy import Index, LargeBinary, SmallInteger, String
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.database import MYSQL_TABLE, Base, RoleList, Roles, UtcDateTime, exact_string, long_text
+from models.database import MYSQL_TABLE, Base, UtcDateTime, exact_string, long_text
 from models.folding import FOLDED_LENGTH
+from models.role_list import RoleList, Roles
 from models.roles import roles_to_show
 
 #: Values of `active` (contract 5).

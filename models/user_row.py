@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from models.database import RoleList
 from models.folding import canonical_username, fold, lower_case
+from models.role_list import RoleList
 from models.user import ACTIVE, STATUS_STUDENT, User
 
 #: What of a user has a folded copy in our own schema.

@@ -7,8 +7,9 @@ from typing import Any, Protocol, cast
 from sqlalchemy import CursorResult, Select, column, delete, insert, inspect, null, select, table, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from models.database import RoleList, continue_after_given_ids, count_met
+from models.database import continue_after_given_ids, count_met
 from models.folding import canonical_username, fold
+from models.role_list import RoleList
 from models.user import USERNAME_LENGTH, Account, User
 from models.user_row import OWN_COLUMNS, SEARCHED, Columns, complete_row, copies_of
 from models.user_total import count_change, recount
@@ -119,7 +120,9 @@ class UserTable:
         if "roles" in changed:
             changed["roles"] = RoleList(changed["roles"], held.roles.encoding)
         if changed:
-            session.execute(update(User).where(User.id == held.id).values(changed))
+            # There is a statement for each choice of columns, and SQLAlchemy would keep 500 of them with their first values.
+            statement = update(User).where(User.id == held.id).values(changed)
+            session.execute(statement, execution_options={"compiled_cache": None})
 
     def lock(self, session: Session, user_id: int, names: Iterable[str]) -> Any:
         """Begin a transaction that holds the row of a user, and return columns of it; None where there is none."""

@@ -16,6 +16,7 @@ from rest.answer import Answer
 from rest.body import BodyType, read_object, request_bytes, request_media_type
 from rest.encoding import compact, encode_json
 from rest.operation import Operation, Shape, documented
+from rest.remembered import OF_ITEMS, OF_PAGES
 from rest.representation import Collection, Item
 
 View = Callable[..., Any]
@@ -92,7 +93,8 @@ def request_object() -> dict[str, Any]:
 def render_item(item: Item) -> Response:
     """Answer with one item, 304 where the caller has it already."""
     operation, _, chosen, environ = app_ctx.g.negotiated
-    body, fields = _made_of_item(operation, chosen, item)
+    key = None if item.number is None else (operation, chosen, item.number)
+    body, fields = OF_ITEMS.get(key, lambda: _make_item(operation, chosen, item))
     return _conditional(environ, Answer(body, operation.status, fields))
 
 
@@ -104,21 +106,28 @@ def render_nothing() -> Response:
 def render_collection(collection: Collection) -> Response:
     """Answer with a page of a collection, 304 where the caller has it already."""
     operation, _, chosen, environ = app_ctx.g.negotiated
-    body, fields = _made_of_collection(operation, chosen, collection)
+    key = _page_key(operation, chosen, collection)
+    body, fields = OF_PAGES.get(key, lambda: _make_collection(operation, chosen, collection))
     return _conditional(environ, Answer(body, operation.status, fields))
 
 
-# Items are remembered by what their rows hold (models/reading.py), and so is what was made of them.
-@lru_cache(maxsize=2048)
-def _made_of_item(operation: Operation, chosen: Format, item: Item) -> Made:
+def _page_key(operation: Operation, chosen: Format, collection: Collection) -> tuple[Any, ...] | None:
+    """Return what a page is remembered by; None where it shows items that no other request can meet."""
+    numbers = tuple([member.number for member in collection.members])
+    if None in numbers:
+        return None
+    paging, link = collection.page.paging, collection.link
+    return (operation, chosen, paging.page, paging.items_per_page, collection.page.total_items, link.path, link.query, numbers)
+
+
+def _make_item(operation: Operation, chosen: Format, item: Item) -> Made:
     fields = [*_headers(operation, chosen), ("Content-Location", item.iri)]
     if operation.status is HTTPStatus.CREATED:
         fields.append(("Location", item.iri))
     return _made(chosen.encode(chosen.item(item)), fields, conditional.tag_of_item(item, chosen.name))
 
 
-@lru_cache(maxsize=128)
-def _made_of_collection(operation: Operation, chosen: Format, collection: Collection) -> Made:
+def _make_collection(operation: Operation, chosen: Format, collection: Collection) -> Made:
     tag = conditional.tag_of_collection(collection, chosen.name)
     return _made(chosen.encode(chosen.collection(collection)), _headers(operation, chosen), tag)
 
@@ -154,12 +163,22 @@ def _body_type(takes: tuple[BodyType, ...]) -> BodyType:
     return by_media_type[request_media_type(request, list(by_media_type), listed)]
 
 
-# Many requests, few different wishes.
-@lru_cache(maxsize=1024)
+# Many requests, few different wishes, and all but a stranger's are short. 1,024 of them take half a megabyte.
+_LONGEST_REMEMBERED_WISH = 256
+
+
 def _format(suffix: str | None, accept: str) -> Format:
+    choose = _remembered_format if len(accept) <= _LONGEST_REMEMBERED_WISH else _choose_format
+    return choose(suffix, accept)
+
+
+def _choose_format(suffix: str | None, accept: str) -> Format:
     offered = {media_type: name for name in ([suffix] if suffix else FORMATS) for media_type in FORMATS[name].media_types}
     unlisted = {} if suffix else _UNLISTED
     return FORMATS[(offered | unlisted)[choose_media_type(accept, list(offered), list(unlisted))]]
+
+
+_remembered_format = lru_cache(maxsize=1024)(_choose_format)
 
 
 def accepted_media_type(offered: list[str]) -> str:

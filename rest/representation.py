@@ -4,39 +4,58 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain, count
+from sys import getsizeof
 from typing import Any, Self
 
 from rest.encoding import Fragment, compact, encode_json
 from rest.pagination import Page
 from rest.query import Parameters, build_query, parse_query
+from rest.remembered import OF_ITEMS
 from rest.resource import Properties, Resource, fields
 
 # A sign-in is no change of the item: a client that holds a tag while it signs in again must not lose it.
 _APART = "lastLogin"
 
 
+_numbers = count(1)
+
+# The instance, its dictionary, its path, its number and its digest.
+_BYTES_OF_ITEM = 600
+
+
 class Item:
     """One item as a caller sees it: its fields by wire name, in the wire's order. It does not change.
 
-    What is made of it is kept, since the same item may be shown many times.
+    A `number` is given to an item that several requests share. No other item ever has it, so `rest.remembered` uses it as
+    the key of what was made of the item. An item without a number serves one request, and nothing of it is remembered.
     """
 
     def __init__(self, resource: Resource, iri: str, fields: dict[str, Any]) -> None:
         """Take the resource, the item's path, and its fields."""
         self.resource, self.iri, self.fields = resource, iri, fields
-        self._made: dict[Callable[[Item], Any], Fragment] = {}
+        self.number: int | None = None
 
     @classmethod
     def of(cls, resource: Resource, properties: Properties, row: Any) -> Self:
         """Take the properties that the caller sees from a row."""
         return cls(resource, resource.item_iri(row), fields(properties, row))
 
+    def shared(self) -> Self:
+        """Give the item a number, and return it."""
+        self.number = next(_numbers)
+        return self
+
+    def __sizeof__(self) -> int:
+        """Return the bytes of the item with everything that it holds, for caches that are bounded in bytes."""
+        values = self.fields.values()
+        elements = chain.from_iterable(value for value in values if isinstance(value, list))
+        return _BYTES_OF_ITEM + getsizeof(self.fields) + sum(map(getsizeof, values)) + sum(map(getsizeof, elements))
+
     def as_json(self, render: Callable[["Item"], Any]) -> Fragment:
         """Return what a function renders it as, as a piece of JSON."""
-        made = self._made.get(render)
-        if made is None:
-            made = self._made[render] = Fragment(compact(encode_json(render(self))))
-        return made
+        key = None if self.number is None else (render, self.number)
+        return Fragment(OF_ITEMS.get(key, lambda: compact(encode_json(render(self)))))
 
     @cached_property
     def digest(self) -> str:

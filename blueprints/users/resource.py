@@ -123,6 +123,13 @@ def maker_of(properties: Properties) -> Callable[[tuple[Any, ...]], Item]:
     return lambda values: Item.of(USER, properties, row._make(values))
 
 
+@cache
+def shared_maker_of(properties: Properties) -> Callable[[tuple[Any, ...]], Item]:
+    """Return what does the same for reads that share an item among requests (models/reading.py)."""
+    make = maker_of(properties)
+    return lambda values: make(values).shared()
+
+
 def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool) -> Filters:
     """Read what a query narrows users to and orders them by; the id decides between equals.
 

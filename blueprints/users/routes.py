@@ -10,7 +10,7 @@ from blueprints.parts import parts, refuse_when_read_only
 from blueprints.users import operations, policy
 from blueprints.users.changes import delete, get_row, insert, update
 from blueprints.users.passwords import read_password_change
-from blueprints.users.resource import ME, USER, USER_OF_PORTAL, columns_of, maker_of, read_filters
+from blueprints.users.resource import ME, USER, USER_OF_PORTAL, columns_of, maker_of, read_filters, shared_maker_of
 from blueprints.users.writing import validate_user
 from models import AccessUrl, User, db
 from models.roles import ROLE_OF_STATUS, roles_to_store
@@ -146,7 +146,7 @@ def _listing(shown: Properties, parameters: Parameters, *, privileged: bool) -> 
     seen_by = None if privileged else current_caller().id
     columns = columns_of(shown)
     if not parameters.keys() - PAGING:
-        return parts().lists.seen_by(columns, maker_of(shown), seen_by)
+        return parts().lists.seen_by(columns, shared_maker_of(shown), seen_by)
     filters = read_filters(parts().users, parameters, privileged=privileged)
     return parts().lists.filtered(columns, maker_of(shown), filters, seen_by)
 

@@ -13,10 +13,10 @@ from blueprints.auditing import note
 from blueprints.parts import Parts
 from blueprints.users.resource import USER, USER_OF_PORTAL
 from models.campus import enrol
-from models.database import RoleList
 from models.folding import canonical_username
 from models.password_policy import PasswordPolicy
 from models.passwords import hash_password
+from models.role_list import RoleList
 from models.roles import are_role_names, roles_to_store
 from models.second_factor import remove_second_factor
 from models.token_validity import end_all_tokens, end_tokens_of_name

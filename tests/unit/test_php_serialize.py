@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.database import RoleList, Roles
 from models.php_serialize import NotSerializedStrings, serialize_strings, unserialize_strings
+from models.role_list import RoleList, Roles
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 

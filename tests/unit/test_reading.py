@@ -11,7 +11,8 @@ from sqlalchemy import bindparam, column, select, table
 from sqlalchemy.exc import DBAPIError
 
 from models import User
-from models.reading import Read, Reader, Values
+from models.reading import Read, Reader
+from models.remembered_rows import Values
 from security.verified_tokens import BearerToken, VerifiedTokens
 
 CLAIMS = {"username": "alice", "iat": 100, "exp": 200}
@@ -85,12 +86,14 @@ def test_sqlite_alone_says_that_nothing_has_changed(reader: Reader, database: Da
     assert reader.rows(read, {"limit": 5}) is not first
 
 
-def test_so_many_reads_are_kept_and_no_more(reader: Reader, database: Database) -> None:
+def test_what_is_kept_is_bounded_in_bytes(reader: Reader, database: Database) -> None:
     database.make_user("alice")
     read = kept_names([])
-    for limit in range(1, 200):
+    for limit in range(1, 1000):
         assert reader.rows(read, {"limit": limit}) == ["alice"]
-    assert len(reader._held.connection._kept) <= 64
+    kept = reader._held.connection._kept
+    assert kept.currsize <= kept.maxsize == 8 * 1024 * 1024 / 16
+    assert len(kept) <= 512
 
 
 def test_connection_that_broke_is_replaced(reader: Reader, database: Database) -> None:

@@ -1,0 +1,72 @@
+"""The roles of a row: a list that knows in which of two encodings it was stored."""
+
+import json
+import logging
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Dialect, Text
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from models.php_serialize import serialize_strings, unserialize_strings
+
+logger = logging.getLogger(__name__)
+
+
+class RoleList(list[str]):
+    """Role names, and the encoding in which their row keeps them: `json` (Chamilo 3, and ours) or `php` (Chamilo 2)."""
+
+    def __init__(self, roles: Iterable[str] = (), encoding: str = "json") -> None:
+        """Take the roles and the encoding."""
+        super().__init__(roles)
+        self.encoding = encoding
+
+
+class Roles(TypeDecorator[RoleList]):
+    """The `roles` column: both encodings are read, by the first byte; each row is written back in its own."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Use the wide text type of each database."""
+        return mysql.LONGTEXT() if dialect.name in {"mysql", "mariadb"} else Text()
+
+    def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> str | None:
+        """Write `["ROLE_STUDENT"]`, or `a:1:{i:0;s:12:"ROLE_STUDENT";}`."""
+        if value is None:
+            return None
+        if isinstance(value, RoleList) and value.encoding == "php":
+            return serialize_strings(value)
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> RoleList:
+        """Read a list of strings; what is neither encoding is no role, and is logged."""
+        if not value:
+            return RoleList()
+        read = _remembered_roles if len(value) <= _LONGEST_REMEMBERED_ROLES else _read_roles
+        return RoleList(*read(value))
+
+
+def _read_roles(value: str) -> tuple[tuple[str, ...], str]:
+    try:
+        return (tuple(unserialize_strings(value)), "php") if value.startswith("a") else (tuple(_json_strings(value)), "json")
+    except ValueError:
+        logger.error("a row's roles are neither JSON nor a serialized array of strings; it has none")
+        return (), "json"
+
+
+# Many rows, few different lists of roles, and all but a stranger's are short. At their worst 1,024 of these take 7 MB.
+_LONGEST_REMEMBERED_ROLES = 256
+_remembered_roles = lru_cache(maxsize=1024)(_read_roles)
+
+
+def _json_strings(value: str) -> list[str]:
+    roles = json.loads(value)
+    # An array of PHP with gaps in its keys is a JSON object.
+    roles = list(roles.values()) if isinstance(roles, dict) else roles
+    if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
+        raise ValueError("not strings")
+    return roles
