@@ -6,8 +6,11 @@ from typing import Any
 from flask import Flask, Request, Response
 from flask.globals import request_ctx
 from flask.sessions import NullSession, SessionInterface
+from werkzeug.exceptions import NotFound
 from werkzeug.routing import MapAdapter
 from werkzeug.wsgi import get_host
+
+from blueprints.routing import can_name_something
 
 
 class _NoSessions(SessionInterface):
@@ -38,9 +41,11 @@ class Application(Flask):
         return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return what matches the path of a request; who it was sent to makes no difference."""
+        """Return what matches the path of a request; who it was sent to makes no difference. Raises NotFound."""
         if request is None:
             return None
+        if not can_name_something(request.environ):
+            raise NotFound
         request.host = host = get_host(request.environ)
         environ = request.environ
         query = environ.get("QUERY_STRING", "")

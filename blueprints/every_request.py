@@ -8,13 +8,13 @@ from datetime import datetime
 from random import getrandbits
 from typing import Any
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, request
 from flask.globals import app_ctx, request_ctx
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound, ServiceUnavailable
-from werkzeug.routing import MapAdapter
 
+from blueprints.routing import raw_path
 from config import Settings
 from config.logging import log_request, request_id
 from models import db
@@ -140,7 +140,7 @@ def _answer_unexpected(error: Exception) -> Response:
 
 def _route_not_found(error: HTTPException) -> str:
     """Say which route there is none of, as Symfony says it: the raw path, without the query."""
-    text = f'No route found for "{request.method} {request.host_url.rstrip("/")}{_raw_path()}"'
+    text = f'No route found for "{request.method} {request.host_url.rstrip("/")}{raw_path(request.environ)}"'
     return f"{text}: Method Not Allowed (Allow: {_allowed(error)})" if isinstance(error, MethodNotAllowed) else text
 
 
@@ -153,24 +153,12 @@ def _redirect_without_slash(error: HTTPException) -> Response | None:
     path = request.path.rstrip("/")
     if not isinstance(error, NotFound) or request.method not in {"GET", "HEAD"} or not path or path == request.path:
         return None
-    adapter: MapAdapter | None = request_adapter()
+    adapter = request_ctx.url_adapter
     if adapter is None or not adapter.test(path, "GET"):
         return None
     query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
-    return Response(status=301, headers={"Location": f"{request.host_url.rstrip('/')}{_raw_path().rstrip('/')}{query}"})
-
-
-def request_adapter() -> MapAdapter | None:
-    """Return what matches paths to routes for the request at hand."""
-    return current_app.create_url_adapter(request)
-
-
-def _raw_path() -> str:
-    """Return the path as it was sent: percent-encoded, without query, without the host of an absolute-form target."""
-    target = str(request.environ.get("RAW_URI") or request.environ.get("REQUEST_URI") or request.path).partition("?")[0]
-    if target.startswith("/"):
-        return target
-    return "/" + target.partition("://")[2].partition("/")[2]
+    target = f"{request.host_url.rstrip('/')}{raw_path(request.environ).rstrip('/')}{query}"
+    return Response(status=301, headers={"Location": target})
 
 
 def _is_representation(response: Response) -> bool:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from factories import Database, bearer
@@ -71,11 +72,46 @@ def test_slash_too_many_is_404_for_others(
 
 
 @pytest.mark.parametrize(
-    "given", ["//api//users", "/api//users", "/api/users/2.", "/api/users.", "/nope", "/api/nope", "/api/users/2/3", "/API/users"]
+    "given",
+    [
+        *("//api//users", "/api//users", "/api/users/2.", "/api/users.", "/nope", "/api/nope", "/api/users/2/3", "/API/users"),
+        *("//api/users", "///api/users", "//api/users/", "//", "//healthz", "//evil.example/api/users/"),
+    ],
 )
 def test_no_route_is_404_with_the_raw_path(client: FlaskClient, given: str) -> None:
     answer = client.get("/", environ_overrides={"PATH_INFO": given, "RAW_URI": f"{given}?x=1"})
     assert (answer.status_code, answer.json) == (404, {"error": f'No route found for "GET http://localhost{given}"'})
+
+
+TWO_PATHS = [
+    *("//api/users/2", "///api/users/2", "//api/users/2/", "/api//users/2", "/api/users//2", "//evil.example/api/users/2"),
+    *("/api/users/2%2f", "/api/users/2%2F", "/api/users/2/%2f", "/api%2fusers/2", "/api%2Fusers%2f2", "/%2fapi/users/2"),
+    *("/%2Fevil.example/%2e%2e/api/users/2/", "/api/users%2f", "/api/users/2%2f%2F", "/%2f%2fapi/users/"),
+]
+
+
+@pytest.mark.parametrize("query", ["", "?page=1", "#here"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+@pytest.mark.parametrize("given", TWO_PATHS)
+def test_another_path_of_a_user_is_404(
+    client: FlaskClient, headers: dict[str, str], database: Database, method: str, given: str, query: str
+) -> None:
+    given = given.replace("2", str(database.make_user("target").id)) if "%2" not in given else given
+    environ = {"PATH_INFO": unquote(given), "RAW_URI": given + query}
+    answer = client.open("/", method=method, headers=headers, json={}, environ_overrides=environ)
+    assert (answer.status_code, "Location" in answer.headers) == (404, False)
+    if method != "HEAD":
+        assert answer.json == {"error": f'No route found for "{method} http://localhost{given}"'}
+
+
+@pytest.mark.parametrize("target", ["{}", "http://localhost{}", "http://evil.example{}"])
+@pytest.mark.parametrize("end", ["/", "//", "/?page=1", "/#here", "/#a?b", "/?a=%2f"])
+def test_no_redirect_leads_to_itself_or_elsewhere(client: FlaskClient, path: str, target: str, end: str) -> None:
+    environ = {"PATH_INFO": path + end.partition("?")[0].partition("#")[0], "RAW_URI": target.format(path + end)}
+    environ["QUERY_STRING"] = end.partition("?")[2] if "#" not in end else ""
+    answer = client.get("/", environ_overrides=environ)
+    query = environ["QUERY_STRING"] and "?" + environ["QUERY_STRING"]
+    assert (answer.status_code, answer.headers["Location"]) == (301, f"http://localhost{path}{query}")
 
 
 @pytest.mark.parametrize("user_id", ["0{}", "+{}", "{}abc", "-{}", "{}e0", "%20{}", "{}%20", "0x{}", "{}%00", "\u0661"])

@@ -199,3 +199,28 @@ def test_clients_that_do_not_close_do_not_stop_a_worker(server: Server) -> None:
 def test_a_connection_serves_many_requests(server: Server) -> None:
     answers = server.exchange((GET + b"\r\n") * 5)
     assert [(answer.status, answer.headers["connection"]) for answer in answers] == [(200, "keep-alive")] * 5
+
+
+@pytest.mark.parametrize("target", ["{}", "http://x{}", "http://evil.example{}"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("//api/users/1", "//api/users/1/", "/api/users/1%2f", "/api/users/1%2F", "/api//users/1", "/%2fapi/users/1"),
+        *("/api%2Fusers/1", "//evil.example/api/users/1/", "/api/users/1/%2f", "/%2f%2fevil.example/"),
+    ],
+)
+def test_a_user_has_one_path_and_no_other_is_answered_or_redirected(server: Server, path: str, target: str) -> None:
+    token = server.sign_in("admin", server.environment["ADMIN_PASSWORD"])[2]["token"]
+    head = f"GET {target.format(path)} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    (answer,) = server.exchange(head.encode())
+    assert (answer.status, "location" in answer.headers) == (404, False)
+    assert answer.json == {"error": f'No route found for "GET http://x{path}"'}
+
+
+@pytest.mark.parametrize("target", ["{}", "http://x{}", "http://evil.example{}"])
+@pytest.mark.parametrize("path", ["/api/users", "/api/users/1"])
+@pytest.mark.parametrize("end", ["/", "/?page=1", "/#here"])
+def test_a_slash_too_many_is_redirected_to_the_one_path(server: Server, path: str, end: str, target: str) -> None:
+    (answer,) = server.exchange(f"GET {target.format(path + end)} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    query = "?page=1" if "?" in end else ""
+    assert (answer.status, answer.headers["location"]) == (301, f"http://x{path}{query}")
