@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -77,8 +77,14 @@ def request_media_type(request: Request, taken: Sequence[str], listed: Sequence[
     return media_type
 
 
-def request_bytes(request: Request) -> bytes:
-    """Read the body to its end. Raises 413 where it is too large, 400 where it breaks off or a chunk is broken."""
+def request_bytes(request: Request, most_bytes: int | None = None) -> bytes:
+    """Read the body to its end. Raises 413 where it is too large, 400 where it breaks off or a chunk is broken.
+
+    `most_bytes` is a limit below the application's own. A body that says its length is refused unread.
+    """
+    if most_bytes is not None:
+        # Werkzeug refuses what says that it is longer, and cuts off what does not say so: one byte more than is taken.
+        request.max_content_length = most_bytes + 1
     try:
         body = request.get_data(cache=False)
     except (OSError, ParseException, ClientDisconnected):
@@ -166,34 +172,43 @@ def validate(
     complete: bool,
     taken: Sequence[str] = (),
     more: Sequence[Violation] = (),
+    unchanged: Container[str] = (),
 ) -> None:
     """Hold values against the constraints of a resource: first what is taken, then each property in its order, then `more`.
 
-    `values` are by wire name; `complete` means that what must not be blank must be among them. Raises ValidationFailed
-    with all violations.
+    `values` are by wire name; `complete` means that what must not be blank must be among them. `unchanged` names
+    values that are stored already: they may be longer than what is new, since clients send whole records back.
+    Raises ValidationFailed with all violations.
     """
     violations = [Violation(name, *TAKEN) for name in taken]
     for prop in resource.writable:
         if prop.name in values or (complete and prop.not_blank):
-            violations += [Violation(prop.name, *broken) for broken in _broken(prop, values.get(prop.name))]
+            broken = _broken(prop, values.get(prop.name), may_be_long=prop.name in unchanged)
+            violations += [Violation(prop.name, *constraint) for constraint in broken]
     violations += more
     if violations:
         raise ValidationFailed(violations)
 
 
-def _broken(prop: Property, value: Any) -> list[tuple[str, str]]:
+def _broken(prop: Property, value: Any, *, may_be_long: bool) -> list[tuple[str, str]]:
     text = value if isinstance(value, str) else ""
     if prop.not_blank and not text.strip() and not (prop.email and text):
         return [BLANK]
+    # A text that is too long is not looked at further: reading an address takes longer the longer it is.
+    if _is_too_long(prop, text):
+        message = f"This value is too long. It should have {prop.max_length} characters or less."
+        return [] if may_be_long else [(message, TOO_LONG_CODE)]
     broken = []
     if prop.email and text and not _is_email(text):
         broken.append(NOT_AN_EMAIL)
     if prop.choices and value is not None and value not in prop.choices:
         broken.append(NOT_A_CHOICE)
-    too_long = prop.max_length is not None and len(text) > prop.max_length
-    if too_long or (prop.max_bytes is not None and len(text.encode()) > prop.max_bytes):
-        broken.append((f"This value is too long. It should have {prop.max_length} characters or less.", TOO_LONG_CODE))
     return broken
+
+
+def _is_too_long(prop: Property, text: str) -> bool:
+    too_long = prop.max_length is not None and len(text) > prop.max_length
+    return too_long or (prop.max_bytes is not None and len(text.encode()) > prop.max_bytes)
 
 
 def _is_email(text: str) -> bool:

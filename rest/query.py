@@ -41,9 +41,9 @@ def _put(parameters: Parameters, name: str, value: str) -> None:
     here, key = parameters, head
     for next_key in keys:
         inner = here.get(key)
-        if not isinstance(inner, dict):
-            inner = here[key] = {}
-        here, key = inner, next_key or _next_position(inner)
+        if not isinstance(inner, _Nested):
+            inner = here[key] = _Nested()
+        here, key = inner, inner.key_of(next_key)
     here[key] = value
 
 
@@ -51,8 +51,17 @@ def _put(parameters: Parameters, name: str, value: str) -> None:
 _LONGEST_POSITION = len(str(INT_MAX))
 
 
-def _next_position(parameters: Parameters) -> str:
-    return str(max((int(key) for key in parameters if key.isdecimal() and len(key) < _LONGEST_POSITION), default=-1) + 1)
+class _Nested(dict[str, "str | Parameters"]):
+    """Parameters by key, which count their positions, so that no position is looked for among all keys."""
+
+    _next_position = 0
+
+    def key_of(self, given: str) -> str:
+        """Return a key as given, or the next position where `[]` gives none."""
+        key = given or str(self._next_position)
+        if key.isdecimal() and len(key) < _LONGEST_POSITION:
+            self._next_position = max(self._next_position, int(key) + 1)
+        return key
 
 
 def build_query(parameters: Parameters) -> str:

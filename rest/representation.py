@@ -64,14 +64,14 @@ class Item:
         return sha256(encode_json(content)).hexdigest()[:32]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PageLink:
     """Links to the pages of a collection: the request's path and raw query, its parameters in byte order, `page` last."""
 
     path: str
     query: str
 
-    @property
+    @cached_property
     def parameters(self) -> Parameters:
         """Return the parameters of the query that a link repeats."""
         parameters = parse_query(self.query)

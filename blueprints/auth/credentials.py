@@ -13,6 +13,9 @@ from rest.encoding import NotJson, decode_json
 #: What reading a body here may fail with.
 BODY_FAILURES = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 
+#: The largest body of a sign-in or a refresh: a stranger sends it, and what is in it is short.
+MOST_BYTES = 16 * 1024
+
 _MEDIA_TYPES = ("application/json", "application/x-json", "application/ld+json")
 
 
@@ -26,9 +29,9 @@ class Credentials:
 
 
 def read_credentials(request: Request) -> Credentials:
-    """Read the body of a sign-in. Raises 415, or 400 with the recorded text."""
+    """Read the body of a sign-in. Raises 415, 413, or 400 with the recorded text."""
     require_json(request)
-    document = read_object(request)
+    document = read_object(request, MOST_BYTES)
     username, password, totp = _text(document, "username"), _text(document, "password"), document.get("totp")
     return Credentials(username, password, totp if isinstance(totp, str) and totp else None)
 
@@ -43,10 +46,10 @@ def read_text(request: Request, key: str) -> str:
     return _text(read_object(request), key)
 
 
-def read_object(request: Request) -> dict[str, Any]:
-    """Read a body as a JSON object. Raises 400 as `read_credentials` does."""
+def read_object(request: Request, most_bytes: int | None = None) -> dict[str, Any]:
+    """Read a body as a JSON object. Raises 400 as `read_credentials` does, 413 where it is larger than is taken here."""
     try:
-        document = decode_json(request_bytes(request))
+        document = decode_json(request_bytes(request, most_bytes))
     except NotJson:
         raise BadRequest("Invalid JSON.") from None
     if not isinstance(document, dict):

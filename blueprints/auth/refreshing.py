@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from blueprints.auditing import note, record
-from blueprints.auth.credentials import BODY_FAILURES, read_object, require_json
+from blueprints.auth.credentials import BODY_FAILURES, MOST_BYTES, read_object, require_json
 from blueprints.parts import parts
 from models import db
 from models.user import Account, shown_roles
@@ -48,7 +48,7 @@ REFRESH_TOKEN = Operation(
 def refresh_token() -> Response:
     """Exchange a refresh token for an access token and its successor."""
     require_json(request)
-    presented, ours = read_object(request).get("refresh_token"), parts()
+    presented, ours = read_object(request, MOST_BYTES).get("refresh_token"), parts()
     with _refusals_on_record():
         if not isinstance(presented, str) or not presented:
             raise MissingRefreshToken

@@ -11,6 +11,7 @@ from models.roles import ROLE_OF_STATUS, roles_to_show
 from models.user import ACTIVE, User
 from models.user_table import UserTable
 from rest import filters
+from rest.problem import UnreadableRequest
 from rest.query import Parameters
 from rest.representation import Item
 from rest.resource import Filter, Kind, Properties, Property, Resource
@@ -33,7 +34,7 @@ USER = Resource(
         Property("firstname", Kind.STRING, ("firstname",), public=True, writable=True, nullable=True, max_length=64, iri="http://schema.org/name", example="Alice"),
         Property("lastname", Kind.STRING, ("lastname",), public=True, writable=True, nullable=True, max_length=64, example="Liddell"),
         Property("website", Kind.STRING, ("website",), writable=True, max_length=255, example="https://example.com"),
-        Property("biography", Kind.STRING, ("biography",), writable=True, example="Curious."),
+        Property("biography", Kind.STRING, ("biography",), writable=True, max_length=20_000, example="Curious."),
         Property("locale", Kind.STRING, ("locale",), writable=True, max_length=10, description="The language of the user's pages.", example="en_US"),
         Property("plainPassword", Kind.STRING, readable=False, writable=True, is_password=True, nullable=True, max_length=MAX_PASSWORD_BYTES, max_bytes=MAX_PASSWORD_BYTES, description="A new password; null or empty changes nothing.", example="a long enough secret"),
         Property("timezone", Kind.STRING, ("timezone",), writable=True, max_length=64, example="Europe/Paris"),
@@ -109,6 +110,9 @@ NEW_PASSWORD = Resource(
 
 _ORDERED = ("username", "firstname", "lastname")
 
+#: So many texts a list may be searched for: each is looked for in up to three columns of every row.
+MOST_TERMS = 20
+
 
 @cache
 def columns_of(properties: Properties) -> tuple[str, ...]:
@@ -133,11 +137,13 @@ def shared_maker_of(properties: Properties) -> Callable[[tuple[Any, ...]], Item]
 def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool) -> Filters:
     """Read what a query narrows users to and orders them by; the id decides between equals.
 
-    The e-mail is searched for the privileged only.
+    The e-mail is searched for the privileged only. Raises UnreadableRequest where there are too many texts to look for.
     """
     columns = table.searched
     fields: list[tuple[str, tuple[str, ...]]] = [(name, (name,)) for name in (*_ORDERED, *(["email"] if privileged else []))]
     asked = [(names, filters.texts(parameters.get(field), table.fold)) for field, names in (*fields, ("search", _ORDERED))]
+    if sum(len(texts) for _, texts in asked) > MOST_TERMS:
+        raise UnreadableRequest("Too many search terms.")
     wanted = [([columns[name] for name in names], texts) for names, texts in asked if texts]
     conditions = [filters.contains_any(searched, texts) for searched, texts in wanted]
     is_active = filters.boolean(parameters.get("isActive"))

@@ -57,7 +57,9 @@ def validate_user(
     more = password_violations(name, values.get(name), policy)
     if not are_role_names(values.get("roles", ()), stored.roles if stored else ()):
         more.append(Violation("roles", *NOT_A_CHOICE))
-    validate(resource, values, complete=stored is None, taken=["username"] if taken else [], more=more)
+    same = {name for name, column in _COLUMNS.items() if name in values and values[name] == getattr(stored, column, None)}
+    taken_names = ["username"] if taken else []
+    validate(resource, values, complete=stored is None, taken=taken_names, more=more, unchanged=same)
 
 
 def password_violations(name: str, password: str | None, policy: PasswordPolicy) -> list[Violation]:

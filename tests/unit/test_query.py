@@ -1,5 +1,7 @@
 """Query strings as PHP reads and writes them."""
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from rest.encoding import INT_MAX
 from rest.query import build_query, integer, parse_query
+from rest.representation import PageLink
 
 
 @pytest.mark.parametrize(
@@ -116,3 +119,58 @@ def test_text_is_cast_as_php_casts_it(text: str, number: int) -> None:
 @pytest.mark.parametrize(("parameters", "number"), [({}, 0), ({"0": "5"}, 1)])
 def test_list_is_cast_as_php_casts_it(parameters: Any, number: int) -> None:
     assert integer(parameters) == number
+
+
+def calls_of(action: Callable[[], Any]) -> int:
+    """Count the calls of functions that something makes, those of C among them: time without a clock."""
+    calls = 0
+
+    def count(_frame: Any, event: str, _argument: Any) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+LONG_QUERIES = {
+    "positions": lambda number: "&".join(["a[]=1"] * number),
+    "positions of a list in lists": lambda number: "&".join(["a[x][y][]=1"] * number),
+    "given positions": lambda number: "&".join(f"a[{n}]=1" for n in range(number)) + "&a[]=1",
+    "names": lambda number: "&".join(f"a{n}=1" for n in range(number)),
+    "brackets": lambda number: "&".join(["a" + "[]" * 60 + "=1"] * number),
+    "open brackets": lambda number: "&".join(["a" + "[" * 60 + "=1"] * number),
+}
+
+
+@pytest.mark.parametrize("query", LONG_QUERIES.values(), ids=LONG_QUERIES)
+def test_twice_as_long_a_query_takes_twice_the_calls(query: Callable[[int], str]) -> None:
+    def read_and_link(text: str) -> Callable[[], Any]:
+        return lambda: (parse_query(text), [PageLink("/", text).to_page(page) for page in range(5)])
+
+    once, twice = (calls_of(read_and_link(query(number))) for number in (250, 500))
+    assert twice < 2.2 * once
+
+
+def test_links_of_a_page_read_the_query_once() -> None:
+    link = PageLink("/", "a=1&page=3")
+    first = calls_of(lambda: link.to_page(1))
+    assert calls_of(lambda: link.to_page(1)) < first
+    assert (link.to_page(2), link.parameters) == ("/?a=1&page=2", {"a": "1"})
+
+
+@pytest.mark.parametrize(
+    ("query", "keys"),
+    [
+        ("a[x]=1&a[]=2&a[7]=3&a[]=4&a[3]=5&a[]=6", ["x", "0", "7", "8", "3", "9"]),
+        ("a[]=1&a=2&a[]=3", ["0"]),
+        ("a[][]=1&a[][]=2", ["0", "1"]),
+        ("a[-5]=1&a[]=2", ["-5", "0"]),
+    ],
+)
+def test_positions_go_on_after_the_largest(query: str, keys: list[str]) -> None:
+    assert list(parse_query(query)["a"]) == keys
