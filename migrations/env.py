@@ -5,7 +5,7 @@ from flask import current_app
 from sqlalchemy import Connection, Engine, NullPool, create_engine, inspect
 
 from models import db
-from models.database import CONNECT_TIMEOUT_SECONDS, VERSION_TABLE
+from models.database import CONNECT_TIMEOUT_SECONDS, LOCK_TIMEOUT_SECONDS, VERSION_TABLE
 from models.user_search import is_of_search
 
 
@@ -29,9 +29,8 @@ def refuse_foreign_database(connection: Connection, *, is_campus: bool) -> None:
 
 def patient_engine() -> Engine:
     """Return an engine whose statements may take longer than those of a request: an index over many rows does."""
-    if db.engine.dialect.name == "sqlite":
-        return db.engine
-    timeout = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    timeout = {"timeout": LOCK_TIMEOUT_SECONDS} if is_sqlite else {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
     return create_engine(db.engine.url, connect_args=timeout, hide_parameters=True, poolclass=NullPool)
 
 

@@ -4,6 +4,7 @@ import logging
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +30,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from models.sqlite_limit import LimitedConnection
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +97,8 @@ def exact_string(length: int) -> TypeEngine[str]:
 def engine_options(url: URL) -> dict[str, Any]:
     """Return the options with which SQLAlchemy opens the database at `url`."""
     if url.get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS}, "hide_parameters": True}
+        limited = partial(LimitedConnection, seconds=STATEMENT_TIMEOUT_SECONDS)
+        return {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS, "factory": limited}, "hide_parameters": True}
     # The values of a statement are people's data and hashes: they are not for the log.
     options: dict[str, Any] = {
         "hide_parameters": True,
