@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from blueprints.auditing import note
 from blueprints.parts import parts
+from blueprints.terminal import Refusal, say
 from models import AuditRecord, db
 from models.audit_record import ids_after, last_records, records_of, remove_records_before
 from models.database import CHUNK
@@ -63,25 +64,25 @@ def prune(days: int) -> None:
             db.session.commit()
             removed += number
         db.session.commit()
-    click.echo(f"{removed} events removed.")
+    say(f"{removed} events removed.")
 
 
 @contextmanager
 def _table_of_events() -> Iterator[None]:
     """Stop with a sentence where there is no table of events to read, or it cannot be reached."""
     if parts().settings.read_only:
-        raise click.ClickException("READ_ONLY is on: events are lines of the log, and have no rows.")
+        raise Refusal("READ_ONLY is on: events are lines of the log, and have no rows.")
     try:
         if not inspect(db.engine).has_table(AuditRecord.__tablename__):
-            raise click.ClickException(f"There is no table {AuditRecord.__tablename__}; `flask db upgrade` makes it.")
+            raise Refusal(f"There is no table {AuditRecord.__tablename__}; `flask db upgrade` makes it.")
         yield
     except DBAPIError as reason:
-        raise click.ClickException(f"The database cannot be used: {type(reason.orig).__name__}.") from None
+        raise Refusal(f"The database cannot be used: {type(reason.orig).__name__}.") from None
 
 
 def _show(records: Sequence[AuditRecord], form: Callable[[AuditRecord], str]) -> set[int]:
     for record in records:
-        click.echo(form(record))
+        say(form(record))
     return {record.id for record in records}
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from blueprints.auditing import note
 from blueprints.parts import Parts, parts
+from blueprints.terminal import Refusal, say
 from models import db
 from models.user import shown_roles
 from models.verification_key import VerificationKey, withdraw_key
@@ -60,12 +61,12 @@ def generate_keypair(dry_run: bool, skip_if_exists: bool, overwrite: bool, no_in
     private_path, public_path = Path(settings.jwt_secret_key), Path(settings.jwt_public_key)
     if private_path.exists() or public_path.exists():
         if skip_if_exists:
-            click.echo("Your key files already exist, they won't be overriden.")
+            say("Your key files already exist, they won't be overriden.")
             return
         if not overwrite:
             _stop("Your keys already exist. Use the `--overwrite` option to force regeneration.")
         if not no_interaction and not _is_sure():
-            click.echo("Your action was canceled.")
+            say("Your action was canceled.")
             return
     replaced = parts().keys.files.public_keys()
     try:
@@ -74,7 +75,7 @@ def generate_keypair(dry_run: bool, skip_if_exists: bool, overwrite: bool, no_in
         _stop(f"The keys cannot be written: {reason}.")
     if replaced:
         _end_tokens_of(replaced, parts())
-    click.echo("Done!")
+    say("Done!")
 
 
 def _end_tokens_of(keys: Mapping[str, RSAPublicKey], ours: Parts) -> None:
@@ -92,7 +93,7 @@ def _end_tokens_of(keys: Mapping[str, RSAPublicKey], ours: Parts) -> None:
 
 
 def _stop(message: str) -> NoReturn:
-    click.echo(message)
+    say(message)
     raise SystemExit(1)
 
 
@@ -112,8 +113,8 @@ def check_config() -> None:
     try:
         parts().check_keys()
     except UnusableKey as problem:
-        raise click.ClickException(str(problem)) from None
-    click.echo("The configuration seems correct.")
+        raise Refusal(str(problem)) from None
+    say("The configuration seems correct.")
 
 
 @cli.command("generate-token")
@@ -131,12 +132,12 @@ def generate_token(username: str, ttl: int | None) -> None:
     """
     account = parts().users.find_account(db.session(), username)
     if account is None:
-        raise click.ClickException(f"There is no user {username!r}.")
+        raise Refusal(f"There is no user {username!r}.")
     try:
         token = parts().tokens.issue(account.username, shown_roles(account), ttl_seconds=ttl)
     except UnusableKey as problem:
-        raise click.ClickException(str(problem)) from None
+        raise Refusal(str(problem)) from None
     details = {"ttl_seconds": ttl or parts().tokens.ttl_seconds}
     note("token_issued", username=account.username, user_id=account.id, details=details)
     db.session.commit()
-    click.echo(token)
+    say(token)

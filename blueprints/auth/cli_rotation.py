@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from blueprints.auditing import note
 from blueprints.auth.cli import MAX_TTL_SECONDS, cli, with_bits
 from blueprints.parts import Parts, parts
+from blueprints.terminal import Refusal, say
 from models import db
 from models.refresh_token import remove_expired_sessions
 from models.token_validity import remove_outlived
@@ -49,10 +50,10 @@ def rotate_key(bits: int, wait_seconds: float) -> None:
             for pair in (old, new):
                 publish_key(db.session(), pair.kid, pair.public_pem, ours.keys.needed_until(now))
             db.session.commit()
-            click.echo(f"The new key is published: {new.kid}. It signs in {wait_seconds:g} s.")
+            say(f"The new key is published: {new.kid}. It signs in {wait_seconds:g} s.")
             ours.sleep(wait_seconds)
             following.take_over()
-        click.echo(f"The new key signs. The old one verifies until its last token has expired: {old.kid}.")
+        say(f"The new key signs. The old one verifies until its last token has expired: {old.kid}.")
         note("key_rotated", details={"kid": new.kid, "old_kid": old.kid, "bits": bits})
         db.session.commit()
 
@@ -77,15 +78,15 @@ def prune(kid: str | None) -> None:
         note("keys_pruned", details={"kid": kid, "rows": rows})
         db.session.commit()
         removed = files.remove_put_aside(ours.keys.put_aside_before(now), withdrawn)
-    click.echo(f"Removed keys: {rows} in the database, {removed} in files.")
+    say(f"Removed keys: {rows} in the database, {removed} in files.")
 
 
 def _withdraw(ours: Parts, own: KeyPair, kid: str) -> None:
     if kid == own.kid:
-        raise click.ClickException("This key signs now. Run `flask jwt rotate-key` first, and withdraw it then.")
+        raise Refusal("This key signs now. Run `flask jwt rotate-key` first, and withdraw it then.")
     key = ours.keys.verification_keys().get(kid)
     if key is None:
-        raise click.ClickException(f"There is no key {kid}. /.well-known/jwks.json shows those that there are.")
+        raise Refusal(f"There is no key {kid}. /.well-known/jwks.json shows those that there are.")
     withdraw_key(db.session(), kid, public_pem_of(key), ours.keys.needed_until(ours.clock()))
 
 
@@ -93,20 +94,20 @@ def _withdraw(ours: Parts, own: KeyPair, kid: str) -> None:
 def _changing_keys(ours: Parts) -> Iterator[tuple[KeyFiles, KeyPair]]:
     """Lock the files of the pair, finish what a killed rotation left, and tell what goes wrong in one sentence."""
     if ours.settings.read_only:
-        raise click.ClickException("This server is read-only, and writes no keys to the database.")
+        raise Refusal("This server is read-only, and writes no keys to the database.")
     files = ours.keys.files
     if not files.are_paths:
-        raise click.ClickException("JWT_SECRET_KEY and JWT_PUBLIC_KEY hold keys instead of paths: change them there.")
+        raise Refusal("JWT_SECRET_KEY and JWT_PUBLIC_KEY hold keys instead of paths: change them there.")
     try:
         with files.locked():
             own = files.load()
             files.repair(own)
             yield files, own
     except FilesInUse:
-        raise click.ClickException("Someone else is changing the keys at the moment.") from None
+        raise Refusal("Someone else is changing the keys at the moment.") from None
     except UnusableKey as problem:
-        raise click.ClickException(str(problem)) from None
+        raise Refusal(str(problem)) from None
     except OSError as reason:
-        raise click.ClickException(f"The keys cannot be written: {reason}.") from None
+        raise Refusal(f"The keys cannot be written: {reason}.") from None
     except SQLAlchemyError as reason:
-        raise click.ClickException(f"The database cannot be used: {type(reason).__name__}. `flask db check` says more.") from None
+        raise Refusal(f"The database cannot be used: {type(reason).__name__}. `flask db check` says more.") from None

@@ -3,7 +3,6 @@
 import secrets
 from pathlib import Path
 
-import click
 from flask.cli import AppGroup, with_appcontext
 from flask_migrate import upgrade
 from flask_migrate.cli import db as migration_commands
@@ -12,6 +11,7 @@ from sqlalchemy import select
 from blueprints.auditing import note
 from blueprints.health.schema import lacking
 from blueprints.parts import Parts, parts
+from blueprints.terminal import Refusal, say
 from models import User, db
 from models.campus import enrol
 from models.passwords import hash_password
@@ -33,12 +33,12 @@ def check_schema(**_options: object) -> None:
     """Say what of the database fits, and what does not."""
     missing, not_needed = lacking(parts())
     for what in not_needed:
-        click.echo(f"not there, and not needed: {what}")
+        say(f"not there, and not needed: {what}")
     for what in missing:
-        click.echo(f"missing: {what}")
+        say(f"missing: {what}")
     if missing:
-        raise click.ClickException("The database does not fit. `flask db upgrade` makes the tables that are Poort's own.")
-    click.echo("The database fits.")
+        raise Refusal("The database does not fit. `flask db upgrade` makes the tables that are Poort's own.")
+    say("The database fits.")
 
 
 # Flask-Migrate's own `check` asks whether a migration is missing, which is the tests' business.
@@ -69,7 +69,7 @@ def _make_keys(ours: Parts) -> None:
     private_path, public_path = Path(settings.jwt_secret_key), Path(settings.jwt_public_key)
     if not private_path.exists() and not public_path.exists():
         write_key_pair(private_path, public_path, *make_key_pair(settings.jwt_passphrase, 2048))
-        click.echo(f"key pair written: {private_path}")
+        say(f"key pair written: {private_path}")
 
 
 def _make_first_user(ours: Parts) -> None:
@@ -88,4 +88,4 @@ def _make_first_user(ours: Parts) -> None:
     enrol(db.session(), [user_id], ours.settings.access_url_id)
     note("user_created", username=_FIRST_USERNAME, user_id=user_id, details={"roles": [ROLE_ADMIN]})
     db.session.commit()
-    click.echo(f"admin password: {password}")
+    say(f"admin password: {password}")

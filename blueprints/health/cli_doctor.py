@@ -11,6 +11,7 @@ from blueprints.health.examination import examine_database, examine_keys, examin
 from blueprints.health.examination_here import examine_cors, examine_files, examine_proxies, examine_settings, examine_workers
 from blueprints.health.finding import ERROR, OK, WARNING, Finding
 from blueprints.parts import Parts, parts
+from config.logging import printable
 
 _COLOURS = {OK: "green", WARNING: "yellow", ERROR: "red"}
 
@@ -51,6 +52,6 @@ def _show(finding: Finding) -> None:
     # https://no-color.org; click itself leaves colours out where the output is no terminal.
     in_colour = False if os.environ.get("NO_COLOR") else None
     state = click.style(f"{finding.state:<8}", fg=_COLOURS[finding.state], bold=finding.state == ERROR)
-    click.echo(f"{state} {finding.part:<10} {finding.says}", color=in_colour)
+    click.echo(f"{state} {finding.part:<10} {printable(finding.says)}", color=in_colour)
     if finding.cure:
-        click.echo(f"{'':<8} {'':<10} {finding.cure}", color=in_colour)
+        click.echo(f"{'':<8} {'':<10} {printable(finding.cure)}", color=in_colour)

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from blueprints.terminal import say
+
 _PASSWORD_OPTIONS = (
     click.option("--password-stdin", is_flag=True, help="Read the password from standard input, one line."),
     click.option("--generate-password", is_flag=True, help="Make a random password and print it."),
@@ -34,4 +36,4 @@ def ask_password(*, password_stdin: bool, generate: bool) -> str:
 def show_password(password: str, *, generated: bool) -> None:
     """Print a password that nobody knows yet."""
     if generated:
-        click.echo(f"password: {password}")
+        say(f"password: {password}")

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Boolean, Integer, LargeBinary, SmallInteger, String
 from sqlalchemy.orm import InstrumentedAttribute
 
-from models.roles import roles_to_store
+from models.roles import are_role_names, roles_to_store
 from models.user_row import DEFAULTS
 
 #: In a CSV file an empty cell is what is usual; these say null and empty text where that is not usual. A text that begins
@@ -45,7 +45,7 @@ def from_json(column: InstrumentedAttribute[Any], value: Any) -> Any:
         return None
     if column.key == "roles":
         if isinstance(value, list) and all(isinstance(role, str) for role in value):
-            return roles_to_store(value)
+            return _roles(value)
         raise ValueError("must be a list of texts")
     if isinstance(kind, Boolean):
         if isinstance(value, bool) or value in {0, 1}:
@@ -58,6 +58,13 @@ def from_json(column: InstrumentedAttribute[Any], value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError("must be text")  # noqa: TRY004 - a fault of the file
     return _from_text(kind, value)
+
+
+def _roles(given: list[str]) -> list[str]:
+    for role in given:
+        if not are_role_names([role]):
+            raise ValueError(f"{role!r} is no name of a role")
+    return roles_to_store(given)
 
 
 def _from_text(kind: Any, value: str) -> Any:
@@ -88,7 +95,7 @@ def from_cell(column: InstrumentedAttribute[Any], value: Any) -> Any:
         return ""
     value = value[1:] if value.startswith(_ESCAPE * 2) else value
     if column.key == "roles":
-        return roles_to_store(value.split())
+        return _roles(value.split())
     if isinstance(kind, Boolean | Integer | SmallInteger):
         if not value.lstrip("-").isdecimal():
             raise ValueError("must be 0 or 1" if isinstance(kind, Boolean) else "must be a whole number")

@@ -1,6 +1,5 @@
 """`flask users`: accounts without the API."""
 
-from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
@@ -9,15 +8,16 @@ from flask.cli import AppGroup
 
 from blueprints.auditing import note
 from blueprints.parts import parts
+from blueprints.terminal import Refusal, say, say_row
 from blueprints.users.asking import ask_password, show_password, with_password
 from blueprints.users.resource import USER, columns_of, full_name, read_filters
-from blueprints.users.writing import change_user, columns_to_write, insert_user, saving, validate_user
+from blueprints.users.writing import change_user, columns_to_write, insert_user, save, validate_user
 from models import User, db
+from models.administrators import LastAdministrator, find_others, require_other
 from models.database import in_chunks
 from models.passwords import hash_password
-from models.roles import roles_to_store
 from models.token_validity import end_all_tokens
-from models.user import ACTIVE, INACTIVE, Account
+from models.user import ACTIVE, Account
 from models.user_table import ACCOUNT
 from rest.problem import ValidationFailed
 
@@ -56,9 +56,12 @@ def create(
     _refuse_invalid(values, None)
     now = parts().clock()
     columns = columns_to_write(values, _hash(values["plainPassword"]), now)
-    with saving(db.session(), parts().users, username):
-        user_id = insert_user(db.session(), parts().users, columns, now, parts().settings.access_url_id)
-    click.echo(f"User {username} created with the id {user_id}.")
+
+    def write() -> int:
+        return insert_user(db.session(), parts().users, columns, now, parts().settings.access_url_id)
+
+    user_id = save(db.session(), parts().users, write, username)
+    say(f"User {username} created with the id {user_id}.")
     show_password(values["plainPassword"], generated=generate_password)
 
 
@@ -74,55 +77,9 @@ def set_password(username: str, password_stdin: bool, generate_password: bool) -
     user = get_user(username)
     password = ask_password(password_stdin=password_stdin, generate=generate_password)
     _refuse_invalid({"plainPassword": password}, user)
-    _change(user, columns_to_write({}, _hash(password), parts().clock()))
-    click.echo(f"The password of {username} is changed.")
+    change(user, columns_to_write({}, _hash(password), parts().clock()))
+    say(f"The password of {username} is changed.")
     show_password(password, generated=generate_password)
-
-
-@cli.command("grant-role")
-@click.argument("username")
-@click.argument("role")
-def grant_role(username: str, role: str) -> None:
-    r"""Give a user a role.
-
-    \b
-    Example: flask users grant-role alice ROLE_TEACHER
-    """
-    _set_roles(username, lambda roles: [*roles, role])
-
-
-@cli.command("revoke-role")
-@click.argument("username")
-@click.argument("role")
-def revoke_role(username: str, role: str) -> None:
-    r"""Take a role from a user.
-
-    \b
-    Example: flask users revoke-role alice ROLE_TEACHER
-    """
-    _set_roles(username, lambda roles: [held for held in roles if held != role.strip().upper()])
-
-
-@cli.command("activate")
-@click.argument("username")
-def activate(username: str) -> None:
-    r"""Let a user sign in again.
-
-    \b
-    Example: flask users activate alice
-    """
-    _set_active(username, ACTIVE)
-
-
-@cli.command("deactivate")
-@click.argument("username")
-def deactivate(username: str) -> None:
-    r"""Keep a user from signing in and from using a token.
-
-    \b
-    Example: flask users deactivate alice
-    """
-    _set_active(username, INACTIVE)
 
 
 @cli.command("sign-out")
@@ -134,11 +91,14 @@ def sign_out(username: str) -> None:
     Example: flask users sign-out alice
     """
     user = get_user(username)
-    with saving(db.session(), parts().users, None):
-        held = _hold(user)
+
+    def write() -> None:
+        held = _hold(user, {}, force=False)
         end_all_tokens(db.session(), held.id, held.username, parts().clock())
         note("all_tokens_ended", username=held.username, user_id=held.id)
-    click.echo(f"{username} is signed out everywhere.")
+
+    save(db.session(), parts().users, write)
+    say(f"{username} is signed out everywhere.")
 
 
 @cli.command("list")
@@ -154,7 +114,7 @@ def list_users(search: str) -> None:
     users = table.select(db.session(), columns_of(USER.readable)).where(*filters.conditions)
     for row in chain.from_iterable(in_chunks(db.session(), users, User.id)):
         state = "active" if row.active == ACTIVE else f"active={row.active}"
-        click.echo("\t".join((str(row.id), row.username, full_name(row).strip(), row.email, " ".join(row.roles), state)))
+        say_row(str(row.id), row.username, full_name(row).strip(), row.email, " ".join(row.roles), state)
 
 
 @cli.command("recount")
@@ -169,41 +129,45 @@ def recount() -> None:
     """
     parts().users.recount(db.session())
     db.session.commit()
-    click.echo("The users are counted.")
+    say("The users are counted.")
 
 
 def get_user(username: str) -> Account:
-    """Return the account of a user name. Raises ClickException."""
+    """Return the account of a user name. Raises Refusal."""
     account = parts().users.find_account(db.session(), username)
     if account is None:
-        raise click.ClickException(f"There is no user {username!r}.")
+        raise Refusal(f"There is no user {username!r}.")
     return account
 
 
-def _change(user: Account, columns: dict[str, Any]) -> None:
-    with saving(db.session(), parts().users, None):
-        held, now = _hold(user), parts().clock()
+def change(user: Account, columns: dict[str, Any], *, force: bool = False) -> None:
+    """Change columns of a user. Raises Refusal where that would take the last administrator, unless it is forced."""
+
+    def write() -> None:
+        held, now = _hold(user, columns, force=force), parts().clock()
         change_user(db.session(), parts().users, held, columns | {"updated_at": now}, now)
 
+    save(db.session(), parts().users, write)
 
-def _hold(user: Account) -> Account:
-    """Return the row of a user as it is now, held until the transaction ends."""
-    held: Account | None = parts().users.lock(db.session(), user.id, ACCOUNT)
+
+def _hold(user: Account, columns: dict[str, Any], *, force: bool) -> Account:
+    """Return the row of a user as it is now, held until the transaction ends, with other administrators where one is at stake.
+
+    Raises Refusal where a change of columns would take the last one.
+    """
+    session, users, now = db.session(), parts().users, parts().clock()
+    stored: Account | None = session.execute(users.select(session, ACCOUNT).where(User.id == user.id)).one_or_none()
+    try:
+        others = find_others(session, stored, columns, now) if stored and not force else frozenset()
+    except LastAdministrator:
+        raise Refusal(f"{user.username} is the last administrator. With --force it is done all the same.") from None
+    rows = users.hold(session, ACCOUNT, user.id, others)
+    held: Account | None = rows.get(user.id)
     if held is None:
-        raise click.ClickException(f"There is no user {user.username!r} any more.")
+        raise Refusal(f"There is no user {user.username!r} any more.")
+    if not force:
+        require_other(held, columns, [rows[other] for other in others if other in rows], now)
     return held
-
-
-def _set_roles(username: str, change: Callable[[list[str]], list[str]]) -> None:
-    user = get_user(username)
-    roles = roles_to_store(change(user.roles))
-    _change(user, {"roles": roles})
-    click.echo(f"{username} has the roles: {' '.join(roles) or 'none'}.")
-
-
-def _set_active(username: str, active: int) -> None:
-    _change(get_user(username), {"active": active})
-    click.echo(f"{username} is {'active' if active == ACTIVE else 'inactive'}.")
 
 
 def _hash(password: str) -> str:
@@ -212,8 +176,8 @@ def _hash(password: str) -> str:
 
 def _refuse_invalid(values: dict[str, Any], user: Account | None) -> None:
     if values.get("plainPassword") == "":
-        raise click.ClickException("The password must not be empty.")
+        raise Refusal("The password must not be empty.")
     try:
         validate_user(db.session(), parts().users, values, user, parts().password_policy)
     except ValidationFailed as failure:
-        raise click.ClickException(failure.description or "") from None
+        raise Refusal(*(failure.description or "").split("\n")) from None

@@ -4,8 +4,9 @@ import click
 
 from blueprints.auditing import note
 from blueprints.parts import parts
+from blueprints.terminal import Refusal, say
 from blueprints.users.cli import cli, get_user
-from blueprints.users.writing import saving
+from blueprints.users.writing import save
 from models import db
 from models.second_factor import remove_second_factor
 from models.user_table import ACCOUNT
@@ -20,11 +21,15 @@ def reset_totp(username: str) -> None:
     Example: flask users reset-totp alice
     """
     if parts().users.is_campus:
-        raise click.ClickException("Beside a campus, second factors are Chamilo's own: reset this one there.")
+        raise Refusal("Beside a campus, second factors are Chamilo's own: reset this one there.")
     user = get_user(username)
-    with saving(db.session(), parts().users, None):
+
+    def write() -> bool:
         parts().users.lock(db.session(), user.id, ACCOUNT)
         was_there = remove_second_factor(db.session(), user.id)
         if was_there:
             note("totp_reset", username=user.username, user_id=user.id)
-    click.echo(f"The second factor of {user.username} is removed." if was_there else f"{user.username} has no second factor.")
+        return was_there
+
+    was_there = save(db.session(), parts().users, write)
+    say(f"The second factor of {user.username} is removed." if was_there else f"{user.username} has no second factor.")

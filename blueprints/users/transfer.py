@@ -52,9 +52,9 @@ def _columns() -> dict[str, InstrumentedAttribute[Any]]:
 COLUMNS = _columns()
 
 
-def read_file(path: Path) -> tuple[list[tuple[str, Row]], list[BadRow]]:
-    """Read a `.json` or `.csv` file: each row with its place in the file, as values of the columns' types, and what is bad."""
-    if path.suffix.lower() == ".csv":
+def read_file(path: Path, *, as_csv: bool) -> tuple[list[tuple[str, Row]], list[BadRow]]:
+    """Read a JSON or CSV file: each row with its place in the file, as values of the columns' types, and what is bad."""
+    if as_csv:
         with path.open(newline="", encoding="utf-8-sig") as file:
             return _read_rows(_csv_rows(file), from_cell)
     document = json.loads(path.read_text(encoding="utf-8"))

@@ -1,7 +1,6 @@
 """From the values of a body to a row of `user`: what they are called there, and what follows from them."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -144,21 +143,9 @@ def save(
 
     Raises ValidationFailed where someone else took the new `username` since it was looked at.
     """
-    with saving(session, table, username, user_id):
-        return commit(session, write)
-
-
-@contextmanager
-def saving(session: Session, table: UserTable, username: str | None, user_id: int | None = None) -> Iterator[None]:
-    """Commit what is written inside, or nothing of it.
-
-    Raises ValidationFailed where someone else took the new `username` since it was looked at.
-    """
     try:
-        yield
-        session.commit()
+        return commit(session, write)
     except IntegrityError:
-        session.rollback()
         if username is None or not table.is_taken(session, username, user_id):
             raise
         raise ValidationFailed([Violation("username", *TAKEN)]) from None

@@ -20,7 +20,7 @@ MAY_IMPORT = {
 }
 
 #: What every blueprint may import of this room, beside its own package.
-SHARED = {"application", "auditing", "parts", "routing", "every_request"}
+SHARED = {"application", "auditing", "parts", "routing", "every_request", "terminal"}
 
 #: What Flask binds to the request or the application at hand.
 FLASK_GLOBALS = {"request", "g", "current_app", "session", "globals.app_ctx", "globals.request_ctx"}

@@ -1,6 +1,9 @@
 """`flask users`: what the commands write, what they refuse, and that files come back as they went."""
 
+import errno
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ import pytest
 from factories import Database
 from flask.testing import FlaskClient, FlaskCliRunner
 
-from models import AccessUrlRelUser, User, UserAuthSource
+from models import AccessUrlRelUser, AuditRecord, User, UserAuthSource
 
 HASH = "$2y$04$e.BdhT4Wk0DxnRK0LPulc.RMrsPq5BT0GJhaNyddZ7iwI0EDH2FfS"
 CONTRACT_USERS = Path(__file__).parent.parent / "contract" / "users.json"
@@ -176,3 +179,204 @@ def test_rows_with_and_without_an_id_stand_side_by_side(database: Database, impo
     done = import_rows([row | {"email": f"{row['username']}@example.com"} for row in rows])
     ids = {user.username: user.id for user in database.rows(User)}
     assert (done.exit_code, ids["one"], ids["seven"], len(set(ids.values()))) == (0, 1, 7, 4)
+
+
+# --- Roles and states
+
+
+def events(database: Database) -> list[str]:
+    return [record.event for record in database.rows(AuditRecord)]
+
+
+def test_role_that_is_not_there_is_said_and_no_event(runner: FlaskCliRunner, database: Database) -> None:
+    database.make_user("zoe", ["ROLE_STUDENT"])
+    done = run(runner, "revoke-role", "zoe", "role_hr")
+    assert (done.exit_code, "zoe does not have the role ROLE_HR." in done.output, events(database)) == (1, True, [])
+
+
+def test_role_that_is_there_is_said_and_no_event(runner: FlaskCliRunner, database: Database) -> None:
+    database.make_user("zoe", ["ROLE_STUDENT"])
+    done = run(runner, "grant-role", "zoe", " role_student ")
+    assert (done.exit_code, "has the role ROLE_STUDENT already" in done.output, events(database)) == (0, True, [])
+
+
+@pytest.mark.parametrize(
+    "name", ["", "STUDENT", "ROLE_", "ROLE_A B", "ROLE_USER", "ROLE_CURRENT_COURSE_TEACHER", "ROLE_\x1b[31m"]
+)
+def test_what_is_no_role_to_grant_is_refused(runner: FlaskCliRunner, database: Database, name: str) -> None:
+    user = database.make_user("zoe", ["ROLE_STUDENT"])
+    done = run(runner, "grant-role", "zoe", name)
+    assert (done.exit_code, "\x1b" in done.output, database.user(user.id).roles) == (1, False, ["ROLE_STUDENT"])
+
+
+def test_created_user_has_names_of_roles_alone(runner: FlaskCliRunner, database: Database) -> None:
+    done = run(runner, "create", "zoe", "--email", "zoe@example.com", "--role", "odd", "--generate-password")
+    assert (done.exit_code, "not a valid choice" in done.output, database.rows(User)) == (1, True, [])
+
+
+def test_imported_user_has_names_of_roles_alone(import_rows: Any, database: Database) -> None:
+    done = import_rows([{"username": "one", "email": "one@example.com", "roles": ["ROLE_A", "odd"]}])
+    assert (done.exit_code, "index 0: roles: 'odd' is no name of a role" in done.output, database.rows(User)) == (1, True, [])
+
+
+def test_deleted_user_comes_back_only_with_restore(runner: FlaskCliRunner, database: Database) -> None:
+    user = database.make_user("zoe", active=-2)
+    done = run(runner, "activate", "zoe")
+    assert (done.exit_code, "--restore" in done.output, database.user(user.id).active) == (1, True, -2)
+    assert run(runner, "activate", "--restore", "zoe").exit_code == 0
+    assert database.user(user.id).active == 1
+
+
+LOSSES = {"revoke-role": ("revoke-role", "root", "ROLE_ADMIN"), "deactivate": ("deactivate", "root")}
+
+
+@pytest.mark.parametrize("words", LOSSES.values(), ids=LOSSES)
+def test_last_administrator_is_taken_by_force_alone(runner: FlaskCliRunner, database: Database, words: tuple[str, ...]) -> None:
+    user = database.make_user("root", ["ROLE_ADMIN"])
+    database.make_user("gone", ["ROLE_ADMIN"], active=0)
+    done = run(runner, *words)
+    assert (done.exit_code, "root is the last administrator" in done.output, events(database)) == (1, True, [])
+    assert (database.user(user.id).roles, database.user(user.id).active) == (["ROLE_ADMIN"], 1)
+    assert run(runner, *words, "--force").exit_code == 0
+    assert (database.user(user.id).roles, database.user(user.id).active) != (["ROLE_ADMIN"], 1)
+
+
+@pytest.mark.parametrize("words", LOSSES.values(), ids=LOSSES)
+def test_one_of_two_administrators_is_taken_without_force(
+    runner: FlaskCliRunner, database: Database, words: tuple[str, ...]
+) -> None:
+    database.make_user("root", ["ROLE_ADMIN"])
+    database.make_user("other", ["ROLE_GLOBAL_ADMIN"])
+    assert run(runner, *words).exit_code == 0
+
+
+# --- The terminal
+
+ODD = ["a\u202eb", "\x1b[31mred", "x\ty", "two\nlines", "\u2028", "\u2066x", "\x9b31m", "=cmd"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_no_name_moves_the_cursor_or_forges_a_column(runner: FlaskCliRunner, database: Database, name: str) -> None:
+    database.make_user(name, ["ROLE_TEACHER"], firstname=name, lastname="", email=f"{name}@example.com")
+    (line,) = run(runner, "list").output.splitlines()
+    assert (len(line.split("\t")), line.replace("\t", "").isprintable()) == (6, True)
+    for words in (
+        ("grant-role", name, "ROLE_HR"),
+        ("revoke-role", name, "ROLE_HR"),
+        ("revoke-role", name, "ROLE_HR"),
+        ("deactivate", name),
+        ("activate", name),
+        ("sign-out", name),
+        ("reset-totp", name),
+        ("set-password", name, "--generate-password"),
+        ("activate", f"{name}?"),
+        ("create", name, "--email", "x", "--generate-password"),
+    ):
+        output = run(runner, *words).output
+        assert output
+        assert all(line.isprintable() for line in output.split("\n")), output
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_no_value_of_a_file_moves_the_cursor(runner: FlaskCliRunner, import_rows: Any, database: Database, name: str) -> None:
+    rows = [{"username": name, "email": name, "roles": [name], "api_token": name, name: name}] * 2
+    output = import_rows(rows).output
+    assert all(line.isprintable() for line in output.split("\n")), output
+    assert runner.invoke(args=["audit", "tail"]).exit_code == 0
+    assert database.rows(User) == []
+
+
+# --- Files
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+@pytest.fixture
+def zoe(database: Database) -> User:
+    return database.make_user("zoe")
+
+
+@pytest.mark.usefixtures("zoe")
+class TestExport:
+    """Where an export goes, and what becomes of what is there."""
+
+    def test_file_that_is_there_is_replaced_by_force_alone_and_is_its_owners(
+        self, runner: FlaskCliRunner, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "users.json"
+        file.write_text("old")
+        file.chmod(0o644)
+        old = file.open()
+        done = run(runner, "export", str(file))
+        assert (done.exit_code, "--force" in done.output, file.read_text()) == (1, True, "old")
+        assert run(runner, "export", "--force", str(file)).exit_code == 0
+        assert (mode(file), "zoe" in file.read_text(), old.read()) == (0o600, True, "old")
+        old.close()
+        assert list(tmp_path.iterdir()) == [file]
+
+    @pytest.mark.parametrize(("answer", "replaced"), [("y\n", True), ("n\n", False), ("", False)])
+    def test_person_is_asked(
+        self, runner: FlaskCliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, replaced: bool
+    ) -> None:
+        monkeypatch.setattr("blueprints.users.cli_files._is_terminal", lambda: True)
+        file = tmp_path / "users.csv"
+        file.write_text("old")
+        run(runner, "export", str(file), given=answer)
+        assert ("zoe" in file.read_text()) == replaced
+
+    def test_new_file_is_its_owners_whatever_the_umask(self, runner: FlaskCliRunner, tmp_path: Path) -> None:
+        before = os.umask(0)
+        try:
+            run(runner, "export", str(tmp_path / "users.CSV"))
+        finally:
+            os.umask(before)
+        assert (mode(tmp_path / "users.CSV"), "zoe" in (tmp_path / "users.CSV").read_text()) == (0o600, True)
+
+    def test_failure_leaves_the_old_file_and_no_other(
+        self, runner: FlaskCliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = tmp_path / "users.json"
+        file.write_text("old")
+
+        def fill_the_disk(*_given: object, **_options: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr("blueprints.users.cli_files.write_file", fill_the_disk)
+        done = run(runner, "export", "--force", str(file))
+        assert (done.exit_code, "No space left" in done.output, file.read_text()) == (1, True, "old")
+        assert list(tmp_path.iterdir()) == [file]
+
+    def test_link_is_replaced_and_its_target_left_alone(self, runner: FlaskCliRunner, tmp_path: Path) -> None:
+        target, link = tmp_path / "target.json", tmp_path / "users.json"
+        target.write_text("old")
+        link.symlink_to(target)
+        assert run(runner, "export", "--force", str(link)).exit_code == 0
+        assert (link.is_symlink(), target.read_text(), mode(link)) == (False, "old", 0o600)
+
+    def test_pipe_is_written_to(self, runner: FlaskCliRunner, tmp_path: Path) -> None:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        with ThreadPoolExecutor(1) as pool:
+            read = pool.submit(pipe.read_text)
+            assert run(runner, "export", str(pipe)).exit_code == 0
+            assert [user["username"] for user in json.loads(read.result(30))] == ["zoe"]
+        assert pipe.is_fifo()
+
+    def test_device_is_written_to(self, runner: FlaskCliRunner) -> None:
+        assert run(runner, "export", "--format", "csv", "/dev/null").exit_code == 0
+        assert Path("/dev/null").is_char_device()
+
+    @pytest.mark.parametrize("name", ["users.txt", "users", "users.json.gz", ".csv"])
+    def test_ending_that_is_not_known_is_refused(self, runner: FlaskCliRunner, tmp_path: Path, name: str) -> None:
+        done = run(runner, "export", str(tmp_path / name))
+        assert (done.exit_code, "--format" in done.output, list(tmp_path.iterdir())) == (1, True, [])
+        assert run(runner, "export", "--format", "csv", str(tmp_path / name)).exit_code == 0
+        assert (tmp_path / name).read_text().startswith("id,")
+        refused = run(runner, "import", str(tmp_path / name))
+        assert (refused.exit_code, "--format" in refused.output) == (1, True)
+
+    def test_folder_that_is_not_there_is_one_sentence(self, runner: FlaskCliRunner, tmp_path: Path) -> None:
+        done = run(runner, "export", str(tmp_path / "no" / "users.json"))
+        assert (done.exit_code, "cannot be written: No such file or directory" in done.output) == (1, True)
