@@ -1,0 +1,313 @@
+"""Clients that send, or read, slowly or not at all, straight at gunicorn: they hold no thread, and end in time."""
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from system.serving import GUNICORN, WAIT_SECONDS, Answer, Home, Server
+
+from blueprints.every_request import SAFE_HEADERS
+
+pytest_plugins = ("system.fixtures",)
+
+CONFIGURATION = """
+import runpy
+globals().update(runpy.run_path({configuration!r}))
+from deploy.arriving import Limits
+JsonWorker.limits = Limits({limits})
+"""
+LATE = {"error": "The request did not arrive in time."}
+TOO_MANY = {"error": "Too many requests are arriving slowly at the moment."}
+
+GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /api/authentication_token HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+STALLED = {
+    "one byte": b"G",
+    "empty line": b"\r\n",
+    "head": GET,
+    "head after an empty line": b"\r\n" + GET,
+    "head that lacks its last byte": GET + b"\r\n\r",
+    "no body": POST + b"Content-Length: 9\r\n\r\n",
+    "part of a body": POST + b"Content-Length: 9\r\n\r\n{",
+    "body of a GET": GET + b"Content-Length: 9\r\n\r\n{",
+    "no chunk": CHUNKED,
+    "part of a chunk": CHUNKED + b"9\r\n{",
+    "no last chunk": CHUNKED + b"2\r\n{}\r\n",
+    "part of the last chunk": CHUNKED + b"2\r\n{}\r\n0\r\n",
+    "chunk that looks like the last one": CHUNKED + b"9\r\n{\r\n\r\n",
+    "chunks of more than the loop holds": CHUNKED + b"ffff\r\n" + b" " * 30_000,
+    "body that waits for 100": POST + b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+    "second request": GET + b"\r\n" + GET,
+}
+
+
+def start(home: Home, limits: str, application: str = GUNICORN[-1], **variables: str) -> Server:
+    """Start a server with other limits for slow clients."""
+    configuration = home.folder / "slow.conf.py"
+    configuration.write_text(CONFIGURATION.format(configuration=GUNICORN[-2], limits=limits))
+    command = (*GUNICORN[:-2], str(configuration), application)
+    return Server(command, home.folder, home.environment(**variables)).start()
+
+
+@contextmanager
+def served(home: Home, limits: str, **variables: str) -> Iterator[Server]:
+    home.set_up()
+    server = start(home, limits, **variables)
+    try:
+        yield server
+    finally:
+        assert server.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that waits for half a second without progress, and a second and a half as a whole."""
+    home = Home(tmp_path_factory.mktemp("quick")).write_env(JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4")
+    with served(home, "prompt_seconds=0.05, stall_seconds=0.5, whole_seconds=1.5") as server:
+        yield server
+
+
+def opened(server: Server, raw: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_SECONDS)
+    connection.sendall(raw)
+    return connection
+
+
+def answers_of(connection: socket.socket) -> list[Answer]:
+    """Read until the server closes; the connection stays open on this side until then."""
+    received = b""
+    while part := connection.recv(65536):
+        received += part
+    connection.close()
+    found = re.split(rb"(?=HTTP/1\.1 \d{3} )", received.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b""))
+    return [Answer.read(text) for text in found if text]
+
+
+@pytest.mark.parametrize("raw", STALLED.values(), ids=STALLED)
+def test_a_request_that_makes_no_progress_is_408_and_ends_the_connection(quick: Server, raw: bytes) -> None:
+    *before, answer = answers_of(opened(quick, raw))
+    assert [earlier.status for earlier in before] == [200] * (raw.count(b"GET") - 1)
+    assert (answer.status, answer.json) == (408, LATE)
+    assert (answer.headers["connection"], answer.headers["content-type"]) == ("close", "application/json")
+    assert {name: answer.headers.get(name.lower()) for name in SAFE_HEADERS} == SAFE_HEADERS
+    said = [line for line in quick.log_lines if line.get("request_id") == answer.headers["x-request-id"]]
+    assert [line["status"] for line in said] == [408]
+
+
+TRICKLED = {
+    "head": GET,
+    "request line": b"",
+    "body": POST + b"Content-Length: 999\r\n\r\n",
+    "chunk size": CHUNKED,
+    "chunk that a thread reads": CHUNKED + b"fff\r\n\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("start", TRICKLED.values(), ids=TRICKLED)
+def test_a_request_that_trickles_ends_when_it_has_taken_too_long(quick: Server, start: bytes) -> None:
+    """Each byte comes before the time without progress is over."""
+    connection, sent = opened(quick, start), 0
+    while not select.select([connection], [], [], 0.1)[0]:
+        connection.sendall(b"1")
+        sent += 1
+    answer = Answer.read(connection.recv(65536))
+    connection.close()
+    assert (answer.status, answer.json) == (408, LATE)
+    assert sent > 5, "it was not the time without progress"
+
+
+@pytest.mark.parametrize("raw", [b"", GET + b"\r\n"])
+def test_a_connection_without_a_byte_of_a_request_is_closed_silently(quick: Server, raw: bytes) -> None:
+    lines = len([line for line in quick.log_lines if line["level"] == "warning"])
+    assert [answer.status for answer in answers_of(opened(quick, raw))] == ([200] if raw else [])
+    assert len([line for line in quick.log_lines if line["level"] == "warning"]) == lines
+
+
+def test_complete_requests_are_answered_beside_200_stalled_ones_that_are_few_or_refused(home: Home) -> None:
+    with served(home, "stall_seconds=3", WEB_CONCURRENCY="2") as server, ExitStack() as stack:
+        kinds = list(STALLED.values())
+        held = [stack.enter_context(opened(server, kinds[number % len(kinds)])) for number in range(200)]
+        for _ in range(20):
+            assert server.request("GET", "/healthz")[0] == 200
+            assert server.request("POST", "/api/authentication_token", {"username": "x", "password": "y"})[0] == 401
+        last = [answers_of(connection)[-1] for connection in held]
+    statuses = Counter((answer.status, answer.json["error"]) for answer in last)
+    assert statuses.keys() == {(408, LATE["error"]), (503, TOO_MANY["error"])}
+    assert statuses[408, LATE["error"]] <= 2 * (4 + 2), "a quarter of the threads, and two that read chunks"
+    assert {answer.headers["retry-after"] for answer in last if answer.status == 503} == {"5"}
+    assert {answer.headers["connection"] for answer in last} == {"close"}
+    refused = [line for line in server.log_lines if line["message"].startswith("refused before the application: ")]
+    assert len(refused) <= 200
+
+
+def test_a_place_among_the_slow_is_free_again_when_its_request_has_arrived(home: Home) -> None:
+    """Of four threads one is a quarter."""
+    with served(home, "prompt_seconds=0", WEB_CONCURRENCY="1", PASSWORD_HASH_QUEUE="0") as server:
+        for _ in range(3):
+            first = opened(server, GET)
+            while answers_of(opened(server, GET))[-1].status != 503:
+                pass
+            first.sendall(b"Connection: close\r\n\r\n")
+            assert [answer.status for answer in answers_of(first)] == [200]
+
+
+def test_requests_in_two_packets_are_not_slow(home: Home) -> None:
+    """Many clients send the head and the body apart."""
+    with served(home, "prompt_seconds=5", WEB_CONCURRENCY="1") as server:
+        body = b'{"username":"x","password":"y"}'
+        head = POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+        connections = [opened(server, head) for _ in range(40)]
+        assert server.request("GET", "/healthz")[0] == 200
+        for connection in connections:
+            connection.sendall(body)
+        assert [answers_of(connection)[0].status for connection in connections] == [401] * 40
+
+
+def test_a_client_that_waits_for_100_continue_gets_it_once_and_then_its_answer(quick: Server) -> None:
+    body = b'{"username":"x","password":"y"}'
+    for framing, framed in (
+        (b"Content-Length: %d" % len(body), body),
+        (b"Transfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)),
+    ):
+        connection = opened(quick, POST + b"Connection: close\r\nExpect: 100-continue\r\n" + framing + b"\r\n\r\n")
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(framed)
+        assert [answer.status for answer in answers_of(connection)] == [401]
+
+
+SPLIT = POST + b"Content-Length: 31\r\n\r\n" + b'{"username":"x","password":"y"}' + CHUNKED + b"2\r\n{}\r\n0\r\nX: y\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_requests_may_come_in_pieces_of_any_size(home: Home, size: int) -> None:
+    with served(home, "") as server:
+        raw = SPLIT + GET + b"Connection: close\r\n\r\n"
+        connection = opened(server, b"")
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(raw), size):
+            connection.sendall(raw[start : start + size])
+            select.select([], [], [], 0.0005)
+        assert [answer.status for answer in answers_of(connection)] == [401, 400, 200]
+
+
+def test_a_body_that_nobody_reads_does_not_spoil_the_connection(quick: Server) -> None:
+    head = b"POST /nope HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+    connection = opened(quick, head)
+    connection.sendall(b"unread..." + GET + b"Connection: close\r\n\r\n")
+    assert [(answer.status, answer.headers["connection"]) for answer in answers_of(connection)] == [
+        (404, "keep-alive"),
+        (200, "close"),
+    ]
+
+
+def test_a_body_that_is_too_large_is_413_without_waiting_for_it(quick: Server) -> None:
+    connection = opened(quick, POST + b"Content-Length: 99999999\r\n\r\n{")
+    assert [(answer.status, answer.headers["connection"]) for answer in answers_of(connection)] == [(413, "close")]
+
+
+LARGE = b"""
+SIZE = 64 * 1024 * 1024
+
+def app(environ, start_response):
+    size = SIZE if environ["PATH_INFO"] == "/large" else 2
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(size))])
+    return [b"1" * size]
+"""
+
+
+def read_never(connection: socket.socket) -> None:
+    while not select.select([], [], [connection], 0.1)[2]:
+        error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise ConnectionResetError(error, os.strerror(error))
+
+
+def read_slowly(connection: socket.socket) -> None:
+    while connection.recv(65536):
+        select.select([], [], [], 0.1)
+
+
+@pytest.mark.parametrize("read", [read_never, read_slowly])
+def test_an_answer_that_is_not_read_in_time_ends_the_connection(home: Home, read: Callable[[socket.socket], None]) -> None:
+    home.set_up()
+    (home.folder / "large.py").write_bytes(LARGE)
+    server = start(home, "stall_seconds=0.5, whole_seconds=1.5", "large:app", PYTHONPATH=str(home.folder), WEB_CONCURRENCY="1")
+    try:
+        with opened(server, b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n") as connection, pytest.raises(ConnectionResetError):
+            read(connection)
+        assert server.request("GET", "/")[0] == 200
+        said = [line for line in server.log_lines if line["message"].startswith("the client does not read the answer")]
+        assert [line["level"] for line in said] == ["warning"]
+    finally:
+        assert server.stop() == 0
+
+
+def descriptors(server: Server) -> int:
+    return sum(len(list(Path(f"/proc/{worker}/fd").iterdir())) for worker in server.workers())
+
+
+def leave_politely(connection: socket.socket) -> None:
+    with suppress(OSError):
+        answers_of(connection)
+
+
+def leave_at_once(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def test_a_thousand_stalled_connections_leave_no_descriptor_behind(home: Home) -> None:
+    with served(home, "prompt_seconds=0.05, stall_seconds=0.5, whole_seconds=1.5", WEB_CONCURRENCY="1") as server:
+        kinds = [b"", *STALLED.values()]
+        before = None
+        for leave in (leave_politely, leave_politely, leave_politely, leave_at_once, leave_at_once):
+            connections = [opened(server, kinds[number % len(kinds)]) for number in range(200)]
+            for connection in connections:
+                leave(connection)
+            assert server.request("GET", "/healthz")[0] == 200
+            if before is None:  # SQLite and the like are open by now
+                before = descriptors(server)
+        server.wait_until(lambda: descriptors(server) <= before)
+
+
+def test_an_end_in_order_waits_for_slow_requests_as_long_as_they_may_take_and_answers_them(home: Home) -> None:
+    home.set_up()
+    server = start(home, "stall_seconds=2", WEB_CONCURRENCY="1")
+    stalled, arriving, silent = (opened(server, raw) for raw in (GET, GET, b""))
+    server.request("GET", "/healthz")
+    server.process.send_signal(signal.SIGTERM)
+    server.wait_until(lambda: "Handling signal: term" in server.log)
+    arriving.sendall(b"\r\n")
+    assert [(answer.status, answer.headers["connection"]) for answer in answers_of(arriving)] == [(200, "close")]
+    assert [answer.json for answer in answers_of(stalled)] == [LATE]
+    assert answers_of(silent) == []
+    assert server.process.wait(WAIT_SECONDS) == 0
+
+
+def test_new_settings_are_not_held_up_by_slow_requests(home: Home) -> None:
+    with served(home, "stall_seconds=2", WEB_CONCURRENCY="2") as server:
+        before = server.workers()
+        stalled = [opened(server, GET) for _ in range(8)]
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_until(lambda: len(server.workers() - before) == 2)
+        assert server.request("GET", "/healthz")[0] == 200
+        assert {answers_of(connection)[-1].status for connection in stalled} <= {408, 503}
+        server.wait_until(lambda: not server.workers() & before)
+
+
+def test_a_large_body_in_small_pieces_is_taken(quick: Server) -> None:
+    body = json.dumps({"username": "x" * 500_000, "password": "y"}).encode()
+    connection = opened(quick, POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body))
+    for start in range(0, len(body), 1000):
+        connection.sendall(body[start : start + 1000])
+    assert [answer.status for answer in answers_of(connection)] in ([400], [401], [413])
