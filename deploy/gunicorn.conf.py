@@ -95,6 +95,7 @@ def on_starting(server: Any) -> None:
     try:
         _refuse_unusable(settings)
         _refuse_too_few_threads(server.cfg.threads)
+        _refuse_tls(server.cfg.is_ssl)
         _share_unix_sockets(server)
         if "GUNICORN_PID" not in os.environ:  # set on USR2: the new server takes over the port of the old one
             _refuse_taken_ports("PORT", server.cfg.address)
@@ -274,6 +275,14 @@ def _refuse_taken_ports(name: str, addresses: list[Any]) -> None:
         except OSError as reason:
             why = os.strerror(reason.errno or 0)
             raise InvalidSetting(f"{name} {address[1]} cannot be used on {address[0]}: {why}.") from None
+
+
+def _refuse_tls(wanted: bool) -> None:
+    """Raise InvalidSetting where gunicorn is to end TLS: JsonWorker peeks at what has arrived, which TLS does not allow."""
+    if wanted:
+        raise InvalidSetting(
+            "gunicorn cannot end TLS here: put a proxy in front (docs/nginx.md), and remove --certfile and --keyfile."
+        )
 
 
 def _refuse_too_few_threads(number: int) -> None:

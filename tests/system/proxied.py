@@ -21,6 +21,8 @@ from system.serving import GUNICORN, WAIT_SECONDS, Answer, Home, Server
 from config.settings import ROOT
 
 SITE = (ROOT / "deploy" / "nginx.conf").read_text()
+#: For tests in which one address does what many clients do.
+SITE_WITHOUT_LIMITS = SITE.replace("# 192.0.2.7/32 1;  # CHANGE", "127.0.0.0/8 1;")
 HOST = "campus.example.org"
 
 
@@ -164,14 +166,16 @@ class ServerNameConnection(HTTPSConnection):
         self.sock = self._tls.wrap_socket(plain, server_hostname=HOST)
 
 
-def serve_behind_nginx(folder: Path, listener: socket.socket | None = None, **variables: str) -> Iterator[Proxied]:
+def serve_behind_nginx(
+    folder: Path, listener: socket.socket | None = None, site: str = SITE, **variables: str
+) -> Iterator[Proxied]:
     home = Home(folder).write_env(JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4", TRUSTED_PROXIES="127.0.0.1", **variables)
     password = home.set_up()
     server = serve_on_a_socket(home, listener, WEB_CONCURRENCY="2")
     try:
         plain_port, tls_port = free_port(), free_port()
-        site = site_for(folder, server.socket, plain_port, tls_port)
-        nginx = needed(lambda: start_nginx(site, tls_port))
+        served = site_for(folder, server.socket, plain_port, tls_port, site)
+        nginx = needed(lambda: start_nginx(served, tls_port))
         try:
             yield Proxied(server, nginx, folder, plain_port, tls_port, password)
         finally:

@@ -2,17 +2,27 @@
 
 import json
 import re
+import socket
 import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from services import find_program, needed
-from system.proxied import HOST, SITE, Proxied, ServerNameConnection, serve_behind_nginx, serve_on_a_socket, site_for
+from services import find_program, free_port, needed, start_nginx
+from system.proxied import (
+    HOST,
+    SITE,
+    SITE_WITHOUT_LIMITS,
+    Proxied,
+    ServerNameConnection,
+    serve_behind_nginx,
+    serve_on_a_socket,
+    site_for,
+)
 from system.serving import WAIT_SECONDS, Home
 
 from app import MAX_BODY_BYTES
@@ -207,9 +217,10 @@ def test_a_port_without_trusted_proxies_does_not_warn(home: Home) -> None:
 
 
 def test_the_variant_beside_a_campus_is_a_good_configuration(tmp_path: Path) -> None:
-    everything, start = "    location / {\n        proxy_pass http://poort;\n    }\n", "    # location ~ ^/api"
-    assert everything in SITE
-    before, variant = SITE.replace(everything, "").split(start)
+    everything = re.search(r"^    location / \{\n.*?^    \}\n", SITE, re.MULTILINE | re.DOTALL)
+    assert everything
+    start = "    # location ~ ^/api"
+    before, variant = SITE.replace(everything[0], "").split(start)
     site = before + re.sub(r"^    # ", "    ", start + variant, flags=re.MULTILINE)
     assert "    root /var/www/chamilo/public;" in site
     # Debian's file, which the variant includes.
@@ -225,3 +236,114 @@ def test_the_variant_beside_a_campus_is_a_good_configuration(tmp_path: Path) -> 
     )
     assert done.returncode == 0, done.stderr
     assert "warn" not in done.stderr
+
+
+LIMITED = {"error": "Too Many Requests"}
+
+# Limits that a test reaches in no time: a burst as it is, and then nothing for an hour.
+SITE_OF_ONE_BURST = re.sub(r"rate=\d+r/s", "rate=1r/m", SITE)
+
+
+def bursts() -> dict[str, int]:
+    return {zone: int(burst) for zone, burst in re.findall(r"limit_req zone=poort_(\w+) burst=(\d+) nodelay;", SITE)}
+
+
+@pytest.fixture
+def limited(tmp_path: Path) -> Iterator[Proxied]:
+    yield from serve_behind_nginx(tmp_path, site=SITE_OF_ONE_BURST, LOGIN_THROTTLING_MAX_ATTEMPTS="0")
+
+
+def test_a_flood_of_sign_ins_is_429_in_json_and_nothing_else_is_refused(limited: Proxied) -> None:
+    paths = ("/api/authentication_token", "/api/token/refresh")
+    answers = [limited.request("POST", paths[number % 2], {}) for number in range(bursts()["sign_ins"] + 3)]
+    refused = [answer for answer in answers if answer[0] == 429]
+    assert len(refused) == 2, "one more than the burst passes, as the first one is none of it"
+    assert [answer[0] == 429 for answer in answers[-2:]] == [True, True]
+    for _, headers, body in refused:
+        assert body == LIMITED
+        assert (headers["content-type"], headers["retry-after"]) == ("application/json", "5")
+        assert {name: headers.get(name.lower()) for name in SAFE_HEADERS} == SAFE_HEADERS
+        assert headers["strict-transport-security"] == "max-age=31536000"
+    assert limited.request("GET", "/api/users")[0] == 401
+    assert limited.sign_in("admin", limited.password, source="127.0.0.2")[0] == 200, "another client"
+
+
+def test_other_refusals_of_nginx_do_not_ask_to_come_back(proxied: Proxied) -> None:
+    assert "retry-after" not in proxied.request("TRACE", "/healthz")[1]
+
+
+def test_a_flood_of_requests_is_429(limited: Proxied) -> None:
+    raw = f"GET /healthz HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+    last = raw.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    answers = []
+    while len(answers) < bursts()["requests"] + 3:
+        answers += limited.exchange(raw * 99 + last)
+    statuses = [answer.status for answer in answers]
+    assert statuses == [200] * (bursts()["requests"] + 1) + [429] * (len(answers) - bursts()["requests"] - 1)
+    assert answers[-1].json == LIMITED
+
+
+def test_connections_of_one_client_are_limited(tmp_path: Path) -> None:
+    serving = serve_behind_nginx(
+        tmp_path, site=SITE.replace("limit_conn poort_connections 100;", "limit_conn poort_connections 2;")
+    )
+    proxied = next(serving)
+    try:
+        with ExitStack() as stack:
+            for _ in range(2):
+                plain = stack.enter_context(socket.create_connection(("127.0.0.1", proxied.tls_port), WAIT_SECONDS))
+                held = stack.enter_context(proxied.tls.wrap_socket(plain, server_hostname=HOST))
+                held.sendall(f"POST /api/users HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 9\r\n\r\n{{".encode())
+            deadline = time.monotonic() + WAIT_SECONDS
+            while (answer := proxied.request("GET", "/healthz"))[0] != 429:
+                assert time.monotonic() < deadline, "nginx has not read the heads yet"
+            assert answer[2] == LIMITED
+            assert proxied.request("GET", "/healthz", source="127.0.0.2")[0] == 200
+    finally:
+        serving.close()
+
+
+def test_networks_may_be_without_a_limit(tmp_path: Path) -> None:
+    serving = serve_behind_nginx(tmp_path, site=SITE_WITHOUT_LIMITS.replace("burst=1000", "burst=1").replace("=100r/s", "=1r/m"))
+    proxied = next(serving)
+    try:
+        assert [proxied.request("GET", "/healthz")[0] for _ in range(5)] == [200] * 5
+    finally:
+        serving.close()
+
+
+KEYS = {
+    "IPv4": ("192.0.2.1", "192.0.2.1"),
+    "mapped": ("::ffff:192.0.2.1", "192.0.2.1"),
+    "full": ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2:"),
+    "zeros at the end": ("2001:db8:1:2::1", "2001:db8:1:2:"),
+    "fourth group zero": ("2001:db8:1:0:3:4:5:6", "2001:db8:1:"),
+    "fourth group zero, and more": ("2001:db8:1::1", "2001:db8:1:"),
+    "third and fourth group zero": ("2001:db8::3:4:5:6", "2001:db8:"),
+    "third and fourth group zero, and more": ("2001:db8::1", "2001:db8:"),
+    "third and fourth group zero, others shortened": ("2001:db8:0:0:1::", "2001:db8:"),
+    "third group zero": ("2001:db8:0:2::1", "2001:db8:0:2:"),
+    "second and third group zero": ("2001:0:0:2:3:4:5:6", "2001::2"),
+    "all zero but the first": ("2001::1", "2001::"),
+    "upper case": ("2001:DB8:A:B::1", "2001:db8:a:b:"),
+    "loopback": ("::1", "::1"),
+}
+
+
+@pytest.fixture(scope="module")
+def key_server() -> Iterator[int]:
+    """An nginx that tells the key of an address, with the part of the site that makes it."""
+    maps = "".join(re.findall(r"^(?:geo|map) \$poort_unlimited.*?^\}\n", SITE, re.MULTILINE | re.DOTALL))
+    port = free_port()
+    real = "set_real_ip_from 127.0.0.1; real_ip_header X-Real-IP;"
+    nginx = needed(lambda: start_nginx(f'{maps} server {{ listen 127.0.0.1:{port}; {real} return 200 "$poort_client"; }}', port))
+    yield port
+    nginx.stop()
+
+
+@pytest.mark.parametrize(("address", "key"), KEYS.values(), ids=KEYS)
+def test_a_client_is_an_ipv4_address_or_an_ipv6_network(key_server: int, address: str, key: str) -> None:
+    connection = HTTPConnection("127.0.0.1", key_server, timeout=WAIT_SECONDS)
+    connection.request("GET", "/", headers={"X-Real-IP": address})
+    assert connection.getresponse().read().decode() == key
+    connection.close()

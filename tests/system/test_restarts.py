@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from load import Load
-from system.proxied import Proxied, serve_behind_nginx, serve_on_a_socket
+from system.proxied import SITE_WITHOUT_LIMITS, Proxied, serve_behind_nginx, serve_on_a_socket
 from system.serving import Home, Server
 
 pytest_plugins = ("system.fixtures",)
@@ -76,7 +76,7 @@ def listener(tmp_path: Path) -> Iterator[socket.socket]:
 
 @pytest.mark.services
 def test_no_request_fails_while_workers_are_replaced_and_the_server_restarts(tmp_path: Path, listener: socket.socket) -> None:
-    serving = serve_behind_nginx(tmp_path, listener)
+    serving = serve_behind_nginx(tmp_path, listener, SITE_WITHOUT_LIMITS)
     proxied = next(serving)
     try:
         with Clients(proxied, proxied.password) as load:

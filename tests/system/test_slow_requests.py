@@ -312,3 +312,10 @@ def test_a_large_body_in_small_pieces_is_taken(quick: Server) -> None:
     for start in range(0, len(body), 1000):
         connection.sendall(body[start : start + 1000])
     assert [answer.status for answer in answers_of(connection)] in ([400], [401], [413])
+
+
+def test_tls_of_gunicorn_itself_stops_the_start(home: Home) -> None:
+    home.set_up()
+    said = home.fails_to_serve(GUNICORN_CMD_ARGS="--certfile certificate.pem --keyfile certificate.key")
+    assert "gunicorn cannot end TLS here" in said
+    assert said.count("\n") == 1
