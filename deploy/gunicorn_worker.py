@@ -2,25 +2,21 @@
 
 import contextlib
 import errno
-import socket
-import struct
 import sys
 import time
 import uuid
-from functools import lru_cache, partial
+from functools import lru_cache
 from http import HTTPStatus
 from mmap import mmap
-from threading import Semaphore
 from typing import Any
 
 from gunicorn import util
 from gunicorn.http import errors, wsgi
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from blueprints.every_request import SAFE_HEADERS
 from config.logging import request_id
-from deploy.arriving import RETRY_AFTER_SECONDS, ArrivingRequests, Limits, NotYet, SlowRequest, TooManySlowRequests
-from deploy.waits import Waits
+from deploy.arriving import RETRY_AFTER_SECONDS, SlowRequest, TooManySlowRequests
+from deploy.patient_worker import PatientWorker
 from rest.encoding import encode_json
 
 
@@ -107,18 +103,11 @@ _REFUSALS = {
 }
 
 
-# How long, and for how much, a client may go on sending after its last answer.
-_LINGER_SECONDS = 2
-_MOST_DISCARDED_BYTES = 65_536
-
-
-class JsonWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+class JsonWorker(PatientWorker):
     """A threaded worker that answers in JSON for what never reached the application, too, and once a request."""
 
     alive: bool
     max_requests: int
-    nr_conns: int
-    limits = Limits()
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Share a byte with the master, which puts another worker in the place of one that sets it."""
@@ -131,114 +120,6 @@ class JsonWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         # gunicorn itself would end this worker before another takes its place.
         self._most_requests, self.max_requests = self.max_requests, sys.maxsize
         super().init_process()
-
-    def run(self) -> None:
-        """Serve until the end. The loop waits for clients, so that they hold no thread."""
-        self.waits = Waits(self.poller)
-        # Connections whose request has not arrived promptly. Each may hold a body in memory, so they are few.
-        self.slow: set[Any] = set()
-        self.most_slow = max(1, self.cfg.threads // 4)
-        # A body in chunks may have to be read in a thread. Hashing leaves three threads free (deploy/gunicorn.conf.py).
-        self.waiting_threads = Semaphore(min(2, self.most_slow))
-        super().run()
-
-    def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Wait no longer than until the next client's time is over."""
-        super().wait_for_and_dispatch_events(self.waits.seconds_left(timeout))
-        self.waits.end_those_over()
-
-    def enqueue_req(self, conn: Any) -> None:
-        """Give a connection to a thread; a new one as soon as it has sent something."""
-        if conn.parser is not None:
-            super().enqueue_req(conn)
-            return
-        conn.parser = ArrivingRequests(self.cfg, conn.sock, conn.client, self.limits, self.waiting_threads)
-        conn.data_ready = True
-        # The kernel ends a send after this time, at no cost to others; a time-out of Python's would poll before each call.
-        with contextlib.suppress(OSError):  # the client is gone already
-            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(self.limits.stall_seconds))
-        self._await_first_byte(conn)
-
-    def _await_first_byte(self, conn: Any) -> None:
-        seconds = self.limits.stall_seconds if self.alive else STOP_KEEPALIVE_LINGER
-        self.waits.add(conn, time.monotonic() + seconds, self.enqueue_req, self._close)
-
-    def handle(self, conn: Any) -> Any:
-        """Serve a request of a connection, in a thread; NotYet where it has not arrived."""
-        try:
-            open_still = super().handle(conn)
-        except NotYet:
-            return NotYet
-        if not open_still:
-            with contextlib.suppress(OSError):  # it is closed already
-                conn.sock.shutdown(socket.SHUT_WR)
-        return open_still
-
-    def finish_request(self, conn: Any, fs: Any) -> None:
-        """Let the loop wait for what the client does next."""
-        outcome = False if fs.cancelled() or fs.exception() else fs.result()
-        if outcome is NotYet:
-            self._await_rest(conn)
-            return
-        self.slow.discard(conn)
-        if outcome:
-            super().finish_request(conn, fs)
-        else:
-            self._await_end(conn)
-
-    def _await_rest(self, conn: Any) -> None:
-        begun_at, now = conn.parser.begun_at, time.monotonic()
-        if begun_at is None:
-            self._await_first_byte(conn)
-            return
-        conn.stalls_at = now + self.limits.stall_seconds
-        if conn in self.slow:
-            self._await_slow(conn)
-        else:
-            self.waits.add(conn, begun_at + self.limits.prompt_seconds, self.enqueue_req, self._count_as_slow)
-
-    def _count_as_slow(self, conn: Any) -> None:
-        if len(self.slow) < self.most_slow:
-            self.slow.add(conn)
-            self._await_slow(conn)
-        else:
-            self._refuse(conn, TooManySlowRequests())
-
-    def _await_slow(self, conn: Any) -> None:
-        until = min(conn.stalls_at, conn.parser.begun_at + self.limits.whole_seconds)
-        self.waits.add(conn, until, self.enqueue_req, partial(self._refuse, why=SlowRequest()))
-
-    def _refuse(self, conn: Any, why: Exception) -> None:
-        self.slow.discard(conn)
-        self.handle_error(None, conn.sock, conn.client, why)
-        with contextlib.suppress(OSError):
-            conn.sock.shutdown(socket.SHUT_WR)
-        self._await_end(conn)
-
-    def _await_end(self, conn: Any, discarded: int = 0) -> None:
-        """Wait until the client closes, for a moment: closing first could cost it the answer (RFC 9112, section 9.6)."""
-        if conn.sock.fileno() < 0 or discarded >= _MOST_DISCARDED_BYTES:
-            self._close(conn)
-            return
-        if not discarded:
-            conn.lingers_until = time.monotonic() + _LINGER_SECONDS
-        self.waits.add(conn, conn.lingers_until, partial(self._discard, discarded), self._close)
-
-    def _discard(self, discarded: int, conn: Any) -> None:
-        try:
-            data = conn.sock.recv(_MOST_DISCARDED_BYTES)
-        except BlockingIOError:
-            data = b" "  # woken for nothing
-        except OSError:
-            data = b""
-        if data:
-            self._await_end(conn, discarded + len(data))
-        else:
-            self._close(conn)
-
-    def _close(self, conn: Any) -> None:
-        self.nr_conns -= 1
-        conn.close()
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - gunicorn's
         """End in order, from the main loop."""
@@ -262,29 +143,18 @@ class JsonWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                     open_before = self.nr_conns
                     self.accept(listener)
                 listener.close()
-        self.waits.hasten(self._close, time.monotonic() + STOP_KEEPALIVE_LINGER)
+        self.let_silent_clients_go()
         self.alive = False
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Refuse what HTTP/1.1 must have a Host for (RFC 9112, section 3.2), and have the rest answered."""
         if req.version >= (1, 1) and "HOST" not in dict(req.headers):
             raise errors.InvalidHeader("HOST")
-        self.slow.discard(conn)
-        try:
-            kept_alive: bool = super().handle_request(req, conn)
-        except BlockingIOError:
-            self._give_up_sending(conn)
-            return False
+        kept_alive = super().handle_request(req, conn)
         req.answered = True
         if self.nr >= self._most_requests:
             self.has_served_enough[0] = True
         return kept_alive
-
-    def _give_up_sending(self, conn: Any) -> None:
-        """Forget an answer that the client does not read, and what the kernel holds of it."""
-        self.log.warning("the client does not read the answer: its connection is reset")
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        conn.sock.close()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
         """Refuse a request and write a line about it; the connection is closed afterwards."""
@@ -297,11 +167,6 @@ class JsonWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             with contextlib.suppress(OSError):  # the client is gone
                 util.write_nonblock(client, _refusal(status, text.format(self.cfg)))
         request_id.reset(current)
-
-
-def _timeval(seconds: float) -> bytes:
-    whole = int(seconds)
-    return struct.pack("@ll", whole, int((seconds - whole) * 1e6))
 
 
 def _refusal(status: int, text: str) -> bytes:

@@ -1,0 +1,158 @@
+"""gunicorn's threaded worker, in which the loop waits for clients: a slow one holds no thread."""
+
+import contextlib
+import socket
+import struct
+import time
+from functools import partial
+from threading import Semaphore
+from typing import Any
+
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
+
+from deploy.arriving import ArrivingRequests, Limits, NotYet, SlowRequest, TooManySlowRequests
+from deploy.waits import Waits
+
+# How long, and for how much, a client may go on sending after its last answer.
+_LINGER_SECONDS = 2
+_MOST_DISCARDED_BYTES = 65_536
+
+
+class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """A threaded worker whose threads see requests that have arrived, but for bodies in chunks."""
+
+    alive: bool
+    nr_conns: int
+    limits = Limits()
+
+    def run(self) -> None:
+        """Serve until the end. The loop waits for clients, so that they hold no thread."""
+        self.waits = Waits(self.poller)
+        # Connections whose request has not arrived promptly. Each may hold a body in memory, so they are few.
+        self.slow: set[Any] = set()
+        self.most_slow = max(1, self.cfg.threads // 4)
+        # A body in chunks may have to be read in a thread. Hashing leaves three threads free (deploy/gunicorn.conf.py).
+        self.waiting_threads = Semaphore(min(2, self.most_slow))
+        super().run()
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait no longer than until the next client's time is over."""
+        super().wait_for_and_dispatch_events(self.waits.seconds_left(timeout))
+        self.waits.end_those_over()
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Give a connection to a thread; a new one as soon as it has sent something."""
+        if conn.parser is not None:
+            super().enqueue_req(conn)
+            return
+        conn.parser = ArrivingRequests(self.cfg, conn.sock, conn.client, self.limits, self.waiting_threads)
+        conn.data_ready = True
+        # The kernel ends a send after this time, at no cost to others; a time-out of Python's would poll before each call.
+        with contextlib.suppress(OSError):  # the client is gone already
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(self.limits.stall_seconds))
+        self._await_first_byte(conn)
+
+    def _await_first_byte(self, conn: Any) -> None:
+        seconds = self.limits.stall_seconds if self.alive else STOP_KEEPALIVE_LINGER
+        self.waits.add(conn, time.monotonic() + seconds, self.enqueue_req, self._close)
+
+    def handle(self, conn: Any) -> Any:
+        """Serve a request of a connection, in a thread; NotYet where it has not arrived."""
+        try:
+            open_still = super().handle(conn)
+        except NotYet:
+            return NotYet
+        if not open_still:
+            with contextlib.suppress(OSError):  # it is closed already
+                conn.sock.shutdown(socket.SHUT_WR)
+        return open_still
+
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Have a request answered that has arrived."""
+        self.slow.discard(conn)
+        try:
+            return bool(super().handle_request(req, conn))
+        except BlockingIOError:
+            self._give_up_sending(conn)
+            return False
+
+    def _give_up_sending(self, conn: Any) -> None:
+        """Forget an answer that the client does not read, and what the kernel holds of it."""
+        self.log.warning("the client does not read the answer: its connection is reset")
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        conn.sock.close()
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Let the loop wait for what the client does next."""
+        outcome = False if fs.cancelled() or fs.exception() else fs.result()
+        if outcome is NotYet:
+            self._await_rest(conn)
+            return
+        self.slow.discard(conn)
+        if outcome:
+            super().finish_request(conn, fs)
+        else:
+            self._await_end(conn)
+
+    def _await_rest(self, conn: Any) -> None:
+        begun_at, now = conn.parser.begun_at, time.monotonic()
+        if begun_at is None:
+            self._await_first_byte(conn)
+            return
+        conn.stalls_at = now + self.limits.stall_seconds
+        if conn in self.slow:
+            self._await_slow(conn)
+        else:
+            self.waits.add(conn, begun_at + self.limits.prompt_seconds, self.enqueue_req, self._count_as_slow)
+
+    def _count_as_slow(self, conn: Any) -> None:
+        if len(self.slow) < self.most_slow:
+            self.slow.add(conn)
+            self._await_slow(conn)
+        else:
+            self._refuse(conn, TooManySlowRequests())
+
+    def _await_slow(self, conn: Any) -> None:
+        until = min(conn.stalls_at, conn.parser.begun_at + self.limits.whole_seconds)
+        self.waits.add(conn, until, self.enqueue_req, partial(self._refuse, why=SlowRequest()))
+
+    def _refuse(self, conn: Any, why: Exception) -> None:
+        self.slow.discard(conn)
+        self.handle_error(None, conn.sock, conn.client, why)
+        with contextlib.suppress(OSError):
+            conn.sock.shutdown(socket.SHUT_WR)
+        self._await_end(conn)
+
+    def _await_end(self, conn: Any, discarded: int = 0) -> None:
+        """Wait until the client closes, for a moment: closing first could cost it the answer (RFC 9112, section 9.6)."""
+        if conn.sock.fileno() < 0 or discarded >= _MOST_DISCARDED_BYTES:
+            self._close(conn)
+            return
+        if not discarded:
+            conn.lingers_until = time.monotonic() + _LINGER_SECONDS
+        self.waits.add(conn, conn.lingers_until, partial(self._discard, discarded), self._close)
+
+    def _discard(self, discarded: int, conn: Any) -> None:
+        try:
+            data = conn.sock.recv(_MOST_DISCARDED_BYTES)
+        except BlockingIOError:
+            data = b" "  # woken for nothing
+        except OSError:
+            data = b""
+        if data:
+            self._await_end(conn, discarded + len(data))
+        else:
+            self._close(conn)
+
+    def _close(self, conn: Any) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+    def let_silent_clients_go(self) -> None:
+        """Give clients that have sent nothing a last moment: this worker ends."""
+        self.waits.hasten(self._close, time.monotonic() + STOP_KEEPALIVE_LINGER)
+
+
+def _timeval(seconds: float) -> bytes:
+    whole = int(seconds)
+    return struct.pack("@ll", whole, int((seconds - whole) * 1e6))
