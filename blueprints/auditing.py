@@ -22,6 +22,21 @@ def record(event: str, **about: Any) -> None:
     parts().audit.record(_event(event, about))
 
 
+def record_once(event: str, key: str, **about: Any) -> None:
+    """Write an event in a transaction of its own, once a minute for a key."""
+    parts().audit.record_once(_event(event, about), key)
+
+
+def say(event: str, **about: Any) -> None:
+    """Write the line of an event, and no row."""
+    parts().audit.say(_event(event, about))
+
+
+def say_once(event: str, key: str, **about: Any) -> None:
+    """Write the line of an event, and no row, once a minute for a key."""
+    parts().audit.say_once(_event(event, about), key)
+
+
 def _event(event: str, about: dict[str, Any]) -> Event:
     if not has_request_context():
         return Event(event=event, actor=f"console:{_who_typed()}", **about)

@@ -1,4 +1,4 @@
-"""Counts of failed sign-ins, shared by all workers: one row a throttled name or address, while its window lasts."""
+"""Counts of failed sign-ins and the like, shared by all workers: one row for each name or network, while its window lasts."""
 
 from dataclasses import dataclass
 
@@ -66,6 +66,12 @@ def give_back(session: Session, slot: Slot) -> None:
     same_window = (row.key == slot.key, row.ends_at_ms == slot.ends_at_ms)
     if count_met(session, update(row).where(*same_window, row.hits > 0).values(hits=row.hits - 1)):
         session.execute(delete(row).where(*same_window, row.hits == 0))
+    session.commit()
+
+
+def remove(session: Session, key: str) -> None:
+    """Remove the window of a key."""
+    session.execute(delete(ThrottledLogin).where(ThrottledLogin.key == key))
     session.commit()
 
 

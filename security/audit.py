@@ -1,4 +1,4 @@
-"""The audit trail: one JSON line of the log and one row an event; the reason that the wire does not have stands here."""
+"""The audit trail: one JSON line of the log and, for most events, one row; it has the reasons that the wire does not have."""
 
 import logging
 from collections.abc import Callable
@@ -12,11 +12,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from models.audit_record import fitted, write_record
+from security.said_once import SaidOnce
 
 logger = logging.getLogger(__name__)
 audit_log = logging.getLogger("poort.audit")
 # LOG_LEVEL says how talkative the server is; it takes nothing from the audit.
 audit_log.setLevel(logging.INFO)
+
+# How long the same refusals of one network, or of one session, are not written again.
+_WINDOW_MS = 60_000
 
 # Under this name a session keeps the events whose lines wait for its commit.
 _NOTED = "poort.audit"
@@ -47,6 +51,7 @@ class AuditTrail:
         self._engine = engine
         self._clock = clock
         self._writes_rows = writes_rows
+        self._said, self._recorded = SaidOnce(), SaidOnce()
 
     def note(self, session: Session, event: Event) -> None:
         """Write an event in the transaction of what happened: row and line are there when, and only when, that is there."""
@@ -67,6 +72,24 @@ class AuditTrail:
                 session.commit()
         except SQLAlchemyError as reason:
             logger.error("an event of the audit has no row: %s", type(reason).__name__, extra={"event": event.event})
+
+    def record_once(self, event: Event, key: str) -> None:
+        """Write an event as `record` does, once a minute for a key, such as a session, in this process."""
+        if self._is_first(self._recorded, event, key):
+            self.record(event)
+
+    def say(self, event: Event) -> None:
+        """Write the line of an event that has no row: strangers could make up rows without end."""
+        _log(fitted(asdict(event)))
+
+    def say_once(self, event: Event, key: str) -> None:
+        """Write the line of an event once a minute for a key, such as a network, in this process."""
+        if self._is_first(self._said, event, key):
+            self.say(event)
+
+    def _is_first(self, memory: SaidOnce, event: Event, key: str) -> bool:
+        now_ms = int(self._clock().timestamp() * 1000)
+        return memory.is_first(f"{event.event}:{key}", now_ms, now_ms + _WINDOW_MS)
 
 
 @listens_for(Session, "after_commit")

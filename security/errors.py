@@ -59,14 +59,15 @@ class CodeRequired(AuthenticationFailure):
 
 
 class TooManyAttempts(AuthenticationFailure):
-    """The window is full for a user name or an address."""
+    """The window is full for a user name or an address. `is_first` is for the audit: later refusals by it are not written."""
 
-    def __init__(self, retry_after_seconds: int) -> None:
-        """Take the seconds until the window ends, at least 1."""
+    def __init__(self, retry_after_seconds: int, *, is_first: bool = True) -> None:
+        """Take the seconds until the window ends, at least 1, and whether it refuses for the first time in this process."""
         minutes = -(-retry_after_seconds // 60)
         unit = "minute" if minutes == 1 else "minutes"
         super().__init__(f"Too many failed login attempts, please try again in {minutes} {unit}.")
         self.retry_after_seconds = retry_after_seconds
+        self.is_first = is_first
 
     def get_headers(self, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
         """Add Retry-After (RFC 9110, section 10.2.3), in seconds."""

@@ -50,6 +50,9 @@ end
 return redis.call('DEL', KEYS[1])
 """
 
+# KEYS[1]: the window.
+_CLEAR = "return redis.call('DEL', KEYS[1])"
+
 
 class RedisWindows:
     """Windows on a Redis server, with one pool of connections a process, which are opened when they are first needed.
@@ -71,6 +74,7 @@ class RedisWindows:
         )
         self._failures: tuple[type[Exception], ...] = (redis.RedisError, OSError, UnicodeError)
         self._reserve, self._give_back = client.register_script(_RESERVE), client.register_script(_GIVE_BACK)
+        self._clear = client.register_script(_CLEAR)
         self._close = client.close
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -85,6 +89,10 @@ class RedisWindows:
     def give_back(self, slot: Slot) -> None:
         """Return a slot; the last one takes the window with it."""
         self._ask(self._give_back, slot.key, slot.ends_at_ms)
+
+    def clear(self, key: str) -> None:
+        """Remove a window."""
+        self._ask(self._clear, key)
 
     def close(self) -> None:
         """Close the connections of this process."""

@@ -1,7 +1,8 @@
 """Refresh tokens: opaque, good for once, each made from the one before it, so that a lost answer can be given again.
 
 A session is the family of the tokens that follow from one sign-in. Whoever presents a token that was used before, and not
-just now, is a thief, or was robbed by one: the session ends. Guesses need no throttle: a token has 256 bits.
+just now, is a thief, or was robbed by one: the session ends. Guesses need no throttle, since a token has 256 bits; the
+refreshes of one session are counted by the caller of this module, between `find_presented` and `refresh`.
 """
 
 import base64
@@ -13,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from models import refresh_token as stored
@@ -59,6 +59,16 @@ class Grant:
     session_id: str
     token: str = field(repr=False)
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A refresh token that is known: its text, the session and the user that it belongs to, and when it came."""
+
+    token: str = field(repr=False)
+    session_id: str
+    user_id: int
+    asked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,40 +124,45 @@ def find_session(session: Session, presented: str, user_id: int) -> str | None:
     return owner.session_id if owner is not None and owner.user_id == user_id else None
 
 
+def find_presented(session: Session, token: str, asked_at: datetime) -> Presented:
+    """Find whose a refresh token is, used or not, and hold nothing. Raises InvalidRefreshToken."""
+    owner = stored.find_owner(session, _hash(token))
+    session.rollback()
+    if owner is None:
+        raise InvalidRefreshToken("unknown")
+    return Presented(token, owner.session_id, owner.user_id, asked_at)
+
+
 def refresh(
     session: Session,
     users: UserTable,
     validity: TokenValidity,
-    presented: str,
-    asked_at: datetime,
+    presented: Presented,
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
     rules: RefreshRules,
 ) -> Refreshed:
     """Exchange a refresh token for its successor, in a transaction that is left open.
 
-    It holds the user's row, then the session's: what ends them comes before, or after, and not between. `asked_at` is when
-    the request came; the time that it waited for the rows is not held against it.
+    It holds the user's row, then the session's: what ends them comes before, or after, and not between. The time that the
+    request waited for the rows is not held against it.
 
     Raises InvalidRefreshToken, of it ReusedRefreshToken where the transaction is to be committed, and 503.
     """
-    owner = stored.find_owner(session, _hash(presented))
-    if owner is None:
-        raise InvalidRefreshToken("unknown")
 
     def begin() -> Account:
-        return _hold_account(session, users, owner, clock(), rules)
+        return _hold_account(session, users, presented, clock(), rules)
 
     account = begin_when_good(session, validity, begin, clock, sleep)
     now = clock()
-    about = {"username": account.username, "user_id": account.id, "details": {"session": owner.session_id}}
-    held = stored.hold_session(session, owner.session_id, now)
-    row = session.get(RefreshToken, _hash(presented))
+    about = {"username": account.username, "user_id": account.id, "details": {"session": presented.session_id}}
+    held = stored.hold_session(session, presented.session_id, now)
+    row = session.get(RefreshToken, _hash(presented.token))
     if held is None or row is None or _end(now, held.created_at, rules) <= now:
         raise InvalidRefreshToken("the session is over", **about)
     if held.password_digest != _password_digest(held.id, account.password):
         raise InvalidRefreshToken("the password is another one", **about)
-    token = _successor(session, held, row, presented, asked_at, now, rules)
+    token = _successor(session, held, row, presented, now, rules)
     if token is None:
         end_session(session, held.id, account.id, now, rules)
         raise ReusedRefreshToken("used before", **about)
@@ -155,10 +170,10 @@ def refresh(
     return Refreshed(account, now, Grant(held.id, token, held.expires_at))
 
 
-def _hold_account(session: Session, users: UserTable, owner: Row[str, int], now: datetime, rules: RefreshRules) -> Account:
+def _hold_account(session: Session, users: UserTable, presented: Presented, now: datetime, rules: RefreshRules) -> Account:
     """Begin the transaction, and return the account that it holds. Raises InvalidRefreshToken where it may not sign in."""
-    account: Account | None = users.lock(session, owner.user_id, ACCOUNT)
-    about = {"user_id": owner.user_id, "details": {"session": owner.session_id}}
+    account: Account | None = users.lock(session, presented.user_id, ACCOUNT)
+    about = {"user_id": presented.user_id, "details": {"session": presented.session_id}}
     if account is None:
         raise InvalidRefreshToken("unknown user", **about)
     reason = refusal(account, now)
@@ -173,8 +188,7 @@ def _successor(
     session: Session,
     held: SignInSession,
     row: RefreshToken,
-    presented: str,
-    asked_at: datetime,
+    presented: Presented,
     now: datetime,
     rules: RefreshRules,
 ) -> str | None:
@@ -182,13 +196,13 @@ def _successor(
     used_at_ms, salt = row.used_at_ms, row.salt
     if salt is None:
         return None
-    token = _derive(presented, salt)
+    token = _derive(presented.token, salt)
     if stored.use_token(session, row.hash, _milliseconds(now)):
         stored.forget_salts(session, held.id, but_of=row.hash)
         session.add(_row(token, held.id))
         held.expires_at = _end(now, held.created_at, rules)
         return token
-    return token if used_at_ms is None or _milliseconds(asked_at) - used_at_ms < GRACE_MS else None
+    return token if used_at_ms is None or _milliseconds(presented.asked_at) - used_at_ms < GRACE_MS else None
 
 
 def _row(token: str, session_id: str) -> RefreshToken:

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from models.throttled_login import Slot, give_back, latest_end, remove_ended, reserve
+from models.throttled_login import Slot, give_back, latest_end, remove, remove_ended, reserve
 
 
 class WindowStore(Protocol):
@@ -20,6 +20,9 @@ class WindowStore(Protocol):
 
     def give_back(self, slot: Slot) -> None:
         """Return a slot that was taken."""
+
+    def clear(self, key: str) -> None:
+        """Remove the window of a key, if there is one."""
 
 
 class StoreUnavailable(Exception):
@@ -45,6 +48,11 @@ class DatabaseWindows:
         with self._session() as session:
             give_back(session, slot)
 
+    def clear(self, key: str) -> None:
+        """Remove a window."""
+        with self._session() as session:
+            remove(session, key)
+
     @contextmanager
     def _session(self) -> Iterator[Session]:
         try:
@@ -63,10 +71,11 @@ class MemoryWindows:
         self._windows: dict[str, tuple[int, int]] = {}
 
     def reserve(self, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
-        """Take a slot; a full memory forgets the windows that are over."""
+        """Take a slot; a full memory forgets the windows that are over, and where that is not enough the oldest quarter."""
         with self._lock:
             if len(self._windows) > _MOST_WINDOWS:
-                self._windows = {name: window for name, window in self._windows.items() if window[1] > now_ms}
+                lasting = [(name, window) for name, window in self._windows.items() if window[1] > now_ms]
+                self._windows = dict(lasting[-(_MOST_WINDOWS * 3 // 4) :])
             hits, ends_at_ms = self._windows.get(key, (0, 0))
             if not now_ms < ends_at_ms <= latest_end(now_ms, interval_ms):
                 hits, ends_at_ms = 0, now_ms + interval_ms
@@ -83,6 +92,11 @@ class MemoryWindows:
                 self._windows[slot.key] = (hits - 1, ends_at_ms)
             elif ends_at_ms == slot.ends_at_ms:
                 self._windows.pop(slot.key, None)
+
+    def clear(self, key: str) -> None:
+        """Remove a window."""
+        with self._lock:
+            self._windows.pop(key, None)
 
 
 _MOST_WINDOWS = 10_000

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from blueprints.auditing import note, record
+from blueprints.auditing import note, record_once, say_once
 from blueprints.auth.credentials import BODY_FAILURES, MOST_BYTES, read_object, require_json
 from blueprints.parts import parts
 from models import db
@@ -16,12 +16,16 @@ from models.user import Account, shown_roles
 from rest.answer import answer_json
 from rest.operation import Operation, documented
 from security.access import public
-from security.errors import AuthenticationFailure, InvalidRefreshToken, MissingRefreshToken, ReusedRefreshToken
-from security.refresh import Client, Grant, RefreshRules, begin_session, make_room, refresh
+from security.client_address import network_of
+from security.errors import AuthenticationFailure, MissingRefreshToken, ReusedRefreshToken
+from security.refresh import Client, Grant, RefreshRules, begin_session, find_presented, make_room, refresh
 
 bp = Blueprint("refreshing", __name__)
 
 _TEXT = {"type": "string"}
+
+#: How often a minute one session may be refreshed, whatever the answers.
+MOST_REFRESHES = 60
 
 REFRESH_TOKEN = Operation(
     id="token_refresh_post",
@@ -38,7 +42,7 @@ REFRESH_TOKEN = Operation(
         "required": ["token", "refresh_token", "refresh_token_expiration"],
     },
     example={"refresh_token": "the refresh token of the last answer"},
-    failures=(*BODY_FAILURES, HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE),
+    failures=(*BODY_FAILURES, HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
 
@@ -48,18 +52,19 @@ REFRESH_TOKEN = Operation(
 def refresh_token() -> Response:
     """Exchange a refresh token for an access token and its successor."""
     require_json(request)
-    presented, ours = read_object(request, MOST_BYTES).get("refresh_token"), parts()
+    token, ours, session = read_object(request, MOST_BYTES).get("refresh_token"), parts(), db.session()
     with _refusals_on_record():
-        if not isinstance(presented, str) or not presented:
+        if not isinstance(token, str) or not token:
             raise MissingRefreshToken
-        session, rules = db.session(), refresh_rules()
-        refreshed = refresh(session, ours.users, ours.validity, presented, g.now, ours.clock, ours.sleep, rules)
+        presented = find_presented(session, token, g.now)
+        ours.limiter.count("refresh", presented.session_id, MOST_REFRESHES)
+        refreshed = refresh(session, ours.users, ours.validity, presented, ours.clock, ours.sleep, refresh_rules())
     account, grant = refreshed.account, refreshed.grant
     note("token_refreshed", username=account.username, user_id=account.id, details={"session": grant.session_id})
     db.session.commit()
     issued_at, session_id = refreshed.issued_at, grant.session_id
-    token = ours.tokens.issue(account.username, shown_roles(account), issued_at=issued_at, session_id=session_id)
-    return answer_with_token(token, grant)
+    access_token = ours.tokens.issue(account.username, shown_roles(account), issued_at=issued_at, session_id=session_id)
+    return answer_with_token(access_token, grant)
 
 
 def begin_session_of(account: Account, password_hash: str, now: datetime) -> Grant | None:
@@ -109,6 +114,10 @@ def _refusals_on_record() -> Iterator[None]:
         raise
     except AuthenticationFailure as refusal:
         db.session.rollback()
-        about = refusal.about if isinstance(refusal, InvalidRefreshToken) else {}
-        record("refresh_refused", reason=getattr(refusal, "reason", refusal.description), **about)
+        reason, about = getattr(refusal, "reason", refusal.description), getattr(refusal, "about", None)
+        if about:
+            record_once("refresh_refused", about["details"]["session"], reason=reason, **about)
+        else:
+            # A stranger may send such tokens without end: no row, and one line a minute for each network.
+            say_once("refresh_refused", network_of(request.remote_addr or ""), reason=reason)
         raise

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, g, request
 
-from blueprints.auditing import note, record
+from blueprints.auditing import note, record, say
 from blueprints.auth.codes import demand_code
 from blueprints.auth.credentials import BODY_FAILURES, read_credentials
 from blueprints.auth.refreshing import answer_with_token, begin_session_of
@@ -17,6 +17,7 @@ from models.user import shown_roles
 from rest.operation import Operation, documented
 from security.access import public
 from security.errors import AuthenticationFailure, CodeRequired, TooManyAttempts
+from security.rate_limits import FAILURES_TO_REPORT
 from security.sign_in import SignInRules, admit, authenticate
 
 bp = Blueprint("auth", __name__)
@@ -69,16 +70,30 @@ def create_token() -> Response:
 
 @contextmanager
 def _refusals_on_record(username: str) -> Iterator[None]:
-    """Write down why a sign-in is refused: the audit has every refusal, Chamilo's table those that were a wrong answer."""
+    """Write down why a sign-in is refused: in the audit, and in Chamilo's table where the answer was wrong."""
     try:
         yield
+    except TooManyAttempts as refusal:
+        db.session.rollback()
+        # No row, and one line a window: a stranger may send such requests without end.
+        if refusal.is_first:
+            say("sign_in_refused", username=username, reason=refusal.description)
+        raise
     except AuthenticationFailure as refusal:
         db.session.rollback()
         record("sign_in_refused", username=username, reason=getattr(refusal, "reason", refusal.description))
-        if not isinstance(refusal, TooManyAttempts | CodeRequired) and not parts().settings.read_only:
-            record_failure(db.session(), username, request.remote_addr or "", g.now)
-            db.session.commit()
+        if not isinstance(refusal, CodeRequired):
+            _count_failure(username)
         raise
+
+
+def _count_failure(username: str) -> None:
+    """Write a wrong answer into Chamilo's table, and say when a name has had very many of them."""
+    if parts().limiter.is_to_report(username):
+        say("sign_in_failures", username=username, details={"in_an_hour": FAILURES_TO_REPORT})
+    if not parts().settings.read_only:
+        record_failure(db.session(), username, request.remote_addr or "", g.now)
+        db.session.commit()
 
 
 def _rules() -> SignInRules:

@@ -134,11 +134,6 @@ def test_operation_writes_one_event(world: World, caplog: pytest.LogCaptureFixtu
 
 REFUSED: dict[str, tuple[str, Callable[[World], Any]]] = {
     "sign-in": ("sign_in_refused", lambda world: world.sign_in("wrong")),
-    "unknown refresh token": (
-        "refresh_refused",
-        lambda world: world.ask("POST", "/api/token/refresh", {"refresh_token": "x" * 43}),
-    ),
-    "no refresh token": ("refresh_refused", lambda world: world.ask("POST", "/api/token/refresh", {})),
     "password for a second factor": ("totp_refused", lambda world: world.ask("POST", "/api/me/totp", {"password": "wrong"})),
     "code of a second factor": (
         "totp_refused",
@@ -153,6 +148,18 @@ def test_refusal_of_a_secret_writes_one_event_with_its_reason(world: World, name
     assert request(world).status_code in {401, 403}
     rows = world.database.rows(AuditRecord)
     assert ([row.event for row in rows].count(event), rows[-1].event, bool(rows[-1].reason)) == (1, event, True)
+
+
+#: Strangers send these without end.
+REFUSED_WITHOUT_A_ROW: dict[str, Any] = {"unknown refresh token": {"refresh_token": "x" * 43}, "no refresh token": {}}
+
+
+@pytest.mark.parametrize("name", REFUSED_WITHOUT_A_ROW)
+def test_refusal_of_a_stranger_writes_a_line_with_its_reason(world: World, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    before = events_of(world)
+    assert world.ask("POST", "/api/token/refresh", REFUSED_WITHOUT_A_ROW[name]).status_code == 401
+    line = [record for record in caplog.records if record.name == "poort.audit"][-1]
+    assert (line.getMessage(), bool(line.reason), events_of(world)) == ("refresh_refused", True, before)
 
 
 #: The words of a command, and the event that it writes.

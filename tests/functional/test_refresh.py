@@ -67,6 +67,11 @@ def last_event(database: Database) -> AuditRecord:
     return database.rows(AuditRecord)[-1]
 
 
+def audit_lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str | None]]:
+    lines = [record for record in caplog.records if record.name == "poort.audit"]
+    return [(line.getMessage(), getattr(line, "reason", None)) for line in lines]
+
+
 def test_off_by_default_nothing_is_there(client: FlaskClient, database: Database) -> None:
     database.make_user(password="secret")
     answer = client.post(SIGN_IN, json={"username": "alice", "password": "secret"})
@@ -146,16 +151,18 @@ def test_refresh_is_no_sign_in(
 @pytest.mark.parametrize(
     "body", [{}, {"refresh_token": None}, {"refresh_token": ""}, {"refresh_token": 1}, {"refresh_token": []}]
 )
-def test_body_without_token_is_401(refreshing: FlaskClient, database: Database, body: dict[str, Any]) -> None:
+def test_body_without_token_is_401(
+    refreshing: FlaskClient, database: Database, caplog: pytest.LogCaptureFixture, body: dict[str, Any]
+) -> None:
     answer = refreshing.post(REFRESH, json=body)
     assert outcome(answer) == NOT_FOUND
-    assert last_event(database).event == "refresh_refused"
+    assert (audit_lines(caplog), events(database)) == ([("refresh_refused", "JWT Refresh Token Not Found")], [])
 
 
 @pytest.mark.parametrize("token", ["x", "x" * 100_000, "\0", "ü", "%", "A" * 43])
-def test_unknown_token_is_401(refreshing: FlaskClient, database: Database, token: str) -> None:
+def test_unknown_token_is_401(refreshing: FlaskClient, database: Database, caplog: pytest.LogCaptureFixture, token: str) -> None:
     assert outcome(refresh(refreshing, token)) == INVALID
-    assert (last_event(database).event, last_event(database).reason) == ("refresh_refused", "unknown")
+    assert (audit_lines(caplog), events(database)) == ([("refresh_refused", "unknown")], [])
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b"{}x", b'{"refresh_token":"\xff"}', b'{"refresh_token":"\\ud800"}'])
@@ -278,7 +285,7 @@ def test_all_bad_tokens_are_answered_alike(refreshing: FlaskClient, database: Da
     assert len({answer.data for answer in answers}) == 1
     assert len({tuple((name, value) for name, value in answer.headers if name not in varying) for answer in answers}) == 1
     reasons = [record.reason for record in database.rows(AuditRecord) if record.event.startswith("refresh_")]
-    assert reasons == ["inactive", "used before", "unknown", "the session is over"]
+    assert reasons == ["inactive", "used before", "the session is over"]
 
 
 def test_idle_session_ends_at_its_second(refreshing: FlaskClient, database: Database, clock: Clock) -> None:
@@ -542,3 +549,53 @@ def test_salt_is_gone_once_the_successor_is_used(refreshing: FlaskClient, databa
         token = refresh(refreshing, token).json["refresh_token"]
     rows = sorted(database.rows(RefreshToken), key=lambda row: row.used_at_ms or 2**60)
     assert [row.salt is not None for row in rows] == [False, False, False, True, True]
+
+
+RATE = (429, {"error": "Too Many Requests"})
+
+
+def test_sixty_first_refresh_of_a_session_in_a_minute_is_429_and_uses_nothing_up(
+    refreshing: FlaskClient, database: Database, clock: Clock
+) -> None:
+    database.make_user(password="secret")
+    token, other = sign_in(refreshing)["refresh_token"], sign_in(refreshing)["refresh_token"]
+    for _ in range(30):
+        clock.advance(0.5)
+        before, token = token, refresh(refreshing, token).json["refresh_token"]
+        assert refresh(refreshing, before).json["refresh_token"] == token
+    rows = events(database)
+    answers = [refresh(refreshing, token) for _ in range(3)]
+    assert [outcome(answer) for answer in answers] == [RATE] * 3
+    assert all(0 < int(answer.headers["Retry-After"]) <= 60 for answer in answers)
+    assert (events(database), len(database.rows(SignInSession))) == (rows, 2), "nothing was written, and the session lives"
+    assert refresh(refreshing, other).status_code == 200, "another session has a count of its own"
+    clock.advance(60)
+    assert refresh(refreshing, token).status_code == 200
+
+
+def test_giving_a_successor_again_counts_as_a_refresh_and_beyond_sixty_it_is_no_reuse(
+    refreshing: FlaskClient, database: Database, clock: Clock
+) -> None:
+    database.make_user(password="secret")
+    first = sign_in(refreshing)
+    answers = [refresh(refreshing, first["refresh_token"]) for _ in range(61)]
+    assert [answer.status_code for answer in answers] == [200] * 60 + [429]
+    clock.advance(30)
+    assert outcome(refresh(refreshing, first["refresh_token"])) == RATE, "it would be a reuse now, and is not looked at"
+    clock.advance(30)
+    assert refresh(refreshing, answers[0].json["refresh_token"]).status_code == 200
+
+
+def test_refused_tokens_of_one_session_write_one_row_a_minute(
+    refreshing: FlaskClient, database: Database, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    user = database.make_user(password="secret")
+    first, second = sign_in(refreshing), sign_in(refreshing)
+    with database.session() as session:
+        session.get_one(User, user.id).locked = True
+    refused = {refresh(refreshing, token["refresh_token"]).status_code for token in (first, second) * 20}
+    assert (refused, events(database)) == ({401}, ["sign_in"] * 2 + ["refresh_refused"] * 2)
+    assert audit_lines(caplog)[2:] == [("refresh_refused", "locked")] * 2
+    clock.advance(60)
+    refresh(refreshing, first["refresh_token"])
+    assert events(database)[4:] == ["refresh_refused"]

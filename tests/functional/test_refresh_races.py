@@ -11,6 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from blueprints.auth.refreshing import MOST_REFRESHES
 from models import AuditRecord, RefreshToken, SignInSession
 
 RACERS = 100
@@ -61,18 +62,26 @@ def at_once(pool: ThreadPoolExecutor, app: Flask, *calls: Callable[[FlaskClient]
     return list(pool.map(run, calls))
 
 
-def test_a_hundred_get_one_successor(refreshing: Flask, database: Database, pool: ThreadPoolExecutor) -> None:
+def test_of_a_hundred_sixty_get_one_successor_and_the_others_are_told_to_wait(
+    refreshing: Flask, database: Database, clock: Clock, pool: ThreadPoolExecutor
+) -> None:
     client = refreshing.test_client()
     first = sign_in(client)
     answers = at_once(pool, refreshing, *[lambda client: refresh(client, first["refresh_token"])] * RACERS)
-    assert [answer.status_code for answer in answers] == [200] * RACERS
+    refused = [answer for answer in answers if answer.status_code == 429]
+    answers = [answer for answer in answers if answer.status_code == 200]
+    assert (len(answers), len(refused)) == (MOST_REFRESHES, RACERS - MOST_REFRESHES)
+    assert {(answer.get_data(as_text=True), answer.headers["Retry-After"]) for answer in refused} == {
+        ('{"error":"Too Many Requests"}', "60")
+    }
     (successor,) = {answer.json["refresh_token"] for answer in answers}
     assert len({answer.json["refresh_token_expiration"] for answer in answers}) == 1
     assert successor != first["refresh_token"]
     assert (len(database.rows(SignInSession)), len(database.rows(RefreshToken))) == (1, 2)
     noted = [record.event for record in database.rows(AuditRecord)]
-    assert noted == ["sign_in"] + ["token_refreshed"] * RACERS
+    assert noted == ["sign_in"] + ["token_refreshed"] * MOST_REFRESHES
     assert all(is_good(client, answer.json) for answer in answers)
+    clock.advance(60)
     third = refresh(client, successor)
     assert third.status_code == 200
     assert third.json["refresh_token"] not in {first["refresh_token"], successor}

@@ -66,9 +66,9 @@ def test_redis_counts_instead_of_the_database(
     assert emptied.keys() == []
     assert [message(client, "bob", "no", ATTACKER) for _ in range(12)] == [WRONG] * 10 + [BLOCKED] * 2
     keys = emptied.keys()
-    assert len(keys) == 2
+    assert len(keys) == 3, "of the name at the address, of the address, and of the name for an hour"
     assert all(key.startswith("poort:throttle:") and len(key) == len("poort:throttle:") + 64 for key in keys)
-    assert sorted(int(emptied.hget(key, "hits")) for key in keys) == [10, 10]
+    assert sorted(int(emptied.hget(key, "hits")) for key in keys) == [10, 10, 10]
     assert database.rows(ThrottledLogin) == []
     other = make_app(REDIS_URL=redis.url).test_client()
     assert message(other, "bob", "secret", ATTACKER) == BLOCKED

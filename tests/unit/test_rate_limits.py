@@ -244,6 +244,114 @@ def test_zero_switches_off(store: Store, clock: Clock) -> None:
     assert store.kept() == {}
 
 
+def test_addresses_of_one_ipv6_network_share_a_window(limiter: LoginLimiter) -> None:
+    neighbors = [f"2001:db8:0:1:{number:x}::{number}" for number in range(12)]
+    assert [fail(limiter, "bob", address) for address in neighbors] == [True] * 10 + [False] * 2
+    assert fail(limiter, "bob", "2001:db8:0:2::1")
+    assert fail(limiter, "eve", "2001:db8:0:1::1")
+
+
+def test_networks_of_one_ipv6_site_fail_ten_times_as_often_at_a_name(limiter: LoginLimiter) -> None:
+    networks = [f"2001:db8:0:{number:x}::1" for number in range(12)]
+    assert [fail(limiter, "bob", address) for address in networks for _ in range(10)] == [True] * 100 + [False] * 20
+    assert fail(limiter, "eve", networks[-1])
+    assert fail(limiter, "bob", "2001:db8:1::1")
+
+
+def test_networks_of_one_ipv6_site_fail_ten_times_as_often_in_all(clock: Clock) -> None:
+    limiter = LoginLimiter(MemoryWindows(), clock, 2, 60, "secret")
+    guesses = [fail(limiter, f"bob{number}", f"2001:db8:0:{number % 11:x}::1") for number in range(110)]
+    assert guesses == [True] * 100 + [False] * 10
+    assert not fail(limiter, "new", "2001:db8:0:ffff::1")
+    assert fail(limiter, "new", "2001:db8:1::1")
+
+
+def test_sign_in_from_ipv6_holds_four_windows_and_gives_all_back(limiter: LoginLimiter, store: Store) -> None:
+    with limiter.attempt("fe80::1%eth0", "bob"):
+        assert [hits for hits, _ in store.kept().values()] == [1] * 4
+    assert store.kept() == {}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("::ffff:192.0.2.1", "192.0.2.1"), ("fe80::1%eth0", "fe80::2%eth1"), ("no address", "no address")],
+)
+def test_addresses_that_mean_the_same_share_a_window(clock: Clock, one: str, other: str) -> None:
+    limiter = LoginLimiter(MemoryWindows(), clock, 1, 60, "secret")
+    assert [fail(limiter, "bob", address) for address in (one, other)] == [True, False]
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "no address", ""])
+def test_other_addresses_have_no_wider_network(clock: Clock, address: str) -> None:
+    windows = MemoryWindows()
+    with LoginLimiter(windows, clock, 1, 60, "secret").attempt(address, "bob"):
+        assert len(windows._windows) == 2
+
+
+def test_each_window_of_wrong_codes_is_twice_as_long_up_to_an_hour(clock: Clock) -> None:
+    limiter, waits = LoginLimiter(MemoryWindows(), clock, 10, 60, "secret"), []
+    for wrong in range(100):
+        if wrong and wrong % 10 == 0:
+            with pytest.raises(TooManyAttempts) as caught, limiter.attempt_code("bob", wrong):
+                pass
+            waits.append(caught.value.retry_after_seconds)
+            clock.advance(waits[-1])
+        with suppress(BadCredentials), limiter.attempt_code("bob", wrong):
+            raise BadCredentials("wrong code")
+    assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+
+
+@pytest.mark.parametrize(("interval", "longest"), [(7200, 7200), (1, 3600), (60, 3600)])
+def test_longest_window_of_wrong_codes_is_an_hour_or_the_interval(clock: Clock, interval: int, longest: int) -> None:
+    windows = MemoryWindows()
+    with LoginLimiter(windows, clock, 1, interval, "secret").attempt_code("bob", 99):
+        assert [end for _, end in windows._windows.values()] == [NOW_MS + longest * 1000]
+
+
+def test_long_window_ends_where_the_wrong_codes_are_forgotten(limiter: LoginLimiter) -> None:
+    for _ in range(10):
+        with suppress(BadCredentials), limiter.attempt_code("bob", 90):
+            raise BadCredentials("wrong code")
+    with pytest.raises(TooManyAttempts), limiter.attempt_code("bob", 90):
+        pass
+    assert fail_code(limiter, "bob")
+
+
+def test_twentieth_failure_in_a_row_of_a_token_is_its_last(store: Store, clock: Clock) -> None:
+    for attempts in (10, 0):
+        limiter = LoginLimiter(store.windows, clock, attempts, 60, "secret")
+        counted = [limiter.is_last_failure(f"key {attempts}", 3600) for _ in range(19)]
+        limiter.forget_failures(f"key {attempts}")
+        counted += [limiter.is_last_failure(f"key {attempts}", 3600) for _ in range(21)]
+        assert counted == [False] * 38 + [True] * 2
+        assert not limiter.is_last_failure("other", 3600)
+
+
+def test_window_that_is_cleared_begins_anew(store: Store) -> None:
+    assert [store.windows.reserve("k", 1, NOW_MS, 1000).taken for _ in range(2)] == [True, False]
+    store.windows.clear("k")
+    store.windows.clear("nothing")
+    assert store.kept() == {}
+    assert store.windows.reserve("k", 1, NOW_MS, 1000).taken
+
+
+def test_hundredth_failure_at_a_name_in_an_hour_is_reported_once_in_each_process(store: Store, clock: Clock) -> None:
+    processes = [LoginLimiter(store.windows, clock, attempts, 60, "secret") for attempts in (10, 0)]
+    reported = [processes[number % 2].is_to_report("bob") for number in range(200)]
+    assert (reported.index(True), sum(reported)) == (99, 2)
+    assert [limiter.reported_names_total for limiter in processes] == [1, 1]
+    clock.advance(3600)
+    assert not any(processes[0].is_to_report("bob") for _ in range(99))
+
+
+def test_full_memory_of_windows_that_last_forgets_the_oldest() -> None:
+    windows = MemoryWindows()
+    for number in range(30_000):
+        windows.reserve(str(number), 10, NOW_MS, 1000)
+    assert len(windows._windows) <= 10_001
+    assert "29999" in windows._windows
+
+
 def test_ten_wrong_codes_of_a_name_are_let_through_whatever_the_address(limiter: LoginLimiter) -> None:
     names = ["bob", "BOB", "bob ", "b\u00adob"] * 3
     assert [fail_code(limiter, name) for name in names] == [True] * 10 + [False] * 2
@@ -387,6 +495,9 @@ class NoStore:
     def give_back(self, _slot: Slot) -> None:
         raise StoreUnavailable("down")
 
+    def clear(self, _key: str) -> None:
+        raise StoreUnavailable("down")
+
 
 class HalfAStore(NoStore):
     """A store that is lost between a reservation and its return."""
@@ -399,6 +510,9 @@ class HalfAStore(NoStore):
 def test_store_that_is_down_locks_nobody_out_and_is_seen_once_an_attempt(down: NoStore, caplog: pytest.LogCaptureFixture) -> None:
     limiter = LoginLimiter(down, Clock(), 10, 60, "secret")
     assert all(succeed(limiter) for _ in range(3))
+    assert not limiter.is_last_failure("key", 60)
+    assert not limiter.is_to_report("bob")
+    limiter.forget_failures("key")
     assert all("the throttle's store cannot be reached: down" in line for line in caplog.messages)
     assert [record.unavailable_total for record in caplog.records] == [1, 2, 3]
     assert limiter.unavailable_total == 3
