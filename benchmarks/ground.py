@@ -49,7 +49,7 @@ class Ground:
         fill(self.database_url, number)
 
 
-def lay(folder: Path, database_url: str = "") -> Ground:
+def lay(folder: Path, database_url: str = "", cost: int = COST) -> Ground:
     """Make settings, keys, tables and the administrator, as `make setup` does; on SQLite where no other database is named."""
     folder.mkdir()
     database_url = database_url or f"sqlite:///{folder / 'poort.db'}"
@@ -57,7 +57,7 @@ def lay(folder: Path, database_url: str = "") -> Ground:
         for name, value in {
             "JWT_PASSPHRASE": secrets.token_hex(32),
             "APP_SECRET": secrets.token_hex(32),
-            "PASSWORD_HASH_COST": COST,
+            "PASSWORD_HASH_COST": cost,
             "DATABASE_URL": database_url,
         }.items():
             settings.write(f"{name}={value}\n")

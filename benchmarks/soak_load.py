@@ -31,6 +31,16 @@ _CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 _ETAG = re.compile(rb"\r\netag: *([^\r]+)", re.IGNORECASE)
 
 
+def request_bytes(method: str, path: str, token: str = "", document: object = None, **fields: str) -> bytes:
+    """Return a request with a JSON body, if there is a document; `If_Match="…"` adds the header field `If-Match`."""
+    body = b"" if document is None else json.dumps(document, ensure_ascii=False).encode()
+    content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}", f"Content-Type: {content_type}"]
+    lines += [f"Authorization: Bearer {token}"] if token else []
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+    return "\r\n".join((*lines, "", "")).encode("latin-1") + body
+
+
 class Connection:
     """A connection that is kept; one that the server has closed meanwhile is opened anew, as every client does."""
 
@@ -43,12 +53,12 @@ class Connection:
         try:
             return await asyncio.wait_for(self._exchange(request), TIMEOUT_SECONDS)
         except (OSError, EOFError, TimeoutError):
-            self._close()
+            self.close()
             return 0, b"", b""
 
     async def _exchange(self, request: bytes) -> tuple[int, bytes, bytes]:
         if self._stream and (self._stream[0].at_eof() or self._stream[0].exception()):
-            self._close()
+            self.close()
         if self._stream is None:
             self._stream = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._stream
@@ -57,10 +67,11 @@ class Connection:
         length = _LENGTH.search(head)
         body = await reader.readexactly(int(length[1])) if length else b""
         if _CLOSES.search(head):
-            self._close()
+            self.close()
         return int(head[9:12]), head, body
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close it; the next request opens it anew."""
         if self._stream:
             self._stream[1].close()
         self._stream = None
@@ -114,7 +125,7 @@ class Client:
             _, head, _ = await self._ask("read", "GET", "/api/users/2")
             found = _ETAG.search(head)
             self._etag = found[1].decode() if found else ""
-        await self._ask("unchanged", "GET", "/api/users/2", etag=self._etag)
+        await self._ask("unchanged", "GET", "/api/users/2", If_None_Match=self._etag)
 
     async def create(self) -> None:
         """Create a user of this client's own."""
@@ -144,17 +155,10 @@ class Client:
         there = [user for user in self.users.values() if user["deleted"] == [False]]
         return self._random.choice(there) if there else None
 
-    async def _ask(self, kind: str, method: str, path: str, document: object = None, etag: str = "") -> tuple[int, bytes, bytes]:
-        body = b"" if document is None else json.dumps(document).encode()
-        content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        fields = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}", f"Content-Type: {content_type}"]
-        fields += [
-            "Accept: application/json",
-            f"Authorization: Bearer {self._token}",
-            *([f"If-None-Match: {etag}"] if etag else []),
-        ]
+    async def _ask(self, kind: str, method: str, path: str, document: object = None, **fields: str) -> tuple[int, bytes, bytes]:
+        request = request_bytes(method, path, self._token, document, Accept="application/json", **fields)
         begun = time.monotonic()
-        answer = await self._connection.ask("\r\n".join((*fields, "", "")).encode("latin-1") + body)
+        answer = await self._connection.ask(request)
         status = answer[0]
         if status == 503 and b"\r\nretry-after:" in answer[1].lower():  # noqa: PLR2004
             kind += ", told to come back"

@@ -1,0 +1,69 @@
+"""A stranger holds 200 connections whose requests never end, and opens each again when the server closes it."""
+
+import asyncio
+import math
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from benchmarks.attack.line import Line
+from benchmarks.attack.victim import serving
+from benchmarks.ground import lay
+from benchmarks.soak_load import Connection, request_bytes
+
+HEADS = BODIES = 100
+HEAD = b"POST /api/authentication_token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Le"
+BODY = HEAD + b'ngth: 1000\r\nContent-Type: application/json\r\n\r\n{"username": '
+TRIES, SECONDS = 200, 10
+LONGEST_SECONDS = 1
+#: A client that is cut off waits so long before it opens the next connection.
+PAUSE_SECONDS = 0.1
+MOST_MILLISECONDS = 100
+
+
+def stall(folder: Path) -> Iterator[Line]:
+    """Time /healthz meanwhile."""
+    with serving(lay(folder / "ground")) as server:
+        opened, took = asyncio.run(_stall_and_try(server.port))
+    what = (
+        f"slowest of {len(took)} answers of /healthz beside {HEADS} heads and {BODIES} bodies that stall, opened {opened:,} times"
+    )
+    yield Line(what, max(took), MOST_MILLISECONDS, " ms")
+
+
+async def _stall_and_try(port: int) -> tuple[int, list[float]]:
+    opened: list[bytes] = []
+    stalled = [asyncio.create_task(_hold(port, begun, opened)) for begun in [HEAD] * HEADS + [BODY] * BODIES]
+    await asyncio.sleep(1)
+    took, until = [], time.monotonic() + SECONDS
+    while (begun := time.monotonic()) < until:
+        took.append(await _time_healthz(port))
+        await asyncio.sleep(max(0, begun + SECONDS / TRIES - time.monotonic()))
+    for task in stalled:
+        task.cancel()
+    await asyncio.gather(*stalled, return_exceptions=True)
+    return len(opened), took
+
+
+async def _hold(port: int, begun: bytes, opened: list[bytes]) -> None:
+    """Begin a request and wait until the server closes the connection, again and again."""
+    while True:
+        opened.append(begun)
+        with suppress(OSError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write(begun)
+                await reader.read()
+            finally:
+                writer.close()
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _time_healthz(port: int) -> float:
+    """Return the milliseconds of an answer on a new connection; without end where it is not 200 or takes a second."""
+    connection, begun, status = Connection(port), time.monotonic(), 0
+    with suppress(TimeoutError):
+        status, _, _ = await asyncio.wait_for(connection.ask(request_bytes("GET", "/healthz")), LONGEST_SECONDS)
+    connection.close()
+    return (time.monotonic() - begun) * 1000 if status == 200 else math.inf  # noqa: PLR2004
