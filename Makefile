@@ -10,7 +10,7 @@ SCRIPTS = bin/console bin/new-env bin/serve
 ENV_FILE := $(if $(POORT_ENV_FILE),,.env)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve setup test lint docs bench bench-timing soak pins
+.PHONY: help serve setup test lint docs bench bench-timing soak attack pins
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
@@ -43,6 +43,9 @@ bench-timing: .venv/.pins ## Measure whether the time of a refused sign-in tells
 
 soak: .venv/.pins-dev ## Load a server for 10 minutes while it is reloaded, killed and given new keys; ARGS="--minutes 2"
 	@exec .venv/bin/python -m benchmarks.soak $(ARGS)
+
+attack: .venv/.pins-dev ## Attack a server as one hostile user would, for five minutes; ARGS="--only races" a part
+	@exec .venv/bin/python -m benchmarks.attack $(ARGS)
 
 pins: .venv/.pins-dev ## Compile the seven .in files into exact versions with hashes; ARGS="--upgrade" renews them
 	$(COMPILE) $(ARGS) requirements.in

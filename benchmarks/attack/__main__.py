@@ -15,8 +15,10 @@ from benchmarks.attack.rows import write_rows
 from benchmarks.attack.slow import stall
 from tests.services import NotInstalled
 
+Part = Callable[[Path], Iterator[Line]]
+
 #: name: the attack, which is given an empty folder.
-PARTS: dict[str, Callable[[Path], Iterator[Line]]] = {
+PARTS: dict[str, Part] = {
     "keys": use_withdrawn_keys,
     "memory": fill_memory,
     "hashing": hash_without_end,

@@ -16,6 +16,7 @@ from benchmarks.soak_load import Connection, request_bytes
 from config import parse_settings
 from models import User
 from models.token_validity import TokensValidAfter
+from models.user import ACTIVE
 
 DATABASES = ("sqlite", "postgresql", "mariadb")
 ROUNDS, COST = 200, 4
@@ -84,7 +85,8 @@ async def leaves_one_administrator(duel: Duel, number: int) -> bool:
     with duel.engine.connect() as connection:
         rows = connection.execute(select(User.roles, User.active).where(User.id.in_(ids))).all()
     _set_roles(duel, ids, ["ROLE_STUDENT"])
-    return sum("ROLE_ADMIN" in row.roles and row.active == 1 for row in rows) == 1
+    left = [row for row in rows if "ROLE_ADMIN" in row.roles and row.active == ACTIVE]
+    return len(left) == 1
 
 
 def _removal(user_id: int, token: str, deletes: int) -> bytes:
