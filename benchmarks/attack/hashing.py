@@ -40,7 +40,9 @@ def hash_without_end(folder: Path) -> Iterator[Line]:
 
 
 def _set_password(user_id: int, token: str, **fields: str) -> bytes:
-    return request_bytes("PATCH", f"/api/users/{user_id}", token, {"plainPassword": "a new password"}, **fields)
+    """Return a request after which the connection is closed: the next one may reach the worker whose queue has room."""
+    document = {"plainPassword": "a new password"}
+    return request_bytes("PATCH", f"/api/users/{user_id}", token, document, Connection="close", **fields)
 
 
 async def _attack(server: Server, ground: Ground, kind: str, make_request: Callable[[], bytes]) -> Line:
