@@ -13,7 +13,8 @@ from rest.negotiation import FORMATS
 
 USERS, CLIENTS = 100, 8
 STUDENT, STUDENT_ID = "user2", 2
-#: Bodies just below what a body may have, which may be refused, and texts of as many characters as a biography may have, four bytes each.
+#: Bodies just below what a body may have, which may be refused, and texts of as many characters as a biography may have:
+#: four bytes each.
 LARGE, LARGE_BYTES = 40, 1_040_000
 ALLOWED, ALLOWED_CHARACTERS = 725, 20_000
 WARM_UP = 200
