@@ -4,14 +4,20 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, String, delete, func, insert, inspect, or_, select, update
+from sqlalchemy import BigInteger, String, delete, func, insert, inspect, or_, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.database import Base, UtcDateTime, count_met, upsert
 
+#: After so many wrong codes in a row at sign-ins no code is accepted, until the password or the second factor is reset.
+MOST_WRONG_CODES = 100
+
 
 class SecondFactor(Base):
-    """A user's authenticator app. It counts from `confirmed_at` on; `last_step` is the last code that was used (RFC 6238)."""
+    """A user's authenticator app. It counts from `confirmed_at` on; `last_step` is the last code that was used (RFC 6238).
+
+    `wrong_codes` are those in a row at sign-ins.
+    """
 
     __tablename__ = "poort_second_factor"
 
@@ -19,6 +25,7 @@ class SecondFactor(Base):
     secret: Mapped[str] = mapped_column(String(255))
     confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_step: Mapped[int | None] = mapped_column(BigInteger)
+    wrong_codes: Mapped[int] = mapped_column(default=0, server_default=text("0"))
 
 
 class BackupCode(Base):
@@ -57,7 +64,8 @@ class SecondFactorTable:
 
 def begin(session: Session, user_id: int, secret: str) -> None:
     """Keep a secret that counts for nothing yet, in the place of an earlier one. Hold the user's row, and look, before."""
-    upsert(session, SecondFactor, {"user_id": user_id, "secret": secret, "confirmed_at": None, "last_step": None})
+    row = {"user_id": user_id, "secret": secret, "confirmed_at": None, "last_step": None, "wrong_codes": 0}
+    upsert(session, SecondFactor, row)
 
 
 def confirm(session: Session, user_id: int, secret: str, step: int, now: datetime) -> bool:
@@ -71,6 +79,27 @@ def use_step(session: Session, user_id: int, secret: str, step: int) -> bool:
     is_new = or_(SecondFactor.last_step.is_(None), SecondFactor.last_step < step)
     confirmed = (SecondFactor.user_id == user_id, SecondFactor.secret == secret, SecondFactor.confirmed_at.is_not(None))
     return count_met(session, update(SecondFactor).where(*confirmed, is_new).values(last_step=step)) == 1
+
+
+def count_wrong_codes(session: Session, user_id: int) -> int:
+    """Return how many codes of a user were wrong in a row at sign-ins."""
+    return session.scalar(select(SecondFactor.wrong_codes).where(SecondFactor.user_id == user_id)) or 0
+
+
+def begin_guess(session: Session, user_id: int, secret: str) -> int | None:
+    """Count a code as wrong before it is looked at, and return which in a row it is; None where no more are accepted.
+
+    The row is held until the transaction ends, so that no two guesses get the same number.
+    """
+    may_guess = (SecondFactor.user_id == user_id, SecondFactor.secret == secret, SecondFactor.wrong_codes < MOST_WRONG_CODES)
+    counted = update(SecondFactor).where(*may_guess).values(wrong_codes=SecondFactor.wrong_codes + 1)
+    return count_wrong_codes(session, user_id) if count_met(session, counted) else None
+
+
+def forget_wrong_codes(session: Session, user_id: int) -> None:
+    """Begin to count wrong codes anew: after a good one, and after a new password."""
+    some = (SecondFactor.user_id == user_id, SecondFactor.wrong_codes > 0)
+    count_met(session, update(SecondFactor).where(*some).values(wrong_codes=0))
 
 
 def replace_backup_codes(session: Session, user_id: int, hashes: Iterable[str]) -> None:
@@ -91,5 +120,7 @@ def count_backup_codes(session: Session, user_id: int) -> int:
 
 def remove_second_factor(session: Session, user_id: int) -> bool:
     """Remove the app and the backup codes of a user. Tell whether there was an app, confirmed or only begun."""
+    # In this order, which is that of a sign-in with a backup code: the other one may end in a deadlock.
+    was_there = count_met(session, delete(SecondFactor).where(SecondFactor.user_id == user_id)) == 1
     session.execute(delete(BackupCode).where(BackupCode.user_id == user_id))
-    return count_met(session, delete(SecondFactor).where(SecondFactor.user_id == user_id)) == 1
+    return was_there

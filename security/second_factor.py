@@ -17,10 +17,21 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pyotp.exceptions import OTPVerificationError
 from sqlalchemy.orm import Session
 
-from models.second_factor import Enrolment, SecondFactorTable, use_backup_code, use_step
+from models.second_factor import (
+    MOST_WRONG_CODES,
+    Enrolment,
+    SecondFactorTable,
+    begin_guess,
+    count_wrong_codes,
+    use_backup_code,
+    use_step,
+)
 from security.errors import BadCredentials
 
 logger = logging.getLogger(__name__)
+
+#: Why a code is refused that was not looked at, for the audit.
+LOCKED = "too many wrong codes in a row"
 
 #: Whose account an app says that it is.
 ISSUER = "Poort"
@@ -64,6 +75,8 @@ class SecondFactors:
     def __init__(self, secret: str, table: SecondFactorTable) -> None:
         """Take the text from which both keys are derived: under another one no second factor is readable any more."""
         self._table = table
+        #: Whether there is a text to derive keys from; without one, what is kept would be as good as in the clear.
+        self.has_keys = bool(secret)
         self._fernet = Fernet(urlsafe_b64encode(_key(secret, b"poort second factor")))
         self._key_of_backup_codes = _key(secret, b"poort backup code")
 
@@ -107,24 +120,41 @@ class SecondFactors:
             raise BadCredentials("wrong second factor") from None
 
     def use_totp(self, session: Session, user: HasName, enrolment: Enrolment, code: str, now: datetime) -> None:
-        """Use the code of an app, in the transaction at hand. Raises BadCredentials, outside of any transaction."""
+        """Use the code of an app, in the transaction at hand. Raises BadCredentials, and leaves the transaction open."""
         if not use_step(session, user.id, enrolment.secret, self.step_of(user, enrolment, code, now)):
-            session.rollback()
             raise BadCredentials("used second factor")
 
     def use(self, session: Session, user: HasName, enrolment: Enrolment, code: str, now: datetime) -> Shown:
         """Use a code of either kind, in the transaction at hand, and say which it was.
 
-        Raises BadCredentials, outside of any transaction: what counts failures writes in one of its own.
+        Raises BadCredentials, and leaves the transaction open.
         """
         if _CODE_OF_AN_APP.fullmatch(_plain(code)):
             self.use_totp(session, user, enrolment, code, now)
             return Shown.TOTP
         self._decrypted(user, enrolment.secret)
         if not use_backup_code(session, user.id, self.hash_of(user.id, code)):
-            session.rollback()
             raise BadCredentials("wrong backup code")
         return Shown.BACKUP_CODE
+
+    def begin_guess(self, session: Session, user: HasName, enrolment: Enrolment) -> bool:
+        """Count a code of a sign-in as wrong before it is looked at, and tell whether it is the last one for now.
+
+        Committed at once, it bounds what is looked at, however many are sent together. Raises BadCredentials where no more
+        are accepted.
+        """
+        # What the key of this server does not open is no guess.
+        self._decrypted(user, enrolment.secret)
+        guess = begin_guess(session, user.id, enrolment.secret)
+        if guess is None:
+            self.require_unlocked(session, user)
+            raise BadCredentials("second factor that was replaced meanwhile")
+        return guess == MOST_WRONG_CODES
+
+    def require_unlocked(self, session: Session, user: HasName) -> None:
+        """Raise BadCredentials where no code of a user is accepted any more."""
+        if count_wrong_codes(session, user.id) >= MOST_WRONG_CODES:
+            raise BadCredentials(LOCKED)
 
     def _decrypted(self, user: HasName, secret: str) -> str:
         try:

@@ -1,12 +1,15 @@
 """Asking for the code of a second factor, and using it in a short transaction of its own."""
 
-from blueprints.auditing import note
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from blueprints.auditing import note, record
 from blueprints.parts import parts, refuse_when_read_only
 from models import db
-from models.second_factor import Enrolment
+from models.second_factor import Enrolment, count_wrong_codes, forget_wrong_codes
 from models.user import Account
-from security.errors import CodeRequired
-from security.second_factor import HasName, Shown
+from security.errors import BadCredentials, CodeRequired
+from security.second_factor import LOCKED, HasName, Shown
 
 
 def demand_code(account: Account, code: str | None) -> str:
@@ -22,8 +25,10 @@ def demand_code(account: Account, code: str | None) -> str:
     refuse_when_read_only()
     if code is None:
         raise CodeRequired
-    with parts().limiter.attempt_code(account.username):
-        return use_code(account, enrolment, code)
+    wrong_in_a_row = count_wrong_codes(db.session(), account.id)
+    db.session.rollback()
+    with parts().limiter.attempt_code(account.username, wrong_in_a_row):
+        return _use_at_sign_in(account, enrolment, code)
 
 
 def use_code(user: HasName, enrolment: Enrolment, code: str) -> Shown:
@@ -31,7 +36,37 @@ def use_code(user: HasName, enrolment: Enrolment, code: str) -> Shown:
 
     It ends the transaction: the throttle, which is around this, writes in one of its own.
     """
-    shown = parts().second_factors.use(db.session(), user, enrolment, code, parts().clock())
+    return _used(user, parts().second_factors.use(db.session(), user, enrolment, code, parts().clock()))
+
+
+def _use_at_sign_in(user: HasName, enrolment: Enrolment, code: str) -> Shown:
+    """Use a code as `use_code` does, and count it among the wrong ones until it turns out to be good."""
+    session, factors = db.session(), parts().second_factors
+    with rolled_back():
+        is_last = factors.begin_guess(session, user, enrolment)
+        session.commit()
+    try:
+        with rolled_back():
+            shown = factors.use(session, user, enrolment, code, parts().clock())
+            forget_wrong_codes(session, user.id)
+            return _used(user, shown)
+    except BadCredentials:
+        if is_last:
+            record("totp_locked", username=user.username, user_id=user.id, reason=LOCKED)
+        raise
+
+
+@contextmanager
+def rolled_back() -> Iterator[None]:
+    """End the transaction of what fails, before the throttle around it writes in one of its own."""
+    try:
+        yield
+    except BaseException:
+        db.session.rollback()
+        raise
+
+
+def _used(user: HasName, shown: Shown) -> Shown:
     if shown is Shown.BACKUP_CODE:
         note("backup_code_used", username=user.username, user_id=user.id)
     db.session.commit()

@@ -17,7 +17,7 @@ from models.password_policy import PasswordPolicy
 from models.passwords import hash_password
 from models.role_list import RoleList
 from models.roles import are_role_names, roles_to_store
-from models.second_factor import remove_second_factor
+from models.second_factor import forget_wrong_codes, remove_second_factor
 from models.token_validity import end_all_tokens, end_tokens_of_name
 from models.transactions import commit
 from models.user import ACTIVE, SOFT_DELETED
@@ -111,6 +111,8 @@ def change_user(session: Session, table: UserTable, held: HeldUser, columns: Map
     `now` is taken while the row is held, so that no token is issued between it and the end of the transaction.
     """
     table.change(session, held, columns)
+    if "password" in columns:
+        forget_wrong_codes(session, held.id)
     if _ends_tokens(held, columns):
         end_all_tokens(session, held.id, held.username, now)
     elif canonical_username(columns.get("username", held.username)) != canonical_username(held.username):

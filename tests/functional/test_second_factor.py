@@ -13,6 +13,7 @@ from typing import Any
 import pyotp
 import pytest
 import segno
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from factories import Clock, Database, bearer, settings_for
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
@@ -323,15 +324,26 @@ def test_wrong_codes_count_for_the_address_too(alice: Person) -> None:
     assert outcome(alice.sign_in("wrong", address="192.0.2.7")) == REFUSED
 
 
-def test_guesses_at_me_are_bounded_with_those_at_the_sign_in(alice: Person) -> None:
+def test_guesses_at_me_are_bounded_for_the_token_apart_from_those_at_the_sign_in(alice: Person, app: Flask, clock: Clock) -> None:
     alice.enrol()
-    guess = {"totp": alice.wrong_code()}
+    guess, token = {"totp": alice.wrong_code()}, bearer(app, alice.user)
     assert [outcome(alice.ask("DELETE", TOTP, guess)) for _ in range(5)] == [NOT_RIGHT] * 5
     assert [outcome(alice.ask("POST", BACKUP_CODES, guess)) for _ in range(5)] == [NOT_RIGHT] * 5
+    text = "Too many failed login attempts, please try again in 1 minute."
     for answer in (alice.ask("DELETE", TOTP, {"totp": alice.code()}), alice.ask("POST", BACKUP_CODES, {"totp": alice.code()})):
-        text = "Too many failed login attempts, please try again in 1 minute."
         assert (outcome(answer), answer.headers["Retry-After"]) == ((429, {"error": text}), "60")
-    assert "Too many" in alice.sign_in(totp=alice.code()).json["message"]
+    assert alice.sign_in(totp=alice.code()).status_code == 200, "a stolen token locks nobody out"
+    clock.advance(1)
+    assert alice.ask("POST", BACKUP_CODES, {"totp": alice.code(30)}).status_code == 200, "another token has its own window"
+    assert alice.client.get("/api/me", headers=token).status_code == 200
+
+
+def test_wrong_codes_at_the_sign_in_do_not_use_up_those_at_me(alice: Person) -> None:
+    alice.enrol()
+    for _ in range(11):
+        refused = alice.sign_in(totp=alice.wrong_code())
+    assert "Too many" in refused.json["message"]
+    assert alice.ask("POST", BACKUP_CODES, {"totp": alice.code()}).status_code == 200
 
 
 def test_guesses_of_the_first_code_are_bounded(alice: Person) -> None:
@@ -346,7 +358,7 @@ def test_wrong_password_begins_nothing(alice: Person, database: Database) -> Non
     assert outcome(refused) == (403, {"error": "The password is not right."})
     assert database.rows(SecondFactor) == []
     assert [alice.ask("POST", TOTP, {"password": "wrong"}).status_code for _ in range(10)] == [403] * 9 + [429]
-    assert "Too many" in alice.sign_in().json["message"], "they count as failed sign-ins do"
+    assert alice.sign_in().status_code == 200, "they are counted for the token, not for the name"
     assert events(database)[0] == ("totp_refused", "wrong password", {})
 
 
@@ -621,3 +633,260 @@ def test_documents_list_the_operations(client: FlaskClient) -> None:
     assert "post" in paths[BACKUP_CODES]
     sign_in = paths[SIGN_IN]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert ("totp" in sign_in["properties"], sign_in["required"]) == (True, ["username", "password"])
+
+
+class Thief:
+    """A stolen access token, and guesses that are sent with it."""
+
+    def __init__(self, person: Person, token: str) -> None:
+        self.person, self.headers = person, {"Authorization": f"Bearer {token}"}
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        return self.person.client.open(path, method=method, json=body, headers=self.headers)
+
+    def guess(self, number: int) -> int:
+        """Send a wrong code, in each of the ways, once the window is open again."""
+        method, path = (("DELETE", TOTP), ("POST", BACKUP_CODES))[number % 2]
+        status = self.ask(method, path, {"totp": self.person.wrong_code()}).status_code
+        if status == 429:
+            self.person.clock.advance(60)
+            return self.guess(number)
+        return status
+
+
+@pytest.fixture
+def refreshing(make_app: Callable[..., Flask], database: Database, clock: Clock) -> Person:
+    return Person(make_app(REFRESH_TOKEN_TTL="100000"), database, clock).enrol()
+
+
+@pytest.mark.parametrize("attempts", ["10", "0"])
+def test_twenty_wrong_codes_in_a_row_end_the_token_and_its_session_and_lock_nobody_out(
+    make_app: Callable[..., Flask], database: Database, clock: Clock, attempts: str
+) -> None:
+    alice = Person(make_app(REFRESH_TOKEN_TTL="100000", LOGIN_THROTTLING_MAX_ATTEMPTS=attempts), database, clock).enrol()
+    stolen, other = (alice.sign_in(totp=code).json for code in alice.backup_codes[:2])
+    thief = Thief(alice, stolen["token"])
+    assert [thief.guess(number) for number in range(19)] == [403] * 19
+    assert thief.ask("GET", TOTP).status_code == 200
+    assert thief.guess(19) == 403, "the answer is that of a wrong code"
+    assert thief.ask("GET", TOTP).status_code == 401
+    assert outcome(thief.ask("DELETE", TOTP, {"totp": alice.code()})) == (401, {"code": 401, "message": "Invalid JWT Token"})
+    refreshed = [alice.client.post("/api/token/refresh", json={"refresh_token": one["refresh_token"]}) for one in (stolen, other)]
+    assert [answer.status_code for answer in refreshed] == [401, 200]
+    assert alice.sign_in(totp=alice.code()).status_code == 200
+    assert ("session_ended", "too many wrong codes or passwords in a row") in [event[:2] for event in events(database)]
+    assert [event for event, *_ in events(database)].count("token_ended") == 1
+
+
+def test_all_tokens_of_a_session_share_the_count(refreshing: Person) -> None:
+    given = refreshing.sign_in(totp=refreshing.code()).json
+    again = refreshing.client.post("/api/token/refresh", json={"refresh_token": given["refresh_token"]}).json
+    thieves = [Thief(refreshing, one["token"]) for one in (given, again)]
+    assert [thieves[number % 2].guess(number // 2) for number in range(20)] == [403] * 20
+    assert [thief.ask("GET", TOTP).status_code for thief in thieves] == [401, 401]
+
+
+def test_token_without_a_session_ends_alone(alice: Person, app: Flask) -> None:
+    alice.enrol()
+    stolen = bearer(app, alice.user)["Authorization"].removeprefix("Bearer ")
+    thief = Thief(alice, stolen)
+    alice.clock.advance(1)
+    assert [thief.guess(number) for number in range(20)] == [403] * 20
+    assert (thief.ask("GET", TOTP).status_code, alice.ask("GET", TOTP).status_code) == (401, 200)
+
+
+def test_success_in_between_begins_the_row_anew(alice: Person, app: Flask) -> None:
+    alice.enrol()
+    thief = Thief(alice, bearer(app, alice.user)["Authorization"].removeprefix("Bearer "))
+    assert [thief.guess(number) for number in range(19)] == [403] * 19
+    alice.clock.advance(60)
+    assert thief.ask("POST", BACKUP_CODES, {"totp": alice.code()}).status_code == 200
+    assert [thief.guess(number) for number in range(19)] == [403] * 19
+    assert thief.ask("GET", TOTP).status_code == 200
+
+
+def test_wrong_passwords_and_first_codes_count_in_the_same_row(alice: Person, app: Flask) -> None:
+    headers = bearer(app, alice.user)
+    alice.begin()
+
+    def ask(number: int) -> int:
+        if number % 10 == 0:
+            alice.clock.advance(60)
+        method, body = (("POST", {"password": "wrong"}), ("PUT", {"totp": alice.wrong_code()}))[number % 2]
+        return alice.client.open(TOTP, method=method, json=body, headers=headers).status_code
+
+    assert [ask(number) for number in range(20)] == [403] * 20
+    assert alice.client.get(TOTP, headers=headers).status_code == 401
+    assert alice.sign_in().status_code == 200
+
+
+def test_refusals_by_the_window_of_a_token_write_one_line_and_no_row(
+    alice: Person, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice.enrol()
+    statuses = [alice.ask("DELETE", TOTP, {"totp": alice.wrong_code()}).status_code for _ in range(60)]
+    assert statuses == [403] * 10 + [429] * 50
+    assert [event for event, *_ in events(database)].count("totp_refused") == 10
+    assert [record.getMessage() for record in caplog.records if record.name == "poort.audit"].count("totp_refused") == 11
+
+
+def guess_at_sign_in(alice: Person, number: int) -> list[float]:
+    """Send so many wrong codes in a row, from many addresses, and return for how long one had to wait for the next."""
+    waits = []
+    while number:
+        answer = alice.sign_in(address=f"198.51.100.{number}", totp=alice.wrong_code())
+        if "Retry-After" in answer.headers:
+            waits.append(float(answer.headers["Retry-After"]))
+            alice.clock.advance(waits[-1])
+        else:
+            assert outcome(answer) == REFUSED
+            number -= 1
+    return waits
+
+
+def test_windows_of_wrong_codes_double_and_a_good_code_begins_anew(alice: Person, database: Database) -> None:
+    alice.enrol()
+    assert guess_at_sign_in(alice, 31) == [60, 120, 240]
+    assert database.rows(SecondFactor)[0].wrong_codes == 31
+    assert alice.sign_in(totp=alice.code()).status_code == 200
+    assert database.rows(SecondFactor)[0].wrong_codes == 0
+    alice.clock.advance(480)
+    assert guess_at_sign_in(alice, 11) == [60]
+    assert alice.sign_in(totp=alice.backup_codes[0]).status_code == 200
+    assert database.rows(SecondFactor)[0].wrong_codes == 0
+
+
+def lock(alice: Person, database: Database, wrong_codes: int = 100) -> None:
+    """Have so many wrong codes in a row behind, without sending them all."""
+    with database.session() as session:
+        session.execute(update(SecondFactor).where(SecondFactor.user_id == alice.user.id).values(wrong_codes=wrong_codes))
+
+
+@pytest.mark.parametrize("attempts", ["10", "0"])
+def test_after_a_hundred_wrong_codes_in_a_row_none_is_accepted(
+    make_app: Callable[..., Flask], database: Database, clock: Clock, attempts: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice = Person(make_app(LOGIN_THROTTLING_MAX_ATTEMPTS=attempts), database, clock).enrol()
+    lock(alice, database, 98)
+    clock.advance(3600)
+    assert guess_at_sign_in(alice, 1) == []
+    assert "totp_locked" not in [event for event, *_ in events(database)]
+    assert guess_at_sign_in(alice, 1) == []
+    for code in (alice.code(), alice.backup_codes[0], alice.code(30)):
+        assert outcome(alice.sign_in(totp=code)) == REFUSED
+        assert events(database)[-1] == ("sign_in_refused", "too many wrong codes in a row", {})
+    assert outcome(alice.sign_in()) == CODE_REQUIRED, "it stays demanded"
+    assert outcome(alice.ask("DELETE", TOTP, {"totp": alice.backup_codes[0]})) == NOT_RIGHT
+    assert outcome(alice.ask("POST", BACKUP_CODES, {"totp": alice.code()})) == NOT_RIGHT
+    assert [event for event, *_ in events(database)].count("totp_locked") == 1
+    assert [record.getMessage() for record in caplog.records if record.name == "poort.audit"].count("totp_locked") == 1
+    assert (database.rows(SecondFactor)[0].wrong_codes, len(database.rows(BackupCode))) == (100, 10), "none was used up"
+
+
+def test_hundredth_code_is_still_looked_at(alice: Person, database: Database) -> None:
+    alice.enrol()
+    lock(alice, database, 99)
+    assert alice.sign_in(totp=alice.code()).status_code == 200
+    assert database.rows(SecondFactor)[0].wrong_codes == 0
+
+
+def by_administrator(alice: Person, database: Database, path: str, method: str, body: Any) -> None:
+    admin = database.make_user("admin", ["ROLE_ADMIN"])
+    kind = {"PATCH": "application/json" if path else "application/merge-patch+json", "PUT": "application/ld+json"}[method]
+    answer = alice.client.open(
+        f"/api/users/{alice.user.id}{path}",
+        method=method,
+        data=json.dumps(body),
+        content_type=kind,
+        headers=bearer(alice.app, admin),
+    )
+    assert answer.status_code in {200, 204}, answer.json
+
+
+def by_command(alice: Person, *words: str) -> None:
+    done = alice.app.test_cli_runner().invoke(args=["users", *words], input="another one\nanother one\n")
+    assert done.exit_code == 0, done.output
+
+
+RESETS: dict[str, Callable[[Person, Database], None]] = {
+    "PATCH": lambda alice, database: by_administrator(alice, database, "", "PATCH", {"plainPassword": "another one"}),
+    "password": lambda alice, database: by_administrator(alice, database, "/password", "PATCH", {"password": "another one"}),
+    "oneself": lambda alice, _: alice.ask(
+        "PATCH", f"/api/users/{alice.user.id}", {"plainPassword": "another one"}, content_type="application/merge-patch+json"
+    ),
+    "command": lambda alice, _: by_command(alice, "set-password", "alice"),
+}
+
+
+@pytest.mark.parametrize("reset", RESETS)
+def test_password_reset_accepts_codes_again_at_once(alice: Person, database: Database, reset: str) -> None:
+    alice.enrol()
+    lock(alice, database, 90)
+    guess_at_sign_in(alice, 10)
+    assert alice.sign_in(address="192.0.2.9", totp=alice.code()).status_code == 401
+    RESETS[reset](alice, database)
+    assert database.rows(SecondFactor)[0].wrong_codes == 0
+    alice.clock.advance(121)
+    assert outcome(alice.sign_in("another one")) == CODE_REQUIRED
+    assert alice.sign_in("another one", totp=alice.code()).status_code == 200
+
+
+def test_other_changes_of_a_user_reset_nothing(alice: Person, database: Database) -> None:
+    alice.enrol()
+    lock(alice, database)
+    by_administrator(alice, database, "", "PATCH", {"firstname": "Alice"})
+    assert database.rows(SecondFactor)[0].wrong_codes == 100
+
+
+def test_reset_by_command_removes_the_lock_with_the_second_factor(alice: Person, database: Database) -> None:
+    alice.enrol()
+    lock(alice, database)
+    by_command(alice, "reset-totp", "alice")
+    assert alice.sign_in().status_code == 200
+    alice.enrol()
+    assert database.rows(SecondFactor)[0].wrong_codes == 0
+
+
+def test_of_many_guesses_at_once_no_more_than_a_hundred_are_looked_at(
+    alice: Person, make_app: Callable[..., Flask], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice.enrol()
+    lock(alice, database, 90)
+    racing, looked_at = make_app(LOGIN_THROTTLING_MAX_ATTEMPTS="0"), []
+    factors = racing.extensions["poort"].second_factors
+    use = type(factors).use
+    monkeypatch.setattr(type(factors), "use", lambda *arguments: (looked_at.append(1), use(*arguments))[1])
+
+    def sign_in(number: int) -> int:
+        body = {"username": "alice", "password": "secret", "totp": ("wrong", "000000")[number % 2]}
+        return racing.test_client().post(SIGN_IN, json=body).status_code
+
+    with ThreadPoolExecutor(12) as pool:
+        assert set(pool.map(sign_in, range(24))) == {401}
+    assert (len(looked_at), database.rows(SecondFactor)[0].wrong_codes) == (10, 100)
+    assert [event for event, *_ in events(database)].count("totp_locked") == 1
+
+
+@pytest.mark.parametrize(("method", "body"), [("POST", {"password": "secret"}), ("PUT", {"totp": "123456"})])
+def test_enrolment_needs_a_key_of_this_server(
+    alice: Person, make_app: Callable[..., Flask], database: Database, tmp_path: Path, method: str, body: Any
+) -> None:
+    alice.begin()
+    before = database.rows(SecondFactor)[0].secret
+    headers = bearer(alice.app, alice.user)
+    client = make_app(APP_SECRET="", JWT_PASSPHRASE="", JWT_SECRET_KEY=open_key(alice.app, tmp_path)).test_client()
+    answer = client.open(TOTP, method=method, json=body, headers=headers)
+    assert outcome(answer) == (503, {"error": "Second factors need APP_SECRET."})
+    assert database.rows(SecondFactor)[0].secret == before
+    assert client.get(TOTP, headers=headers).status_code == 200
+    assert client.open(TOTP, method=method, json=body).status_code == 401
+
+
+def open_key(app: Flask, folder: Path) -> str:
+    """Write the private key of an application without its passphrase, and return where."""
+    settings = app.extensions["poort"].settings
+    key = load_pem_private_key(Path(settings.jwt_secret_key).read_bytes(), settings.jwt_passphrase.encode())
+    path = folder / "private.pem"
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.chmod(0o600)
+    return str(path)
