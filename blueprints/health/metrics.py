@@ -92,6 +92,11 @@ class Metrics:
             "Attempts that went on uncounted: the throttle's store was down.",
             registry=registry,
         )
+        self.attacked_names = Counter(
+            "poort_attacked_names_total",
+            "User names with 100 failed sign-ins in an hour; once for each name, hour and worker.",
+            registry=registry,
+        )
         self.hash_turns = Counter("poort_password_hash_turns_total", "Turns in which passwords were hashed.", registry=registry)
         self.hash_wait = Counter(
             "poort_password_hash_wait_seconds_total", "How long those turns were waited for, in all.", registry=registry
@@ -155,6 +160,7 @@ class RequestCounter:
         limiter, hashing = ours.limiter, ours.hashing
         self._grown = (
             _Grown(lambda: limiter.unavailable_total, metrics.throttle_unavailable),
+            _Grown(lambda: limiter.reported_names_total, metrics.attacked_names),
             _Grown(lambda: hashing.turns_total, metrics.hash_turns),
             _Grown(lambda: hashing.waited_seconds_total, metrics.hash_wait),
             _Grown(lambda: hashing.refused_total, metrics.hash_refused),

@@ -133,6 +133,12 @@ def test_sign_in_counts_by_how_it_ended(make_counted: Callable[..., Counted], da
     assert counted.labels("poort_token_failures_total") == []
 
 
+def test_name_at_which_a_hundred_sign_ins_fail_counts_once(make_counted: Callable[..., Counted]) -> None:
+    counted = make_counted(LOGIN_THROTTLING_MAX_ATTEMPTS="1000")
+    found = [(counted.sign_in("bob", "wrong"), counted("poort_attacked_names_total")) for _ in range(102)]
+    assert [total for _, total in found] == [0] * 99 + [1] * 3
+
+
 def test_throttled_sign_in_counts_as_such(make_counted: Callable[..., Counted], database: Database) -> None:
     database.make_user(password="secret")
     counted = make_counted(LOGIN_THROTTLING_MAX_ATTEMPTS="2")
