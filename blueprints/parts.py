@@ -21,6 +21,7 @@ from models.reading import Reader
 from models.token_validity import TokenValidity
 from models.user_table import UnusableTable, UserTable
 from security.audit import AuditTrail
+from security.client_address import network_of
 from security.fair_queue import Requester
 from security.hashing import HashingThread
 from security.key_set import KeySet
@@ -94,7 +95,7 @@ def parts() -> Parts:
 
 def requester_of(username: str) -> Requester:
     """Return who asks for a hash, for the queue: the client's network, and the user whom the request names or is from."""
-    return Requester(request.remote_addr or "", canonical_username(username))
+    return Requester(network_of(request.remote_addr or ""), canonical_username(username))
 
 
 def refuse_when_read_only() -> None:
