@@ -13,7 +13,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from config import Settings
 from models import db
-from models.database import missing_tables
+from models.database import missing_columns, missing_tables
 from models.folding import canonical_username
 from models.listing import UserLists
 from models.password_policy import PasswordPolicy
@@ -72,13 +72,13 @@ class Parts:
             logger.warning("the public key belongs to the pair before, and cannot be written: %s", reason.strerror)
 
     def check_table(self) -> None:
-        """Look for tables that are missing, and for what a campus's `user` table lacks. Raises UnusableTable.
+        """Look for tables that are missing, and for columns that ours or a campus's `user` table lack. Raises UnusableTable.
 
         A database that cannot be reached is no fault of the tables: requests answer 503 until it can.
         """
         with suppress(OperationalError):
             self.users.columns(db.session())
-            missing = [] if self.settings.read_only else missing_tables(db.session())
+            missing = [] if self.settings.read_only else missing_tables(db.session()) + missing_columns(db.session())
             if missing:
                 raise UnusableTable(f"The database lacks {', '.join(missing)}. `flask db upgrade` makes what is Poort's own.")
 

@@ -167,6 +167,17 @@ def missing_tables(session: Session) -> list[str]:
     return sorted(set(Base.metadata.tables) - set(inspect(session.connection()).get_table_names()))
 
 
+def missing_columns(session: Session) -> list[str]:
+    """Return which columns our own tables lack, as `table.column`; tables that are missing are not looked at."""
+    ours = [name for name in Base.metadata.tables if name.startswith("poort_")]
+    found = inspect(session.connection()).get_multi_columns(filter_names=ours)
+    return sorted(
+        f"{table}.{column}"
+        for (_, table), columns in found.items()
+        for column in set(Base.metadata.tables[table].columns.keys()) - {column["name"] for column in columns}
+    )
+
+
 def storable(text: str, length: int | None) -> str:
     """Cut a text of a stranger to its column, and write out what some column does not take: half a surrogate pair, and NUL."""
     return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")[:length]

@@ -7,7 +7,7 @@ from sqlalchemy import inspect
 
 from blueprints.parts import Parts
 from models import db
-from models.database import VERSION_TABLE, missing_tables
+from models.database import VERSION_TABLE, missing_columns, missing_tables
 from models.user_table import OPTIONAL_COLUMNS, REQUIRED_COLUMNS
 
 
@@ -15,6 +15,8 @@ def lacking(ours: Parts) -> tuple[list[str], list[str]]:
     """Return which tables and columns are missing, and which of Chamilo's are not there and not needed."""
     tables = missing_tables(db.session())
     missing = [f"table {name}" for name in tables if not (ours.settings.read_only and name.startswith("poort_"))]
+    if not ours.settings.read_only:
+        missing += [f"column {name}" for name in missing_columns(db.session())]
     if "user" in tables:
         return missing, []
     found = {column["name"] for column in inspect(db.engine).get_columns("user")}
