@@ -17,24 +17,9 @@ def note(event: str, **about: Any) -> None:
     parts().audit.note(db.session(), _event(event, about))
 
 
-def record(event: str, **about: Any) -> None:
-    """Write an event in a transaction of its own."""
-    parts().audit.record(_event(event, about))
-
-
-def record_once(event: str, key: str, **about: Any) -> None:
-    """Write an event in a transaction of its own, once a minute for a key."""
-    parts().audit.record_once(_event(event, about), key)
-
-
-def say(event: str, **about: Any) -> None:
-    """Write the line of an event, and no row."""
-    parts().audit.say(_event(event, about))
-
-
-def say_once(event: str, key: str, **about: Any) -> None:
-    """Write the line of an event, and no row, once a minute for a key."""
-    parts().audit.say_once(_event(event, about), key)
+def record(event: str, *, has_row: bool = True, once_for: str | None = None, **about: Any) -> None:
+    """Write an event in a transaction of its own; for `has_row` and `once_for` see AuditTrail.record."""
+    parts().audit.record(_event(event, about), has_row=has_row, once_for=once_for)
 
 
 def _event(event: str, about: dict[str, Any]) -> Event:

@@ -60,11 +60,17 @@ class AuditTrail:
             write_record(session, self._clock(), values)
         session.info.setdefault(_NOTED, []).append(values)
 
-    def record(self, event: Event) -> None:
-        """Write an event in a transaction of its own: a refusal rolls the view's back. A failure of this one stops nothing."""
+    def record(self, event: Event, *, has_row: bool = True, once_for: str | None = None) -> None:
+        """Write an event in a transaction of its own: a refusal rolls the view's back. A failure of this one stops nothing.
+
+        An event without a row is one that strangers could send without end. `once_for` names a network or a session, for
+        which this process writes the event once a minute.
+        """
+        if once_for is not None and not self._is_first(event, once_for, has_row=has_row):
+            return
         values = fitted(asdict(event))
         _log(values)
-        if not self._writes_rows:
+        if not self._writes_rows or not has_row:
             return
         try:
             with Session(self._engine()) as session:
@@ -73,23 +79,10 @@ class AuditTrail:
         except SQLAlchemyError as reason:
             logger.error("an event of the audit has no row: %s", type(reason).__name__, extra={"event": event.event})
 
-    def record_once(self, event: Event, key: str) -> None:
-        """Write an event as `record` does, once a minute for a key, such as a session, in this process."""
-        if self._is_first(self._recorded, event, key):
-            self.record(event)
-
-    def say(self, event: Event) -> None:
-        """Write the line of an event that has no row: strangers could make up rows without end."""
-        _log(fitted(asdict(event)))
-
-    def say_once(self, event: Event, key: str) -> None:
-        """Write the line of an event once a minute for a key, such as a network, in this process."""
-        if self._is_first(self._said, event, key):
-            self.say(event)
-
-    def _is_first(self, memory: SaidOnce, event: Event, key: str) -> bool:
-        now_ms = int(self._clock().timestamp() * 1000)
-        return memory.is_first(f"{event.event}:{key}", now_ms, now_ms + _WINDOW_MS)
+    def _is_first(self, event: Event, once_for: str, *, has_row: bool) -> bool:
+        # Apart, since strangers can fill one memory and not the other.
+        memory, now_ms = self._recorded if has_row else self._said, int(self._clock().timestamp() * 1000)
+        return memory.is_first(f"{event.event}:{once_for}", now_ms, now_ms + _WINDOW_MS)
 
 
 @listens_for(Session, "after_commit")

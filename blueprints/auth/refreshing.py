@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from blueprints.auditing import note, record_once, say_once
+from blueprints.auditing import note, record
 from blueprints.auth.credentials import BODY_FAILURES, MOST_BYTES, read_object, require_json
 from blueprints.parts import parts
 from models import db
@@ -116,8 +116,8 @@ def _refusals_on_record() -> Iterator[None]:
         db.session.rollback()
         reason, about = getattr(refusal, "reason", refusal.description), getattr(refusal, "about", None)
         if about:
-            record_once("refresh_refused", about["details"]["session"], reason=reason, **about)
+            record("refresh_refused", once_for=about["details"]["session"], reason=reason, **about)
         else:
             # A stranger may send such tokens without end: no row, and one line a minute for each network.
-            say_once("refresh_refused", network_of(request.remote_addr or ""), reason=reason)
+            record("refresh_refused", has_row=False, once_for=network_of(request.remote_addr or ""), reason=reason)
         raise

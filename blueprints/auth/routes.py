@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, g, request
 
-from blueprints.auditing import note, record, say
+from blueprints.auditing import note, record
 from blueprints.auth.codes import demand_code
 from blueprints.auth.credentials import BODY_FAILURES, read_credentials
 from blueprints.auth.refreshing import answer_with_token, begin_session_of
@@ -77,7 +77,7 @@ def _refusals_on_record(username: str) -> Iterator[None]:
         db.session.rollback()
         # No row, and one line a window: a stranger may send such requests without end.
         if refusal.is_first:
-            say("sign_in_refused", username=username, reason=refusal.description)
+            record("sign_in_refused", has_row=False, username=username, reason=refusal.description)
         raise
     except AuthenticationFailure as refusal:
         db.session.rollback()
@@ -90,7 +90,7 @@ def _refusals_on_record(username: str) -> Iterator[None]:
 def _count_failure(username: str) -> None:
     """Write a wrong answer into Chamilo's table, and say when a name has had very many of them."""
     if parts().limiter.is_to_report(username):
-        say("sign_in_failures", username=username, details={"in_an_hour": FAILURES_TO_REPORT})
+        record("sign_in_failures", has_row=False, username=username, details={"in_an_hour": FAILURES_TO_REPORT})
     if not parts().settings.read_only:
         record_failure(db.session(), username, request.remote_addr or "", g.now)
         db.session.commit()

@@ -1,42 +1,33 @@
 """/api/me/totp: switching a second factor on and off, and new backup codes; only in our own schema."""
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
 import segno
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import Conflict, ServiceUnavailable, TooManyRequests
+from werkzeug.exceptions import Conflict, ServiceUnavailable
 
-from blueprints.auditing import note, record, say
+from blueprints.auditing import note
 from blueprints.auth import totp_operations as operations
-from blueprints.auth.codes import rolled_back, use_code
+from blueprints.auth.codes import use_code
 from blueprints.auth.credentials import read_text, require_json
-from blueprints.auth.refreshing import note_end, refresh_rules
+from blueprints.auth.guessing import codes_bounded, guesses_bounded
 from blueprints.parts import parts, refuse_when_read_only, requester_of
 from models import db
 from models.second_factor import Enrolment, begin, confirm, count_backup_codes, remove_second_factor, replace_backup_codes
-from models.token_validity import revoke
 from models.transactions import commit
-from models.user_table import ACCOUNT
 from rest.answer import answer_json
 from rest.operation import documented
 from security.access import current_caller, may_call, requires
 from security.bearer import Caller
-from security.errors import AccessDenied, BadCredentials, TooManyAttempts
-from security.refresh import end_session
 from security.sign_in import SignInRules, authenticate
-from security.verified_tokens import BearerToken
 
 bp = Blueprint("second_factor", __name__)
 
 View = Callable[..., Any]
-
-# A token of another hand may claim to last longer than any column can say.
-_YEAR_SECONDS = 366 * 86_400
 
 
 def takes_json(view: View) -> View:
@@ -98,7 +89,7 @@ def confirm_enrolment() -> Response:
     if begun is None:
         raise Conflict("No second factor was begun.")
     now = ours.clock()
-    with _codes_bounded(caller):
+    with codes_bounded(caller):
         step = ours.second_factors.step_of(caller, begun, code, now)
 
     def write() -> list[str]:
@@ -120,7 +111,7 @@ def renew_backup_codes() -> Response:
     refuse_when_read_only()
     caller, ours, code = current_caller(), parts(), read_text(request, "totp")
     enrolment = _require_confirmed(_find(caller))
-    with _codes_bounded(caller):
+    with codes_bounded(caller):
         ours.second_factors.use_totp(db.session(), caller, enrolment, code, ours.clock())
         db.session.commit()
 
@@ -141,7 +132,7 @@ def disable_second_factor() -> Response:
     refuse_when_read_only()
     caller, code = current_caller(), read_text(request, "totp")
     enrolment = _require_confirmed(_find(caller))
-    with _codes_bounded(caller):
+    with codes_bounded(caller):
         shown = use_code(caller, enrolment, code)
 
     def write() -> None:
@@ -194,7 +185,7 @@ def _require_password(caller: Caller, password: str) -> None:
     rules = SignInRules(hash_cost=ours.settings.password_hash_cost, rehashes=False, access_url_id=None)
     requester = requester_of(caller.username)
     ours.hashing.require_room(requester)
-    with _guesses_bounded(caller, "The password is not right."):
+    with guesses_bounded(caller, "The password is not right."):
         ours.limiter.count_own_password(caller.id)
         authenticate(db.session(), ours.users, ours.hashing, caller.username, password, ours.clock(), rules, requester)
 
@@ -202,63 +193,6 @@ def _require_password(caller: Caller, password: str) -> None:
 def _require_keys() -> None:
     if not parts().second_factors.has_keys:
         raise ServiceUnavailable("Second factors need APP_SECRET.")
-
-
-@contextmanager
-def _codes_bounded(caller: Caller) -> Iterator[None]:
-    """Bound guesses of a code; where too many were wrong at sign-ins, none is right."""
-    with _guesses_bounded(caller, "The code is not right."):
-        parts().second_factors.require_unlocked(db.session(), caller)
-        db.session.rollback()
-        yield
-
-
-@contextmanager
-def _guesses_bounded(caller: Caller, message: str) -> Iterator[None]:
-    """Answer 403 or 429 to what a sign-in answers 401 to, write the true reason down, and end a token that is for guessing.
-
-    All is counted for the token or its session, so that a thief of one does not lock the user out.
-    """
-    limiter, key = parts().limiter, caller.token.keys[-1]
-    try:
-        with limiter.attempt_by_token(key), rolled_back():
-            yield
-    except TooManyAttempts as refusal:
-        if refusal.is_first:
-            say("totp_refused", username=caller.username, user_id=caller.id, reason=refusal.description)
-        raise TooManyRequests(refusal.description, retry_after=refusal.retry_after_seconds) from None
-    except BadCredentials as refusal:
-        record("totp_refused", username=caller.username, user_id=caller.id, reason=refusal.reason)
-        if limiter.is_last_failure(key, _longest_life_seconds(caller.token)):
-            _end_token(caller)
-        raise AccessDenied(message) from None
-    limiter.forget_failures(key)
-
-
-def _longest_life_seconds(token: BearerToken) -> int:
-    """Return for how long failures with a token are to be kept: as long as its session, or it, may live."""
-    rules = refresh_rules()
-    if token.session_id:
-        return rules.max_lifetime_seconds
-    return min(max(rules.access_ttl_seconds, token.expires_at - int(token.issued_at)), _YEAR_SECONDS)
-
-
-def _end_token(caller: Caller) -> None:
-    """End the session and the token with which too much was guessed."""
-    ours, rules, reason = parts(), refresh_rules(), "too many wrong codes or passwords in a row"
-    session, token = db.session(), caller.token
-
-    def write() -> None:
-        ours.users.lock(session, caller.id, ACCOUNT)
-        now = ours.clock()
-        if token.session_id and end_session(session, token.session_id, caller.id, now, rules):
-            note_end(caller.username, caller.id, token.session_id, reason)
-        until = max(token.expires_at + ours.settings.jwt_clock_skew_seconds, int(now.timestamp()) + rules.access_ttl_seconds)
-        for key in token.keys:
-            revoke(session, key, until, now)
-        note("token_ended", username=caller.username, user_id=caller.id, reason=reason)
-
-    commit(session, write)
 
 
 def _qr_code(uri: str) -> str:

@@ -1,0 +1,79 @@
+"""Guesses of codes and passwords that come with an access token: bounded for that token or its session, which too many end."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from werkzeug.exceptions import TooManyRequests
+
+from blueprints.auditing import note, record
+from blueprints.auth.codes import rolled_back
+from blueprints.auth.refreshing import note_end, refresh_rules
+from blueprints.parts import parts
+from models import db
+from models.token_validity import revoke
+from models.transactions import commit
+from models.user_table import ACCOUNT
+from security.bearer import Caller
+from security.errors import AccessDenied, BadCredentials, TooManyAttempts
+from security.refresh import end_session
+from security.verified_tokens import BearerToken
+
+# A token of another hand may claim to last longer than any column can say.
+_YEAR_SECONDS = 366 * 86_400
+
+
+@contextmanager
+def codes_bounded(caller: Caller) -> Iterator[None]:
+    """Bound guesses of a code; where too many were wrong at sign-ins, none is right."""
+    with guesses_bounded(caller, "The code is not right."):
+        parts().second_factors.require_unlocked(db.session(), caller)
+        db.session.rollback()
+        yield
+
+
+@contextmanager
+def guesses_bounded(caller: Caller, message: str) -> Iterator[None]:
+    """Answer 403 or 429 to what a sign-in answers 401 to, write the true reason down, and end a token that is for guessing.
+
+    All is counted for the token or its session, so that a thief of one does not lock the user out.
+    """
+    limiter, key = parts().limiter, caller.token.keys[-1]
+    try:
+        with limiter.attempt_by_token(key), rolled_back():
+            yield
+    except TooManyAttempts as refusal:
+        if refusal.is_first:
+            record("totp_refused", has_row=False, username=caller.username, user_id=caller.id, reason=refusal.description)
+        raise TooManyRequests(refusal.description, retry_after=refusal.retry_after_seconds) from None
+    except BadCredentials as refusal:
+        record("totp_refused", username=caller.username, user_id=caller.id, reason=refusal.reason)
+        if limiter.is_last_failure(key, _longest_life_seconds(caller.token)):
+            _end_token(caller)
+        raise AccessDenied(message) from None
+    limiter.forget_failures(key)
+
+
+def _longest_life_seconds(token: BearerToken) -> int:
+    """Return for how long failures with a token are to be kept: as long as its session, or it, may live."""
+    rules = refresh_rules()
+    if token.session_id:
+        return rules.max_lifetime_seconds
+    return min(max(rules.access_ttl_seconds, token.expires_at - int(token.issued_at)), _YEAR_SECONDS)
+
+
+def _end_token(caller: Caller) -> None:
+    """End the session and the token with which too much was guessed."""
+    ours, rules, reason = parts(), refresh_rules(), "too many wrong codes or passwords in a row"
+    session, token = db.session(), caller.token
+
+    def write() -> None:
+        ours.users.lock(session, caller.id, ACCOUNT)
+        now = ours.clock()
+        if token.session_id and end_session(session, token.session_id, caller.id, now, rules):
+            note_end(caller.username, caller.id, token.session_id, reason)
+        until = max(token.expires_at + ours.settings.jwt_clock_skew_seconds, int(now.timestamp()) + rules.access_ttl_seconds)
+        for key in token.keys:
+            revoke(session, key, until, now)
+        note("token_ended", username=caller.username, user_id=caller.id, reason=reason)
+
+    commit(session, write)
