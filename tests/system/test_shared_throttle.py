@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 from services import RedisServer, needed, start_redis
-from system.serving import WAIT_SECONDS, Home, Server
+from system.serving import GUNICORN, WAIT_SECONDS, Home, Server, free_port
 
 pytest_plugins = ("system.fixtures",)
 
@@ -120,3 +120,19 @@ def test_redis_that_comes_back_counts_again(home: Home, redis: RedisServer) -> N
             again.stop()
     finally:
         server.stop()
+
+
+def test_server_on_all_ipv6_addresses_knows_ipv4_clients_and_proxies_as_such(home: Home) -> None:
+    home.set_up()
+    port = free_port()
+    environment = home.environment(WEB_CONCURRENCY="1", TRUSTED_PROXIES="127.0.0.1", GUNICORN_CMD_ARGS=f"--bind [::]:{port}")
+    server = Server(GUNICORN, home.folder, environment, port).start()
+    try:
+        for named in ("", "203.0.113.1, ::ffff:192.0.2.9", "[2001:db8::1]:4711"):
+            body = {"username": "admin", "password": "wrong"}
+            server.request("POST", "/api/authentication_token", body, **{"X-Forwarded-For": named})
+    finally:
+        server.stop()
+    with closing(sqlite3.connect(home.folder / "var" / "poort.db")) as database:
+        rows = database.execute("SELECT user_ip FROM track_e_login_record ORDER BY id").fetchall()
+    assert [address for (address,) in rows] == ["127.0.0.1", "192.0.2.9", "2001:db8::1"]
