@@ -24,7 +24,8 @@ def replacing(path: Path) -> Iterator[IO[str]]:
     points to is left alone. Raises OSError.
     """
     if not is_regular(path):
-        with path.open("w", newline="", encoding="utf-8") as out:
+        # Appended, since /dev/stdout may be a file that a shell opened with `>>`.
+        with path.open("a", newline="", encoding="utf-8") as out:
             yield out
         return
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # it has mode 0600

@@ -364,6 +364,14 @@ class TestExport:
             assert [user["username"] for user in json.loads(read.result(30))] == ["zoe"]
         assert pipe.is_fifo()
 
+    def test_file_that_a_shell_appends_to_keeps_what_it_has(self, runner: FlaskCliRunner, tmp_path: Path) -> None:
+        with (tmp_path / "out").open("a") as standard_output:
+            standard_output.write("before\n")
+            standard_output.flush()
+            assert run(runner, "export", f"/proc/self/fd/{standard_output.fileno()}").exit_code == 0
+        text = (tmp_path / "out").read_text()
+        assert (text.startswith("before\n"), "zoe" in text) == (True, True)
+
     def test_device_is_written_to(self, runner: FlaskCliRunner) -> None:
         assert run(runner, "export", "--format", "csv", "/dev/null").exit_code == 0
         assert Path("/dev/null").is_char_device()
