@@ -6,6 +6,10 @@ import threading
 # An entry takes about 200 bytes.
 _MOST = 4096
 
+# A search of a full memory for windows that are over takes half a millisecond. Strangers can fill it, so that each of their
+# requests would take so long.
+_SEARCH_PAUSE_MS = 1000
+
 
 class SaidOnce:
     """Tells the first event of a key in a window from those after it, in one process.
@@ -19,6 +23,7 @@ class SaidOnce:
         self._most = most
         self._lock = threading.Lock()
         self._ends_at_ms: dict[bytes, int] = {}
+        self._searched_at_ms = -_SEARCH_PAUSE_MS
 
     def is_first(self, key: str, now_ms: int, ends_at_ms: int) -> bool:
         """Tell whether an event is the first of its key, and count no other one as such until the window ends."""
@@ -37,7 +42,10 @@ class SaidOnce:
         return now_ms < self._ends_at_ms.get(_digest(key), 0)
 
     def _make_room(self, now_ms: int) -> bool:
-        if len(self._ends_at_ms) >= self._most:
+        # The clock may have been set back.
+        is_time = not 0 <= now_ms - self._searched_at_ms < _SEARCH_PAUSE_MS
+        if is_time and len(self._ends_at_ms) >= self._most:
+            self._searched_at_ms = now_ms
             self._ends_at_ms = {digest: end for digest, end in self._ends_at_ms.items() if end > now_ms}
         return len(self._ends_at_ms) < self._most
 

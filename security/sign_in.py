@@ -62,6 +62,8 @@ def authenticate(
     only someone with the right password gets to read; 503 where too many are being checked.
     """
     if not username or not password or len(username) > MAX_USERNAME_LENGTH:
+        # A refusal writes rows, and what it costs is what bounds them.
+        hashing.run(partial(spend_time, [rules.hash_cost]), requester)
         raise BadCredentials("an empty or over-long user name or password")
     account = users.find_account(session, username)
     session.rollback()

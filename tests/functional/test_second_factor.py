@@ -25,6 +25,7 @@ from models import AuditRecord, BackupCode, SecondFactor, TrackELoginRecord, Use
 from models.database import Base
 from models.second_factor import SecondFactorTable, remove_second_factor, use_step
 from models.user_table import UserTable
+from security.said_once import SaidOnce
 
 SIGN_IN, TOTP, BACKUP_CODES = "/api/authentication_token", "/api/me/totp", "/api/me/totp/backup-codes"
 
@@ -266,7 +267,7 @@ def test_what_is_no_text_is_no_code(alice: Person, value: object) -> None:
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize("code", [" ", "12345", "1234567", "\uff11" * 6, "12345a", "\0", "ツ" * 1000, "-" * 100_000])
+@pytest.mark.parametrize("code", [" ", "12345", "1234567", "\uff11" * 6, "12345a", "\0", "ツ" * 1000, "-" * 10_000])
 def test_malformed_code_is_a_wrong_one(alice: Person, code: str) -> None:
     alice.enrol()
     assert outcome(alice.sign_in(totp=code)) == REFUSED
@@ -721,8 +722,10 @@ def test_wrong_passwords_and_first_codes_count_in_the_same_row(alice: Person, ap
 
 
 def test_refusals_by_the_window_of_a_token_write_one_line_and_no_row(
-    alice: Person, database: Database, caplog: pytest.LogCaptureFixture
+    app: Flask, alice: Person, database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The application outlives its tests, whose tokens are the same: one of them may have said it already.
+    monkeypatch.setattr(app.extensions["poort"].limiter, "_refusals", SaidOnce())
     alice.enrol()
     statuses = [alice.ask("DELETE", TOTP, {"totp": alice.wrong_code()}).status_code for _ in range(60)]
     assert statuses == [403] * 10 + [429] * 50

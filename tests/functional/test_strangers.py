@@ -10,9 +10,9 @@ import pytest
 from factories import Clock, Database
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
-from models import AuditRecord, ThrottledLogin, TrackELoginRecord, db
+from models import AuditRecord, ThrottledLogin, TrackELoginRecord, User, db
 from security.said_once import SaidOnce
 
 SIGN_IN, REFRESH = "/api/authentication_token", "/api/token/refresh"
@@ -99,6 +99,63 @@ def test_refusals_by_a_window_write_nothing_in_any_other(
     assert len(database.rows(ThrottledLogin)) == 101, "of the address, and of 50 names in this minute and in this hour"
 
 
+def test_each_full_window_of_the_throttle_has_its_line(
+    make_app: Callable[..., Flask], database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = make_app(LOGIN_THROTTLING_MAX_ATTEMPTS="1").test_client()
+    ways = [("alice", "192.0.2.1"), ("bob", "192.0.2.1"), ("alice", "192.0.2.2"), ("alice", "2001:db8::1")]
+    caplog.set_level(logging.INFO)
+    for _ in range(4):
+        for username, address in ways:
+            sign_in(client, username, address=address)
+    lines = [record for record in caplog.records if record.name == "poort.audit" and "Too many" in record.reason]
+    assert [(line.username, line.address) for line in lines] == ways
+    assert len(database.rows(AuditRecord)) == len(ways), "of the failures before"
+
+
+@pytest.mark.parametrize(("username", "password"), [("alice", ""), ("", "x"), ("a" * 5000, "x")])
+def test_sign_in_that_cannot_succeed_costs_a_hash_as_others_do(
+    make_app: Callable[..., Flask], database: Database, username: str, password: str
+) -> None:
+    """Without the hash nothing would bound its rows where the throttle is off, or where the networks are many."""
+    client = make_app(LOGIN_THROTTLING_MAX_ATTEMPTS="0").test_client()
+    for _ in range(5):
+        assert sign_in(client, username, password).json["message"] == "Invalid credentials."
+    turns = client.application.extensions["poort"].hashing.turns_total
+    assert (turns, len(database.rows(AuditRecord)), len(database.rows(TrackELoginRecord))) == (5, 5, 5)
+
+
+def kill_by_age(_database: Database, clock: Clock, _user_id: int) -> None:
+    clock.advance(1000)
+
+
+def kill_by_password(database: Database, _clock: Clock, user_id: int) -> None:
+    with database.session() as session:
+        session.get_one(User, user_id).password = "x"
+
+
+def kill_by_removal(database: Database, _clock: Clock, user_id: int) -> None:
+    with database.session() as session:
+        session.execute(delete(User).where(User.id == user_id))
+
+
+@pytest.mark.parametrize("kill", [kill_by_age, kill_by_password, kill_by_removal])
+def test_dead_token_of_a_known_session_is_one_row_a_minute_wherever_it_comes_from(
+    client: FlaskClient, database: Database, clock: Clock, kill: Callable[[Database, Clock, int], None]
+) -> None:
+    user = database.make_user("bob", password="secret")
+    body = {"refresh_token": sign_in(client, "bob", "secret").json["refresh_token"]}
+    kill(database, clock, user.id)
+    refresh(client, {"refresh_token": "unknown"})
+    for number in range(30):
+        assert refresh(client, body, f"2001:db8:0:{number:x}::1") == 401
+    (row,) = [row for row in database.rows(AuditRecord) if row.event == "refresh_refused"]
+    assert (row.user_id, row.address, bool(row.reason)) == (user.id, "2001:db8::1", True)
+    clock.advance(60)
+    assert refresh(client, body) == 401
+    assert [row.event for row in database.rows(AuditRecord)].count("refresh_refused") == 2
+
+
 def test_hundred_failures_at_a_name_in_an_hour_are_said_once_and_delay_nobody(
     client: FlaskClient, database: Database, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -153,6 +210,14 @@ def test_memory_of_what_was_said_is_bounded_in_bytes_and_forgets_what_is_over() 
     assert not memory.is_first("0" * 1000, 999, 1999), "nobody can make it forget"
     assert memory.is_first("new", 1000, 2000)
     assert len(memory._ends_at_ms) == 1
+
+
+def test_full_memory_of_what_was_said_is_searched_once_a_second() -> None:
+    """Searching it takes half a millisecond, and a stranger can fill it."""
+    memory = SaidOnce(most=100)
+    assert all(memory.is_first(str(number), 0, 500) for number in range(100))
+    assert [memory.is_first("new", now_ms, now_ms + 60_000) for now_ms in (400, 600, 1399, 1400)] == [False, False, False, True]
+    assert memory.is_first("another", 1401, 61_401), "there is room now"
 
 
 def test_memory_of_what_was_said_does_not_believe_a_clock_that_was_ahead() -> None:
