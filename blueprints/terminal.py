@@ -1,8 +1,23 @@
 """What commands say to a person. Names are what strangers typed: they start no line, move no cursor and forge no column."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import click
+from flask.cli import AppGroup
 
 from config.logging import printable
+
+
+class Commands(AppGroup):
+    """A group of commands. What click says of a wrong word, which may be a name that a script passed on, is written out too."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as fault:
+            raise click.UsageError(printable(fault.format_message()), fault.ctx) from None
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -13,6 +28,11 @@ def say(text: str, *, err: bool = False) -> None:
 def say_row(*cells: str) -> None:
     """Write a line of cells, with a tab between them and none in them."""
     click.echo("\t".join(map(printable, cells)))
+
+
+def words(names: Iterable[str]) -> str:
+    """Write names with a space between them and none in them."""
+    return " ".join(name.replace(" ", r"\x20") for name in names)
 
 
 class Refusal(click.ClickException):

@@ -7,18 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
-from flask.cli import AppGroup
 from sqlalchemy import inspect
 from sqlalchemy.exc import DBAPIError
 
 from blueprints.auditing import note
 from blueprints.parts import parts
-from blueprints.terminal import Refusal, say
+from blueprints.terminal import Commands, Refusal, say
 from models import AuditRecord, db
 from models.audit_record import ids_after, last_records, records_of, remove_records_before
 from models.database import CHUNK
 
-cli = AppGroup("audit", help="What happened to sign-ins, tokens, keys and users.")
+cli = Commands("audit", help="What happened to sign-ins, tokens, keys and users.")
 
 _POLL_SECONDS = 1
 

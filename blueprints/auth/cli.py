@@ -8,13 +8,12 @@ from typing import NoReturn
 
 import click
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from flask.cli import AppGroup
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from blueprints.auditing import note
 from blueprints.parts import Parts, parts
-from blueprints.terminal import Refusal, say
+from blueprints.terminal import Commands, Refusal, say
 from models import db
 from models.user import shown_roles
 from models.verification_key import VerificationKey, withdraw_key
@@ -22,7 +21,7 @@ from security.keys import MINIMUM_BITS, UnusableKey, make_key_pair, public_pem_o
 
 logger = logging.getLogger(__name__)
 
-cli = AppGroup("jwt", help="Keys and tokens.")
+cli = Commands("jwt", help="Keys and tokens.")
 
 _MAX_BITS = 16_384
 

@@ -3,7 +3,7 @@
 import secrets
 from pathlib import Path
 
-from flask.cli import AppGroup, with_appcontext
+from flask.cli import with_appcontext
 from flask_migrate import upgrade
 from flask_migrate.cli import db as migration_commands
 from sqlalchemy import select
@@ -11,7 +11,7 @@ from sqlalchemy import select
 from blueprints.auditing import note
 from blueprints.health.schema import lacking
 from blueprints.parts import Parts, parts
-from blueprints.terminal import Refusal, say
+from blueprints.terminal import Commands, Refusal, say
 from models import User, db
 from models.campus import enrol
 from models.passwords import hash_password
@@ -19,7 +19,7 @@ from models.roles import ROLE_ADMIN
 from models.user import STATUS_TEACHER
 from security.keys import make_key_pair, write_key_pair
 
-cli = AppGroup("poort", help="The server itself.")
+cli = Commands("poort", help="The server itself.")
 
 _FIRST_USERNAME = "admin"
 

@@ -1,14 +1,14 @@
 """`flask users`: accounts without the API."""
 
+from collections.abc import Callable
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import click
-from flask.cli import AppGroup
 
 from blueprints.auditing import note
 from blueprints.parts import parts
-from blueprints.terminal import Refusal, say, say_row
+from blueprints.terminal import Commands, Refusal, say, say_row, words
 from blueprints.users.asking import ask_password, show_password, with_password
 from blueprints.users.resource import USER, columns_of, full_name, read_filters
 from blueprints.users.writing import change_user, columns_to_write, insert_user, save, validate_user
@@ -17,11 +17,19 @@ from models.administrators import LastAdministrator, find_others, require_other
 from models.database import in_chunks
 from models.passwords import hash_password
 from models.token_validity import end_all_tokens
+from models.transactions import ChangedMeanwhile
 from models.user import ACTIVE, Account
 from models.user_table import ACCOUNT
 from rest.problem import ValidationFailed
 
-cli = AppGroup("users", help="User accounts.")
+Result = TypeVar("Result")
+
+Columns = dict[str, Any]
+
+#: Says what is to be changed of a row.
+Wanted = Callable[[Account], Columns]
+
+cli = Commands("users", help="User accounts.")
 
 
 @cli.command("create")
@@ -60,7 +68,7 @@ def create(
     def write() -> int:
         return insert_user(db.session(), parts().users, columns, now, parts().settings.access_url_id)
 
-    user_id = save(db.session(), parts().users, write, username)
+    user_id = _saved(write, username)
     say(f"User {username} created with the id {user_id}.")
     show_password(values["plainPassword"], generated=generate_password)
 
@@ -77,7 +85,8 @@ def set_password(username: str, password_stdin: bool, generate_password: bool) -
     user = get_user(username)
     password = ask_password(password_stdin=password_stdin, generate=generate_password)
     _refuse_invalid({"plainPassword": password}, user)
-    change(user, columns_to_write({}, _hash(password), parts().clock()))
+    columns = columns_to_write({}, _hash(password), parts().clock())
+    change(user, lambda _held: columns)
     say(f"The password of {username} is changed.")
     show_password(password, generated=generate_password)
 
@@ -93,11 +102,11 @@ def sign_out(username: str) -> None:
     user = get_user(username)
 
     def write() -> None:
-        held = _hold(user, {}, force=False)
+        held, _ = _hold(user, lambda _held: {}, force=False)
         end_all_tokens(db.session(), held.id, held.username, parts().clock())
         note("all_tokens_ended", username=held.username, user_id=held.id)
 
-    save(db.session(), parts().users, write)
+    _saved(write)
     say(f"{username} is signed out everywhere.")
 
 
@@ -114,7 +123,7 @@ def list_users(search: str) -> None:
     users = table.select(db.session(), columns_of(USER.readable)).where(*filters.conditions)
     for row in chain.from_iterable(in_chunks(db.session(), users, User.id)):
         state = "active" if row.active == ACTIVE else f"active={row.active}"
-        say_row(str(row.id), row.username, full_name(row).strip(), row.email, " ".join(row.roles), state)
+        say_row(str(row.id), row.username, full_name(row).strip(), row.email, words(row.roles), state)
 
 
 @cli.command("recount")
@@ -140,34 +149,53 @@ def get_user(username: str) -> Account:
     return account
 
 
-def change(user: Account, columns: dict[str, Any], *, force: bool = False) -> None:
-    """Change columns of a user. Raises Refusal where that would take the last administrator, unless it is forced."""
+def change(user: Account, wanted: Wanted, *, force: bool = False) -> Columns:
+    """Change columns of a user and return them; `wanted` takes the row, as it is then, and says which; none writes nothing.
 
-    def write() -> None:
-        held, now = _hold(user, columns, force=force), parts().clock()
-        change_user(db.session(), parts().users, held, columns | {"updated_at": now}, now)
+    Raises Refusal where that would take the last administrator, unless it is forced.
+    """
 
-    save(db.session(), parts().users, write)
+    def write() -> Columns:
+        held, is_forced = _hold(user, wanted, force=force)
+        columns, now = wanted(held), parts().clock()
+        if columns:
+            change_user(db.session(), parts().users, held, columns | {"updated_at": now}, now, is_forced=is_forced)
+        return columns
+
+    return _saved(write)
 
 
-def _hold(user: Account, columns: dict[str, Any], *, force: bool) -> Account:
-    """Return the row of a user as it is now, held until the transaction ends, with other administrators where one is at stake.
+def _saved(write: Callable[[], Result], username: str | None = None) -> Result:
+    """Commit what `write` writes, or nothing of it. Raises Refusal, also where someone took the new `username` meanwhile."""
+    try:
+        return save(db.session(), parts().users, write, username)
+    except ValidationFailed as failure:
+        raise _refusal(failure) from None
+    except ChangedMeanwhile:
+        raise Refusal("Others are changing administrators at the moment. Nothing was written. Try again.") from None
 
-    Raises Refusal where a change of columns would take the last one.
+
+def _hold(user: Account, wanted: Wanted, *, force: bool) -> tuple[Account, bool]:
+    """Hold the row of a user until the transaction ends, with other administrators where one is at stake.
+
+    Returns the row as it is now, and whether the last administrator is taken by force. Raises Refusal where there is no force.
     """
     session, users, now = db.session(), parts().users, parts().clock()
     stored: Account | None = session.execute(users.select(session, ACCOUNT).where(User.id == user.id)).one_or_none()
+    others: frozenset[int] = frozenset()
     try:
-        others = find_others(session, stored, columns, now) if stored and not force else frozenset()
+        others, is_forced = find_others(session, stored, wanted(stored), now) if stored else others, False
     except LastAdministrator:
-        raise Refusal(f"{user.username} is the last administrator. With --force it is done all the same.") from None
+        is_forced = force
+        if not force:
+            raise Refusal(f"{user.username} is the last administrator. With --force it is done all the same.") from None
     rows = users.hold(session, ACCOUNT, user.id, others)
     held: Account | None = rows.get(user.id)
     if held is None:
         raise Refusal(f"There is no user {user.username!r} any more.")
-    if not force:
-        require_other(held, columns, [rows[other] for other in others if other in rows], now)
-    return held
+    if not is_forced:
+        require_other(held, wanted(held), [rows[other] for other in others if other in rows], now)
+    return held, is_forced
 
 
 def _hash(password: str) -> str:
@@ -180,4 +208,8 @@ def _refuse_invalid(values: dict[str, Any], user: Account | None) -> None:
     try:
         validate_user(db.session(), parts().users, values, user, parts().password_policy)
     except ValidationFailed as failure:
-        raise Refusal(*(failure.description or "").split("\n")) from None
+        raise _refusal(failure) from None
+
+
+def _refusal(failure: ValidationFailed) -> Refusal:
+    return Refusal(*(f"{violation.property_path}: {violation.message}" for violation in failure.violations))

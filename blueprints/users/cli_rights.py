@@ -2,8 +2,8 @@
 
 import click
 
-from blueprints.terminal import Refusal, say
-from blueprints.users.cli import change, cli, get_user
+from blueprints.terminal import Refusal, say, words
+from blueprints.users.cli import Columns, change, cli, get_user
 from models.roles import are_role_names, roles_to_store
 from models.user import ACTIVE, INACTIVE, SOFT_DELETED, Account
 
@@ -19,13 +19,18 @@ def grant_role(username: str, role: str) -> None:
     \b
     Example: flask users grant-role alice ROLE_TEACHER
     """
-    user, (name,) = get_user(username), roles_to_store([role]) or [""]
-    if not name or not are_role_names([role], user.roles):
-        raise Refusal(f"{role!r} is no role to grant: its name is ROLE_ and 1 to 60 letters, digits and underscores.")
-    if name in roles_to_store(user.roles):
-        say(f"{username} has the role {name} already.")
-        return
-    _set_roles(user, [*user.roles, name])
+    user, name = get_user(username), _name_of(role)
+    if not are_role_names([role], user.roles):
+        raise Refusal(f"{role!r} is no name of a role: that is ROLE_ and 1 to 60 letters, digits and underscores.")
+    if not roles_to_store([role]):
+        raise Refusal(f"{name} is never stored: every user has ROLE_USER, and Chamilo gives roles of a course for one page view.")
+
+    def granted(held: Account) -> Columns:
+        roles = roles_to_store(held.roles)
+        return {} if name in roles else {"roles": [*roles, name]}
+
+    columns = change(user, granted)
+    _say_roles(username, columns) if columns else say(f"{username} has the role {name} already.")
 
 
 @cli.command("revoke-role")
@@ -38,11 +43,14 @@ def revoke_role(username: str, role: str, force: bool) -> None:
     \b
     Example: flask users revoke-role alice ROLE_TEACHER
     """
-    user, name = get_user(username), role.strip().upper()
-    kept = [held for held in roles_to_store(user.roles) if held != name]
-    if len(kept) == len(roles_to_store(user.roles)):
-        raise Refusal(f"{username} does not have the role {name}.")
-    _set_roles(user, kept, force=force)
+    name = _name_of(role)
+
+    def revoked(held: Account) -> Columns:
+        if name not in map(_name_of, held.roles):
+            raise Refusal(f"{username} does not have the role {name}.")
+        return {"roles": [kept for kept in roles_to_store(held.roles) if kept != name]}
+
+    _say_roles(username, change(get_user(username), revoked, force=force))
 
 
 @cli.command("activate")
@@ -54,10 +62,14 @@ def activate(username: str, restore: bool) -> None:
     \b
     Example: flask users activate alice
     """
-    user = get_user(username)
-    if user.active == SOFT_DELETED and not restore:
-        raise Refusal(f"{username} is deleted. With --restore the user comes back.")
-    _set_active(user, ACTIVE)
+
+    def activated(held: Account) -> Columns:
+        if held.active == SOFT_DELETED and not restore:
+            raise Refusal(f"{username} is deleted. With --restore the user comes back.")
+        return {"active": ACTIVE}
+
+    change(get_user(username), activated)
+    say(f"{username} is active.")
 
 
 @cli.command("deactivate")
@@ -69,14 +81,19 @@ def deactivate(username: str, force: bool) -> None:
     \b
     Example: flask users deactivate alice
     """
-    _set_active(get_user(username), INACTIVE, force=force)
+
+    def deactivated(held: Account) -> Columns:
+        if held.active == SOFT_DELETED:
+            raise Refusal(f"{username} is deleted, and cannot sign in.")
+        return {"active": INACTIVE}
+
+    change(get_user(username), deactivated, force=force)
+    say(f"{username} is inactive.")
 
 
-def _set_roles(user: Account, roles: list[str], *, force: bool = False) -> None:
-    change(user, {"roles": roles}, force=force)
-    say(f"{user.username} has the roles: {' '.join(roles) or 'none'}.")
+def _name_of(role: str) -> str:
+    return role.strip().upper()
 
 
-def _set_active(user: Account, active: int, *, force: bool = False) -> None:
-    change(user, {"active": active}, force=force)
-    say(f"{user.username} is {'active' if active == ACTIVE else 'inactive'}.")
+def _say_roles(username: str, columns: Columns) -> None:
+    say(f"{username} has the roles: {words(columns['roles']) or 'none'}.")

@@ -104,11 +104,14 @@ def insert_user(session: Session, table: UserTable, columns: Mapping[str, Any], 
     return user_id
 
 
-def change_user(session: Session, table: UserTable, held: HeldUser, columns: Mapping[str, Any], now: datetime) -> None:
+def change_user(
+    session: Session, table: UserTable, held: HeldUser, columns: Mapping[str, Any], now: datetime, *, is_forced: bool = False
+) -> None:
     """Update a user whose row is held, and end the tokens that must not outlive the change.
 
     A new password, other roles and a loss of the right to sign in end all of them, another user name those of the old one.
-    `now` is taken while the row is held, so that no token is issued between it and the end of the transaction.
+    `now` is taken while the row is held, so that no token is issued between it and the end of the transaction. The event says
+    whether the change was forced, against the rule of the last administrator.
     """
     table.change(session, held, columns)
     if "password" in columns:
@@ -117,8 +120,9 @@ def change_user(session: Session, table: UserTable, held: HeldUser, columns: Map
         end_all_tokens(session, held.id, held.username, now)
     elif canonical_username(columns.get("username", held.username)) != canonical_username(held.username):
         end_tokens_of_name(session, held.username, now)
-    fields = sorted(columns.keys() - {"updated_at", "password_updated_at"})
-    note("user_changed", username=held.username, user_id=held.id, details={"fields": fields})
+    details: dict[str, Any] = {"fields": sorted(columns.keys() - {"updated_at", "password_updated_at"})}
+    details |= {"forced": True} if is_forced else {}
+    note("user_changed", username=held.username, user_id=held.id, details=details)
 
 
 def remove_user(session: Session, table: UserTable, held: HeldUser, now: datetime, *, for_good: bool) -> None:
