@@ -78,6 +78,12 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(char if char.isprintable() else _written_out(char) for char in text)
 
 
+def quoted(text: str) -> str:
+    """Quote a text as Python does, with quotes, backslashes and what does not print escaped."""
+    mark = '"' if "'" in text and '"' not in text else "'"
+    return mark + printable(text.replace("\\", "\\\\").replace(mark, f"\\{mark}")) + mark
+
+
 def _written_out(char: str) -> str:
     return char.encode("unicode_escape").decode()
 

@@ -17,6 +17,7 @@ from dotenv import dotenv_values, find_dotenv
 from sqlalchemy import URL
 
 from config import parsing
+from config.logging import printable
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -213,4 +214,4 @@ def _require(variable: str, driver: Driver) -> None:
 
 def stop_start(problem: Exception) -> SystemExit:
     """Make the one-sentence end of a start that cannot go on: standard error, exit status 1."""
-    return SystemExit(f"{Path(sys.argv[0]).name}: {problem}")
+    return SystemExit(f"{Path(sys.argv[0]).name}: {printable(str(problem))}")

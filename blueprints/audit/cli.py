@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from blueprints.auditing import note
 from blueprints.parts import parts
 from blueprints.terminal import Commands, Refusal, say
+from config.logging import quoted
 from models import AuditRecord, db
 from models.audit_record import ids_after, last_records, records_of, remove_records_before
 from models.database import CHUNK
@@ -118,10 +119,9 @@ def _said(record: AuditRecord) -> dict[str, Any]:
 
 
 def _quoted(value: object) -> str:
-    """Quote a text as Python does: quotes, backslashes, and all that does not print (controls, bidi, separators) are escaped."""
-    if isinstance(value, dict):
-        return json.dumps(value)
-    return repr(value)
+    if isinstance(value, str):
+        return quoted(value)
+    return json.dumps(value)
 
 
 def _time(record: AuditRecord) -> str:

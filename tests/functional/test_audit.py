@@ -202,9 +202,10 @@ ODD = {
     "4096 characters": ("n" * 4096, "n" * 100),
     "beyond the first plane": ("\N{GRINNING FACE}" * 200, "\N{GRINNING FACE}" * 100),
     "quote": ("a\"'\\b", "a\"'\\b"),
+    "delete": ("a\x7fb", "a\x7fb"),
 }
 
-UNSAFE = "\x1b\x9b\u2028\u2029\u202e\u2066\r\0"
+UNSAFE = "\x7f\x1b\x9b\u2028\u2029\u202e\u2066\r\0"
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -238,7 +239,7 @@ def test_odd_names_of_others_are_quoted_too(runner: FlaskCliRunner, app: Flask, 
                 address="\x1b]0;",
                 reason="r\u202e",
                 request_id="\x9b",
-                details={"f": ["\x1b", "\u2028"]},
+                details={"f": ["\x1b", "\u2028", "\x7f"]},
             )
         )
     done = runner.invoke(args=["audit", "tail"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from factories import Database
+from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
 
 from models import AccessUrlRelUser, AuditRecord, User, UserAuthSource
@@ -275,6 +276,20 @@ def test_no_name_moves_the_cursor_or_forges_a_column(runner: FlaskCliRunner, dat
         output = run(runner, *words).output
         assert output
         assert all(line.isprintable() for line in output.split("\n")), output
+
+
+def test_no_role_is_taken_for_two(runner: FlaskCliRunner, database: Database) -> None:
+    database.make_user("zoe", ["ODD ROLE_ADMIN", "ROLE_HR"])
+    assert run(runner, "list").output.split("\t")[4].split(" ") == [r"ODD\x20ROLE_ADMIN", "ROLE_HR"]
+
+
+@pytest.mark.parametrize(
+    "words", [["-\x1b[31m"], ["--\u202e"], ["deactivate", "--\x9b31m"], ["import", "\x1b[31m"], ["\x1b[31m"]]
+)
+@pytest.mark.parametrize("group", ["users", "jwt", "audit", "poort"])
+def test_no_word_of_a_script_moves_the_cursor(app: Flask, group: str, words: list[str]) -> None:
+    done = app.test_cli_runner().invoke(args=[group, *words])
+    assert (done.exit_code, all(line.isprintable() for line in done.output.split("\n"))) == (2, True), done.output
 
 
 @pytest.mark.parametrize("name", ODD)

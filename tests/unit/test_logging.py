@@ -15,10 +15,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.logging import JsonFormatter, TextFormatter, log_request, logging_configuration, request_id, set_up_logging
+from config.logging import (
+    JsonFormatter,
+    TextFormatter,
+    log_request,
+    logging_configuration,
+    printable,
+    quoted,
+    request_id,
+    set_up_logging,
+)
 
 ROOT = Path(__file__).parents[2]
-ODD = "a\nb\r\x1b[2J\u202e\u2028\x85\x00"
+ODD = "a\nb\r\x1b[2J\u202e\u2028\x85\x00\x7f"
 
 
 def record(message: str, *arguments: object, level: int = logging.INFO, **extra: Any) -> logging.LogRecord:
@@ -94,7 +103,16 @@ def restored() -> Any:
     root.setLevel(level)
 
 
-@given(st.text())
+ANY_TEXT = st.text(st.characters(codec=None) | st.sampled_from("\"'\\\t\x7f\u202e\u2028"))
+
+
+@given(ANY_TEXT)
+def test_text_is_quoted_as_python_quotes_it(text: str) -> None:
+    assert quoted(text) == repr(text)
+    assert printable(quoted(text)) == quoted(text)
+
+
+@given(ANY_TEXT)
 def test_no_text_starts_a_line_or_moves_the_cursor(text: str) -> None:
     for made in (record("%s", text), record("x", username=text), record("x", details={text: [text]})):
         for line in (text_of(made), JsonFormatter().format(made)):

@@ -1,0 +1,48 @@
+"""Commands speak by blueprints/terminal.py alone, so that no name that they show reaches a terminal as it is."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "blueprints").rglob("*.py"))
+
+#: What shows a text as it is; the last two groups are not those of terminal.py.
+RAW = {
+    "click.echo",
+    "click.secho",
+    "click.ClickException",
+    "print",
+    "sys.stdout.write",
+    "sys.stderr.write",
+    "AppGroup",
+    "click.group",
+}
+
+#: How often a module may do so: what terminal.py is made of; keys in PEM form; the doctor's colors and JSON.
+ALLOWED = {
+    "blueprints/terminal.py": {"click.echo": 2},
+    "blueprints/auth/cli.py": {"click.echo": 2},
+    "blueprints/health/cli_doctor.py": {"click.echo": 3},
+}
+
+
+def raw_calls(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and (name := ast.unparse(node.func)) in RAW:
+            yield name
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_command_shows_nothing_as_it_is(module: str) -> None:
+    found = list(raw_calls((ROOT / module).read_text()))
+    assert {name: found.count(name) for name in found} == ALLOWED.get(module, {})
+
+
+def test_planted_call_is_found() -> None:
+    assert list(raw_calls("import click\nclick.echo(user.name)\nraise click.ClickException(user.name)")) == [
+        "click.echo",
+        "click.ClickException",
+    ]
