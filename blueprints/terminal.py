@@ -5,17 +5,23 @@ from typing import Any
 
 import click
 from flask.cli import AppGroup
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from config.logging import printable
 
 
 class Commands(AppGroup):
-    """A group of commands. What click says of a wrong word, which may be a name that a script passed on, is written out too."""
+    """A group of commands, of which no failure shows a text as it is.
+
+    A wrong word may be a name that a script passed on, and a database quotes the values that it refuses.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command."""
+        """Run a command. Raises UsageError and Refusal."""
         try:
             return super().invoke(ctx)
+        except DBAPIError as failure:
+            raise Refusal(_sentence_of(failure)) from None
         except click.UsageError as fault:
             raise click.UsageError(printable(fault.format_message()), fault.ctx) from None
 
@@ -35,9 +41,21 @@ def words(names: Iterable[str]) -> str:
     return " ".join(name.replace(" ", r"\x20") for name in names)
 
 
+def is_agreed(question: str) -> bool:
+    """Ask a question; the answer is no unless it is yes."""
+    return click.confirm(printable(question), err=True)
+
+
 class Refusal(click.ClickException):
     """A command that cannot be carried out; each line is a sentence of its own."""
 
     def __init__(self, *lines: str) -> None:
         """Take the sentences."""
         super().__init__("\n".join(map(printable, lines)))
+
+
+def _sentence_of(failure: DBAPIError) -> str:
+    kind = type(failure.orig).__name__
+    if isinstance(failure, OperationalError | InterfaceError):  # its text may name the account that was refused
+        return f"The database cannot be used: {kind}. `flask poort doctor` says more."
+    return f"The database refuses this: {kind}: {failure.orig}"

@@ -12,12 +12,11 @@ from sqlalchemy.orm import Session
 
 from blueprints.auditing import note
 from blueprints.parts import parts
-from blueprints.terminal import Refusal, say
+from blueprints.terminal import Refusal, is_agreed, say
 from blueprints.users.cli import cli
 from blueprints.users.export_file import is_regular, replacing
 from blueprints.users.moving import Side, count_users, move_links, move_users
 from blueprints.users.transfer import COLUMNS, Row, find_conflicts, insert_rows, read_file, write_file
-from config.logging import printable
 from config.parsing import database_url
 from config.settings import require_driver
 from models import User, db
@@ -142,7 +141,7 @@ def _is_csv(file: Path, form: str | None) -> bool:
 def _ask_to_replace(file: Path) -> None:
     if not _is_terminal():
         raise Refusal(f"{file} exists. Say --force to replace it.")
-    if not click.confirm(printable(f"{file} exists. Replace it?")):
+    if not is_agreed(f"{file} exists. Replace it?"):
         raise Refusal("Nothing was written.")
 
 

@@ -7,13 +7,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-# Their entries may be links to files, and are written to as they are: /dev/stdout is what standard output is.
-_OPEN_ALREADY = ("/dev/", "/proc/")
+# As many links as Linux itself follows.
+_MOST_LINKS = 40
 
 
 def is_regular(path: Path) -> bool:
-    """Tell whether a path is, or would be, a file of a folder: no pipe, no device, nothing that is open already."""
-    return not str(path.absolute()).startswith(_OPEN_ALREADY) and (path.is_file() or not path.exists())
+    """Tell whether a path is, or would be, a file in a folder: no pipe, no device, no descriptor that is open already."""
+    return descriptor_of(path) is None and (path.is_file() or not path.exists())
+
+
+def descriptor_of(path: Path) -> int | None:
+    """Return the descriptor of this process that a path names, as /dev/stdout and /dev/fd/3 do; None where it names none."""
+    for _ in range(_MOST_LINKS):
+        if not path.is_symlink():
+            break
+        folder = Path(os.path.realpath(path.parent))
+        if folder == Path(f"/proc/{os.getpid()}/fd"):
+            return int(path.name)
+        path = folder / path.readlink()
+    return None
 
 
 @contextmanager
@@ -24,11 +36,10 @@ def replacing(path: Path) -> Iterator[IO[str]]:
     points to is left alone. Raises OSError.
     """
     if not is_regular(path):
-        # Appended, since /dev/stdout may be a file that a shell opened with `>>`.
-        with path.open("a", newline="", encoding="utf-8") as out:
+        with os.fdopen(_open_as_it_is(path), "w", newline="", encoding="utf-8") as out:
             yield out
         return
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # it has mode 0600
+    descriptor, name = tempfile.mkstemp(prefix=".poort-export-", dir=path.parent)  # it has mode 0600
     try:
         with os.fdopen(descriptor, "w", newline="", encoding="utf-8") as out:
             yield out
@@ -38,3 +49,12 @@ def replacing(path: Path) -> Iterator[IO[str]]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _open_as_it_is(path: Path) -> int:
+    """Open a pipe or device. A descriptor is copied: opening it anew fails for sockets, and loses the end of a `>>` file."""
+    descriptor = descriptor_of(path)
+    if descriptor is not None:
+        return os.dup(descriptor)
+    # O_CREAT lets the kernel refuse a pipe that someone else has laid in a folder of all (fs.protected_fifos in proc(5)).
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOCTTY, 0o600)
