@@ -14,6 +14,9 @@ from models.user_row import DEFAULTS
 NULL, EMPTY = r"\N", r"\E"
 _ESCAPE = "\\"
 
+# More than a number of any column has, and fewer than `int` refuses.
+_MOST_DIGITS = 20
+
 #: What an empty cell holds: nothing is said.
 ABSENT = object()
 
@@ -28,14 +31,27 @@ def require_fit(column: InstrumentedAttribute[Any], value: Any) -> None:
     table_column = column.property.columns[0]
     if value is None and not table_column.nullable:
         raise ValueError("must not be null")
+    length = getattr(table_column.type, "length", None)
     if isinstance(value, str):
-        length = getattr(table_column.type, "length", None)
         if length is not None and len(value) > length:
             raise ValueError(f"has more than {length} characters")
-        if "\0" in value:
-            raise ValueError("contains a NUL character")
-    if isinstance(value, int) and not isinstance(value, bool) and not -(2**31) <= value < 2**31:
-        raise ValueError("is too large a number")
+        require_storable(value)
+    if isinstance(value, bytes) and len(value) != length:
+        raise ValueError(f"must have {length} bytes")
+    if isinstance(value, int):
+        largest = 2 ** (15 if isinstance(table_column.type, SmallInteger) else 31)
+        if not -largest <= value < largest:
+            raise ValueError("is too large a number")
+        if table_column.primary_key and value < 1:
+            raise ValueError("must be at least 1")
+
+
+def require_storable(text: str) -> None:
+    """Raise ValueError where a text has what some database does not take: NUL, and half a surrogate pair."""
+    if "\0" in text:
+        raise ValueError("contains a NUL character")
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise ValueError("contains half a surrogate pair")
 
 
 def from_json(column: InstrumentedAttribute[Any], value: Any) -> Any:
@@ -48,7 +64,7 @@ def from_json(column: InstrumentedAttribute[Any], value: Any) -> Any:
             return _roles(value)
         raise ValueError("must be a list of texts")
     if isinstance(kind, Boolean):
-        if isinstance(value, bool) or value in {0, 1}:
+        if value in (0, 1):  # a tuple: a list is in no set
             return bool(value)
         raise ValueError("must be true or false")
     if isinstance(kind, Integer | SmallInteger):
@@ -77,9 +93,9 @@ def _from_text(kind: Any, value: str) -> Any:
             raise ValueError("must be hexadecimal") from None
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # a moment beyond the first or last year
         raise ValueError("must be a date and time like 2026-09-22T10:00:00+00:00") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def from_cell(column: InstrumentedAttribute[Any], value: Any) -> Any:
@@ -97,8 +113,10 @@ def from_cell(column: InstrumentedAttribute[Any], value: Any) -> Any:
     if column.key == "roles":
         return _roles(value.split())
     if isinstance(kind, Boolean | Integer | SmallInteger):
-        if not value.lstrip("-").isdecimal():
+        if not value.removeprefix("-").isdecimal():
             raise ValueError("must be 0 or 1" if isinstance(kind, Boolean) else "must be a whole number")
+        if len(value) > _MOST_DIGITS:
+            raise ValueError("is too large a number")
         return from_json(column, int(value))
     return _from_text(kind, value)
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from blueprints.users.cells import ABSENT, default_of, from_cell, from_json, require_fit, to_cell, to_json
+from blueprints.users.cells import ABSENT, default_of, from_cell, from_json, require_fit, require_storable, to_cell, to_json
 from models.campus import enrol
 from models.folding import canonical_username
 from models.passwords import MAX_PASSWORD_BYTES
@@ -25,6 +25,8 @@ _FIELD_OF_COLUMN = {"password": "password_hash"}
 _DERIVED = ("username_canonical", "email_canonical")
 
 _LOOK_UP_CHUNK = 500
+
+_LONGEST_CELL = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +55,36 @@ COLUMNS = _columns()
 
 
 def read_file(path: Path, *, as_csv: bool) -> tuple[list[tuple[str, Row]], list[BadRow]]:
-    """Read a JSON or CSV file: each row with its place in the file, as values of the columns' types, and what is bad."""
+    """Read a JSON or CSV file: each row with its place in the file, as values of the columns' types, and what is bad.
+
+    Raises ValueError and OSError.
+    """
     if as_csv:
         with path.open(newline="", encoding="utf-8-sig") as file:
             return _read_rows(_csv_rows(file), from_cell)
-    document = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(document, list):
         raise ValueError("the file holds no list of users")  # noqa: TRY004 - a fault of the file
     return _read_rows(((f"index {index}", row) for index, row in enumerate(document)), from_json)
 
 
+class _LineFeeds:
+    """A file of lines that end with a line feed. The csv module is told CR LF, so that it quotes a cell with a CR, too."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        return self._file.write(line.removesuffix("\r\n") + "\n")
+
+
 def write_file(rows: Iterable[Any], file: IO[str], *, as_csv: bool) -> None:
     """Write rows that have all COLUMNS so that `read_file` reads them back identically."""
     if as_csv:
-        writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
+        writer = csv.DictWriter(_LineFeeds(file), list(COLUMNS), lineterminator="\r\n")
         writer.writeheader()
         writer.writerows({field: to_cell(column, getattr(row, column.key)) for field, column in COLUMNS.items()} for row in rows)
         return
@@ -113,6 +131,8 @@ def _existing(session: Session, column: Any, keys: list[Any]) -> Iterator[Any]:
 
 
 def _csv_rows(file: IO[str]) -> Iterator[tuple[str, Any]]:
+    # The library's limit of 131,072 characters is below what a biography may have.
+    csv.field_size_limit(_LONGEST_CELL)
     reader = csv.DictReader(file)
     for row in reader:
         yield f"line {reader.line_num}", row
@@ -170,6 +190,10 @@ def _password_faults(row: Row) -> list[tuple[str, str]]:
         return []
     if not isinstance(clear, str) or len(clear.encode(errors="replace")) > MAX_PASSWORD_BYTES:
         return [("password", f"must be text of at most {MAX_PASSWORD_BYTES} bytes")]
+    try:
+        require_storable(clear)
+    except ValueError as reason:
+        return [("password", str(reason))]
     return [("password", "stands beside a password_hash")] if row.get("password") else []
 
 
