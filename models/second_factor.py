@@ -96,6 +96,12 @@ def begin_guess(session: Session, user_id: int, secret: str) -> int | None:
     return count_wrong_codes(session, user_id) if count_met(session, counted) else None
 
 
+def take_guess_back(session: Session, user_id: int) -> None:
+    """Count one wrong code less: one that could not be looked at is none."""
+    some = (SecondFactor.user_id == user_id, SecondFactor.wrong_codes > 0)
+    count_met(session, update(SecondFactor).where(*some).values(wrong_codes=SecondFactor.wrong_codes - 1))
+
+
 def forget_wrong_codes(session: Session, user_id: int) -> None:
     """Begin to count wrong codes anew: after a good one, and after a new password."""
     some = (SecondFactor.user_id == user_id, SecondFactor.wrong_codes > 0)

@@ -87,15 +87,17 @@ class LoginLimiter:
         by_address = (self._window("address", network, factor * ADDRESS_FACTOR) for network, factor in factors.items())
         return self._hold(*by_name, *by_address)
 
-    def attempt_code(self, username: str, wrong_in_a_row: int = 0) -> AbstractContextManager[None]:
+    def attempt_code(self, username: str, wrong_in_a_row: int = 0, series: str = "") -> AbstractContextManager[None]:
         """Hold a slot of the name's window, whatever the address, around a code that follows the right password.
 
         As in `attempt`. Each time that as many codes in a row were wrong as a window has slots, it lasts twice as long, up to an
-        hour. Whoever can use it up knows the password, so that it is nobody's means to lock a user out.
+        hour. Another `series` is another window: since the last reset. Only a client that knows the password can use a window
+        up, so that it is nobody's means to lock a user out.
         """
         doublings = wrong_in_a_row // max(1, self._max_attempts)
         interval_ms = min(self._interval_ms << doublings, max(_HOUR_MS, self._interval_ms))
-        return self._hold(Window(self._key("code", throttled_name(username)), self._max_attempts, interval_ms))
+        key = self._key("code", f"{throttled_name(username)}-{series}")
+        return self._hold(Window(key, self._max_attempts, interval_ms))
 
     def attempt_by_token(self, key: str) -> AbstractContextManager[None]:
         """Hold a slot of an access token's window, or its session's, around a code or a password that is sent with it.

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from blueprints.auditing import note, record
 from blueprints.parts import parts, refuse_when_read_only
 from models import db
-from models.second_factor import Enrolment, count_wrong_codes, forget_wrong_codes
+from models.second_factor import Enrolment, count_wrong_codes, forget_wrong_codes, take_guess_back
 from models.user import Account
 from security.errors import BadCredentials, CodeRequired
 from security.second_factor import LOCKED, HasName, Shown
@@ -27,7 +27,9 @@ def demand_code(account: Account, code: str | None) -> str:
         raise CodeRequired
     wrong_in_a_row = count_wrong_codes(db.session(), account.id)
     db.session.rollback()
-    with parts().limiter.attempt_code(account.username, wrong_in_a_row):
+    # A new password, or another app, leaves the window behind that the old one had.
+    series = f"{enrolment.secret} {account.password}"
+    with parts().limiter.attempt_code(account.username, wrong_in_a_row, series):
         return _use_at_sign_in(account, enrolment, code)
 
 
@@ -53,6 +55,10 @@ def _use_at_sign_in(user: HasName, enrolment: Enrolment, code: str) -> Shown:
     except BadCredentials:
         if is_last:
             record("totp_locked", username=user.username, user_id=user.id, reason=LOCKED)
+        raise
+    except BaseException:
+        take_guess_back(session, user.id)
+        session.commit()
         raise
 
 

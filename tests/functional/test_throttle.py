@@ -12,7 +12,7 @@ from redis import Redis
 from services import RedisServer, free_port
 
 from blueprints.health import routes as health
-from models import ThrottledLogin
+from models import AuditRecord, SignInSession, ThrottledLogin, TrackELogin, TrackELoginRecord
 
 PATH = "/api/authentication_token"
 WRONG, BLOCKED = "Invalid credentials.", "Too many failed login attempts, please try again in 1 minute."
@@ -53,6 +53,63 @@ def test_attacker_who_tries_every_name_keeps_no_victim_out(client: FlaskClient, 
         message(client, f"user{number}", "no", ATTACKER)
     assert message(client, "bob", "secret", ATTACKER) == BLOCKED
     assert message(client, "bob", "secret", VICTIM) == "signed in"
+
+
+def failing(client: FlaskClient, *addresses: str, username: str = "bob") -> list[str]:
+    """Fail to sign in from each address in turn."""
+    return [message(client, username, "no", {"REMOTE_ADDR": address}) for address in addresses]
+
+
+def test_network_of_ipv6_counts_as_one_address(client: FlaskClient, database: Database) -> None:
+    database.make_user("bob", password="secret")
+    assert failing(client, *(f"2001:db8:1:2::{number:x}" for number in range(12))) == [WRONG] * 10 + [BLOCKED] * 2
+    assert message(client, "bob", "secret", {"REMOTE_ADDR": "2001:db8:1:2:ffff::1"}) == BLOCKED
+    assert message(client, "bob", "secret", {"REMOTE_ADDR": "2001:db8:1:3::1"}) == "signed in"
+
+
+def test_site_of_ipv6_may_fail_ten_times_as_often(client: FlaskClient, database: Database) -> None:
+    database.make_user("bob", password="secret")
+    assert failing(client, *(f"2001:db8:1:{number:x}::1" for number in range(101))) == [WRONG] * 100 + [BLOCKED]
+    assert message(client, "bob", "secret", {"REMOTE_ADDR": "2001:db8:2::1"}) == "signed in"
+
+
+def test_peer_that_is_mapped_to_ipv6_is_the_one_of_ipv4(client: FlaskClient) -> None:
+    assert failing(client, *["::ffff:192.0.2.1", "192.0.2.1"] * 6) == [WRONG] * 10 + [BLOCKED] * 2
+
+
+@pytest.mark.parametrize("address", ["", "unix:", "fe80::1%eth0", "not:an:address"])
+def test_odd_peer_is_counted(client: FlaskClient, address: str) -> None:
+    assert failing(client, *[address] * 11) == [WRONG] * 10 + [BLOCKED]
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::ffff:127.0.0.1"])
+def test_what_is_kept_of_an_address_is_plain_ipv4_behind_a_proxy_too(
+    make_app: Callable[..., Flask], database: Database, peer: str
+) -> None:
+    database.make_user("bob", password="secret")
+    client = make_app(TRUSTED_PROXIES="127.0.0.0/8", REFRESH_TOKEN_TTL="1000").test_client()
+    for password, headers in (("no", {}), ("secret", {}), ("secret", {"X-Forwarded-For": "::ffff:192.0.2.9"})):
+        body = {"username": "bob", "password": password}
+        client.post(PATH, json=body, headers=headers, environ_overrides={"REMOTE_ADDR": peer})
+    expected = ["127.0.0.1", "127.0.0.1", "192.0.2.9"]
+    assert [row.address for row in database.rows(AuditRecord)] == expected
+    assert [row.user_ip for row in database.rows(TrackELoginRecord)] == expected
+    assert [row.user_ip for row in database.rows(TrackELogin)] == expected[1:]
+    assert sorted(row.address for row in database.rows(SignInSession)) == expected[1:]
+
+
+def test_client_behind_a_proxy_of_ipv4_is_counted_by_its_own_network(make_app: Callable[..., Flask]) -> None:
+    client = make_app(TRUSTED_PROXIES="127.0.0.1").test_client()
+    peer = {"REMOTE_ADDR": "::ffff:127.0.0.1"}
+
+    def sign_in(number: int) -> str:
+        named = {"X-Forwarded-For": f"203.0.113.9, 2001:db8::{number:x}"}
+        return client.post(PATH, json={"username": "bob", "password": "no"}, headers=named, environ_overrides=peer).json[
+            "message"
+        ]
+
+    assert [sign_in(number) for number in range(11)] == [WRONG] * 10 + [BLOCKED]
+    assert failing(client, "::ffff:127.0.0.1") == [WRONG]
 
 
 @pytest.mark.services
