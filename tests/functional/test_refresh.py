@@ -159,7 +159,7 @@ def test_body_without_token_is_401(
     assert (audit_lines(caplog), events(database)) == ([("refresh_refused", "JWT Refresh Token Not Found")], [])
 
 
-@pytest.mark.parametrize("token", ["x", "x" * 100_000, "\0", "ü", "%", "A" * 43])
+@pytest.mark.parametrize("token", ["x", "x" * 15_000, "\0", "ü", "%", "A" * 43])
 def test_unknown_token_is_401(refreshing: FlaskClient, database: Database, caplog: pytest.LogCaptureFixture, token: str) -> None:
     assert outcome(refresh(refreshing, token)) == INVALID
     assert (audit_lines(caplog), events(database)) == ([("refresh_refused", "unknown")], [])
