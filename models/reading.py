@@ -196,4 +196,4 @@ class _Found:
         if self._references is None:
             return self._things
         things = [reference() for reference in self._references]
-        return None if None in things else things
+        return things if all(things) else None  # no item is false

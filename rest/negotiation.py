@@ -93,7 +93,7 @@ def request_object() -> dict[str, Any]:
 def render_item(item: Item) -> Response:
     """Answer with one item, 304 where the caller has it already."""
     operation, _, chosen, environ = app_ctx.g.negotiated
-    key = None if item.number is None else (operation, chosen, item.number)
+    key = (operation, chosen, item.number) if item.number else None
     body, fields = OF_ITEMS.get(key, lambda: _make_item(operation, chosen, item))
     return _conditional(environ, Answer(body, operation.status, fields))
 
@@ -114,7 +114,7 @@ def render_collection(collection: Collection) -> Response:
 def _page_key(operation: Operation, chosen: Format, collection: Collection) -> tuple[Any, ...] | None:
     """Return what a page is remembered by; None where it shows items that no other request can meet."""
     numbers = tuple([member.number for member in collection.members])
-    if None in numbers:
+    if not all(numbers):
         return None
     paging, link = collection.page.paging, collection.link
     return (operation, chosen, paging.page, paging.items_per_page, collection.page.total_items, link.path, link.query, numbers)

@@ -28,13 +28,13 @@ class Item:
     """One item as a caller sees it: its fields by wire name, in the wire's order. It does not change.
 
     A `number` is given to an item that several requests share. No other item ever has it, so `rest.remembered` uses it as
-    the key of what was made of the item. An item without a number serves one request, and nothing of it is remembered.
+    the key of what was made of the item. An item whose number is 0 serves one request, and nothing of it is remembered.
     """
 
     def __init__(self, resource: Resource, iri: str, fields: dict[str, Any]) -> None:
         """Take the resource, the item's path, and its fields."""
         self.resource, self.iri, self.fields = resource, iri, fields
-        self.number: int | None = None
+        self.number = 0
 
     @classmethod
     def of(cls, resource: Resource, properties: Properties, row: Any) -> Self:
@@ -54,7 +54,7 @@ class Item:
 
     def as_json(self, render: Callable[["Item"], Any]) -> Fragment:
         """Return what a function renders it as, as a piece of JSON."""
-        key = None if self.number is None else (render, self.number)
+        key = (render, self.number) if self.number else None
         return Fragment(OF_ITEMS.get(key, lambda: compact(encode_json(render(self)))))
 
     @cached_property
