@@ -24,7 +24,8 @@ class Property:
     """One property of a resource: where it comes from, who sees it, what may be written to it.
 
     `attributes` names what it needs of a row; `value` makes the wire's value of them, where it is not just the first.
-    `max_length` counts characters, `max_bytes` those of UTF-8; `iri` is its term in a vocabulary, where it is not our own.
+    `element_pattern` is a regular expression for each text of a list that is written. `max_length` counts characters,
+    `max_bytes` those of UTF-8; `iri` is its term in a vocabulary, where it is not our own.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Property:
     max_length: int | None = None
     max_bytes: int | None = None
     choices: tuple[Any, ...] = ()
+    element_pattern: str = ""
     description: str = ""
     example: Any = None
     iri: str = ""

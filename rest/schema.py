@@ -57,7 +57,7 @@ def _written(prop: Property) -> Schema:
     if prop.kind is Kind.STRING:
         schema["pattern"] = _NOT_BLANK if prop.not_blank and not prop.email else _TEXT
     if prop.kind is Kind.STRINGS:
-        schema["items"] = {"type": "string", "pattern": _TEXT}
+        schema["items"] = {"type": "string", "pattern": prop.element_pattern or _TEXT}
     if prop.email:
         schema |= {"format": "email"}
     if prop.max_length is not None:

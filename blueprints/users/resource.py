@@ -44,7 +44,7 @@ USER = Resource(
         Property("phone", Kind.STRING, ("phone",), writable=True, nullable=True, max_length=64, example="+32 2 123 45 67"),
         Property("address", Kind.STRING, ("address",), writable=True, nullable=True, max_length=250, example="1 Example Street"),
         Property("lastLogin", Kind.DATE_TIME, ("last_login",), description="The last sign-in through this API."),
-        Property("roles", Kind.STRINGS, ("roles",), value=lambda row: roles_to_show(row.roles), writable=True, description="Set by administrators only.", example=["ROLE_STUDENT"]),
+        Property("roles", Kind.STRINGS, ("roles",), value=lambda row: roles_to_show(row.roles), writable=True, element_pattern=r"^\s*[Rr][Oo][Ll][Ee]_[A-Za-z0-9_]{1,60}\s*$", description="Set by administrators only.", example=["ROLE_STUDENT"]),
         Property("active", Kind.INTEGER, ("active",), description="1 active, 0 inactive, -1 made inactive by a process, -2 deleted."),
         Property("fullName", Kind.STRING, ("firstname", "lastname"), value=full_name, public=True),
         Property("passwordUpdatedAt", Kind.DATE_TIME, ("password_updated_at",), description="The last change of the password."),
