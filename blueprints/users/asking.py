@@ -28,7 +28,10 @@ def ask_password(*, password_stdin: bool, generate: bool) -> str:
     if generate:
         return secrets.token_urlsafe(12)
     if password_stdin:
-        return sys.stdin.readline().rstrip("\n")
+        try:
+            return sys.stdin.readline().rstrip("\n")
+        except UnicodeDecodeError:
+            raise click.UsageError("The password on standard input is not UTF-8.") from None
     answer: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     return answer
 

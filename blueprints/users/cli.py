@@ -10,6 +10,7 @@ from blueprints.auditing import note
 from blueprints.parts import parts
 from blueprints.terminal import Commands, Refusal, say, say_row, words
 from blueprints.users.asking import ask_password, show_password, with_password
+from blueprints.users.cells import require_storable
 from blueprints.users.resource import USER, columns_of, full_name, read_filters
 from blueprints.users.writing import change_user, columns_to_write, insert_user, save, validate_user
 from models import User, db
@@ -118,6 +119,7 @@ def list_users(search: str) -> None:
     \b
     Example: flask users list --search liddell
     """
+    _refuse_what_is_no_text("--search", search)
     table = parts().users
     filters = read_filters(table, {"search": search}, privileged=True)
     users = table.select(db.session(), columns_of(USER.readable)).where(*filters.conditions)
@@ -205,10 +207,20 @@ def _hash(password: str) -> str:
 def _refuse_invalid(values: dict[str, Any], user: Account | None) -> None:
     if values.get("plainPassword") == "":
         raise Refusal("The password must not be empty.")
+    for name, value in values.items():
+        _refuse_what_is_no_text(name, value)
     try:
         validate_user(db.session(), parts().users, values, user, parts().password_policy)
     except ValidationFailed as failure:
         raise _refusal(failure) from None
+
+
+def _refuse_what_is_no_text(name: str, value: Any) -> None:
+    """Refuse a word whose bytes are not UTF-8: Python keeps them as halves of surrogate pairs, which no database takes."""
+    try:
+        require_storable(value if isinstance(value, str) else "")
+    except ValueError as reason:
+        raise Refusal(f"{name} {reason}.") from None
 
 
 def _refusal(failure: ValidationFailed) -> Refusal:

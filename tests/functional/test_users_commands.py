@@ -289,6 +289,31 @@ def test_no_word_of_a_script_moves_the_cursor(app: Flask, group: str, words: lis
     assert (done.exit_code, all(line.isprintable() for line in done.output.split("\n"))) == (2, True), done.output
 
 
+NO_TEXT = "\udcff"  # as Python has the byte FF of a command line
+
+BYTES = {
+    "user name": ("create", NO_TEXT, "--email", "a@example.com", "--generate-password"),
+    "e-mail": ("create", "zoe", "--email", f"{NO_TEXT}@example.com", "--generate-password"),
+    "first name": ("create", "zoe", "--email", "a@example.com", "--firstname", NO_TEXT, "--generate-password"),
+    "role": ("create", "zoe", "--email", "a@example.com", "--role", NO_TEXT, "--generate-password"),
+    "search": ("list", "--search", NO_TEXT),
+    "user": ("deactivate", NO_TEXT),
+}
+
+
+@pytest.mark.parametrize("words", BYTES.values(), ids=BYTES)
+def test_word_that_is_no_text_is_refused(runner: FlaskCliRunner, database: Database, words: tuple[str, ...]) -> None:
+    done = run(runner, *words)
+    assert (done.exit_code, isinstance(done.exception, SystemExit), database.rows(User)) == (1, True, [])
+    assert done.output.startswith("Error: ")
+
+
+def test_password_that_is_no_text_is_refused(runner: FlaskCliRunner, database: Database) -> None:
+    database.make_user("zoe")
+    done = runner.invoke(args=["users", "set-password", "zoe", "--password-stdin"], input=b"\xff\n")
+    assert (done.exit_code, "not UTF-8" in done.output) == (2, True)
+
+
 @pytest.mark.parametrize("name", ODD)
 def test_no_value_of_a_file_moves_the_cursor(runner: FlaskCliRunner, import_rows: Any, database: Database, name: str) -> None:
     rows = [{"username": name, "email": name, "roles": [name], "api_token": name, name: name}] * 2
