@@ -11,19 +11,14 @@ from config.logging import printable
 
 
 class Commands(AppGroup):
-    """A group of commands, of which no failure shows a text as it is.
-
-    A wrong word may be a name that a script passed on, and a database quotes the values that it refuses.
-    """
+    """A group of commands that say in a sentence what the database refuses, since it quotes the values as they are."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command. Raises UsageError and Refusal."""
+        """Run a command. Raises Refusal."""
         try:
             return super().invoke(ctx)
         except DBAPIError as failure:
             raise Refusal(_sentence_of(failure)) from None
-        except click.UsageError as fault:
-            raise click.UsageError(printable(fault.format_message()), fault.ctx) from None
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -1,6 +1,7 @@
 """`flask users`: what the commands write, what they refuse, and that files come back as they went."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import pytest
 from factories import Database
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from models import AccessUrlRelUser, AuditRecord, User, UserAuthSource
+from models.user_table import UserTable
 
 HASH = "$2y$04$e.BdhT4Wk0DxnRK0LPulc.RMrsPq5BT0GJhaNyddZ7iwI0EDH2FfS"
 CONTRACT_USERS = Path(__file__).parent.parent / "contract" / "users.json"
@@ -312,6 +315,23 @@ def test_password_that_is_no_text_is_refused(runner: FlaskCliRunner, database: D
     database.make_user("zoe")
     done = runner.invoke(args=["users", "set-password", "zoe", "--password-stdin"], input=b"\xff\n")
     assert (done.exit_code, "not UTF-8" in done.output) == (2, True)
+
+
+@pytest.mark.parametrize("failure", [IntegrityError, OperationalError])
+def test_database_that_refuses_is_one_sentence(
+    runner: FlaskCliRunner, database: Database, monkeypatch: pytest.MonkeyPatch, failure: type[DBAPIError]
+) -> None:
+    database.make_user("zoe")
+
+    def refuse(*_given: object) -> None:
+        raise failure("UPDATE", {}, Exception("Duplicate entry \x1b[31m\u202e of the account secret@host"))
+
+    monkeypatch.setattr(UserTable, "hold", refuse)
+    done = run(runner, "deactivate", "zoe")
+    assert (done.exit_code, isinstance(done.exception, SystemExit)) == (1, True)
+    assert re.fullmatch(r"Error: The database [^\n]+\n", done.output)
+    assert done.output[:-1].isprintable()
+    assert ("secret@host" in done.output) == (failure is IntegrityError)
 
 
 @pytest.mark.parametrize("name", ODD)
