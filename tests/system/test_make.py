@@ -210,7 +210,7 @@ def test_make_serve_installs_what_redis_needs_and_counts_there(project: Path, re
         with Redis.from_url(redis.url) as client:
             client.flushdb()
             assert server.sign_in("admin", "wrong")[0] == 401
-            assert len(client.keys("poort:throttle:*")) == 2
+            assert len(client.keys("poort:throttle:*")) == 3
     finally:
         server.stop()
     assert [file.name for file in (project / ".venv").glob(".requirements-*")] == [".requirements-redis.txt"]
