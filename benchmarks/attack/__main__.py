@@ -40,7 +40,7 @@ def run(names: Sequence[str]) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is asked for, and exit."""
+    """Run the chosen attacks, and exit with 1 if a bound is broken."""
     parser = argparse.ArgumentParser("make attack", description=__doc__)
     parser.add_argument("--only", choices=PARTS, metavar="NAME", help=f"one of: {', '.join(PARTS)}")
     only = parser.parse_args(arguments).only

@@ -18,7 +18,7 @@ CONNECTIONS, SECONDS = 30, 20
 MARGIN_SECONDS = 1
 LEAST_PERCENT = 95
 ATTACKER, ATTACKER_ID = "user3", 3
-#: The first of those whose passwords an administrator sets.
+#: The first of the users who get new passwords from an administrator.
 FIRST_OTHER_ID = 100
 
 
@@ -30,7 +30,7 @@ def hash_without_end(folder: Path) -> Iterator[Line]:
     own, admin, others = signer.token(ATTACKER), signer.token("admin"), itertools.cycle(range(FIRST_OTHER_ID, USERS + 1))
     attacks: dict[str, Callable[[], bytes]] = {
         "with a false If-Match": lambda: _set_password(ATTACKER_ID, own, If_Match='"false"'),
-        # A new password ends all tokens; whoever knows it signs in again.
+        # A new password ends all tokens, so the client signs in again.
         "for the own password": lambda: _set_password(ATTACKER_ID, signer.token(ATTACKER, age_seconds=0)),
         "for others' passwords": lambda: _set_password(next(others), admin),
     }

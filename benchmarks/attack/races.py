@@ -75,7 +75,7 @@ def _race_on(kind: str, duel: Duel) -> Iterator[Line]:
 
 
 async def leaves_one_administrator(duel: Duel, number: int) -> bool:
-    """Let the only two administrators demote or delete each other at once; tell whether one is left, who then is removed."""
+    """Let the only two administrators demote or delete each other at once, tell whether one is left, and remove that one."""
     ids = FIRST_ID + 2 * number, FIRST_ID + 2 * number + 1
     _set_roles(duel, ids, ["ROLE_ADMIN"])
     tokens = [duel.signer.token(f"user{user_id}") for user_id in ids]
