@@ -11,32 +11,33 @@ from sqlalchemy import Engine
 
 from blueprints import register_blueprints
 from blueprints.application import Application
-from blueprints.every_request import register_every_request
 from blueprints.parts import Parts, install_parts
+from blueprints.request_hooks import register_every_request
 from blueprints.users.resource import USER, columns_of, shared_maker_of
+from commands import register_commands
 from config import InvalidSetting, Settings, load_settings
 from config.settings import ROOT
 from models import db
 from models.caller import Callers
+from models.compiled_reads import Reader
 from models.database import engine_options, make_folder_of
-from models.listing import UserLists
 from models.password_policy import PasswordPolicy, common_passwords
-from models.reading import Reader
 from models.second_factor import SecondFactorTable
 from models.token_validity import TokenValidity
+from models.user_lists import UserLists
 from models.user_table import UserTable
 from security.access import refuse_undeclared_routes
 from security.audit import AuditTrail
 from security.bearer import install_bearers
 from security.client_address import TrustedProxies
 from security.hashing import HashingThread
-from security.key_files import KeyFiles
-from security.key_set import KeySet
-from security.rate_limits import LoginLimiter
-from security.redis_windows import RedisWindows
+from security.keys.files import KeyFiles
+from security.keys.key_set import KeySet
 from security.second_factor import SecondFactors
+from security.throttle.limiter import LoginLimiter
+from security.throttle.redis_store import RedisWindows
+from security.throttle.stores import DatabaseWindows, MemoryWindows, WindowStore
 from security.tokens import AccessTokens, StrictJWTManager
-from security.window_stores import DatabaseWindows, MemoryWindows, WindowStore
 from security.write_guard import WriteGuard
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -156,6 +157,7 @@ def create_app(
     install_bearers(app, StrictJWTManager(app, tokens), tokens, callers)
     register_every_request(app, settings, clock)
     register_blueprints(app, settings)
+    register_commands(app)
     refuse_undeclared_routes(app)
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     return app

@@ -8,7 +8,7 @@ from config import InvalidSetting, load_settings
 from config.logging import set_up_logging
 from config.settings import require_drivers, stop_start
 from models.user_table import UnusableTable
-from security.keys import UnusableKey
+from security.keys.pair import UnusableKey
 
 try:
     settings = load_settings()

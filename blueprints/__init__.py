@@ -2,27 +2,33 @@
 
 from flask import Flask
 
-from blueprints import audit, auth, docs, health, users
+from blueprints.auth import jwk_set, refreshing, second_factor, sessions
+from blueprints.auth import routes as auth_routes
+from blueprints.auth.sign_out import sign_out_blueprint
+from blueprints.docs import routes as docs_routes
+from blueprints.docs.explorer import Explorer
+from blueprints.health import routes as health_routes
 from blueprints.routing import SegmentConverter, SuffixConverter
+from blueprints.users import routes as users_routes
 from config import Settings
 
 
 def register_blueprints(app: Flask, settings: Settings) -> None:
-    """Register routes and commands."""
+    """Register the routes that the settings switch on."""
     app.url_map.converters |= {"suffix": SuffixConverter, "segment": SegmentConverter}
     refreshes = settings.refresh_token_ttl_seconds > 0
-    for blueprint in (auth.bp, auth.signing_out(has_sessions=refreshes), users.bp):
-        app.register_blueprint(blueprint, url_prefix="/api")
-    for blueprint in (auth.refreshing, auth.sessions) if refreshes else ():
-        app.register_blueprint(blueprint, url_prefix="/api")
+    api = [auth_routes.bp, sign_out_blueprint(has_sessions=refreshes), users_routes.bp]
+    if refreshes:
+        api += [refreshing.bp, sessions.bp]
     if settings.database_schema == "own":
         # Beside a campus, second factors are Chamilo's.
-        app.register_blueprint(auth.second_factor, url_prefix="/api")
-    app.register_blueprint(docs.contexts, url_prefix="/api")
+        api.append(second_factor.bp)
+    api.append(docs_routes.contexts)
     if settings.app_enable_api_entrypoint:
-        app.register_blueprint(docs.bp, url_prefix="/api")
-        docs.Explorer(app, docs.show_openapi)
-    app.register_blueprint(auth.jwk_set)
-    app.register_blueprint(health.bp)
-    for group in (auth.cli, users.cli, health.cli, audit.cli):
-        app.cli.add_command(group)
+        api.append(docs_routes.bp)
+    for blueprint in api:
+        app.register_blueprint(blueprint, url_prefix="/api")
+    if settings.app_enable_api_entrypoint:
+        Explorer(app, docs_routes.show_openapi)
+    app.register_blueprint(jwk_set.bp)
+    app.register_blueprint(health_routes.bp)

@@ -12,14 +12,14 @@ from models import db
 from security.audit import Event
 
 
-def note(event: str, **about: Any) -> None:
+def record_event(event: str, **about: Any) -> None:
     """Write an event in the transaction at hand; the fields are those of security.audit.Event."""
-    parts().audit.note(db.session(), _event(event, about))
+    parts().audit.record_with(db.session(), _event(event, about))
 
 
-def record(event: str, *, has_row: bool = True, once_for: str | None = None, **about: Any) -> None:
-    """Write an event in a transaction of its own; for `has_row` and `once_for` see AuditTrail.record."""
-    parts().audit.record(_event(event, about), has_row=has_row, once_for=once_for)
+def record_now(event: str, *, has_row: bool = True, once_for: str | None = None, **about: Any) -> None:
+    """Write an event in a transaction of its own; for `has_row` and `once_for` see AuditTrail.record_now."""
+    parts().audit.record_now(_event(event, about), has_row=has_row, once_for=once_for)
 
 
 def _event(event: str, about: dict[str, Any]) -> Event:

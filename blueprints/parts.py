@@ -13,21 +13,21 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from config import Settings
 from models import db
+from models.compiled_reads import Reader
 from models.database import missing_columns, missing_tables
 from models.folding import canonical_username
-from models.listing import UserLists
 from models.password_policy import PasswordPolicy
-from models.reading import Reader
 from models.token_validity import TokenValidity
+from models.user_lists import UserLists
 from models.user_table import UnusableTable, UserTable
 from security.audit import AuditTrail
 from security.client_address import network_of
 from security.fair_queue import Requester
 from security.hashing import HashingThread
-from security.key_set import KeySet
-from security.keys import check_keys
-from security.rate_limits import LoginLimiter
+from security.keys.key_set import KeySet
+from security.keys.pair import check_keys
 from security.second_factor import SecondFactors
+from security.throttle.limiter import LoginLimiter
 from security.tokens import AccessTokens
 from security.write_guard import WriteGuard
 

@@ -147,7 +147,7 @@ def log_request(method: str, route: str | None, status: int, duration_ms: float,
         handler.flush()
 
 
-# An id is made of letters, digits and hyphens (blueprints/every_request.py).
+# An id is made of letters, digits and hyphens (blueprints/request_hooks.py).
 _REQUEST_ID = '"request_id":"%s",'
 
 # Few methods and routes, and not many who are busy. All are short: gunicorn takes no method of more than 20 letters.

@@ -10,7 +10,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
-from deploy.arriving import ArrivingRequests, Limits, NotYet, SlowRequest, TooManySlowRequests
+from deploy.arriving_requests import ArrivingRequests, Limits, NotYet, SlowRequest, TooManySlowRequests
 from deploy.waits import Waits
 
 # How long, and for how much, a client may go on sending after its last answer.

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, null, select
 from sqlalchemy.orm import Session, aliased
 
+from models.compiled_reads import Read, Reader
 from models.folding import canonical_username
-from models.reading import Read, Reader
 from models.remembered_rows import Values
 from models.roles import reachable_roles, roles_to_show
 from models.token_validity import TokenValidity

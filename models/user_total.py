@@ -9,8 +9,8 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, func, inspect, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from models.compiled_reads import Read, Reader
 from models.database import Base, count_met
-from models.reading import Read, Reader
 from models.user import User
 
 #: A count that had to be made is good for so long, unless we ourselves insert or delete a user.

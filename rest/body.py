@@ -9,12 +9,11 @@ from typing import Any
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from flask import Request
-from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.http import parse_options_header
 
-from rest import jsonapi
 from rest.encoding import INT_MAX, NotJson, decode_json
+from rest.formats import jsonapi
 from rest.problem import UnreadableRequest, ValidationFailed, Violation
 from rest.resource import Kind, Property, Resource
 
@@ -40,13 +39,27 @@ _PHP_TYPE_NAMES = {
 }
 
 
+def _plain_schema(attributes: dict[str, Any], *, complete: bool) -> dict[str, Any]:  # noqa: ARG001 - JSON:API needs it
+    return attributes
+
+
+def _plain_example(_resource: Resource, attributes: dict[str, Any]) -> dict[str, Any]:
+    return attributes
+
+
 @dataclass(frozen=True, slots=True)
 class BodyType:
-    """A media type that bodies come in, and how its properties are found in the decoded JSON."""
+    """A media type that bodies come in, and how its properties are found in the decoded JSON.
+
+    `infix` is part of the names of its schemas. `schema` and `example` wrap those of the properties.
+    """
 
     media_type: str
     unwrap: Callable[[dict[str, Any]], Any]
     listed: bool = True
+    infix: str = ""
+    schema: Callable[..., dict[str, Any]] = _plain_schema
+    example: Callable[[Resource, dict[str, Any]], dict[str, Any]] = _plain_example
 
 
 def _itself(document: dict[str, Any]) -> dict[str, Any]:
@@ -57,9 +70,11 @@ def _read_only(_document: dict[str, Any]) -> dict[str, Any]:
     raise UnreadableRequest("jsonhal is a read-only format.")
 
 
-JSON_LD = BodyType("application/ld+json", _itself)
+JSON_LD = BodyType("application/ld+json", _itself, infix=".jsonld")
 JSON = BodyType("application/json", _itself)
-JSON_API = BodyType("application/vnd.api+json", jsonapi.attributes)
+JSON_API = BodyType(
+    "application/vnd.api+json", jsonapi.attributes, infix=".jsonapi", schema=jsonapi.body_schema, example=jsonapi.example
+)
 MERGE_PATCH = BodyType("application/merge-patch+json", _itself)
 # HAL is known and taken up, and then cannot be read: that is 400, where a stranger's media type is 415. As recorded.
 HAL = BodyType("application/hal+json", _read_only, listed=False)
@@ -87,7 +102,7 @@ def request_bytes(request: Request, most_bytes: int | None = None) -> bytes:
         request.max_content_length = most_bytes + 1
     try:
         body = request.get_data(cache=False)
-    except (OSError, ParseException, ClientDisconnected):
+    except (OSError, ClientDisconnected):
         body = None
     if body is None or len(body) < (request.content_length or 0):
         raise BadRequest("The body of the request could not be read to its end.")

@@ -1,7 +1,6 @@
 """Which format answers: the suffix, then `Accept`, as the recorded stack weighs them; and the answer in that format."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache, wraps
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -11,10 +10,12 @@ from flask.globals import app_ctx, request_ctx
 from werkzeug.exceptions import NotAcceptable, NotFound
 from werkzeug.http import parse_options_header
 
-from rest import conditional, csv, hal, jsonapi, jsonld, plain_json, xml, yaml
+from rest import conditional
 from rest.answer import Answer
 from rest.body import BodyType, read_object, request_bytes, request_media_type
-from rest.encoding import compact, encode_json
+from rest.encoding import compact
+from rest.format import Format
+from rest.formats import FORMATS
 from rest.operation import Operation, Shape, documented
 from rest.remembered import OF_ITEMS, OF_PAGES
 from rest.representation import Collection, Item
@@ -22,36 +23,8 @@ from rest.representation import Collection, Item
 View = Callable[..., Any]
 
 # A body, and the header fields that go with it.
-Made = tuple[bytes, tuple[tuple[str, str], ...]]
+Rendered = tuple[bytes, tuple[tuple[str, str], ...]]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Format:
-    """A format for answers: the name that is its suffix too, its media types, and what renders it.
-
-    `item` and `collection` return what `encode` makes bytes of.
-    """
-
-    name: str
-    media_types: tuple[str, ...]
-    item: Callable[[Item], Any]
-    collection: Callable[[Collection], Any]
-    encode: Callable[[Any], bytes] = encode_json
-
-
-#: In the server's own order, which decides between equal wishes.
-FORMATS = {
-    format_.name: format_
-    for format_ in (
-        Format("jsonld", ("application/ld+json",), jsonld.item, jsonld.collection),
-        Format("jsonhal", ("application/hal+json",), hal.item, hal.collection),
-        Format("jsonapi", ("application/vnd.api+json",), jsonapi.item, jsonapi.collection),
-        Format("json", ("application/json",), plain_json.item, plain_json.collection),
-        Format("xml", ("application/xml", "text/xml"), xml.item, xml.collection, xml.encode),
-        Format("yaml", ("application/x-yaml",), yaml.item, yaml.collection, yaml.encode),
-        Format("csv", ("text/csv",), csv.item, csv.collection, csv.encode),
-    )
-}
 
 # What a browser asks for is answered as JSON-LD; the texts of 406 do not list it.
 _UNLISTED = {"text/html": "jsonld"}
@@ -120,19 +93,19 @@ def _page_key(operation: Operation, chosen: Format, collection: Collection) -> t
     return (operation, chosen, paging.page, paging.items_per_page, collection.page.total_items, link.path, link.query, numbers)
 
 
-def _make_item(operation: Operation, chosen: Format, item: Item) -> Made:
+def _make_item(operation: Operation, chosen: Format, item: Item) -> Rendered:
     fields = [*_headers(operation, chosen), ("Content-Location", item.iri)]
     if operation.status is HTTPStatus.CREATED:
         fields.append(("Location", item.iri))
     return _made(chosen.encode(chosen.item(item)), fields, conditional.tag_of_item(item, chosen.name))
 
 
-def _make_collection(operation: Operation, chosen: Format, collection: Collection) -> Made:
+def _make_collection(operation: Operation, chosen: Format, collection: Collection) -> Rendered:
     tag = conditional.tag_of_collection(collection, chosen.name)
     return _made(chosen.encode(chosen.collection(collection)), _headers(operation, chosen), tag)
 
 
-def _made(body: bytes, fields: Sequence[tuple[str, str]], tag: str) -> Made:
+def _made(body: bytes, fields: Sequence[tuple[str, str]], tag: str) -> Rendered:
     return compact(body), (*fields, ("ETag", f'"{tag}"'), ("Content-Length", str(len(body))))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from rest.body import BodyType
 from rest.resource import Resource
@@ -55,6 +55,15 @@ class Operation:
     def of_collection(self) -> bool:
         """Tell whether it is an operation on the collection: listing it, or adding to it."""
         return self.shape is Shape.COLLECTION or self.status is HTTPStatus.CREATED
+
+
+class RoutedOperation(NamedTuple):
+    """An operation with the path template and the method that it is served under, and whether it needs no token."""
+
+    path: str
+    method: str
+    operation: Operation
+    is_public: bool
 
 
 def documented(operation: Operation) -> Callable[[View], View]:

@@ -19,6 +19,20 @@ _TYPES: dict[Kind, Schema] = {
 _TEXT, _NOT_BLANK = r"^[^\u0000]*$", r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
 
+#: A link, absolute or relative.
+IRI: Schema = {"type": "string", "format": "iri-reference"}
+
+
+def reference(name: str) -> Schema:
+    """Refer to a named schema of the document."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def with_properties(more: Schema, schema: Schema) -> Schema:
+    """Return the schema of an object that has these properties too, before its own."""
+    return schema | {"properties": more | schema["properties"]}
+
+
 def read_schema(resource: Resource) -> Schema:
     """Describe what is shown of one item. Only what everyone sees is always there: nulls are left out."""
     schema = _object(resource, resource.readable, [prop.name for prop in resource.public if not prop.nullable])

@@ -49,7 +49,7 @@ def requires(rule: Rule, item: Callable[..., int] | None = None) -> Callable[[Vi
     return decorate
 
 
-def may_call(_caller: Caller) -> bool:
+def is_authenticated(_caller: Caller) -> bool:
     """Any signed-in user; what they may do with one item is decided when it is known."""
     return True
 

@@ -23,7 +23,7 @@ audit_log.setLevel(logging.INFO)
 _WINDOW_MS = 60_000
 
 # Under this name a session keeps the events whose lines wait for its commit.
-_NOTED = "poort.audit"
+_RECORDED = "poort.audit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +53,14 @@ class AuditTrail:
         self._writes_rows = writes_rows
         self._said, self._recorded = SaidOnce(), SaidOnce()
 
-    def note(self, session: Session, event: Event) -> None:
+    def record_with(self, session: Session, event: Event) -> None:
         """Write an event in the transaction of what happened: row and line are there when, and only when, that is there."""
         values = fitted(asdict(event))
         if self._writes_rows:
             write_record(session, self._clock(), values)
-        session.info.setdefault(_NOTED, []).append(values)
+        session.info.setdefault(_RECORDED, []).append(values)
 
-    def record(self, event: Event, *, has_row: bool = True, once_for: str | None = None) -> None:
+    def record_now(self, event: Event, *, has_row: bool = True, once_for: str | None = None) -> None:
         """Write an event in a transaction of its own: a refusal rolls the view's back. A failure of this one stops nothing.
 
         An event without a row is one that strangers could send without end. `once_for` names a network or a session, for
@@ -86,14 +86,14 @@ class AuditTrail:
 
 
 @listens_for(Session, "after_commit")
-def _log_what_was_noted(session: Session) -> None:
-    for values in session.info.pop(_NOTED, ()):
+def _log_recorded(session: Session) -> None:
+    for values in session.info.pop(_RECORDED, ()):
         _log(values)
 
 
 @listens_for(Session, "after_rollback")
-def _forget_what_was_noted(session: Session) -> None:
-    session.info.pop(_NOTED, None)
+def _forget_recorded(session: Session) -> None:
+    session.info.pop(_RECORDED, None)
 
 
 def _log(values: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from flask_jwt_extended import JWTManager
 
 from security.claims import claims_for
 from security.errors import ExpiredToken, InvalidToken, MissingUsername
-from security.keys import KeyPair
+from security.keys.pair import KeyPair
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
 
@@ -30,7 +30,7 @@ _ALGORITHM = "RS256"
 
 
 class Keys(Protocol):
-    """What signs, and what verifies: security.key_set.KeySet in a server."""
+    """What signs, and what verifies: security.keys.key_set.KeySet in a server."""
 
     def signing_pair(self, until: int) -> KeyPair:
         """Return the pair that signs, once every host verifies what it signs until then, in seconds since the epoch."""

@@ -10,9 +10,9 @@ from factories import Clock
 from sqlalchemy import Engine
 
 from security.errors import InvalidToken
-from security.key_files import KeyFiles
-from security.key_set import KeySet
-from security.keys import KeyPair, make_key_pair, write_key_pair
+from security.keys.files import KeyFiles
+from security.keys.key_set import KeySet
+from security.keys.pair import KeyPair, make_key_pair, write_key_pair
 from security.tokens import AccessTokens
 
 TTL = 3600

@@ -9,7 +9,7 @@ from benchmarks.attack.victim import Signer, ask_all, serving
 from benchmarks.ground import lay
 from benchmarks.serving import Server, pss_megabytes
 from benchmarks.soak_load import request_bytes
-from rest.negotiation import FORMATS
+from rest.formats import FORMATS
 
 USERS, CLIENTS = 100, 8
 STUDENT, STUDENT_ID = "user2", 2

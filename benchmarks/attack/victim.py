@@ -14,7 +14,7 @@ from benchmarks.ground import Ground
 from benchmarks.serving import Server, clean_environment, running
 from benchmarks.soak_load import Connection
 from config import load_settings
-from security.key_files import KeyFiles
+from security.keys.files import KeyFiles
 
 #: Tokens are dated back by so long that a second does not matter, and last for longer than a part does.
 AGE_SECONDS, LIFETIME_SECONDS = 10, 3600

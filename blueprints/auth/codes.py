@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from blueprints.auditing import note, record
+from blueprints.auditing import record_event, record_now
 from blueprints.parts import parts, refuse_when_read_only
 from models import db
 from models.second_factor import Enrolment, count_wrong_codes, forget_wrong_codes, take_guess_back
@@ -54,7 +54,7 @@ def _use_at_sign_in(user: HasName, enrolment: Enrolment, code: str) -> Shown:
             return _used(user, shown)
     except BadCredentials:
         if is_last:
-            record("totp_locked", username=user.username, user_id=user.id, reason=LOCKED)
+            record_now("totp_locked", username=user.username, user_id=user.id, reason=LOCKED)
         raise
     except BaseException:
         take_guess_back(session, user.id)
@@ -74,6 +74,6 @@ def rolled_back() -> Iterator[None]:
 
 def _used(user: HasName, shown: Shown) -> Shown:
     if shown is Shown.BACKUP_CODE:
-        note("backup_code_used", username=user.username, user_id=user.id)
+        record_event("backup_code_used", username=user.username, user_id=user.id)
     db.session.commit()
     return shown

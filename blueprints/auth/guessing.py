@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from werkzeug.exceptions import TooManyRequests
 
-from blueprints.auditing import note, record
+from blueprints.auditing import record_event, record_now
 from blueprints.auth.codes import rolled_back
 from blueprints.auth.refreshing import note_end, refresh_rules
 from blueprints.parts import parts
@@ -43,10 +43,10 @@ def guesses_bounded(caller: Caller, message: str) -> Iterator[None]:
             yield
     except TooManyAttempts as refusal:
         if refusal.is_first:
-            record("totp_refused", has_row=False, username=caller.username, user_id=caller.id, reason=refusal.description)
+            record_now("totp_refused", has_row=False, username=caller.username, user_id=caller.id, reason=refusal.description)
         raise TooManyRequests(refusal.description, retry_after=refusal.retry_after_seconds) from None
     except BadCredentials as refusal:
-        record("totp_refused", username=caller.username, user_id=caller.id, reason=refusal.reason)
+        record_now("totp_refused", username=caller.username, user_id=caller.id, reason=refusal.reason)
         if limiter.is_last_failure(key, _longest_life_seconds(caller.token)):
             _end_token(caller)
         raise AccessDenied(message) from None
@@ -74,6 +74,6 @@ def _end_token(caller: Caller) -> None:
         until = max(token.expires_at + ours.settings.jwt_clock_skew_seconds, int(now.timestamp()) + rules.access_ttl_seconds)
         for key in token.keys:
             revoke(session, key, until, now)
-        note("token_ended", username=caller.username, user_id=caller.id, reason=reason)
+        record_event("token_ended", username=caller.username, user_id=caller.id, reason=reason)
 
     commit(session, write)

@@ -6,7 +6,7 @@ from blueprints.parts import parts
 from rest.conditional import not_modified
 from rest.encoding import encode_json
 from security.access import public
-from security.json_web_key import json_web_key
+from security.keys.json_web_key import json_web_key
 
 bp = Blueprint("jwk_set", __name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from blueprints.auditing import note, record
+from blueprints.auditing import record_event, record_now
 from blueprints.auth.credentials import BODY_FAILURES, MOST_BYTES, read_object, require_json
 from blueprints.parts import parts
 from models import db
@@ -60,7 +60,7 @@ def refresh_token() -> Response:
         ours.limiter.count("refresh", presented.session_id, MOST_REFRESHES)
         refreshed = refresh(session, ours.users, ours.validity, presented, ours.clock, ours.sleep, refresh_rules())
     account, grant = refreshed.account, refreshed.grant
-    note("token_refreshed", username=account.username, user_id=account.id, details={"session": grant.session_id})
+    record_event("token_refreshed", username=account.username, user_id=account.id, details={"session": grant.session_id})
     db.session.commit()
     issued_at, session_id = refreshed.issued_at, grant.session_id
     access_token = ours.tokens.issue(account.username, shown_roles(account), issued_at=issued_at, session_id=session_id)
@@ -80,7 +80,7 @@ def begin_session_of(account: Account, password_hash: str, now: datetime) -> Gra
 
 def note_end(username: str, user_id: int, session_id: str, reason: str) -> None:
     """Write down that a session ended."""
-    note("session_ended", username=username, user_id=user_id, reason=reason, details={"session": session_id})
+    record_event("session_ended", username=username, user_id=user_id, reason=reason, details={"session": session_id})
 
 
 def refresh_rules() -> RefreshRules:
@@ -109,15 +109,15 @@ def _refusals_on_record() -> Iterator[None]:
     try:
         yield
     except ReusedRefreshToken as refusal:
-        note("refresh_token_reused", reason=refusal.reason, **refusal.about)
+        record_event("refresh_token_reused", reason=refusal.reason, **refusal.about)
         db.session.commit()
         raise
     except AuthenticationFailure as refusal:
         db.session.rollback()
         reason, about = getattr(refusal, "reason", refusal.description), getattr(refusal, "about", None)
         if about:
-            record("refresh_refused", once_for=about["details"]["session"], reason=reason, **about)
+            record_now("refresh_refused", once_for=about["details"]["session"], reason=reason, **about)
         else:
             # A stranger may send such tokens without end: no row, and one line a minute for each network.
-            record("refresh_refused", has_row=False, once_for=network_of(request.remote_addr or ""), reason=reason)
+            record_now("refresh_refused", has_row=False, once_for=network_of(request.remote_addr or ""), reason=reason)
         raise

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, g, request
 
-from blueprints.auditing import note, record
+from blueprints.auditing import record_event, record_now
 from blueprints.auth.codes import demand_code
 from blueprints.auth.credentials import BODY_FAILURES, read_credentials
 from blueprints.auth.refreshing import answer_with_token, begin_session_of
@@ -17,8 +17,8 @@ from models.user import shown_roles
 from rest.operation import Operation, documented
 from security.access import public
 from security.errors import AuthenticationFailure, CodeRequired, TooManyAttempts
-from security.rate_limits import FAILURES_TO_REPORT
 from security.sign_in import SignInRules, admit, authenticate
+from security.throttle.limiter import FAILURES_TO_REPORT
 
 bp = Blueprint("auth", __name__)
 
@@ -62,7 +62,7 @@ def create_token() -> Response:
     if may_write:
         record_success(db.session(), account, signed_in.new_hash, address, now)
     grant = begin_session_of(account, signed_in.new_hash or account.password, now)
-    note("sign_in", username=account.username, user_id=account.id, details={"second_factor": second_factor})
+    record_event("sign_in", username=account.username, user_id=account.id, details={"second_factor": second_factor})
     db.session.commit()
     token = ours.tokens.issue(account.username, roles, issued_at=now, session_id=grant.session_id if grant else None)
     return answer_with_token(token, grant)
@@ -77,11 +77,11 @@ def _refusals_on_record(username: str) -> Iterator[None]:
         db.session.rollback()
         # No row, and one line a window: a stranger may send such requests without end.
         if refusal.is_first:
-            record("sign_in_refused", has_row=False, username=username, reason=refusal.description)
+            record_now("sign_in_refused", has_row=False, username=username, reason=refusal.description)
         raise
     except AuthenticationFailure as refusal:
         db.session.rollback()
-        record("sign_in_refused", username=username, reason=getattr(refusal, "reason", refusal.description))
+        record_now("sign_in_refused", username=username, reason=getattr(refusal, "reason", refusal.description))
         if not isinstance(refusal, CodeRequired):
             _count_failure(username)
         raise
@@ -90,7 +90,7 @@ def _refusals_on_record(username: str) -> Iterator[None]:
 def _count_failure(username: str) -> None:
     """Write a wrong answer into Chamilo's table, and say when a name has had very many of them."""
     if parts().limiter.is_to_report(username):
-        record("sign_in_failures", has_row=False, username=username, details={"in_an_hour": FAILURES_TO_REPORT})
+        record_now("sign_in_failures", has_row=False, username=username, details={"in_an_hour": FAILURES_TO_REPORT})
     if not parts().settings.read_only:
         record_failure(db.session(), username, request.remote_addr or "", g.now)
         db.session.commit()

@@ -10,7 +10,7 @@ import segno
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import Conflict, ServiceUnavailable
 
-from blueprints.auditing import note
+from blueprints.auditing import record_event
 from blueprints.auth import totp_operations as operations
 from blueprints.auth.codes import use_code
 from blueprints.auth.credentials import read_text, require_json
@@ -21,7 +21,7 @@ from models.second_factor import Enrolment, begin, confirm, count_backup_codes, 
 from models.transactions import commit
 from rest.answer import answer_json
 from rest.operation import documented
-from security.access import current_caller, may_call, requires
+from security.access import current_caller, is_authenticated, requires
 from security.bearer import Caller
 from security.sign_in import SignInRules, authenticate
 
@@ -42,7 +42,7 @@ def takes_json(view: View) -> View:
 
 
 @bp.get("/me/totp")
-@requires(may_call)
+@requires(is_authenticated)
 @documented(operations.SHOW)
 def show_second_factor() -> Response:
     """Show whether one has a second factor, and how many backup codes are left."""
@@ -54,7 +54,7 @@ def show_second_factor() -> Response:
 
 @bp.post("/me/totp")
 @takes_json
-@requires(may_call)
+@requires(is_authenticated)
 @documented(operations.BEGIN)
 def begin_enrolment() -> Response:
     """Make the secret of an app, which counts for nothing until a code of it is shown."""
@@ -68,7 +68,7 @@ def begin_enrolment() -> Response:
     def write() -> None:
         _refuse_second(_hold(caller))
         begin(db.session(), caller.id, ours.second_factors.encrypted(secret, ours.clock()))
-        note("totp_begun", username=caller.username, user_id=caller.id)
+        record_event("totp_begun", username=caller.username, user_id=caller.id)
 
     commit(db.session(), write)
     uri = ours.second_factors.uri(secret, caller.username)
@@ -77,7 +77,7 @@ def begin_enrolment() -> Response:
 
 @bp.put("/me/totp")
 @takes_json
-@requires(may_call)
+@requires(is_authenticated)
 @documented(operations.CONFIRM)
 def confirm_enrolment() -> Response:
     """Switch the second factor on, with a first code of the app, and show the backup codes, once."""
@@ -96,7 +96,7 @@ def confirm_enrolment() -> Response:
         _refuse_second(_hold(caller))
         if not confirm(db.session(), caller.id, begun.secret, step, now):
             raise Conflict("The second factor was begun anew meanwhile.")
-        note("totp_enabled", username=caller.username, user_id=caller.id)
+        record_event("totp_enabled", username=caller.username, user_id=caller.id)
         return _renew_backup_codes(caller)
 
     return answer_json({"backupCodes": commit(db.session(), write)})
@@ -104,7 +104,7 @@ def confirm_enrolment() -> Response:
 
 @bp.post("/me/totp/backup-codes")
 @takes_json
-@requires(may_call)
+@requires(is_authenticated)
 @documented(operations.RENEW)
 def renew_backup_codes() -> Response:
     """Replace the backup codes, and show the new ones, once."""
@@ -117,7 +117,7 @@ def renew_backup_codes() -> Response:
 
     def write() -> list[str]:
         _require_confirmed(_hold(caller))
-        note("backup_codes_renewed", username=caller.username, user_id=caller.id)
+        record_event("backup_codes_renewed", username=caller.username, user_id=caller.id)
         return _renew_backup_codes(caller)
 
     return answer_json({"backupCodes": commit(db.session(), write)})
@@ -125,7 +125,7 @@ def renew_backup_codes() -> Response:
 
 @bp.delete("/me/totp")
 @takes_json
-@requires(may_call)
+@requires(is_authenticated)
 @documented(operations.DISABLE)
 def disable_second_factor() -> Response:
     """Switch the second factor off, with a code of the app or a backup code."""
@@ -138,7 +138,7 @@ def disable_second_factor() -> Response:
     def write() -> None:
         _require_confirmed(_hold(caller))
         remove_second_factor(db.session(), caller.id)
-        note("totp_disabled", username=caller.username, user_id=caller.id, details={"second_factor": shown})
+        record_event("totp_disabled", username=caller.username, user_id=caller.id, details={"second_factor": shown})
 
     commit(db.session(), write)
     return Response(status=HTTPStatus.NO_CONTENT)

@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 from werkzeug.exceptions import NotFound
 
 from blueprints.auth.refreshing import note_end, refresh_rules
-from blueprints.auth.signing_out import INVALIDATE_ALL, end_everything_of
+from blueprints.auth.sign_out import INVALIDATE_ALL, end_everything_of
 from blueprints.parts import parts
 from models import db
 from models.refresh_token import SignInSession, live_sessions_of
@@ -16,7 +16,7 @@ from models.transactions import commit
 from rest.answer import answer_json
 from rest.operation import Operation, documented
 from rest.resource import format_date_time
-from security.access import current_caller, may_call, requires
+from security.access import current_caller, is_authenticated, requires
 from security.refresh import SESSION_ID, end_session
 
 bp = Blueprint("sessions", __name__)
@@ -54,7 +54,7 @@ LIST_SESSIONS = Operation(
 
 
 @bp.get("/me/sessions")
-@requires(may_call)
+@requires(is_authenticated)
 @documented(LIST_SESSIONS)
 def list_sessions() -> Response:
     """List the caller's sessions that are alive, the newest first."""
@@ -65,7 +65,7 @@ def list_sessions() -> Response:
 
 
 @bp.delete("/me/sessions")
-@requires(may_call)
+@requires(is_authenticated)
 @documented(END_SESSIONS)
 def end_sessions() -> Response:
     """End every session of the caller, this one too, with all their tokens."""
@@ -74,7 +74,7 @@ def end_sessions() -> Response:
 
 
 @bp.delete("/me/sessions/<segment:session_id>")
-@requires(may_call)
+@requires(is_authenticated)
 @documented(END_SESSION)
 def end_one_session(session_id: str) -> Response:
     """End one session of the caller with its tokens."""

@@ -7,10 +7,11 @@ from typing import Any
 from flask import Blueprint, Response, current_app, g, request
 from werkzeug.exceptions import NotFound
 
-from blueprints.docs import hydra
+from blueprints.docs.declared_operations import declared_operations
 from blueprints.docs.explorer import PAGE, protect_page
-from blueprints.docs.openapi import build_openapi
 from rest.conditional import not_modified
+from rest.documents import hydra
+from rest.documents.openapi import build_openapi
 from rest.encoding import encode_json
 from rest.negotiation import accepted_media_type
 from rest.resource import Resource
@@ -60,21 +61,21 @@ def show_docs(media_type: str) -> Response:
     """Show the OpenAPI document, or the one that is asked for."""
     if media_type == _HTML:
         return _show_explorer()
-    document = hydra.build_documentation(current_app, request.host_url) if media_type == _JSON_LD else build_openapi(current_app)
-    return _answer(document, media_type)
+    build = _build_documentation if media_type == _JSON_LD else _build_openapi
+    return _answer(build(), media_type)
 
 
 @bp.get("/docs.jsonld")
 @_offers(_JSON_LD)
 def show_documentation(media_type: str) -> Response:
     """Show the Hydra documentation."""
-    return _answer(hydra.build_documentation(current_app, request.host_url), media_type)
+    return _answer(_build_documentation(), media_type)
 
 
 @_offers(_JSON, _OPENAPI)
 def show_openapi(media_type: str) -> Response:
     """Show the OpenAPI document; /api/docs.json, which the explorer loads."""
-    return _answer(build_openapi(current_app), media_type)
+    return _answer(_build_openapi(), media_type)
 
 
 @contexts.get("/contexts/<segment:name>")
@@ -82,7 +83,7 @@ def show_openapi(media_type: str) -> Response:
 @_offers(_JSON_LD, _JSON)
 def show_context(_media_type: str, name: str) -> Response:
     """Show a JSON-LD context."""
-    resources = hydra.resources_of(current_app)
+    resources = hydra.resources_of(declared_operations(current_app))
     if name in resources:
         return _answer(hydra.build_context(resources[name], request.host_url), _JSON_LD)
     fixed = hydra.build_fixed_contexts(resources.values(), request.host_url)
@@ -92,7 +93,15 @@ def show_context(_media_type: str, name: str) -> Response:
 
 
 def _resources() -> Collection[Resource]:
-    return hydra.resources_of(current_app).values()
+    return hydra.resources_of(declared_operations(current_app)).values()
+
+
+def _build_openapi() -> dict[str, Any]:
+    return build_openapi(declared_operations(current_app))
+
+
+def _build_documentation() -> dict[str, Any]:
+    return hydra.build_documentation(declared_operations(current_app), request.host_url)
 
 
 def _show_explorer() -> Response:

@@ -12,9 +12,9 @@ from models import db
 from models.user_table import UnusableTable
 from rest.answer import answer_json
 from security.access import public
-from security.key_files import file_version
-from security.keys import UnusableKey
-from security.window_stores import StoreUnavailable
+from security.keys.files import file_version
+from security.keys.pair import UnusableKey
+from security.throttle.stores import StoreUnavailable
 
 bp = Blueprint("health", __name__)
 logger = logging.getLogger(__name__)

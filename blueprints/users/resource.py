@@ -5,10 +5,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from models.listing import Filters
 from models.passwords import MAX_PASSWORD_BYTES
 from models.roles import ROLE_OF_STATUS, roles_to_show
 from models.user import ACTIVE, User
+from models.user_lists import Filters
 from models.user_table import UserTable
 from rest import filters
 from rest.problem import UnreadableRequest
@@ -129,7 +129,7 @@ def maker_of(properties: Properties) -> Callable[[tuple[Any, ...]], Item]:
 
 @cache
 def shared_maker_of(properties: Properties) -> Callable[[tuple[Any, ...]], Item]:
-    """Return what does the same for reads that share an item among requests (models/reading.py)."""
+    """Return what does the same for reads that share an item among requests (models/compiled_reads.py)."""
     make = maker_of(properties)
     return lambda values: make(values).shared()
 

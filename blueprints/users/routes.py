@@ -21,7 +21,7 @@ from rest.pagination import PAGING, Listing, paginate, read_paging
 from rest.query import Parameters, parse_query
 from rest.representation import Collection, Item, PageLink
 from rest.resource import Properties
-from security.access import current_caller, current_item, may_call, requires
+from security.access import current_caller, current_item, is_authenticated, requires
 from security.errors import AccessDenied
 
 bp = Blueprint("users", __name__)
@@ -39,7 +39,7 @@ def _number(user_id: str) -> int:
 
 @bp.get("/users<suffix:suffix>")
 @speaks(operations.LIST)
-@requires(may_call)
+@requires(is_authenticated)
 def list_users() -> Response:
     """List the users whom the caller sees, filtered, ordered and paged."""
     privileged = policy.may_see_everyone(current_caller())
@@ -65,7 +65,7 @@ def create_user() -> Response:
 
 @bp.get("/users/<segment:user_id><suffix:suffix>")
 @speaks(operations.SHOW)
-@requires(may_call, item=_number)
+@requires(is_authenticated, item=_number)
 def show_user(user_id: str) -> Response:
     """Show one user."""
     user = current_item()
@@ -78,7 +78,7 @@ def show_user(user_id: str) -> Response:
 
 @bp.put("/users/<segment:user_id><suffix:suffix>")
 @speaks(operations.REPLACE)
-@requires(may_call)
+@requires(is_authenticated)
 def replace_user(user_id: str) -> Response:
     """Set what the body says of one user; as in Chamilo 2.0, what it does not say stays as it is."""
     return _edit(user_id)
@@ -86,7 +86,7 @@ def replace_user(user_id: str) -> Response:
 
 @bp.patch("/users/<segment:user_id><suffix:suffix>")
 @speaks(operations.UPDATE)
-@requires(may_call)
+@requires(is_authenticated)
 def update_user(user_id: str) -> Response:
     """Set what the body says of one user (RFC 7396)."""
     return _edit(user_id)
@@ -94,7 +94,7 @@ def update_user(user_id: str) -> Response:
 
 @bp.delete("/users/<segment:user_id><suffix:suffix>")
 @speaks(operations.DELETE)
-@requires(may_call)
+@requires(is_authenticated)
 def delete_user(user_id: str) -> Response:
     """Delete one user: softly, so that the row and the name stay, or for good where that is set."""
     row = get_row(_number(user_id))
@@ -106,7 +106,7 @@ def delete_user(user_id: str) -> Response:
 
 @bp.patch("/users/<segment:user_id>/password<suffix:suffix>")
 @speaks(operations.SET_PASSWORD)
-@requires(may_call)
+@requires(is_authenticated)
 def set_password(user_id: str) -> Response:
     """Set the password of oneself, or of anyone as an administrator."""
     row = get_row(_number(user_id))
@@ -134,7 +134,7 @@ def add_user_to_portal(url_id: str) -> Response:
 
 @bp.get("/me<suffix:suffix>")
 @speaks(operations.SHOW_ME)
-@requires(may_call)
+@requires(is_authenticated)
 def show_me() -> Response:
     """Show who one is."""
     mine = parts().users.select(db.session(), columns_of(ME.readable)).where(User.id == current_caller().id)

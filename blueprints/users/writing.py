@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from blueprints.auditing import note
+from blueprints.auditing import record_event
 from blueprints.parts import Parts
 from blueprints.users.resource import USER, USER_OF_PORTAL
 from models.campus import enrol
@@ -100,7 +100,7 @@ def insert_user(session: Session, table: UserTable, columns: Mapping[str, Any], 
     """Insert a user with the rows that let them sign in to a portal, and return the id."""
     user_id = table.insert(session, columns, now)
     enrol(session, [user_id], access_url_id)
-    note("user_created", username=columns["username"], user_id=user_id, details={"roles": list(columns.get("roles", ()))})
+    record_event("user_created", username=columns["username"], user_id=user_id, details={"roles": list(columns.get("roles", ()))})
     return user_id
 
 
@@ -122,7 +122,7 @@ def change_user(
         end_tokens_of_name(session, held.username, now)
     details: dict[str, Any] = {"fields": sorted(columns.keys() - {"updated_at", "password_updated_at"})}
     details |= {"forced": True} if is_forced else {}
-    note("user_changed", username=held.username, user_id=held.id, details=details)
+    record_event("user_changed", username=held.username, user_id=held.id, details=details)
 
 
 def remove_user(session: Session, table: UserTable, held: HeldUser, now: datetime, *, for_good: bool) -> None:
@@ -134,7 +134,7 @@ def remove_user(session: Session, table: UserTable, held: HeldUser, now: datetim
     else:
         table.change(session, held, {"active": SOFT_DELETED, "updated_at": now})
     end_all_tokens(session, held.id, held.username, now)
-    note("user_deleted", username=held.username, user_id=held.id, details={"for_good": for_good})
+    record_event("user_deleted", username=held.username, user_id=held.id, details={"for_good": for_good})
 
 
 def _ends_tokens(held: HeldUser, columns: Mapping[str, Any]) -> bool:

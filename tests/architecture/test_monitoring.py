@@ -8,8 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from services import find_program, needed
 
-from blueprints.health.metrics import OUTCOMES, TOKEN_FAILURES, UNAVAILABLE, Metrics
 from blueprints.health.routes import PARTS
+from deploy.metrics.counters import OUTCOMES, TOKEN_FAILURES, UNAVAILABLE, Metrics
 
 ROOT = Path(__file__).parents[2]
 ALERTS = (ROOT / "deploy" / "alerts.yml").read_text()
@@ -17,7 +17,7 @@ FIRED = ROOT / "tests" / "system" / "alerts_test.yml"
 PAGE = (ROOT / "docs" / "monitoring.md").read_text()
 METRIC = re.compile(r"\bpoort_[a-z_]+\b")
 
-#: What the process beside the workers adds (blueprints/health/metrics_server.py).
+#: What the process beside the workers adds (deploy/metrics/server.py).
 OF_THE_SERVER = {"poort_up", "poort_part_ready"}
 
 

@@ -1,4 +1,4 @@
-"""Commands speak by blueprints/terminal.py alone, so that no name that they show reaches a terminal as it is."""
+"""Commands speak by commands/terminal.py alone, so that no name that they show reaches a terminal as it is."""
 
 import ast
 from collections.abc import Iterator
@@ -25,10 +25,10 @@ RAW = {
 
 #: How often a module may do so: what terminal.py is made of; keys in PEM form; the doctor's colors and JSON; fixed questions.
 ALLOWED = {
-    "blueprints/terminal.py": {"click.echo": 2, "click.confirm": 1},
-    "blueprints/auth/cli.py": {"click.echo": 2, "click.prompt": 1},
-    "blueprints/health/cli_doctor.py": {"click.echo": 3},
-    "blueprints/users/asking.py": {"click.prompt": 1},
+    "commands/terminal.py": {"click.echo": 2, "click.confirm": 1},
+    "commands/jwt.py": {"click.echo": 2, "click.prompt": 1},
+    "commands/doctor/command.py": {"click.echo": 3},
+    "commands/password_prompt.py": {"click.prompt": 1},
 }
 
 

@@ -264,7 +264,7 @@ def test_php_reads_what_is_written(campus: Campus, php: str) -> None:
 
 
 def test_php_verifies_our_token_and_opens_our_key(campus: Campus, php: str, tmp_path: Path) -> None:
-    from security.keys import make_key_pair
+    from security.keys.pair import make_key_pair
 
     private_pem, public_pem = make_key_pair("geheim", 2048)
     (tmp_path / "private.pem").write_bytes(private_pem)

@@ -12,13 +12,14 @@ from flask import Flask, Response
 from flask.testing import FlaskClient
 
 from app import utc_now
-from blueprints.docs import hydra
-from blueprints.docs.openapi import build_openapi
-from blueprints.every_request import register_every_request
+from blueprints.docs.declared_operations import declared_operations
+from blueprints.request_hooks import register_every_request
 from blueprints.routing import SegmentConverter, SuffixConverter
 from blueprints.users.operations import CREATE
 from blueprints.users.resource import USER
 from rest.body import read_changes, validate
+from rest.documents import hydra
+from rest.documents.openapi import build_openapi
 from rest.negotiation import render_item, request_object, speaks
 from rest.representation import Item
 from rest.resource import Kind, Property
@@ -77,7 +78,7 @@ def test_it_is_validated(client: FlaskClient) -> None:
 
 
 def test_it_is_in_the_openapi_document(app: Flask) -> None:
-    document = build_openapi(app)
+    document = build_openapi(declared_operations(app))
     schemas = document["components"]["schemas"]
     for name in ("User-user.read", "User.jsonld-user.read", "User.jsonhal-user.read"):
         read = schemas[name]["properties"]["nickname"]
@@ -93,7 +94,7 @@ def test_it_is_in_the_openapi_document(app: Flask) -> None:
 
 def test_it_is_in_the_context_and_the_hydra_documentation(app: Flask) -> None:
     assert hydra.build_context(MORE, HOST)["@context"]["nickname"] == "User/nickname"
-    classes = hydra.build_documentation(app, HOST)["hydra:supportedClass"]
+    classes = hydra.build_documentation(declared_operations(app), HOST)["hydra:supportedClass"]
     described = {prop["hydra:title"]: prop for prop in classes[0]["hydra:supportedProperty"]}
     assert described["nickname"]["hydra:property"]["range"] == "xmls:string"
     assert (described["nickname"]["hydra:readable"], described["nickname"]["hydra:writeable"]) == (True, True)

@@ -24,8 +24,8 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from security.json_web_key import json_web_key
-from security.keys import load_key_pair
+from security.keys.json_web_key import json_web_key
+from security.keys.pair import load_key_pair
 
 NOW = int(START.timestamp())
 PAIR = load_key_pair(

@@ -106,7 +106,8 @@ def test_change_that_fails_leaves_neither_row_nor_line(
     app: Flask, client: FlaskClient, database: Database, lines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     admin, zoe = database.make_user("root", ["ROLE_ADMIN"]), database.make_user("zoe")
-    monkeypatch.setattr(writing, "note", lambda *words, _note=writing.note, **more: (_note(*words, **more), fail_to_commit()))
+    record = writing.record_event
+    monkeypatch.setattr(writing, "record_event", lambda *words, **more: (record(*words, **more), fail_to_commit()))
     headers = bearer(app, admin)
     statuses = [
         client.post("/api/users", headers=headers, json={"username": "new", "email": "new@example.com"}).status_code,
@@ -139,9 +140,9 @@ def test_lost_race_for_a_name_leaves_neither_row_nor_line(
 
 def test_line_waits_for_the_commit(database: Database, trail: AuditTrail, lines: Any) -> None:
     with Session(database.engine) as session:
-        trail.note(session, Event(event="tried"))
+        trail.record_with(session, Event(event="tried"))
         session.rollback()
-        trail.note(session, Event(event="done"))
+        trail.record_with(session, Event(event="done"))
         assert lines() == []
         session.commit()
     assert [line["message"] for line in lines()] == ["done"]
@@ -165,7 +166,7 @@ def test_refusal_is_answered_and_logged_without_its_row(
 
 def test_database_that_is_down_does_not_stop_the_line(clock: Clock, lines: Any) -> None:
     engine = create_engine("sqlite:////nowhere/poort.db")
-    AuditTrail(lambda: engine, clock, writes_rows=True).record(Event(event="refused", username="alice"))
+    AuditTrail(lambda: engine, clock, writes_rows=True).record_now(Event(event="refused", username="alice"))
     assert only(lines())["username"] == "alice"
 
 
@@ -214,7 +215,7 @@ def test_odd_name_is_one_line_and_one_row(
 ) -> None:
     given, kept = ODD[name]
     with app.app_context():
-        trail.record(Event(event="sign_in_refused", username=given, address="192.0.2.7", reason="unknown user"))
+        trail.record_now(Event(event="sign_in_refused", username=given, address="192.0.2.7", reason="unknown user"))
     assert (only(lines())["username"], only(database.rows(AuditRecord)).username) == (kept, kept)
     human, machine = (runner.invoke(args=["audit", "tail", *more]).output for more in ([], ["--json"]))
     assert (len(human.splitlines()), len(machine.splitlines())) == (1, 1)
@@ -232,7 +233,7 @@ def test_odd_name_over_the_wire_is_one_row(client: FlaskClient, database: Databa
 
 def test_odd_names_of_others_are_quoted_too(runner: FlaskCliRunner, app: Flask, trail: AuditTrail) -> None:
     with app.app_context():
-        trail.record(
+        trail.record_now(
             Event(
                 event="x",
                 actor="a\x1b[2J",
@@ -321,7 +322,7 @@ def five(app: Flask, database: Database, trail: AuditTrail, clock: Clock) -> Dat
     """A database with five events, a day between each."""
     with app.app_context():
         for number in range(5):
-            trail.record(Event(event=f"event_{number}"))
+            trail.record_now(Event(event=f"event_{number}"))
             clock.advance(86_400)
     return database
 
@@ -411,7 +412,7 @@ def test_prune_removes_what_is_older_and_says_so(runner: FlaskCliRunner, five: D
 
 
 def test_prune_goes_in_chunks(runner: FlaskCliRunner, five: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("blueprints.audit.cli"), "CHUNK", 2)
+    monkeypatch.setattr(import_module("commands.audit"), "CHUNK", 2)
     assert runner.invoke(args=["audit", "prune", "--older-than", "1"]).output == "4 events removed.\n"
     assert [row.event for row in five.rows(AuditRecord)] == ["event_4", "audit_pruned"]
 

@@ -77,7 +77,7 @@ def test_file_that_is_there_is_replaced_by_force_alone_and_is_its_owners(runner:
 def test_person_is_asked(
     runner: FlaskCliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, replaced: bool
 ) -> None:
-    monkeypatch.setattr("blueprints.users.cli_files._is_terminal", lambda: True)
+    monkeypatch.setattr("commands.users_files._is_terminal", lambda: True)
     file = tmp_path / "users.csv"
     file.write_text("old")
     run(runner, "export", str(file), given=answer)
@@ -149,7 +149,7 @@ def test_failure_in_the_middle_leaves_the_old_file_and_no_other(
         out.write("[" * 100_000)
         raise failure
 
-    monkeypatch.setattr("blueprints.users.cli_files.write_file", fail)
+    monkeypatch.setattr("commands.users_files.write_file", fail)
     done = run(runner, "export", "--force", str(file))
     assert (done.exit_code, isinstance(done.exception, SystemExit), "\x1b" in done.output) == (1, True, False)
     assert (file.read_text(), list(tmp_path.iterdir())) == ("old", [file])
@@ -231,7 +231,7 @@ def test_export_of_a_pipe_is_imported_from_a_pipe(runner: FlaskCliRunner, databa
 
 
 def test_question_shows_no_name_as_it_is(runner: FlaskCliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blueprints.users.cli_files._is_terminal", lambda: True)
+    monkeypatch.setattr("commands.users_files._is_terminal", lambda: True)
     file = tmp_path / "\x1b[31m\u202e.json"
     file.write_text("old")
     for answer in ("n\n", "y\n"):

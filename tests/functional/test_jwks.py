@@ -9,8 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from models.verification_key import publish_key, withdraw_key
-from security.json_web_key import json_web_key
-from security.keys import KeyPair, load_key_pair, make_key_pair
+from security.keys.json_web_key import json_web_key
+from security.keys.pair import KeyPair, load_key_pair, make_key_pair
 
 PATH = "/.well-known/jwks.json"
 NOW = int(START.timestamp())

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from models import VerificationKey
 from models.verification_key import publish_key, withdraw_key
-from security.key_set import MARGIN_SECONDS
+from security.keys.key_set import MARGIN_SECONDS
 
 NOW = int(START.timestamp())
 MakeHost = Callable[..., Host]

@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 from services import free_port
 from sqlalchemy.exc import OperationalError
 
-from blueprints.health.metrics import OUTCOMES, SIGN_IN, TOKEN_FAILURES, Metrics, RequestCounter, count_requests
 from blueprints.users import routes
+from deploy.metrics.counters import OUTCOMES, SIGN_IN, TOKEN_FAILURES, Metrics, RequestCounter, count_requests
 from models import User
 
 PATH = "/api/authentication_token"

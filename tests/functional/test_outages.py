@@ -17,9 +17,9 @@ from sqlalchemy.exc import DBAPIError
 
 from blueprints.users import routes
 from models import db
+from models.compiled_reads import Read, Reader
 from models.database import engine_options
 from models.outages import code_of, is_outage, is_time_limit
-from models.reading import Read, Reader
 from models.sqlite_limit import LimitedConnection
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from models import AccessUrlRelUser, User, UserAuthSource, UserTotal
-from models.reading import Reader
+from models.compiled_reads import Reader
 from models.user_table import UserTable
 from models.user_total import UserTotals
 

@@ -10,10 +10,11 @@ from sqlalchemy import Engine, event, select, text
 from sqlalchemy.orm import Session
 
 from blueprints.users.resource import read_filters
-from models import User, listing
+from models import User
+from models import user_lists as listing
+from models.compiled_reads import Reader
 from models.folding import fold
-from models.listing import UserLists
-from models.reading import Reader
+from models.user_lists import UserLists
 from models.user_search import POSTGRESQL_INDEX, SQLITE_INDEX, match_expression
 from models.user_table import UserTable
 

@@ -26,7 +26,7 @@ from system.proxied import (
 from system.serving import WAIT_SECONDS, Home
 
 from app import MAX_BODY_BYTES
-from blueprints.every_request import SAFE_HEADERS
+from blueprints.request_hooks import SAFE_HEADERS
 
 pytest_plugins = ("system.fixtures",)
 pytestmark = pytest.mark.services

@@ -17,7 +17,7 @@ from app import create_app
 from blueprints.parts import parts
 from config import load_settings
 from config.settings import ROOT
-from security.keys import load_key_pair
+from security.keys.pair import load_key_pair
 
 pytest_plugins = ("system.fixtures",)
 

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 from system.serving import WAIT_SECONDS, Server
 
-from blueprints.every_request import SAFE_HEADERS
+from blueprints.request_hooks import SAFE_HEADERS
 
 pytest_plugins = ("system.fixtures",)
 

@@ -95,7 +95,7 @@ def test_redis_counts_for_two_servers_of_two_workers_each_and_its_end_keeps_nobo
             second.stop()
     finally:
         first.stop()
-    down = [line for line in (*first.log_lines, *second.log_lines) if line["logger"] == "security.rate_limits"]
+    down = [line for line in (*first.log_lines, *second.log_lines) if line["logger"] == "security.throttle.limiter"]
     assert len(down) == 17, "one a sign-in"
     assert {line["level"] for line in down} == {"error"}
     assert max(line["unavailable_total"] for line in down) > 1

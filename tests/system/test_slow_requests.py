@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 from system.serving import GUNICORN, WAIT_SECONDS, Answer, Home, Server
 
-from blueprints.every_request import SAFE_HEADERS
+from blueprints.request_hooks import SAFE_HEADERS
 
 pytest_plugins = ("system.fixtures",)
 
 CONFIGURATION = """
 import runpy
 globals().update(runpy.run_path({configuration!r}))
-from deploy.arriving import Limits
+from deploy.arriving_requests import Limits
 JsonWorker.limits = Limits({limits})
 """
 LATE = {"error": "The request did not arrive in time."}

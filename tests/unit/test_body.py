@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 from flask import Request
-from gunicorn.http.errors import InvalidChunkSize
+from gunicorn.http.body import ChunkedReader
+from gunicorn.http.unreader import IterUnreader
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
+from deploy.arriving_requests import ArrivedBody
 from rest import cors
 from rest.body import JSON, JSON_API, read_changes, read_object, request_bytes
 from rest.problem import UnreadableRequest
@@ -42,7 +44,12 @@ def request_with(body: Any, **environ: Any) -> Request:
     return Request({"REQUEST_METHOD": "POST", "wsgi.input": body, "wsgi.input_terminated": True, **environ})
 
 
-@pytest.mark.parametrize("failure", [OSError("gone"), InvalidChunkSize(b"x"), ConnectionResetError()])
+def test_broken_chunk_is_an_error_that_any_wsgi_application_knows() -> None:
+    with pytest.raises(OSError, match="broken"):
+        ArrivedBody(ChunkedReader(None, IterUnreader([b"no number\r\n"]))).read()
+
+
+@pytest.mark.parametrize("failure", [OSError("gone"), ConnectionResetError()])
 def test_body_that_breaks_off_is_400(failure: Exception) -> None:
     with pytest.raises(BadRequest):
         request_bytes(request_with(BrokenInput(failure)))

@@ -11,10 +11,10 @@ from hosts import TTL, Host, make_host, pair_number
 from jwt import PyJWK
 from sqlalchemy import create_engine
 
-from security.json_web_key import json_web_key, thumbprint
-from security.key_files import FilesInUse, KeyFiles
-from security.key_set import MARGIN_SECONDS, KeySet
-from security.keys import UnusableKey
+from security.keys.files import FilesInUse, KeyFiles
+from security.keys.json_web_key import json_web_key, thumbprint
+from security.keys.key_set import MARGIN_SECONDS, KeySet
+from security.keys.pair import UnusableKey
 from security.tokens import AccessTokens
 
 

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from config.settings import ROOT
-from security import keys
-from security.keys import UnusableKey, check_keys, load_key_pair, make_key_pair, write_key_pair
+from security.keys import pair as keys
+from security.keys.pair import UnusableKey, check_keys, load_key_pair, make_key_pair, write_key_pair
 
 PASSPHRASE = "correct horse"
 
@@ -210,7 +210,7 @@ def test_what_is_broken_off_leaves_both_files_as_they_were(
 KILLED = """
 import os, pathlib, signal, sys
 from config.settings import ROOT
-from security import keys
+from security.keys import pair as keys
 keys.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 folder = pathlib.Path(sys.argv[1])
 keys.write_key_pair(folder / "private.pem", folder / "public.pem", b"new private", b"new public")

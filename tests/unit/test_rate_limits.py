@@ -19,9 +19,9 @@ from models import ThrottledLogin
 from models.database import engine_options
 from models.throttled_login import Slot, remove_ended, reserve
 from security.errors import BadCredentials, TooManyAttempts
-from security.rate_limits import LoginLimiter, throttled_name
-from security.redis_windows import RedisWindows
-from security.window_stores import DatabaseWindows, MemoryWindows, StoreUnavailable, WindowStore
+from security.throttle.limiter import LoginLimiter, throttled_name
+from security.throttle.redis_store import RedisWindows
+from security.throttle.stores import DatabaseWindows, MemoryWindows, StoreUnavailable, WindowStore
 
 NOW_MS = int(START.timestamp() * 1000)
 ADDRESS = "192.0.2.1"

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, column, select, table
 from sqlalchemy.exc import DBAPIError
 
 from models import User
-from models.reading import Read, Reader
+from models.compiled_reads import Read, Reader
 from models.remembered_rows import Values
 from security.verified_tokens import BearerToken, VerifiedTokens
 

@@ -14,10 +14,10 @@ from sqlalchemy import bindparam, select
 
 from blueprints.users.resource import USER
 from models import User, role_list
-from models.reading import Read, Reader
+from models.compiled_reads import Read, Reader
 from models.remembered_rows import Part, RememberedRows, size_of
 from rest import negotiation, representation
-from rest.negotiation import FORMATS
+from rest.formats import FORMATS
 from rest.remembered import OF_ITEMS, OF_PAGES, Remembered
 from rest.representation import Item
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from security.errors import ExpiredToken, InvalidToken
-from security.keys import KeyPair, load_key_pair
+from security.keys.pair import KeyPair, load_key_pair
 from security.tokens import AccessTokens
 
 PAIR = load_key_pair(

@@ -1,0 +1,119 @@
+"""POST /api/token/invalidate and /api/token/invalidate-all."""
+
+from dataclasses import replace
+from http import HTTPStatus
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import BadRequest
+
+from blueprints.auditing import record_event
+from blueprints.auth.credentials import BODY_FAILURES, read_object, require_json
+from blueprints.auth.refreshing import note_end, refresh_rules
+from blueprints.parts import parts, refuse_when_read_only
+from models import db
+from models.token_validity import end_all_tokens, revoke
+from models.transactions import commit
+from rest.operation import Operation, Shape, documented
+from security.access import current_caller, is_authenticated, requires
+from security.bearer import Caller
+from security.refresh import end_session, find_session
+
+_FAILURES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
+
+INVALIDATE = Operation(
+    id="token_invalidate_post",
+    tag="Login Check",
+    summary="Ends the token of the request.",
+    shape=Shape.NOTHING,
+    status=HTTPStatus.NO_CONTENT,
+    failures=_FAILURES,
+)
+INVALIDATE_SESSION = replace(
+    INVALIDATE,
+    summary="Ends the token of the request and its session, and the session of a refresh token.",
+    request_schema={"type": "object", "properties": {"refresh_token": {"type": "string"}}},
+    needs_body=False,
+    example={"refresh_token": "a refresh token of the session"},
+    failures=(*_FAILURES, *BODY_FAILURES),
+)
+INVALIDATE_ALL = replace(INVALIDATE, id="token_invalidate_all_post", summary="Ends all tokens and sessions of the user who asks.")
+
+
+def sign_out_blueprint(*, has_sessions: bool) -> Blueprint:
+    """Return the routes of this module; where there are sessions, one of them takes a refresh token."""
+    bp = Blueprint("sign_out", __name__)
+    bp.post("/token/invalidate")(invalidate_session if has_sessions else invalidate_token)
+    bp.post("/token/invalidate-all")(invalidate_all_tokens)
+    return bp
+
+
+@requires(is_authenticated)
+@documented(INVALIDATE)
+def invalidate_token() -> Response:
+    """End the token of the request."""
+    refuse_when_read_only()
+    return _end(None)
+
+
+@requires(is_authenticated)
+@documented(INVALIDATE_SESSION)
+def invalidate_session() -> Response:
+    """End the token of the request, the session that it belongs to, if any, and the one of a refresh token in the body.
+
+    A refresh token that is not the caller's, or that is none, ends nothing more; it is good for nothing either way (RFC
+    7009, section 2.2).
+    """
+    has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
+    return _end(_read_refresh_token() if has_body else None)
+
+
+@requires(is_authenticated)
+@documented(INVALIDATE_ALL)
+def invalidate_all_tokens() -> Response:
+    """End every token and session of the caller, this one too."""
+    refuse_when_read_only()
+    end_everything_of(current_caller())
+    return Response(status=HTTPStatus.NO_CONTENT)
+
+
+def end_everything_of(caller: Caller) -> None:
+    """End every token and session of a user."""
+    ours, session = parts(), db.session()
+
+    def write() -> None:
+        # The row is held: a sign-in that is under way issues its token before this, or after.
+        ours.guard.begin(session, caller, caller.id)
+        end_all_tokens(session, caller.id, caller.username, ours.clock())
+        record_event("all_tokens_ended", username=caller.username, user_id=caller.id)
+
+    commit(session, write)
+
+
+def _end(refresh_token: str | None) -> Response:
+    """End the token of the request, its session, and the one of a refresh token of the caller."""
+    caller, ours, session, rules = current_caller(), parts(), db.session(), refresh_rules()
+
+    def write() -> None:
+        ours.guard.begin(session, caller, caller.id)
+        now = ours.clock()
+        named = find_session(session, refresh_token, caller.id) if refresh_token else None
+        for session_id in {ended for ended in (caller.token.session_id, named) if ended}:
+            if end_session(session, session_id, caller.id, now, rules):
+                note_end(caller.username, caller.id, session_id, reason="signed out")
+        revoke(session, caller.token.key, caller.token.expires_at + ours.settings.jwt_clock_skew_seconds, now)
+        record_event("token_ended", username=caller.username, user_id=caller.id)
+
+    commit(session, write)
+    # Another sign-in in the second of this token would be given the very same one, which is no good any more.
+    if 0 < (wait := caller.token.issued_at + 1 - ours.clock().timestamp()) <= 1:
+        ours.sleep(wait)
+    return Response(status=HTTPStatus.NO_CONTENT)
+
+
+def _read_refresh_token() -> str | None:
+    """Read the refresh token of a body that need not have one. Raises 415 and 400 as a sign-in does."""
+    require_json(request)
+    token = read_object(request).get("refresh_token")
+    if token is not None and not isinstance(token, str):
+        raise BadRequest('The key "refresh_token" must be a string.')
+    return token

@@ -1,0 +1,15 @@
+"""What operators type: the groups of commands below `flask`."""
+
+from flask import Flask
+
+from commands import audit, jwt, jwt_rotation, setup, users, users_files, users_rights, users_totp
+from commands.doctor import command as doctor
+
+# A module adds its commands to their group when it is loaded.
+_MODULES = (users, users_files, users_rights, users_totp, jwt, jwt_rotation, audit, setup, doctor)
+
+
+def register_commands(app: Flask) -> None:
+    """Add the groups of commands to `flask`."""
+    for group in {module.cli for module in _MODULES}:
+        app.cli.add_command(group)

@@ -1,0 +1,130 @@
+"""`flask audit`: what happened to sign-ins, tokens, keys and users."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+from sqlalchemy import inspect
+from sqlalchemy.exc import DBAPIError
+
+from blueprints.auditing import record_event
+from blueprints.parts import parts
+from commands.terminal import Commands, Refusal, say
+from config.logging import quoted
+from models import AuditRecord, db
+from models.audit_record import ids_after, last_records, records_of, remove_records_before
+from models.database import CHUNK
+
+cli = Commands("audit", help="What happened to sign-ins, tokens, keys and users.")
+
+_POLL_SECONDS = 1
+
+# An event's id is given before it is committed, so that it may show up behind later ones, by so many at most.
+_LATE = 1000
+
+_FIELDS = ("username", "user_id", "actor", "address", "reason", "details", "request_id")
+
+
+@cli.command("tail")
+@click.option("-n", "number", type=click.IntRange(0, 100_000), default=20, show_default=True, help="How many events to show.")
+@click.option("-f", "--follow", is_flag=True, help="Go on showing what happens, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
+def tail(number: int, follow: bool, as_json: bool) -> None:
+    r"""Show the last events, one a line, the newest at the end.
+
+    What a stranger may have typed is quoted, and characters that do not print are written out.
+
+    \b
+    Example: flask audit tail -n 50 --follow
+    """
+    form = _json_line if as_json else _line
+    with _table_of_events(), suppress(KeyboardInterrupt):
+        known = _recent_ids(_newest_id()) if follow else set()  # first: what comes meanwhile is shown
+        shown = _show(last_records(db.session(), number), form)
+        if follow:
+            _follow(known | shown, form)
+
+
+@cli.command("prune")
+@click.option("--older-than", "days", metavar="DAYS", type=click.IntRange(1, 36_500), required=True, help="The age in days.")
+def prune(days: int) -> None:
+    r"""Remove the events that are older than so many days.
+
+    \b
+    Example: flask audit prune --older-than 365
+    """
+    with _table_of_events():
+        before, removed = parts().clock() - timedelta(days=days), 0
+        record_event(
+            "audit_pruned", details={"before": before.isoformat(timespec="seconds")}
+        )  # first: nothing goes without a trace
+        # A chunk is a transaction: one statement for all of them would outlast its time limit.
+        while number := remove_records_before(db.session(), before, CHUNK):
+            db.session.commit()
+            removed += number
+        db.session.commit()
+    say(f"{removed} events removed.")
+
+
+@contextmanager
+def _table_of_events() -> Iterator[None]:
+    """Stop with a sentence where there is no table of events to read, or it cannot be reached."""
+    if parts().settings.read_only:
+        raise Refusal("READ_ONLY is on: events are lines of the log, and have no rows.")
+    try:
+        if not inspect(db.engine).has_table(AuditRecord.__tablename__):
+            raise Refusal(f"There is no table {AuditRecord.__tablename__}; `flask db upgrade` makes it.")
+        yield
+    except DBAPIError as reason:
+        raise Refusal(f"The database cannot be used: {type(reason.orig).__name__}.") from None
+
+
+def _show(records: Sequence[AuditRecord], form: Callable[[AuditRecord], str]) -> set[int]:
+    for record in records:
+        say(form(record))
+    return {record.id for record in records}
+
+
+def _follow(shown: set[int], form: Callable[[AuditRecord], str]) -> None:
+    while True:
+        db.session.rollback()  # a poll sees what is there by then, and no connection is held while nothing happens
+        parts().sleep(_POLL_SECONDS)
+        recent = _recent_ids(max(shown, default=0))
+        new = sorted(recent - shown)
+        for start in range(0, len(new), CHUNK):
+            _show(records_of(db.session(), new[start : start + CHUNK]), form)
+        shown = recent
+
+
+def _newest_id() -> int:
+    return max((record.id for record in last_records(db.session(), 1)), default=0)
+
+
+def _recent_ids(last: int) -> set[int]:
+    return set(ids_after(db.session(), max(last - _LATE, 0)))
+
+
+def _line(record: AuditRecord) -> str:
+    said = [f"{name}={_quoted(value)}" for name, value in _said(record).items()]
+    return " ".join((_time(record), _quoted(record.event)[1:-1], *said))
+
+
+def _json_line(record: AuditRecord) -> str:
+    return json.dumps({"id": record.id, "time": _time(record), "event": record.event} | _said(record))
+
+
+def _said(record: AuditRecord) -> dict[str, Any]:
+    return {name: value for name in _FIELDS if (value := getattr(record, name))}
+
+
+def _quoted(value: object) -> str:
+    if isinstance(value, str):
+        return quoted(value)
+    return json.dumps(value)
+
+
+def _time(record: AuditRecord) -> str:
+    return datetime.fromtimestamp(record.at_ms / 1000, UTC).isoformat(timespec="milliseconds")

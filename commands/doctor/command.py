@@ -1,0 +1,57 @@
+"""`flask poort doctor`: what keeps this server from serving well, and the cure."""
+
+import json
+import os
+from collections.abc import Iterator
+
+import click
+
+from blueprints.parts import Parts, parts
+from commands.doctor.findings import ERROR, OK, WARNING, Finding
+from commands.doctor.host import examine_cors, examine_files, examine_proxies, examine_settings, examine_workers
+from commands.doctor.services import examine_database, examine_keys, examine_passphrase, examine_store
+from commands.setup import cli
+from config.logging import printable
+
+_COLOURS = {OK: "green", WARNING: "yellow", ERROR: "red"}
+
+
+@cli.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
+def doctor(as_json: bool) -> None:
+    r"""Look at keys, database, clock, store, proxies, files and workers; say what is wrong, and the cure.
+
+    Ends with 1 where something is wrong; a warning is for you to judge. Run it as the user that the server runs as.
+
+    \b
+    Example: APP_ENV=prod flask poort doctor
+    """
+    findings = list(_examine(parts()))
+    worst = next(state for state in (ERROR, WARNING, OK) if any(finding.state == state for finding in findings))
+    if as_json:
+        click.echo(json.dumps({"status": worst, "findings": [finding._asdict() for finding in findings]}, indent=2))
+    else:
+        for finding in findings:
+            _show(finding)
+    raise SystemExit(worst == ERROR)
+
+
+def _examine(ours: Parts) -> Iterator[Finding]:
+    yield from examine_settings(ours, os.environ)
+    yield from examine_keys(ours)
+    yield from examine_passphrase(ours)
+    yield from examine_files(ours, os.environ)
+    yield from examine_database(ours)
+    yield from examine_store(ours)
+    yield from examine_proxies(ours)
+    yield from examine_cors(ours)
+    yield from examine_workers(ours)
+
+
+def _show(finding: Finding) -> None:
+    # https://no-color.org; click itself leaves colours out where the output is no terminal.
+    in_colour = False if os.environ.get("NO_COLOR") else None
+    state = click.style(f"{finding.state:<8}", fg=_COLOURS[finding.state], bold=finding.state == ERROR)
+    click.echo(f"{state} {finding.part:<10} {printable(finding.says)}", color=in_colour)
+    if finding.cure:
+        click.echo(f"{'':<8} {'':<10} {printable(finding.cure)}", color=in_colour)

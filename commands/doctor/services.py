@@ -1,0 +1,188 @@
+"""What `flask poort doctor` looks at outside of this process: keys, database, schema, clock, the throttle's store."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy import column, false, table, text, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from blueprints.parts import Parts
+from commands.doctor.findings import ERROR, OK, WARNING, Finding
+from commands.doctor.schema import lacking, revisions
+from models import db
+from models.stored_hashes import find_dear_hashes
+from security.keys.json_web_key import thumbprint
+from security.keys.pair import UnusableKey, is_pem, read_public_key, refuse_weak_passphrase
+from security.throttle.stores import StoreUnavailable
+
+_OLD_KEY = timedelta(days=365)
+
+# The clocks of a database and a server in order differ by less.
+_SMALL_DIFFERENCE_SECONDS = 2
+
+# A code of an authenticator app is good for as long before and after its own time.
+_LARGE_DIFFERENCE_SECONDS = 30
+
+# As each database says its time, in UTC.
+_NOW = {
+    "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
+    "postgresql": "SELECT clock_timestamp()",
+    "mysql": "SELECT UTC_TIMESTAMP(6)",
+    "mariadb": "SELECT UTC_TIMESTAMP(6)",
+}
+
+
+def examine_keys(ours: Parts) -> Iterator[Finding]:
+    """Look at the key pair."""
+    settings = ours.settings
+    try:
+        ours.check_keys()
+        key = read_public_key(settings.jwt_public_key)  # opening the private one once more would take 40 ms
+    except UnusableKey as problem:
+        fault, _, cure = str(problem).partition(". ")
+        yield Finding("keys", ERROR, f"{fault}.", cure)
+        return
+    says = f"the pair fits: RSA, {key.key_size} bits, kid {thumbprint(key)}"
+    if not is_pem(settings.jwt_secret_key):
+        age = ours.clock() - datetime.fromtimestamp(Path(settings.jwt_secret_key).stat().st_mtime, UTC)
+        says += f", {age.days} days old"
+        if age > _OLD_KEY:
+            yield Finding("keys", WARNING, says, "Change it now and then: `flask jwt rotate-key`.")
+            return
+    yield Finding("keys", OK, says)
+
+
+def examine_passphrase(ours: Parts) -> Iterator[Finding]:
+    """Look at what a start in production would refuse, whatever APP_ENV is here."""
+    try:
+        refuse_weak_passphrase(ours.settings.jwt_passphrase)
+    except UnusableKey as problem:
+        fault, _, cure = str(problem).partition(". ")
+        allowed = ours.settings.jwt_allow_weak_passphrase
+        says = f"{fault}, and JWT_ALLOW_WEAK_PASSPHRASE lets it be." if allowed else f"{fault}."
+        yield Finding("passphrase", WARNING, says, cure)
+    else:
+        yield Finding("passphrase", OK, "of your own")
+
+
+def examine_database(ours: Parts) -> Iterator[Finding]:
+    """Look at the database, and, where it can be reached, at its schema and its clock."""
+    where = ours.settings.database_url.render_as_string(hide_password=True)
+    try:
+        db.session.execute(text("SELECT 1"))
+    except SQLAlchemyError as reason:
+        says = f"{where} cannot be reached: {_why(ours, reason)}"
+        yield Finding("database", ERROR, says, "Look at DATABASE_URL, and whether the database runs and lets this user in.")
+        return
+    dialect = db.engine.dialect
+    version = ".".join(str(number) for number in dialect.server_version_info or ())
+    kind = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
+    yield from _examine_writing(ours, f"{kind} {version} at {where}")
+    missing, _ = lacking(ours)
+    yield _examine_schema(ours, missing)
+    yield _examine_clock(ours)
+    if not missing:
+        yield from _examine_hashes(ours)
+
+
+def _examine_writing(ours: Parts, what: str) -> Iterator[Finding]:
+    if ours.settings.read_only:
+        yield Finding("database", OK, f"{what}; READ_ONLY is on, so that nothing is written")
+        return
+    try:
+        for name, key in (("user", "id"), ("poort_throttled_login", "key")):
+            db.session.execute(update(table(name, column(key))).where(false()).values({key: column(key)}))  # of no row
+    except SQLAlchemyError as reason:
+        says = f"{what} cannot be written: {_why(ours, reason)}"
+        yield Finding("database", ERROR, says, "Give this user the right to write, or set READ_ONLY=1 for a trial.")
+    else:
+        yield Finding("database", OK, f"{what}; can be written")
+    finally:
+        db.session.rollback()
+
+
+def _examine_schema(ours: Parts, missing: list[str]) -> Finding:
+    upgrade = "Run `flask db upgrade`, which makes what is Poort's own."
+    if missing:
+        return Finding("schema", ERROR, f"missing: {', '.join(missing)}", upgrade)
+    here, there = revisions()
+    if here == there or (ours.settings.read_only and not there):
+        run = f"all migrations were run: {', '.join(sorted(there))}"
+        return Finding("schema", OK, run if there else "all that is needed is there")
+    known, run = ", ".join(sorted(here)), ", ".join(sorted(there)) or "none"
+    says = f"the last migrations of this code are {known}, of the database {run}"
+    return Finding("schema", ERROR, says, f"{upgrade} Where the database is the newer one, upgrade the code.")
+
+
+def _examine_hashes(ours: Parts) -> Iterator[Finding]:
+    """Look for stored hashes whose check takes longer than a refusal, which tells who exists, or is not done at all."""
+    cost = ours.settings.password_hash_cost
+    found = find_dear_hashes(db.session(), cost)
+    if found.dearer:
+        says = (
+            f"{found.dearer} stored hashes are dearer than PASSWORD_HASH_COST={cost}: a refused sign-in tells their users apart"
+        )
+        cure = f"Set PASSWORD_HASH_COST={found.highest_cost}: every refusal then takes as long as the dearest of them."
+        yield Finding("hashes", WARNING, says, cure)
+    if found.refused:
+        says = f"{found.refused} stored hashes are too costly to check; their users cannot sign in"
+        yield Finding("hashes", WARNING, says, "Set new passwords for them: the log names each at a sign-in, by user_id.")
+    if not found.dearer and not found.refused:
+        yield Finding("hashes", OK, f"no stored hash is dearer than PASSWORD_HASH_COST={cost}")
+
+
+def _examine_clock(ours: Parts) -> Finding:
+    asked_at, begun = ours.clock(), time.monotonic()
+    said = db.session.execute(text(_NOW[db.engine.dialect.name])).scalar_one()
+    told = datetime.fromisoformat(said) if isinstance(said, str) else said
+    told = told if told.tzinfo else told.replace(tzinfo=UTC)
+    # The database said it somewhere between question and answer.
+    behind = (told - asked_at).total_seconds() - (time.monotonic() - begun) / 2
+    says = f"{abs(behind):.1f} s {'behind the' if behind > 0 else 'before the'} database's"
+    cure = (
+        "Let a time service (systemd-timesyncd, chrony) set the clocks of both; JWT_CLOCK_SKEW bears small differences of tokens."
+    )
+    if abs(behind) > _LARGE_DIFFERENCE_SECONDS:
+        return Finding("clock", ERROR, f"{says}: tokens of other hosts and codes of second factors are refused", cure)
+    if abs(behind) > _SMALL_DIFFERENCE_SECONDS + ours.settings.jwt_clock_skew_seconds:
+        return Finding("clock", WARNING, f"{says}: tokens of other hosts may be refused at first", cure)
+    return Finding("clock", OK, f"{says}; JWT_CLOCK_SKEW is {ours.settings.jwt_clock_skew_seconds} s")
+
+
+def examine_store(ours: Parts) -> Iterator[Finding]:
+    """Look at where failed sign-ins are counted."""
+    settings = ours.settings
+    if not settings.login_throttling_max_attempts:
+        says = "LOGIN_THROTTLING_MAX_ATTEMPTS is 0: passwords can be guessed without end"
+        yield Finding("store", WARNING, says, "Leave it at its default, 10, where the server can be reached by others.")
+    elif not settings.redis_url:
+        says = (
+            "failed sign-ins are counted in the memory of each worker"
+            if settings.read_only
+            else "failed sign-ins are counted in the database"
+        )
+        yield Finding("store", OK, says)
+    else:
+        where = _without_credentials(settings.redis_url)
+        try:
+            ours.limiter.check()
+        except StoreUnavailable as reason:
+            cure = "Look at REDIS_URL, and whether Redis runs and can be written; until then nobody counts guesses."
+            yield Finding("store", ERROR, f"{where} cannot be used: {reason}", cure)
+        else:
+            yield Finding("store", OK, f"failed sign-ins are counted at {where}")
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
+def _why(ours: Parts, reason: SQLAlchemyError) -> str:
+    """Return the first line of what the driver says, for whoever sits at the terminal; never with the password in it."""
+    said = str(getattr(reason, "orig", None) or type(reason).__name__).strip().splitlines()[0]
+    password = ours.settings.database_url.password
+    return said.replace(str(password), "***") if password else said

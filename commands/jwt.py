@@ -1,0 +1,142 @@
+"""`flask jwt`: the key pair, and tokens for trying things out."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from sqlalchemy import inspect
+from sqlalchemy.exc import SQLAlchemyError
+
+from blueprints.auditing import record_event
+from blueprints.parts import Parts, parts
+from commands.terminal import Commands, Refusal, say
+from models import db
+from models.user import shown_roles
+from models.verification_key import VerificationKey, withdraw_key
+from security.keys.pair import MINIMUM_BITS, UnusableKey, make_key_pair, public_pem_of, write_key_pair
+
+logger = logging.getLogger(__name__)
+
+cli = Commands("jwt", help="Keys and tokens.")
+
+_MAX_BITS = 16_384
+
+#: What JWT_TOKEN_TTL may be at most; no token lasts longer.
+MAX_TTL_SECONDS = 10**9
+
+with_bits = click.option(
+    "--bits", type=click.IntRange(MINIMUM_BITS, _MAX_BITS), default=MINIMUM_BITS, show_default=True, help="Size of the RSA key."
+)
+
+
+@cli.command("generate-keypair")
+@click.option("--dry-run", is_flag=True, help="Print both keys and write nothing.")
+@click.option("--skip-if-exists", is_flag=True, help="Do nothing where there are keys already.")
+@click.option("--overwrite", is_flag=True, help="Replace keys that exist; asks before it does.")
+@click.option("--no-interaction", "-n", is_flag=True, help="Do not ask.")
+@with_bits
+def generate_keypair(dry_run: bool, skip_if_exists: bool, overwrite: bool, no_interaction: bool, bits: int) -> None:
+    r"""Make an RSA key pair under JWT_PASSPHRASE.
+
+    Messages and exit codes are those of lexik:jwt:generate-keypair; like it, this prints all of them on standard output.
+
+    \b
+    Example: flask jwt generate-keypair --skip-if-exists
+    """
+    settings = parts().settings
+    if dry_run:
+        private_pem, public_pem = make_key_pair(settings.jwt_passphrase, bits)
+        click.echo("Your keys have been generated!\n")
+        click.echo(f"Your private key:\n\n{private_pem.decode()}\nYour public key:\n\n{public_pem.decode()}")
+        return
+    if skip_if_exists and overwrite:
+        _stop("Both options `--skip-if-exists` and `--overwrite` cannot be combined.")
+    if "-----BEGIN" in settings.jwt_secret_key + settings.jwt_public_key:
+        _stop("JWT_SECRET_KEY and JWT_PUBLIC_KEY hold keys instead of paths; there is nowhere to write new ones.")
+    private_path, public_path = Path(settings.jwt_secret_key), Path(settings.jwt_public_key)
+    if private_path.exists() or public_path.exists():
+        if skip_if_exists:
+            say("Your key files already exist, they won't be overriden.")
+            return
+        if not overwrite:
+            _stop("Your keys already exist. Use the `--overwrite` option to force regeneration.")
+        if not no_interaction and not _is_sure():
+            say("Your action was canceled.")
+            return
+    replaced = parts().keys.files.public_keys()
+    try:
+        write_key_pair(private_path, public_path, *make_key_pair(settings.jwt_passphrase, bits))
+    except OSError as reason:
+        _stop(f"The keys cannot be written: {reason}.")
+    if replaced:
+        _end_tokens_of(replaced, parts())
+    say("Done!")
+
+
+def _end_tokens_of(keys: Mapping[str, RSAPublicKey], ours: Parts) -> None:
+    """Let no host accept what keys have signed that were here; before the tables are made there is no other host."""
+    ours.keys.files.remove_put_aside(sys.maxsize, ())
+    try:
+        if not ours.settings.read_only and inspect(db.engine).has_table(VerificationKey.__tablename__):
+            for kid, key in keys.items():
+                withdraw_key(db.session(), kid, public_pem_of(key), ours.keys.needed_until(ours.clock()))
+            record_event("keys_replaced", details={"old_kids": list(keys)})
+            db.session.commit()
+    except SQLAlchemyError as reason:
+        why = type(reason).__name__
+        logger.warning("other hosts go on accepting the replaced keys: the database cannot be used: %s", why)
+
+
+def _stop(message: str) -> NoReturn:
+    say(message)
+    raise SystemExit(1)
+
+
+def _is_sure() -> bool:
+    question = "You are about to replace your existing keys. Are you sure you wish to continue? (yes/no)"
+    answer: str = click.prompt(question, default="yes")
+    return answer.strip().lower().startswith("y")
+
+
+@cli.command("check-config")
+def check_config() -> None:
+    r"""Look at the key pair and name what is wrong with it.
+
+    \b
+    Example: flask jwt check-config && systemctl start poort
+    """
+    try:
+        parts().check_keys()
+    except UnusableKey as problem:
+        raise Refusal(str(problem)) from None
+    say("The configuration seems correct.")
+
+
+@cli.command("generate-token")
+@click.argument("username")
+@click.option(
+    "--ttl",
+    type=click.IntRange(1, MAX_TTL_SECONDS),
+    help="How long the token is good for, in seconds.  [default: JWT_TOKEN_TTL]",
+)
+def generate_token(username: str, ttl: int | None) -> None:
+    r"""Print a token for a user, without asking for a password.
+
+    \b
+    Example: curl -H "Authorization: Bearer $(flask jwt generate-token alice)" http://127.0.0.1:8000/api/users
+    """
+    account = parts().users.find_account(db.session(), username)
+    if account is None:
+        raise Refusal(f"There is no user {username!r}.")
+    try:
+        token = parts().tokens.issue(account.username, shown_roles(account), ttl_seconds=ttl)
+    except UnusableKey as problem:
+        raise Refusal(str(problem)) from None
+    details = {"ttl_seconds": ttl or parts().tokens.ttl_seconds}
+    record_event("token_issued", username=account.username, user_id=account.id, details=details)
+    db.session.commit()
+    say(token)

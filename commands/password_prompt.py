@@ -1,0 +1,42 @@
+"""How commands come by a new password, which never stands on a command line."""
+
+import secrets
+import sys
+from typing import Any
+
+import click
+
+from commands.terminal import say
+
+_PASSWORD_OPTIONS = (
+    click.option("--password-stdin", is_flag=True, help="Read the password from standard input, one line."),
+    click.option("--generate-password", is_flag=True, help="Make a random password and print it."),
+)
+
+
+def with_password(command: Any) -> Any:
+    """Decorate a command that takes a new password."""
+    for option in _PASSWORD_OPTIONS:
+        command = option(command)
+    return command
+
+
+def ask_password(*, password_stdin: bool, generate: bool) -> str:
+    """Take a new password: from standard input, made up, or asked for twice. Raises click.UsageError."""
+    if password_stdin and generate:
+        raise click.UsageError("--password-stdin and --generate-password exclude each other.")
+    if generate:
+        return secrets.token_urlsafe(12)
+    if password_stdin:
+        try:
+            return sys.stdin.readline().rstrip("\n")
+        except UnicodeDecodeError:
+            raise click.UsageError("The password on standard input is not UTF-8.") from None
+    answer: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return answer
+
+
+def show_password(password: str, *, generated: bool) -> None:
+    """Print a password that nobody knows yet."""
+    if generated:
+        say(f"password: {password}")

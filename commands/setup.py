@@ -1,0 +1,91 @@
+"""`flask poort`: setting a server up."""
+
+import secrets
+from pathlib import Path
+
+from flask.cli import with_appcontext
+from flask_migrate import upgrade
+from flask_migrate.cli import db as migration_commands
+from sqlalchemy import select
+
+from blueprints.auditing import record_event
+from blueprints.parts import Parts, parts
+from commands.doctor.schema import lacking
+from commands.terminal import Commands, Refusal, say
+from models import User, db
+from models.campus import enrol
+from models.passwords import hash_password
+from models.roles import ROLE_ADMIN
+from models.user import STATUS_TEACHER
+from security.keys.pair import make_key_pair, write_key_pair
+
+cli = Commands("poort", help="The server itself.")
+
+_FIRST_USERNAME = "admin"
+
+# `flask db upgrade` alone goes to the heads of both branches of the migrations; Flask-Migrate's default, `head`, means one.
+for parameter in migration_commands.commands["upgrade"].params:
+    if parameter.name == "revision":
+        parameter.default = "heads"
+
+
+def check_schema(**_options: object) -> None:
+    """Say what of the database fits, and what does not."""
+    missing, not_needed = lacking(parts())
+    for what in not_needed:
+        say(f"not there, and not needed: {what}")
+    for what in missing:
+        say(f"missing: {what}")
+    if missing:
+        raise Refusal("The database does not fit. `flask db upgrade` makes the tables that are Poort's own.")
+    say("The database fits.")
+
+
+# Flask-Migrate's own `check` asks whether a migration is missing, which is the tests' business.
+migration_commands.commands["check"].callback = with_appcontext(check_schema)
+migration_commands.commands["check"].help = "Say what of the database fits, and what does not."
+
+
+@cli.command("setup")
+def setup() -> None:
+    r"""Make what is missing: the key pair, the tables, and a first user.
+
+    What is there already is left alone. The password of the first user, `admin`, is printed once.
+
+    \b
+    Example: flask poort setup
+    """
+    if not parts().settings.read_only:
+        upgrade(revision="heads")  # first: it refuses a database that is not ours
+    _make_keys(parts())
+    if not parts().settings.read_only and not parts().users.is_campus:
+        _make_first_user(parts())
+
+
+def _make_keys(ours: Parts) -> None:
+    settings = ours.settings
+    if "-----BEGIN" in settings.jwt_secret_key + settings.jwt_public_key:
+        return
+    private_path, public_path = Path(settings.jwt_secret_key), Path(settings.jwt_public_key)
+    if not private_path.exists() and not public_path.exists():
+        write_key_pair(private_path, public_path, *make_key_pair(settings.jwt_passphrase, 2048))
+        say(f"key pair written: {private_path}")
+
+
+def _make_first_user(ours: Parts) -> None:
+    if db.session.execute(select(User.id).limit(1)).first() is not None:
+        return
+    password, now = secrets.token_urlsafe(12), ours.clock()
+    values = {
+        "username": _FIRST_USERNAME,
+        "email": "admin@example.com",
+        "roles": [ROLE_ADMIN],
+        "password": hash_password(password, ours.settings.password_hash_cost),
+        "password_updated_at": now,
+        "status": STATUS_TEACHER,
+    }
+    user_id = ours.users.insert(db.session(), values, now)
+    enrol(db.session(), [user_id], ours.settings.access_url_id)
+    record_event("user_created", username=_FIRST_USERNAME, user_id=user_id, details={"roles": [ROLE_ADMIN]})
+    db.session.commit()
+    say(f"admin password: {password}")

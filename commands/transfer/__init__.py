@@ -1,0 +1,1 @@
+"""Users in files: import, export, and the import from a campus."""

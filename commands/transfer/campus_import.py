@@ -1,0 +1,114 @@
+"""Moving in: users, hashes and links from the database of a campus into our own schema, as often as one likes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, func, insert, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from commands.transfer.files import COLUMNS
+from models.campus import AccessUrl, AccessUrlRelUser, UserAuthSource, UserRelUser
+from models.database import continue_after_given_ids, in_chunks
+from models.folding import canonical_username
+from models.user import User
+from models.user_table import UserTable
+
+_COLUMNS = [column.key for column in COLUMNS.values()]
+_NOT_NULL = {column.name for column in User.__table__.columns if not column.nullable}
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One end of the move: a session, and the table as it is there."""
+
+    session: Session
+    table: UserTable
+
+
+def count_users(source: Side) -> int:
+    """Return how many users there are to move."""
+    return source.session.scalar(select(func.count()).select_from(User)) or 0
+
+
+def move_users(source: Side, target: Side, now: datetime, advance: Callable[[int], None]) -> dict[int, int]:
+    """Copy the users whom the target does not know by name, and return the ids of all: from there to here.
+
+    A chunk is a transaction, so that what was broken off goes on where it was. An id that another user has here already
+    is not kept.
+    """
+    ids: dict[int, int] = {}
+    for rows in in_chunks(source.session, source.table.select(source.session, _COLUMNS), User.id):
+        known = _ids_by_name(target.session, rows)
+        new = [row for row in rows if canonical_username(row.username) not in known]
+        taken = set(target.session.scalars(select(User.id).where(User.id.in_([row.id for row in new]))))
+        target.table.insert_many(target.session, [_values(row, keep_id=row.id not in taken) for row in new], now)
+        known = _ids_by_name(target.session, rows)
+        target.session.commit()
+        ids |= {row.id: known[canonical_username(row.username)] for row in rows}
+        advance(len(rows))
+    return ids
+
+
+def move_links(source: Side, target: Side, ids: dict[int, int]) -> int:
+    """Copy portals, and the links of moved users that are not here yet; return how many links were new."""
+    _move_portals(source.session, target.session)
+    moved = 0
+    for model, columns in (
+        (AccessUrlRelUser, (AccessUrlRelUser.access_url_id, AccessUrlRelUser.user_id)),
+        (UserAuthSource, (UserAuthSource.authentication, UserAuthSource.url_id, UserAuthSource.user_id)),
+        (UserRelUser, _RELATION),
+    ):
+        known = {tuple(row) for row in target.session.execute(select(*columns[:3]))}
+        for rows in in_chunks(source.session, select(model.id, *columns), model.id):
+            mapped = list(_mapped(rows, columns, ids))
+            new = [row for row in mapped if tuple(row.values())[:3] not in known]
+            if new:
+                target.session.execute(insert(model), new)
+            target.session.commit()
+            moved += len(new)
+    return moved
+
+
+_RELATION = (
+    UserRelUser.user_id,
+    UserRelUser.friend_user_id,
+    UserRelUser.relation_type,
+    UserRelUser.created_at,
+    UserRelUser.updated_at,
+)
+_OF_USERS = {"user_id", "friend_user_id"}
+
+
+def _mapped(
+    rows: Sequence[Row[Any]], columns: Sequence[InstrumentedAttribute[Any]], ids: dict[int, int]
+) -> Iterator[dict[str, Any]]:
+    """Yield links with the ids that users have here; one to a user who is not there any more is left out."""
+    for row in rows:
+        values = {column.key: getattr(row, column.key) for column in columns}
+        if all(values[name] in ids for name in _OF_USERS & values.keys()):
+            yield {name: ids[value] if name in _OF_USERS else value for name, value in values.items()}
+
+
+def _move_portals(source: Session, target: Session) -> None:
+    known = set(target.scalars(select(AccessUrl.id)))
+    columns = (AccessUrl.id, AccessUrl.url, AccessUrl.active, AccessUrl.parent_id)
+    portals = [dict(row._mapping) for row in source.execute(select(*columns))]  # noqa: SLF001 - the public way to a row's names
+    new = [portal | {"description": "", "created_by": 1} for portal in portals if portal["id"] not in known]
+    if new:
+        target.execute(insert(AccessUrl), new)
+        continue_after_given_ids(target, AccessUrl.__table__)
+    target.commit()
+
+
+def _ids_by_name(session: Session, rows: Sequence[Row[Any]]) -> dict[str, int]:
+    names = [canonical_username(row.username) for row in rows]
+    named = select(User.username_canonical, User.id).where(User.username_canonical.in_(names))
+    return {name: user_id for name, user_id in session.execute(named)}  # noqa: C416 - rows are no pairs to the types
+
+
+def _values(row: Row[Any], *, keep_id: bool) -> dict[str, Any]:
+    """Return the values of a row, but for nulls that our schema does not take."""
+    values = {name: getattr(row, name) for name in _COLUMNS if name != "id" or keep_id}
+    return {name: value for name, value in values.items() if value is not None or name not in _NOT_NULL}

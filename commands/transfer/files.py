@@ -1,0 +1,210 @@
+"""Users as files: JSON or CSV to rows of `user` and back, all columns, ready-made hashes as they are."""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from commands.transfer.column_values import (
+    ABSENT,
+    default_of,
+    from_cell,
+    from_json,
+    require_fit,
+    require_storable,
+    to_cell,
+    to_json,
+)
+from models.campus import enrol
+from models.folding import canonical_username
+from models.passwords import MAX_PASSWORD_BYTES
+from models.user import User
+from models.user_table import UserTable
+
+Row = dict[str, Any]
+
+# A field is named as its column, but for the password: `password` is one in the clear, to be hashed.
+_FIELD_OF_COLUMN = {"password": "password_hash"}
+_DERIVED = ("username_canonical", "email_canonical")
+
+_LOOK_UP_CHUNK = 500
+
+_LONGEST_CELL = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """What is wrong with one row: where it is in the file, in which column, and why."""
+
+    place: str
+    column: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Write it as a line for a person."""
+        return f"{self.place}: {self.column}: {self.reason}"
+
+
+def _columns() -> dict[str, InstrumentedAttribute[Any]]:
+    """Return the columns that a file has, by field name; folded and canonical copies follow from the others."""
+    return {
+        _FIELD_OF_COLUMN.get(column.name, column.name): getattr(User, column.name)
+        for column in User.__table__.columns
+        if column.name not in _DERIVED and not column.name.endswith("_folded")
+    }
+
+
+COLUMNS = _columns()
+
+
+def read_file(path: Path, *, as_csv: bool) -> tuple[list[tuple[str, Row]], list[BadRow]]:
+    """Read a JSON or CSV file: each row with its place in the file, as values of the columns' types, and what is bad.
+
+    Raises ValueError and OSError.
+    """
+    if as_csv:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return _read_rows(_csv_rows(file), from_cell)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(document, list):
+        raise ValueError("the file holds no list of users")  # noqa: TRY004 - a fault of the file
+    return _read_rows(((f"index {index}", row) for index, row in enumerate(document)), from_json)
+
+
+class _LineFeeds:
+    """A file of lines that end with a line feed. The csv module is told CR LF, so that it quotes a cell with a CR, too."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        return self._file.write(line.removesuffix("\r\n") + "\n")
+
+
+def write_file(rows: Iterable[Any], file: IO[str], *, as_csv: bool) -> None:
+    """Write rows that have all COLUMNS so that `read_file` reads them back identically."""
+    if as_csv:
+        writer = csv.DictWriter(_LineFeeds(file), list(COLUMNS), lineterminator="\r\n")
+        writer.writeheader()
+        writer.writerows({field: to_cell(column, getattr(row, column.key)) for field, column in COLUMNS.items()} for row in rows)
+        return
+    file.write("[")
+    for position, row in enumerate(rows):
+        values = {field: to_json(getattr(row, column.key)) for field, column in COLUMNS.items()}
+        shown = {field: value for field, value in values.items() if value is not None or default_of(COLUMNS[field]) is not None}
+        file.write(("," if position else "") + "\n " + json.dumps(shown, ensure_ascii=False))
+    file.write("\n]\n")
+
+
+def insert_rows(session: Session, table: UserTable, rows: list[Row], access_url_id: int, now: datetime) -> None:
+    """Insert many users at once, by columns, each with what lets them sign in to a portal. A row may bring its id."""
+    table.insert_many(session, rows, now)
+    ids = session.scalars(select(User.id).where(User.username.in_([row["username"] for row in rows]))).all()
+    enrol(session, ids, access_url_id)
+
+
+def find_conflicts(session: Session, table: UserTable, rows: list[tuple[str, Row]]) -> list[BadRow]:
+    """Find ids, names and other unique values that the file has twice or that the database has already."""
+    bad: list[BadRow] = []
+    for column in (column for column in _UNIQUE if column.key in table.columns(session).names):
+        is_name = column is User.username_canonical
+        field = "username" if is_name else column.key
+        places: dict[Any, str] = {}
+        for place, row in rows:
+            if row.get(field) is None:
+                continue
+            key = canonical_username(row[field]) if is_name else row[field]
+            if key in places:
+                bad.append(BadRow(place, field, f"{to_json(row[field])!r} stands at {places[key]} already"))
+            places.setdefault(key, place)
+        taken = _existing(session, column, list(places))
+        bad += [BadRow(places[key], field, f"{to_json(key)!r} exists already") for key in taken]
+    return bad
+
+
+_UNIQUE = (User.id, User.username_canonical, User.uuid, User.api_token, User.resource_node_id)
+
+
+def _existing(session: Session, column: Any, keys: list[Any]) -> Iterator[Any]:
+    for start in range(0, len(keys), _LOOK_UP_CHUNK):
+        yield from session.scalars(select(column).where(column.in_(keys[start : start + _LOOK_UP_CHUNK])))
+
+
+def _csv_rows(file: IO[str]) -> Iterator[tuple[str, Any]]:
+    # The library's limit of 131,072 characters is below what a biography may have.
+    csv.field_size_limit(_LONGEST_CELL)
+    reader = csv.DictReader(file)
+    for row in reader:
+        yield f"line {reader.line_num}", row
+
+
+def _read_rows(
+    rows: Iterable[tuple[str, Any]], convert: Callable[[InstrumentedAttribute[Any], Any], Any]
+) -> tuple[list[tuple[str, Row]], list[BadRow]]:
+    read: list[tuple[str, Row]] = []
+    bad: list[BadRow] = []
+    for place, raw in rows:
+        if not isinstance(raw, Mapping):
+            bad.append(BadRow(place, "-", "is no user"))
+            continue
+        row, faults = _read_row(raw, convert)
+        bad += [BadRow(place, field, reason) for field, reason in faults]
+        read.append((place, row))
+    return read, bad
+
+
+def _read_row(
+    raw: Mapping[Any, Any], convert: Callable[[InstrumentedAttribute[Any], Any], Any]
+) -> tuple[Row, list[tuple[str, str]]]:
+    row: Row = {}
+    faults: list[tuple[str, str]] = []
+    for field, given in raw.items():
+        if field == "password":
+            if given:
+                row["password_in_clear"] = given
+            continue
+        if field not in COLUMNS:
+            faults.append((str(field), "is no column"))
+            continue
+        column = COLUMNS[field]
+        try:
+            value = convert(column, given)
+            require_fit(column, value)
+        except ValueError as reason:
+            faults.append((field, str(reason)))
+        else:
+            if value is not ABSENT:
+                row[column.key] = value
+    faults += _password_faults(row)
+    faults += [
+        (field, "must not be blank")
+        for field in ("username", "email")
+        if field in COLUMNS and not _shows(row.get(field)) and not any(field == bad for bad, _ in faults)
+    ]
+    return row, faults
+
+
+def _password_faults(row: Row) -> list[tuple[str, str]]:
+    clear = row.get("password_in_clear")
+    if clear is None:
+        return []
+    if not isinstance(clear, str) or len(clear.encode(errors="replace")) > MAX_PASSWORD_BYTES:
+        return [("password", f"must be text of at most {MAX_PASSWORD_BYTES} bytes")]
+    try:
+        require_storable(clear)
+    except ValueError as reason:
+        return [("password", str(reason))]
+    return [("password", "stands beside a password_hash")] if row.get("password") else []
+
+
+def _shows(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())

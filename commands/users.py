@@ -1,0 +1,227 @@
+"""`flask users`: accounts without the API."""
+
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, TypeVar
+
+import click
+
+from blueprints.auditing import record_event
+from blueprints.parts import parts
+from blueprints.users.resource import USER, columns_of, full_name, read_filters
+from blueprints.users.writing import change_user, columns_to_write, insert_user, save, validate_user
+from commands.password_prompt import ask_password, show_password, with_password
+from commands.terminal import Commands, Refusal, say, say_row, words
+from commands.transfer.column_values import require_storable
+from models import User, db
+from models.administrators import LastAdministrator, find_others, require_other
+from models.database import in_chunks
+from models.passwords import hash_password
+from models.token_validity import end_all_tokens
+from models.transactions import ChangedMeanwhile
+from models.user import ACTIVE, Account
+from models.user_table import ACCOUNT
+from rest.problem import ValidationFailed
+
+Result = TypeVar("Result")
+
+Columns = dict[str, Any]
+
+#: Says what is to be changed of a row.
+Wanted = Callable[[Account], Columns]
+
+cli = Commands("users", help="User accounts.")
+
+
+@cli.command("create")
+@click.argument("username")
+@click.option("--email", required=True, help="The e-mail address.")
+@click.option("--firstname", help="The first name.")
+@click.option("--lastname", help="The last name.")
+@click.option("--role", "roles", multiple=True, help="A role, such as ROLE_TEACHER; may be given several times.")
+@with_password
+def create(
+    username: str,
+    email: str,
+    firstname: str | None,
+    lastname: str | None,
+    roles: tuple[str, ...],
+    password_stdin: bool,
+    generate_password: bool,
+) -> None:
+    r"""Create a user who can sign in.
+
+    \b
+    Example: flask users create alice --email alice@example.com --role ROLE_STUDENT --generate-password
+    """
+    values: dict[str, Any] = {
+        "username": username,
+        "email": email,
+        "firstname": firstname,
+        "lastname": lastname,
+        "roles": list(roles),
+    }
+    values["plainPassword"] = ask_password(password_stdin=password_stdin, generate=generate_password)
+    _refuse_invalid(values, None)
+    now = parts().clock()
+    columns = columns_to_write(values, _hash(values["plainPassword"]), now)
+
+    def write() -> int:
+        return insert_user(db.session(), parts().users, columns, now, parts().settings.access_url_id)
+
+    user_id = _saved(write, username)
+    say(f"User {username} created with the id {user_id}.")
+    show_password(values["plainPassword"], generated=generate_password)
+
+
+@cli.command("set-password")
+@click.argument("username")
+@with_password
+def set_password(username: str, password_stdin: bool, generate_password: bool) -> None:
+    r"""Give a user a new password.
+
+    \b
+    Example: flask users set-password alice --generate-password
+    """
+    user = get_user(username)
+    password = ask_password(password_stdin=password_stdin, generate=generate_password)
+    _refuse_invalid({"plainPassword": password}, user)
+    columns = columns_to_write({}, _hash(password), parts().clock())
+    change(user, lambda _held: columns)
+    say(f"The password of {username} is changed.")
+    show_password(password, generated=generate_password)
+
+
+@cli.command("sign-out")
+@click.argument("username")
+def sign_out(username: str) -> None:
+    r"""End every token and session that a user has; they may sign in again.
+
+    \b
+    Example: flask users sign-out alice
+    """
+    user = get_user(username)
+
+    def write() -> None:
+        held, _ = _hold(user, lambda _held: {}, force=False)
+        end_all_tokens(db.session(), held.id, held.username, parts().clock())
+        record_event("all_tokens_ended", username=held.username, user_id=held.id)
+
+    _saved(write)
+    say(f"{username} is signed out everywhere.")
+
+
+@cli.command("list")
+@click.option("--search", default="", help="A part of the user name, first or last name, whatever its case and accents.")
+def list_users(search: str) -> None:
+    r"""List users, one a line.
+
+    \b
+    Example: flask users list --search liddell
+    """
+    _refuse_what_is_no_text("--search", search)
+    table = parts().users
+    filters = read_filters(table, {"search": search}, privileged=True)
+    users = table.select(db.session(), columns_of(USER.readable)).where(*filters.conditions)
+    for row in chain.from_iterable(in_chunks(db.session(), users, User.id)):
+        state = "active" if row.active == ACTIVE else f"active={row.active}"
+        say_row(str(row.id), row.username, full_name(row).strip(), row.email, words(row.roles), state)
+
+
+@cli.command("recount")
+def recount() -> None:
+    r"""Count all users anew, where somebody else deleted some from the table.
+
+    Lists say how many users there are from a number that is kept. Poort keeps it right by itself, and finds out who else
+    inserts users or empties the table.
+
+    \b
+    Example: flask users recount
+    """
+    parts().users.recount(db.session())
+    db.session.commit()
+    say("The users are counted.")
+
+
+def get_user(username: str) -> Account:
+    """Return the account of a user name. Raises Refusal."""
+    account = parts().users.find_account(db.session(), username)
+    if account is None:
+        raise Refusal(f"There is no user {username!r}.")
+    return account
+
+
+def change(user: Account, wanted: Wanted, *, force: bool = False) -> Columns:
+    """Change columns of a user and return them; `wanted` takes the row, as it is then, and says which; none writes nothing.
+
+    Raises Refusal where that would take the last administrator, unless it is forced.
+    """
+
+    def write() -> Columns:
+        held, is_forced = _hold(user, wanted, force=force)
+        columns, now = wanted(held), parts().clock()
+        if columns:
+            change_user(db.session(), parts().users, held, columns | {"updated_at": now}, now, is_forced=is_forced)
+        return columns
+
+    return _saved(write)
+
+
+def _saved(write: Callable[[], Result], username: str | None = None) -> Result:
+    """Commit what `write` writes, or nothing of it. Raises Refusal, also where someone took the new `username` meanwhile."""
+    try:
+        return save(db.session(), parts().users, write, username)
+    except ValidationFailed as failure:
+        raise _refusal(failure) from None
+    except ChangedMeanwhile:
+        raise Refusal("Others are changing administrators at the moment. Nothing was written. Try again.") from None
+
+
+def _hold(user: Account, wanted: Wanted, *, force: bool) -> tuple[Account, bool]:
+    """Hold the row of a user until the transaction ends, with other administrators where one is at stake.
+
+    Returns the row as it is now, and whether the last administrator is taken by force. Raises Refusal where there is no force.
+    """
+    session, users, now = db.session(), parts().users, parts().clock()
+    stored: Account | None = session.execute(users.select(session, ACCOUNT).where(User.id == user.id)).one_or_none()
+    others: frozenset[int] = frozenset()
+    try:
+        others, is_forced = find_others(session, stored, wanted(stored), now) if stored else others, False
+    except LastAdministrator:
+        is_forced = force
+        if not force:
+            raise Refusal(f"{user.username} is the last administrator. With --force it is done all the same.") from None
+    rows = users.hold(session, ACCOUNT, user.id, others)
+    held: Account | None = rows.get(user.id)
+    if held is None:
+        raise Refusal(f"There is no user {user.username!r} any more.")
+    if not is_forced:
+        require_other(held, wanted(held), [rows[other] for other in others if other in rows], now)
+    return held, is_forced
+
+
+def _hash(password: str) -> str:
+    return hash_password(password, parts().settings.password_hash_cost)
+
+
+def _refuse_invalid(values: dict[str, Any], user: Account | None) -> None:
+    if values.get("plainPassword") == "":
+        raise Refusal("The password must not be empty.")
+    for name, value in values.items():
+        _refuse_what_is_no_text(name, value)
+    try:
+        validate_user(db.session(), parts().users, values, user, parts().password_policy)
+    except ValidationFailed as failure:
+        raise _refusal(failure) from None
+
+
+def _refuse_what_is_no_text(name: str, value: Any) -> None:
+    """Refuse a word whose bytes are not UTF-8: Python keeps them as halves of surrogate pairs, which no database takes."""
+    try:
+        require_storable(value if isinstance(value, str) else "")
+    except ValueError as reason:
+        raise Refusal(f"{name} {reason}.") from None
+
+
+def _refusal(failure: ValidationFailed) -> Refusal:
+    return Refusal(*(f"{violation.property_path}: {violation.message}" for violation in failure.violations))

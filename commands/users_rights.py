@@ -1,0 +1,99 @@
+"""`flask users grant-role`, `revoke-role`, `activate` and `deactivate`: what a user may, and whether they may sign in."""
+
+import click
+
+from commands.terminal import Refusal, say, words
+from commands.users import Columns, change, cli, get_user
+from models.roles import are_role_names, roles_to_store
+from models.user import ACTIVE, INACTIVE, SOFT_DELETED, Account
+
+with_force = click.option("--force", is_flag=True, help="Do it to the last administrator, too.")
+
+
+@cli.command("grant-role")
+@click.argument("username")
+@click.argument("role")
+def grant_role(username: str, role: str) -> None:
+    r"""Give a user a role.
+
+    \b
+    Example: flask users grant-role alice ROLE_TEACHER
+    """
+    user, name = get_user(username), _name_of(role)
+    if not are_role_names([role], user.roles):
+        raise Refusal(f"{role!r} is no name of a role: that is ROLE_ and 1 to 60 letters, digits and underscores.")
+    if not roles_to_store([role]):
+        raise Refusal(f"{name} is never stored: every user has ROLE_USER, and Chamilo gives roles of a course for one page view.")
+
+    def granted(held: Account) -> Columns:
+        roles = roles_to_store(held.roles)
+        return {} if name in roles else {"roles": [*roles, name]}
+
+    columns = change(user, granted)
+    _say_roles(username, columns) if columns else say(f"{username} has the role {name} already.")
+
+
+@cli.command("revoke-role")
+@click.argument("username")
+@click.argument("role")
+@with_force
+def revoke_role(username: str, role: str, force: bool) -> None:
+    r"""Take a role from a user. The last administrator keeps the role, unless --force is given.
+
+    \b
+    Example: flask users revoke-role alice ROLE_TEACHER
+    """
+    name = _name_of(role)
+
+    def revoked(held: Account) -> Columns:
+        if name not in map(_name_of, held.roles):
+            raise Refusal(f"{username} does not have the role {name}.")
+        return {"roles": [kept for kept in roles_to_store(held.roles) if kept != name]}
+
+    _say_roles(username, change(get_user(username), revoked, force=force))
+
+
+@cli.command("activate")
+@click.argument("username")
+@click.option("--restore", is_flag=True, help="Bring a deleted user back as well.")
+def activate(username: str, restore: bool) -> None:
+    r"""Let a user sign in again.
+
+    \b
+    Example: flask users activate alice
+    """
+
+    def activated(held: Account) -> Columns:
+        if held.active == SOFT_DELETED and not restore:
+            raise Refusal(f"{username} is deleted. With --restore the user comes back.")
+        return {"active": ACTIVE}
+
+    change(get_user(username), activated)
+    say(f"{username} is active.")
+
+
+@cli.command("deactivate")
+@click.argument("username")
+@with_force
+def deactivate(username: str, force: bool) -> None:
+    r"""Keep a user from signing in and from using a token. The last administrator stays active, unless --force is given.
+
+    \b
+    Example: flask users deactivate alice
+    """
+
+    def deactivated(held: Account) -> Columns:
+        if held.active == SOFT_DELETED:
+            raise Refusal(f"{username} is deleted, and cannot sign in.")
+        return {"active": INACTIVE}
+
+    change(get_user(username), deactivated, force=force)
+    say(f"{username} is inactive.")
+
+
+def _name_of(role: str) -> str:
+    return role.strip().upper()
+
+
+def _say_roles(username: str, columns: Columns) -> None:
+    say(f"{username} has the roles: {words(columns['roles']) or 'none'}.")

@@ -1,0 +1,35 @@
+"""`flask users reset-totp`: for users who lost their app and their backup codes."""
+
+import click
+
+from blueprints.auditing import record_event
+from blueprints.parts import parts
+from blueprints.users.writing import save
+from commands.terminal import Refusal, say
+from commands.users import cli, get_user
+from models import db
+from models.second_factor import remove_second_factor
+from models.user_table import ACCOUNT
+
+
+@cli.command("reset-totp")
+@click.argument("username")
+def reset_totp(username: str) -> None:
+    r"""Remove a user's second factor and backup codes; they sign in with the password alone until they begin anew.
+
+    \b
+    Example: flask users reset-totp alice
+    """
+    if parts().users.is_campus:
+        raise Refusal("Beside a campus, second factors are Chamilo's own: reset this one there.")
+    user = get_user(username)
+
+    def write() -> bool:
+        parts().users.lock(db.session(), user.id, ACCOUNT)
+        was_there = remove_second_factor(db.session(), user.id)
+        if was_there:
+            record_event("totp_reset", username=user.username, user_id=user.id)
+        return was_there
+
+    was_there = save(db.session(), parts().users, write)
+    say(f"The second factor of {user.username} is removed." if was_there else f"{user.username} has no second factor.")

@@ -1,0 +1,1 @@
+"""Prometheus metrics: what a worker counts, and the process that serves the sum."""

@@ -1,0 +1,189 @@
+"""Lists of users: what is asked for most, all or those whom one sees, compiled once; what is filtered, as it comes."""
+
+import time
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import BindParameter, ColumnElement, Integer, Result, Select, bindparam, func, select
+from sqlalchemy.orm import Session
+from sqlalchemy.util import LRUCache
+
+from models.campus import ids_seen_by
+from models.compiled_reads import Read, Reader
+from models.remembered_rows import Values
+from models.user import User
+from models.user_search import Wanted, candidates, has_sqlite_index, match_expression
+from models.user_table import UserTable
+from models.user_total import UserTotals
+
+#: From so many rows before a page on, their ids alone are read: rows are long.
+DEEP_OFFSET = 1000
+
+#: So many candidates, and no more, are looked up one by one; reading every row is faster then.
+MOST_CANDIDATES = 20_000
+
+#: So many matches, and no more, are found at once, and their page among them; else the order is followed until it is full.
+FEW_MATCHES = 300
+
+# A filtered list has a statement for each choice of filters, of up to 200 KB once it is compiled. So they have a cache of their
+# own, which holds half as many again before it forgets the oldest: 7 MB.
+_COMPILED = 24
+
+Make = Callable[[Values], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a list is narrowed to and how it is ordered; `wanted` says again which of the conditions look for texts."""
+
+    conditions: Sequence[ColumnElement[bool]]
+    order: Sequence[Any]
+    wanted: Sequence[Wanted]
+
+
+class UserLists:
+    """Lists users, all of them or those whom a user sees."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        session: Callable[[], Session],
+        users: UserTable,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take what reads, and what is known of the table; nothing is looked at before the first use."""
+        self._reader = reader
+        self._session = session
+        self._users = users
+        self._totals = UserTotals(reader, session, is_campus=users.is_campus, timer=timer)
+        self._reads: dict[tuple[tuple[str, ...], bool], _Reads] = {}
+        self._has_index: bool | None = None
+        self._compiled: MutableMapping[Any, Any] = LRUCache(_COMPILED)
+
+    def seen_by(self, columns: tuple[str, ...], make: Make, user_id: int | None) -> "UserList":
+        """Return the list of the users whom a user sees, or of all, by ascending id; `make` makes an item of the columns."""
+        everyone = user_id is None
+        reads = self._reads.get((columns, everyone)) or self._make_reads(columns, make, everyone=everyone)
+        total = self._totals.of_everyone if everyone else None
+        return UserList(self._reader, reads, total, {} if everyone else {"user_id": user_id})
+
+    def filtered(self, columns: tuple[str, ...], make: Make, filters: Filters, user_id: int | None) -> "FilteredList":
+        """Return the list of those of them whom filters leave, in their order."""
+        session = self._session()
+        conditions = list(filters.conditions)
+        if user_id is not None:
+            conditions.append(User.id.in_(ids_seen_by(user_id)))
+        if self._has_index is None:
+            self._has_index = has_sqlite_index(session)
+        expression = match_expression(filters.wanted) if self._has_index else None
+        users = self._users.select(session, columns)
+        execute = partial(session.execute, execution_options={"compiled_cache": self._compiled})
+        return FilteredList(execute, users, make, conditions, filters.order, expression, self._totals.of_everyone)
+
+    def _make_reads(self, columns: tuple[str, ...], make: Make, *, everyone: bool) -> "_Reads":
+        session = self._session()
+        users = self._users.select(session, columns)
+        session.rollback()
+        conditions = [] if everyone else [User.id.in_(ids_seen_by(bindparam("user_id", type_=Integer)))]
+        count = select(func.count()).select_from(User).where(*conditions)
+        limit: BindParameter[int] = bindparam("limit")
+        offset: BindParameter[int] = bindparam("offset")
+        made = _Reads(
+            Read(count, (1, lambda values: values[0]), is_kept=True),
+            Read(_page(users, conditions, (User.id,), limit, offset), (len(columns), make), is_kept=True),
+            Read(_deep_page(users, conditions, (User.id,), limit, offset), (len(columns), make), is_kept=True),
+        )
+        self._reads[columns, everyone] = made
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    count: Read
+    page: Read
+    deep_page: Read
+
+
+class UserList:
+    """One list, as rest.pagination wants it."""
+
+    def __init__(self, reader: Reader, reads: _Reads, total: Callable[[], int] | None, parameters: dict[str, Any]) -> None:
+        self._reader, self._reads, self._total, self._parameters = reader, reads, total, parameters
+
+    def count(self) -> int:
+        """Return how many there are in all."""
+        return int(self._reader.rows(self._reads.count, self._parameters)[0]) if self._total is None else self._total()
+
+    def fetch(self, limit: int, offset: int) -> Sequence[Any]:
+        """Return a page."""
+        read = self._reads.page if offset < DEEP_OFFSET else self._reads.deep_page
+        return self._reader.rows(read, self._parameters | {"limit": limit, "offset": offset})
+
+
+class FilteredList:
+    """The list of a statement of its own, as rest.pagination wants it: it is counted first."""
+
+    def __init__(
+        self,
+        execute: Callable[[Select[Any]], Result[Any]],
+        users: Select[Any],
+        make: Make,
+        conditions: Sequence[ColumnElement[bool]],
+        order: Sequence[Any],
+        expression: str | None,
+        total: Callable[[], int],
+    ) -> None:
+        """Take what runs statements, and the one of all users; what narrows and orders it, and what SQLite's index is asked.
+
+        `total` counts all users.
+        """
+        self._execute, self._users, self._make = execute, users, make
+        self._conditions, self._expression, self._total = conditions, expression, total
+        self._order = order
+        self._matches: Sequence[int] | None = None
+
+    def count(self) -> int:
+        """Return how many there are in all."""
+        if not self._conditions:
+            return self._total()
+        if self._expression is not None:
+            found = candidates(self._expression)
+            if self._number(found.limit(MOST_CANDIDATES + 1).subquery()) <= MOST_CANDIDATES:
+                self._conditions = [User.id.in_(found), *self._conditions]
+        # Without the word PostgreSQL would read row by row, in the hope to have so many soon, and leave its trigrams alone.
+        ids = select(User.id).where(*self._conditions).cte("matches").prefix_with("MATERIALIZED", dialect="postgresql")
+        matches = self._execute(select(ids.c.id).limit(FEW_MATCHES + 1)).scalars().all()
+        if len(matches) <= FEW_MATCHES:
+            self._matches = matches
+            return len(matches)
+        return self._number(select(User.id).where(*self._conditions).subquery())
+
+    def fetch(self, limit: int, offset: int) -> Sequence[Any]:
+        """Return a page."""
+        conditions, matches = self._conditions, self._matches
+        if matches is not None:
+            if self._order[0] is User.id:
+                matches, offset = sorted(matches)[offset : offset + limit], 0
+            conditions = [User.id.in_(matches)]
+        page = _page if offset < DEEP_OFFSET else _deep_page
+        statement = page(self._users, conditions, self._order, limit, offset)
+        return [self._make(tuple(row)) for row in self._execute(statement)]
+
+    def _number(self, rows: Any) -> int:
+        return int(self._execute(select(func.count()).select_from(rows)).scalar_one())
+
+
+def _in_order(users: Select[Any], order: Sequence[Any], limit: Any, offset: Any) -> Select[Any]:
+    return users.order_by(*order).limit(limit).offset(offset)
+
+
+def _page(users: Select[Any], conditions: Sequence[Any], order: Sequence[Any], limit: Any, offset: Any) -> Select[Any]:
+    return _in_order(users.where(*conditions), order, limit, offset)
+
+
+def _deep_page(users: Select[Any], conditions: Sequence[Any], order: Sequence[Any], limit: Any, offset: Any) -> Select[Any]:
+    """Find the ids of the page in an index, and read the rows of these alone."""
+    page = _in_order(select(User.id).where(*conditions), order, limit, offset).subquery("page")
+    return users.join(page, page.c.id == User.id).order_by(*order)

@@ -1,0 +1,1 @@
+"""The documents that describe the API, made from the declarations: OpenAPI, Hydra, and the schemas of failures."""

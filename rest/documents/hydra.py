@@ -1,0 +1,224 @@
+"""The Hydra documentation and the JSON-LD contexts, from the declarations of the operations behind the routes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rest.documents.openapi import TITLE
+from rest.operation import Operation, RoutedOperation, Shape
+from rest.resource import Kind, Property, Resource
+
+Document = dict[str, Any]
+
+DOCUMENTATION = "/api/docs.jsonld"
+
+_HYDRA = "http://www.w3.org/ns/hydra/core#"
+
+_RANGES = {
+    Kind.STRING: "xmls:string",
+    Kind.INTEGER: "xmls:integer",
+    Kind.BOOLEAN: "xmls:boolean",
+    Kind.DATE_TIME: "xmls:dateTime",
+    Kind.STRINGS: "xmls:string",
+}
+
+_ACTIONS = {
+    "GET": "schema:FindAction",
+    "POST": "schema:CreateAction",
+    "PUT": "schema:ReplaceAction",
+    "DELETE": "schema:DeleteAction",
+}
+
+
+def resources_of(routed: Iterable[RoutedOperation]) -> dict[str, Resource]:
+    """Return the resources of some operations by name."""
+    return {operation.resource.name: operation.resource for _, _, operation, _ in routed if operation.resource}
+
+
+def build_context(resource: Resource, host_url: str) -> Document:
+    """Build the context of a resource: a term for every property that is on the wire."""
+    terms = {prop.name: prop.iri or f"{resource.name}/{prop.name}" for prop in resource.properties if prop.name != "id"}
+    return {"@context": _vocabulary(host_url) | terms}
+
+
+def build_fixed_contexts(resources: Iterable[Resource], host_url: str) -> Mapping[str, Document]:
+    """Build the contexts that belong to no resource: of the entrypoint and of failures."""
+    links = {
+        _entry(resource): {"@id": f"Entrypoint/{_entry(resource)}", "@type": "@id"}
+        for resource in resources
+        if not resource.is_single
+    }
+    plain = {"@context": _vocabulary(host_url)}
+    return {"Entrypoint": {"@context": _vocabulary(host_url) | links}, "Error": plain, "ConstraintViolationList": plain}
+
+
+def build_entrypoint(resources: Iterable[Resource]) -> Document:
+    """Build the entrypoint: where each resource's collection is."""
+    links = {_entry(resource): resource.iri for resource in resources if not resource.is_single}
+    return {"@context": "/api/contexts/Entrypoint", "@id": "/api", "@type": "Entrypoint", **links}
+
+
+def build_documentation(routed: Sequence[RoutedOperation], host_url: str) -> Document:
+    """Build the ApiDocumentation (https://www.hydra-cg.com/spec/latest/core/#documenting-a-web-api)."""
+    # An operation whose body is not the resource cannot be told in Hydra's terms.
+    operations = [(method, operation) for _, method, operation, _ in routed if operation.resource and operation.body is None]
+    resources = resources_of(routed).values()
+    return {
+        "@context": _documentation_context(host_url),
+        "@id": DOCUMENTATION,
+        "@type": "hydra:ApiDocumentation",
+        "hydra:title": TITLE,
+        "hydra:entrypoint": "/api",
+        "hydra:supportedClass": [
+            *(_class(resource, operations) for resource in resources),
+            _entrypoint_class([resource for resource in resources if not resource.is_single], operations),
+            *_FAILURE_CLASSES,
+        ],
+    }
+
+
+def _vocabulary(host_url: str) -> Document:
+    return {"@vocab": f"{host_url.rstrip('/')}{DOCUMENTATION}#", "hydra": _HYDRA}
+
+
+def _documentation_context(host_url: str) -> Document:
+    as_id = {"@type": "@id"}
+    return _vocabulary(host_url) | {
+        "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+        "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
+        "xmls": "http://www.w3.org/2001/XMLSchema#",
+        "owl": "http://www.w3.org/2002/07/owl#",
+        "schema": "https://schema.org/",
+        "domain": {"@id": "rdfs:domain", **as_id},
+        "range": {"@id": "rdfs:range", **as_id},
+        "subClassOf": {"@id": "rdfs:subClassOf", **as_id},
+        "expects": {"@id": "hydra:expects", **as_id},
+        "returns": {"@id": "hydra:returns", **as_id},
+    }
+
+
+def _entry(resource: Resource) -> str:
+    return resource.name[0].lower() + resource.name[1:]
+
+
+def _class(resource: Resource, operations: list[tuple[str, Operation]]) -> Document:
+    own = [
+        (method, operation) for method, operation in operations if operation.resource is resource and not operation.of_collection
+    ]
+    return {
+        "@id": resource.iri_type,
+        "@type": "hydra:Class",
+        "rdfs:label": resource.name,
+        "hydra:title": resource.name,
+        "hydra:supportedProperty": [_property(resource, prop) for prop in resource.properties if prop.name != "id"],
+        "hydra:supportedOperation": [_operation(method, operation) for method, operation in own],
+    }
+
+
+def _property(resource: Resource, prop: Property) -> Document:
+    described: Document = {
+        "@type": "hydra:SupportedProperty",
+        "hydra:property": {
+            "@id": prop.iri or f"#{resource.name}/{prop.name}",
+            "@type": "rdf:Property",
+            "rdfs:label": prop.name,
+            "domain": resource.iri_type,
+            "range": _RANGES[prop.kind],
+        },
+        "hydra:title": prop.name,
+        "hydra:required": prop.not_blank,
+        "hydra:readable": prop.readable,
+        "hydra:writeable": prop.writable,
+    }
+    return described | ({"hydra:description": prop.description} if prop.description else {})
+
+
+def _operation(method: str, operation: Operation) -> Document:
+    resource = operation.resource
+    iri_type = resource.iri_type if resource else ""
+    returns = {Shape.ITEM: iri_type, Shape.COLLECTION: "hydra:Collection", Shape.NOTHING: "owl:Nothing"}
+    return {
+        "@type": ["hydra:Operation", _ACTIONS[method]] if method in _ACTIONS else "hydra:Operation",
+        **({"expects": iri_type} if operation.takes else {}),
+        "hydra:method": method,
+        "hydra:title": operation.summary,
+        "rdfs:label": operation.summary,
+        "returns": returns[operation.shape],
+    }
+
+
+def _entrypoint_class(resources: list[Resource], operations: list[tuple[str, Operation]]) -> Document:
+    return {
+        "@id": "#Entrypoint",
+        "@type": "hydra:Class",
+        "hydra:title": "The API entrypoint",
+        "hydra:supportedProperty": [_collection_link(resource, operations) for resource in resources],
+        "hydra:supportedOperation": {
+            "@type": "hydra:Operation",
+            "hydra:method": "GET",
+            "hydra:title": "The API entrypoint.",
+            "rdfs:label": "The API entrypoint.",
+            "returns": "#EntryPoint",
+        },
+    }
+
+
+def _collection_link(resource: Resource, operations: list[tuple[str, Operation]]) -> Document:
+    title = f"The collection of {resource.name} resources"
+    own = [(method, operation) for method, operation in operations if operation.resource is resource and operation.of_collection]
+    return {
+        "@type": "hydra:SupportedProperty",
+        "hydra:property": {
+            "@id": f"#Entrypoint/{_entry(resource)}",
+            "@type": "hydra:Link",
+            "domain": "#Entrypoint",
+            "rdfs:label": title,
+            "rdfs:range": [
+                {"@id": "hydra:Collection"},
+                {
+                    "owl:equivalentClass": {
+                        "owl:onProperty": {"@id": "hydra:member"},
+                        "owl:allValuesFrom": {"@id": resource.iri_type},
+                    }
+                },
+            ],
+            "hydra:supportedOperation": [_operation(method, operation) for method, operation in own],
+        },
+        "hydra:title": title,
+        "hydra:readable": True,
+        "hydra:writeable": False,
+    }
+
+
+def _failure_property(owner: str, name: str, range_: str) -> Document:
+    return {
+        "@type": "hydra:SupportedProperty",
+        "hydra:property": {
+            "@id": f"#{owner}/{name}",
+            "@type": "rdf:Property",
+            "rdfs:label": name,
+            "domain": f"#{owner}",
+            "range": range_,
+        },
+        "hydra:title": name,
+        "hydra:readable": True,
+        "hydra:writeable": False,
+    }
+
+
+_FAILURE_CLASSES = [
+    {
+        "@id": "#ConstraintViolation",
+        "@type": "hydra:Class",
+        "hydra:title": "A constraint violation",
+        "hydra:supportedProperty": [
+            _failure_property("ConstraintViolation", name, "xmls:string") for name in ("propertyPath", "message", "code")
+        ],
+    },
+    {
+        "@id": "#ConstraintViolationList",
+        "@type": "hydra:Class",
+        "subClassOf": "hydra:Error",
+        "hydra:title": "A constraint violation list",
+        "hydra:supportedProperty": [_failure_property("ConstraintViolationList", "violations", "#ConstraintViolation")],
+    },
+]

@@ -1,0 +1,65 @@
+"""application/hal+json: items with `_links`, collections with `_embedded` (draft-kelly-json-hal)."""
+
+from typing import Any
+
+from rest.format import Format, Schema
+from rest.representation import Collection, Item
+from rest.resource import Resource
+from rest.schema import read_schema, reference, with_properties
+
+
+def item(item: Item) -> Any:
+    """Render one item."""
+    return item.as_json(_document)
+
+
+def _document(item: Item) -> dict[str, Any]:
+    return {"_links": {"self": {"href": item.iri}}} | item.fields
+
+
+def collection(collection: Collection) -> dict[str, Any]:
+    """Render one page of a collection; an empty page has neither `item` links nor `_embedded`, as recorded."""
+    links: dict[str, Any] = {name: {"href": href} for name, href in collection.page_links().items()}
+    body: dict[str, Any] = {
+        "_links": links,
+        "totalItems": collection.page.total_items,
+        "itemsPerPage": collection.page.paging.items_per_page,
+    }
+    if collection.members:
+        links["item"] = [{"href": member.iri} for member in collection.members]
+        body["_embedded"] = {"item": [member.as_json(_document) for member in collection.members]}
+    return body
+
+
+def _name(resource: Resource) -> str:
+    return f"{resource.name}.jsonhal-user.read"
+
+
+def _schemas(resource: Resource) -> dict[str, Schema]:
+    return {_name(resource): with_properties({"_links": {"type": "object"}}, read_schema(resource))}
+
+
+def _item_schema(resource: Resource) -> Schema:
+    return reference(_name(resource))
+
+
+def _collection_schema(resource: Resource) -> Schema:
+    members = {"type": "array", "items": _item_schema(resource)}
+    properties: Schema = {
+        "_links": {"type": "object"},
+        "_embedded": {"type": "object", "properties": {"item": members}},
+        "totalItems": {"type": "integer", "minimum": 0},
+        "itemsPerPage": {"type": "integer", "minimum": 0},
+    }
+    return {"type": "object", "properties": properties, "required": ["_links", "totalItems", "itemsPerPage"]}
+
+
+FORMAT = Format(
+    "jsonhal",
+    ("application/hal+json",),
+    item,
+    collection,
+    schemas=_schemas,
+    item_schema=_item_schema,
+    collection_schema=_collection_schema,
+)

@@ -1,0 +1,103 @@
+"""application/ld+json: items and Hydra collections (https://www.hydra-cg.com/spec/latest/core/)."""
+
+from typing import Any
+
+from rest.format import Format, Schema
+from rest.representation import Collection, Item
+from rest.resource import Resource
+from rest.schema import IRI, read_schema, reference, with_properties
+
+
+def item(item: Item) -> Any:
+    """Render one item."""
+    return item.as_json(_document)
+
+
+def collection(collection: Collection) -> dict[str, Any]:
+    """Render one page of a collection."""
+    resource = collection.resource
+    body: dict[str, Any] = {
+        "@context": f"/api/contexts/{resource.name}",
+        "@id": resource.iri,
+        "@type": "hydra:Collection",
+        "hydra:totalItems": collection.page.total_items,
+        "hydra:member": [member.as_json(_node) for member in collection.members],
+    }
+    if collection.page.last != 1 or collection.link.has_parameters:
+        body["hydra:view"] = _view(collection)
+    if resource.search:
+        body["hydra:search"] = _search(resource, collection.link.path)
+    return body
+
+
+def _document(item: Item) -> dict[str, Any]:
+    return {"@context": f"/api/contexts/{item.resource.name}"} | _node(item)
+
+
+def _node(item: Item) -> dict[str, Any]:
+    return {"@id": item.iri, "@type": item.resource.iri_type, **item.fields}
+
+
+def _view(collection: Collection) -> dict[str, Any]:
+    page, link = collection.page, collection.link
+    if page.last == 1:
+        return {"@id": link.without_page(), "@type": "hydra:PartialCollectionView"}
+    view = {
+        "@id": link.to_page(page.number),
+        "@type": "hydra:PartialCollectionView",
+        "hydra:first": link.to_page(1),
+        "hydra:last": link.to_page(page.last),
+    }
+    if page.number > 1:
+        view["hydra:previous"] = link.to_page(page.number - 1)
+    if page.number < page.last:
+        view["hydra:next"] = link.to_page(page.number + 1)
+    return view
+
+
+def _search(resource: Resource, path: str) -> dict[str, Any]:
+    listed = [filter_ for filter_ in resource.search if filter_.listed]
+    return {
+        "@type": "hydra:IriTemplate",
+        "hydra:template": f"{path}{{?{','.join(filter_.variable for filter_ in listed)}}}",
+        "hydra:variableRepresentation": "BasicRepresentation",
+        "hydra:mapping": [
+            {"@type": "IriTemplateMapping", "variable": filter_.variable, "property": filter_.property, "required": False}
+            for filter_ in listed
+        ],
+    }
+
+
+def _name(resource: Resource) -> str:
+    return f"{resource.name}.jsonld-user.read"
+
+
+def _schemas(resource: Resource) -> dict[str, Schema]:
+    more: Schema = {"@context": {"type": "string"}, "@id": IRI, "@type": {"type": "string"}}
+    return {_name(resource): with_properties(more, read_schema(resource))}
+
+
+def _item_schema(resource: Resource) -> Schema:
+    return reference(_name(resource))
+
+
+def _collection_schema(resource: Resource) -> Schema:
+    links = ("@id", "hydra:first", "hydra:last", "hydra:previous", "hydra:next")
+    properties: Schema = {
+        "hydra:member": {"type": "array", "items": _item_schema(resource)},
+        "hydra:totalItems": {"type": "integer", "minimum": 0},
+        "hydra:view": {"type": "object", "properties": dict.fromkeys(links, IRI)},
+        "hydra:search": {"type": "object"},
+    }
+    return {"type": "object", "properties": properties, "required": ["hydra:member", "hydra:totalItems"]}
+
+
+FORMAT = Format(
+    "jsonld",
+    ("application/ld+json",),
+    item,
+    collection,
+    schemas=_schemas,
+    item_schema=_item_schema,
+    collection_schema=_collection_schema,
+)

@@ -1,0 +1,236 @@
+"""The RSA key pair: reading it in every form that PHP and OpenSSL write, making it, and saying what is wrong with it."""
+
+import os
+import pwd
+import stat
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from security.keys.json_web_key import thumbprint
+
+MINIMUM_BITS = 2048
+
+# What Chamilo ships in its `.env`, known to everyone who has read it.
+_SHIPPED_PASSPHRASE = "your_secret_passphrase"  # noqa: S105 - the one that must not be used
+
+_PEM_START = "-----BEGIN "
+
+
+class UnusableKey(Exception):
+    """A key that cannot be used: one sentence on the fault, one on the cure. Never a part of a key or a passphrase."""
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A private key, and what follows from it."""
+
+    signing_key: RSAPrivateKey
+
+    @cached_property
+    def verification_key(self) -> RSAPublicKey:
+        """The public key."""
+        return self.signing_key.public_key()
+
+    @cached_property
+    def kid(self) -> str:
+        """The id of the public key."""
+        return thumbprint(self.verification_key)
+
+    @cached_property
+    def public_pem(self) -> str:
+        """The public key as PEM."""
+        return public_pem_of(self.verification_key)
+
+
+def public_pem_of(key: RSAPublicKey) -> str:
+    """Return a public key as SPKI PEM."""
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def load_key_pair(private: str, public: str, passphrase: str) -> KeyPair:
+    """Load the pair from two paths or PEM texts. Raises UnusableKey naming the exact fault.
+
+    A public key that was put aside and still stands beside the next private key is no fault: a rotation is at that step,
+    or was killed there.
+    """
+    pair = KeyPair(read_private_key(private, passphrase))
+    given = read_public_key(public)
+    if pair.verification_key.public_numbers() != given.public_numbers() and not _was_put_aside(public, given):
+        raise UnusableKey(
+            f"The public key {_name(public)} does not belong to the private key {_name(private)}. "
+            "Put the matching file in its place, or make a new pair with `flask jwt generate-keypair --overwrite`."
+        )
+    return pair
+
+
+def path_put_aside(public: str, kid: str) -> Path:
+    """Return where the public key with an id stands once it has a successor."""
+    return Path(public).resolve().parent / f"public-{kid}.pem"
+
+
+def _was_put_aside(public: str, key: RSAPublicKey) -> bool:
+    return not is_pem(public) and path_put_aside(public, thumbprint(key)).exists()
+
+
+def refuse_weak_passphrase(passphrase: str) -> None:
+    """Raise UnusableKey for a passphrase that is empty or known to everyone."""
+    if passphrase in {"", _SHIPPED_PASSPHRASE}:
+        fault = "is the one that Chamilo ships" if passphrase else "is empty"
+        raise UnusableKey(
+            f"JWT_PASSPHRASE {fault}, which is not safe in production. Set one of your own and make a new pair with "
+            "`flask jwt generate-keypair --overwrite`, or set JWT_ALLOW_WEAK_PASSPHRASE=1 to go on all the same."
+        )
+
+
+def refuse_open_private_key(private: str) -> None:
+    """Raise UnusableKey where everyone on the machine may read the file of the private key."""
+    if not is_pem(private) and Path(private).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        raise UnusableKey(f"Everyone on this machine may read the private key {private}. Run `chmod 600 {private}`.")
+
+
+def check_keys(private: str, public: str, passphrase: str, *, weak_passphrase_is_fine: bool) -> KeyPair:
+    """Return the pair, unless something keeps a server from signing safely with it. Raises UnusableKey."""
+    if not weak_passphrase_is_fine:
+        refuse_weak_passphrase(passphrase)
+    pair = load_key_pair(private, public, passphrase)
+    refuse_open_private_key(private)
+    return pair
+
+
+def make_key_pair(passphrase: str, bits: int) -> tuple[bytes, bytes]:
+    """Make a new pair: the private key as encrypted PKCS#8 PEM (plain without a passphrase), the public one as SPKI PEM."""
+    key = generate_private_key(public_exponent=65537, key_size=bits)
+    encryption = BestAvailableEncryption(os.fsencode(passphrase)) if passphrase else NoEncryption()
+    return (
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption),
+        public_pem_of(key.public_key()).encode(),
+    )
+
+
+def write_key_pair(private_path: Path, public_path: Path, private_pem: bytes, public_pem: bytes) -> None:
+    """Write both files, 0600 and 0644: each whole or not at all, and neither before both are on the disk."""
+    unfinished: dict[Path, Path] = {}
+    try:
+        for path, content, mode in ((private_path, private_pem, 0o600), (public_path, public_pem, 0o644)):
+            unfinished[path] = write_beside(path, content, mode)
+        for path, file in unfinished.items():
+            file.replace(path)
+    finally:
+        for file in unfinished.values():
+            file.unlink(missing_ok=True)
+
+
+def write_beside(path: Path, content: bytes, mode: int) -> Path:
+    """Write a file next to the one whose place it will take, all the way to the disk, and return where it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError:
+        Path(name).unlink()
+        raise
+    return Path(name)
+
+
+def read_private_key(source: str, passphrase: str) -> RSAPrivateKey:
+    """Read a private key from a path or a PEM text. Raises UnusableKey."""
+    name, pem = _name(source), _read(source, "private")
+    try:
+        key = load_pem_private_key(pem, None)
+    except TypeError:
+        key = _decrypt(pem, passphrase, name)
+    except (ValueError, UnsupportedAlgorithm):
+        raise UnusableKey(f"{name} is not a private key in PEM form. {_NEW_PAIR}") from None
+    if not isinstance(key, RSAPrivateKey):
+        raise UnusableKey(f"The private key {name} is not an RSA key, which RS256 needs. {_NEW_PAIR}")
+    _refuse_weak(key.public_key(), f"private key {name}")
+    return key
+
+
+def _decrypt(pem: bytes, passphrase: str, name: str) -> PrivateKeyTypes:
+    try:
+        # The library takes no empty password. To PBKDF2 a NUL is the same, since HMAC fills its key up with zeros.
+        return load_pem_private_key(pem, os.fsencode(passphrase) or b"\0")
+    except (ValueError, UnsupportedAlgorithm) as reason:
+        if "unknown" in str(reason).lower():
+            cure = "Write it anew with `openssl pkey -in private.pem -aes256 -out new.pem`."
+            raise UnusableKey(f"The private key {name} is encrypted in a way that is not supported. {cure}") from None
+    cure = "Set JWT_PASSPHRASE to the one with which the key was made."
+    raise UnusableKey(f"JWT_PASSPHRASE does not open the private key {name}. {cure}")
+
+
+def read_public_key(source: str) -> RSAPublicKey:
+    """Read a public key from a path or a PEM text. Raises UnusableKey."""
+    return parse_public_key(_read(source, "public"), _name(source))
+
+
+@lru_cache(maxsize=256)  # a set of keys is read again and again, and seldom changes
+def parse_public_key(pem: bytes, name: str) -> RSAPublicKey:
+    """Read a public key from its PEM text; `name` is for messages. Raises UnusableKey."""
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm):
+        cure = "Write it anew from the private key with `openssl pkey -in private.pem -pubout -out public.pem`."
+        raise UnusableKey(f"{name} is not a public key in PEM form. {cure}") from None
+    if not isinstance(key, RSAPublicKey):
+        raise UnusableKey(f"The public key {name} is not an RSA key, which RS256 needs. {_NEW_PAIR}")
+    _refuse_weak(key, f"public key {name}")
+    return key
+
+
+_NEW_PAIR = "Make a new pair with `flask jwt generate-keypair --overwrite`."
+
+
+def _refuse_weak(key: RSAPublicKey, name: str) -> None:
+    if key.key_size < MINIMUM_BITS:
+        raise UnusableKey(f"The {name} has {key.key_size} bits, and RS256 needs {MINIMUM_BITS} (RFC 7518). {_NEW_PAIR}")
+    if key.public_numbers().e != 65537:  # noqa: PLR2004 - F4, the only exponent in use
+        raise UnusableKey(f"The {name} has the public exponent {key.public_numbers().e} instead of 65537. {_NEW_PAIR}")
+
+
+def _read(source: str, kind: str) -> bytes:
+    if is_pem(source):
+        return source.encode()
+    try:
+        return Path(source).read_bytes()
+    except FileNotFoundError:
+        raise UnusableKey(f"There is no {kind} key at {source}. Make a pair with `flask jwt generate-keypair`.") from None
+    except OSError as reason:
+        cure = "Give that user the right to read it, for example with `chown`, and to enter the folders above it."
+        raise UnusableKey(f"The {kind} key {source} cannot be read by {_this_user()}: {reason.strerror}. {cure}") from None
+
+
+def _this_user() -> str:
+    number = os.geteuid()
+    try:
+        return f"{pwd.getpwuid(number).pw_name} (uid {number})"
+    except KeyError:
+        return f"uid {number}"
+
+
+def is_pem(source: str) -> bool:
+    """Tell whether a setting is a key itself, and not the path of one."""
+    return source.lstrip().startswith(_PEM_START)
+
+
+def _name(source: str) -> str:
+    return "given in the environment" if is_pem(source) else source

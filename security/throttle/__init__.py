@@ -1,0 +1,1 @@
+"""Limits on attempts: the rules, and the stores that count."""
