@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from blueprints import register_blueprints
 from blueprints.application import Application
 from blueprints.parts import Parts, install_parts
-from blueprints.request_hooks import register_every_request
+from blueprints.request_hooks import register_request_hooks
 from blueprints.users.resource import USER, columns_of, shared_maker_of
 from commands import register_commands
 from config import InvalidSetting, Settings, load_settings
@@ -33,7 +33,9 @@ from security.client_address import TrustedProxies
 from security.hashing import HashingThread
 from security.keys.files import KeyFiles
 from security.keys.key_set import KeySet
+from security.refresh import RefreshRules, Sessions
 from security.second_factor import SecondFactors
+from security.sign_in import SignInRules, SignIns
 from security.throttle.limiter import LoginLimiter
 from security.throttle.redis_store import RedisWindows
 from security.throttle.stores import DatabaseWindows, MemoryWindows, WindowStore
@@ -48,22 +50,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _engine_of(app: Flask) -> Engine:
-    with app.app_context():
-        return db.engine
-
-
-def _leave_out_the_tables_of_chamilo(config: Any) -> Any:
-    config.set_main_option("version_locations", str(ROOT / "migrations" / "versions" / "poort"))
-    return config
-
-
-def _window_store(settings: Settings) -> WindowStore:
-    if settings.redis_url:
-        return RedisWindows(settings.redis_url)
-    return MemoryWindows() if settings.read_only else DatabaseWindows(lambda: db.engine)
-
-
 def create_app(
     settings: Settings | None = None,
     clock: Callable[[], datetime] = utc_now,
@@ -71,6 +57,14 @@ def create_app(
 ) -> Flask:
     """Build an application. Without settings it reads them; `sleep` waits by `clock`. Raises config.InvalidSetting."""
     settings = settings or load_settings()
+    app = _configure(settings)
+    parts = _build_parts(app, settings, clock, sleep)
+    _install(app, parts)
+    return app
+
+
+def _configure(settings: Settings) -> Flask:
+    """Make the Flask application with its database and migrations."""
     is_campus = settings.database_schema == "chamilo"
     app = Application(__name__, static_folder=None)
     if app.debug and settings.app_env == "prod":
@@ -98,7 +92,15 @@ def create_app(
     if is_campus:
         # Chamilo's tables are Chamilo's: beside a campus Alembic does not even know the branch that makes them.
         migrate.configure(_leave_out_the_tables_of_chamilo)
+    return app
 
+
+def _build_parts(app: Flask, settings: Settings, clock: Callable[[], datetime], sleep: Callable[[float], None]) -> Parts:
+    """Build what views and commands are given."""
+    is_campus, secret = settings.database_schema == "chamilo", settings.app_secret or settings.jwt_passphrase
+    users, reader = UserTable(is_campus=is_campus), Reader(lambda: db.engine)
+    validity = TokenValidity(tables_may_be_missing=settings.read_only)
+    hashing = HashingThread(settings.password_hash_queue, settings.password_hash_wait_seconds)
     keys = KeySet(
         KeyFiles(settings.jwt_secret_key, settings.jwt_public_key, settings.jwt_passphrase),
         lambda: _engine_of(app),
@@ -106,7 +108,69 @@ def create_app(
         settings.jwt_token_ttl_seconds + settings.jwt_clock_skew_seconds,
         writes_rows=not settings.read_only,
     )
-    tokens = AccessTokens(
+    sign_ins = SignIns(
+        rules=_sign_in_rules(settings),
+        users=users,
+        validity=validity,
+        hashing=hashing,
+        clock=clock,
+        sleep=sleep,
+        may_write=not settings.read_only,
+    )
+    return Parts(
+        settings=settings,
+        clock=clock,
+        sleep=sleep,
+        keys=keys,
+        tokens=_access_tokens(settings, keys, clock),
+        users=users,
+        reader=reader,
+        lists=UserLists(reader, db.session, users),
+        validity=validity,
+        guard=WriteGuard(users, validity, clock),
+        hashing=hashing,
+        limiter=_limiter(settings, clock, secret),
+        password_policy=_password_policy(settings),
+        sign_ins=sign_ins,
+        sessions=Sessions(rules=_refresh_rules(settings), sign_ins=sign_ins),
+        second_factors=SecondFactors(secret, SecondFactorTable(is_campus=is_campus, tables_may_be_missing=settings.read_only)),
+        audit=AuditTrail(lambda: db.engine, clock, writes_rows=not settings.read_only),
+    )
+
+
+def _install(app: Flask, parts: Parts) -> None:
+    """Give the application its parts, and register what answers requests and what operators type."""
+    settings = parts.settings
+    install_parts(app, parts)
+    item = columns_of(USER.readable), shared_maker_of(USER.readable)
+    callers = Callers(parts.reader, db.session, parts.users, parts.validity, item)
+    install_bearers(app, StrictJWTManager(app, parts.tokens), parts.tokens, callers)
+    register_request_hooks(app, settings, parts.clock)
+    register_blueprints(app, settings)
+    register_commands(app)
+    refuse_undeclared_routes(app)
+    app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+
+
+def _sign_in_rules(settings: Settings) -> SignInRules:
+    return SignInRules(
+        hash_cost=settings.password_hash_cost,
+        rehashes=settings.password_rehash and not settings.read_only,
+        access_url_id=settings.access_url_id if settings.database_schema == "chamilo" else None,
+    )
+
+
+def _refresh_rules(settings: Settings) -> RefreshRules:
+    return RefreshRules(
+        ttl_seconds=settings.refresh_token_ttl_seconds,
+        max_lifetime_seconds=settings.refresh_token_max_lifetime_seconds,
+        access_ttl_seconds=settings.jwt_token_ttl_seconds + settings.jwt_clock_skew_seconds,
+        max_sessions=settings.refresh_token_max_sessions,
+    )
+
+
+def _access_tokens(settings: Settings, keys: KeySet, clock: Callable[[], datetime]) -> AccessTokens:
+    return AccessTokens(
         keys,
         clock,
         settings.jwt_token_ttl_seconds,
@@ -115,49 +179,25 @@ def create_app(
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
     )
-    users = UserTable(is_campus=is_campus)
-    limiter = LoginLimiter(
-        _window_store(settings),
-        clock,
-        settings.login_throttling_max_attempts,
-        settings.login_throttling_interval_seconds,
-        settings.app_secret or settings.jwt_passphrase,
-    )
-    hashing = HashingThread(settings.password_hash_queue, settings.password_hash_wait_seconds)
-    policy = PasswordPolicy(settings.password_min_length, common_passwords() if settings.password_refuse_common else frozenset())
-    audit = AuditTrail(lambda: db.engine, clock, writes_rows=not settings.read_only)
-    validity = TokenValidity(tables_may_be_missing=settings.read_only)
-    reader = Reader(lambda: db.engine)
-    lists = UserLists(reader, db.session, users)
-    second_factors = SecondFactors(
-        settings.app_secret or settings.jwt_passphrase,
-        SecondFactorTable(is_campus=is_campus, tables_may_be_missing=settings.read_only),
-    )
-    install_parts(
-        app,
-        Parts(
-            settings=settings,
-            clock=clock,
-            keys=keys,
-            tokens=tokens,
-            users=users,
-            limiter=limiter,
-            hashing=hashing,
-            password_policy=policy,
-            audit=audit,
-            validity=validity,
-            second_factors=second_factors,
-            reader=reader,
-            lists=lists,
-            sleep=sleep,
-            guard=WriteGuard(users, validity, clock),
-        ),
-    )
-    callers = Callers(reader, db.session, users, validity, columns_of(USER.readable), shared_maker_of(USER.readable))
-    install_bearers(app, StrictJWTManager(app, tokens), tokens, callers)
-    register_every_request(app, settings, clock)
-    register_blueprints(app, settings)
-    register_commands(app)
-    refuse_undeclared_routes(app)
-    app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
-    return app
+
+
+def _limiter(settings: Settings, clock: Callable[[], datetime], secret: str) -> LoginLimiter:
+    store: WindowStore = MemoryWindows() if settings.read_only else DatabaseWindows(lambda: db.engine)
+    if settings.redis_url:
+        store = RedisWindows(settings.redis_url)
+    attempts, interval = settings.login_throttling_max_attempts, settings.login_throttling_interval_seconds
+    return LoginLimiter(store, clock, attempts, interval, secret)
+
+
+def _password_policy(settings: Settings) -> PasswordPolicy:
+    return PasswordPolicy(settings.password_min_length, common_passwords() if settings.password_refuse_common else frozenset())
+
+
+def _engine_of(app: Flask) -> Engine:
+    with app.app_context():
+        return db.engine
+
+
+def _leave_out_the_tables_of_chamilo(config: Any) -> Any:
+    config.set_main_option("version_locations", str(ROOT / "migrations" / "versions" / "poort"))
+    return config

@@ -26,7 +26,9 @@ from security.fair_queue import Requester
 from security.hashing import HashingThread
 from security.keys.key_set import KeySet
 from security.keys.pair import check_keys
+from security.refresh import Sessions
 from security.second_factor import SecondFactors
+from security.sign_in import SignIns
 from security.throttle.limiter import LoginLimiter
 from security.tokens import AccessTokens
 from security.write_guard import WriteGuard
@@ -36,7 +38,7 @@ _NAME = "poort"
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The parts of one application."""
 
@@ -55,6 +57,8 @@ class Parts:
     lists: UserLists
     sleep: Callable[[float], None]
     guard: WriteGuard
+    sign_ins: SignIns
+    sessions: Sessions
 
     def check_keys(self) -> None:
         """Look for whatever keeps this server from signing safely, and finish what a killed rotation left. Raises UnusableKey."""

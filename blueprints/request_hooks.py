@@ -45,7 +45,7 @@ SAFE_HEADERS = {
 }
 
 
-def register_every_request(app: Flask, settings: Settings, clock: Callable[[], datetime]) -> None:
+def register_request_hooks(app: Flask, settings: Settings, clock: Callable[[], datetime]) -> None:
     """Register what is done around every request of an application."""
 
     @app.before_request

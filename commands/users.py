@@ -40,38 +40,24 @@ cli = Commands("users", help="User accounts.")
 @click.option("--lastname", help="The last name.")
 @click.option("--role", "roles", multiple=True, help="A role, such as ROLE_TEACHER; may be given several times.")
 @with_password
-def create(
-    username: str,
-    email: str,
-    firstname: str | None,
-    lastname: str | None,
-    roles: tuple[str, ...],
-    password_stdin: bool,
-    generate_password: bool,
-) -> None:
+def create(username: str, password_stdin: bool, generate_password: bool, **profile: Any) -> None:
     r"""Create a user who can sign in.
 
     \b
     Example: flask users create alice --email alice@example.com --role ROLE_STUDENT --generate-password
     """
-    values: dict[str, Any] = {
-        "username": username,
-        "email": email,
-        "firstname": firstname,
-        "lastname": lastname,
-        "roles": list(roles),
-    }
-    values["plainPassword"] = ask_password(password_stdin=password_stdin, generate=generate_password)
+    password = ask_password(password_stdin=password_stdin, generate=generate_password)
+    values = {"username": username, **profile, "roles": list(profile["roles"]), "plainPassword": password}
     _refuse_invalid(values, None)
     now = parts().clock()
-    columns = columns_to_write(values, _hash(values["plainPassword"]), now)
+    columns = columns_to_write(values, _hash(password), now)
 
     def write() -> int:
         return insert_user(db.session(), parts().users, columns, now, parts().settings.access_url_id)
 
     user_id = _saved(write, username)
     say(f"User {username} created with the id {user_id}.")
-    show_password(values["plainPassword"], generated=generate_password)
+    show_password(password, generated=generate_password)
 
 
 @cli.command("set-password")
@@ -161,7 +147,7 @@ def change(user: Account, wanted: Wanted, *, force: bool = False) -> Columns:
         held, is_forced = _hold(user, wanted, force=force)
         columns, now = wanted(held), parts().clock()
         if columns:
-            change_user(db.session(), parts().users, held, columns | {"updated_at": now}, now, is_forced=is_forced)
+            change_user(db.session(), parts(), held, columns | {"updated_at": now}, is_forced=is_forced)
         return columns
 
     return _saved(write)
@@ -210,7 +196,7 @@ def _refuse_invalid(values: dict[str, Any], user: Account | None) -> None:
     for name, value in values.items():
         _refuse_what_is_no_text(name, value)
     try:
-        validate_user(db.session(), parts().users, values, user, parts().password_policy)
+        validate_user(db.session(), parts(), values, user)
     except ValidationFailed as failure:
         raise _refusal(failure) from None
 

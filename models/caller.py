@@ -50,10 +50,9 @@ class Callers:
         session: Callable[[], Session],
         users: UserTable,
         validity: TokenValidity,
-        item_columns: Sequence[str],
-        make_item: Callable[[Values], Any],
+        item: tuple[Sequence[str], Callable[[Values], Any]],
     ) -> None:
-        """Take what reads, what is known of the tables, and what makes an item of its columns, the first of them the id.
+        """Take what reads, what is known of the tables, and the columns of an item, `id` first, with what makes one of them.
 
         Nothing is looked at before the first use.
         """
@@ -61,8 +60,7 @@ class Callers:
         self._session = session
         self._users = users
         self._validity = validity
-        self._item_columns = item_columns
-        self._make_item = make_item
+        self._item_columns, self._make_item = item
         self._read: Read | None = None
 
     def find(self, username: str, keys: Sequence[str], item_id: int) -> tuple[FoundCaller | None, Any]:

@@ -72,15 +72,21 @@ class UserLists:
     def filtered(self, columns: tuple[str, ...], make: Make, filters: Filters, user_id: int | None) -> "FilteredList":
         """Return the list of those of them whom filters leave, in their order."""
         session = self._session()
-        conditions = list(filters.conditions)
-        if user_id is not None:
-            conditions.append(User.id.in_(ids_seen_by(user_id)))
+        seen = [] if user_id is None else [User.id.in_(ids_seen_by(user_id))]
         if self._has_index is None:
             self._has_index = has_sqlite_index(session)
         expression = match_expression(filters.wanted) if self._has_index else None
         users = self._users.select(session, columns)
         execute = partial(session.execute, execution_options={"compiled_cache": self._compiled})
-        return FilteredList(execute, users, make, conditions, filters.order, expression, self._totals.of_everyone)
+        return FilteredList(
+            execute=execute,
+            users=users,
+            make=make,
+            filters=filters,
+            seen=seen,
+            expression=expression,
+            total=self._totals.of_everyone,
+        )
 
     def _make_reads(self, columns: tuple[str, ...], make: Make, *, everyone: bool) -> "_Reads":
         session = self._session()
@@ -122,39 +128,38 @@ class UserList:
         return self._reader.rows(read, self._parameters | {"limit": limit, "offset": offset})
 
 
+@dataclass(kw_only=True)
 class FilteredList:
-    """The list of a statement of its own, as rest.pagination wants it: it is counted first."""
+    """A list with a statement of its own, as rest.pagination wants it: it is counted first.
 
-    def __init__(
-        self,
-        execute: Callable[[Select[Any]], Result[Any]],
-        users: Select[Any],
-        make: Make,
-        conditions: Sequence[ColumnElement[bool]],
-        order: Sequence[Any],
-        expression: str | None,
-        total: Callable[[], int],
-    ) -> None:
-        """Take what runs statements, and the one of all users; what narrows and orders it, and what SQLite's index is asked.
+    `execute` runs a statement, `users` selects all users and `total` counts them. `seen` limits the list to the users whom the
+    caller sees. `expression` is what SQLite's index is asked, if there is one.
+    """
 
-        `total` counts all users.
-        """
-        self._execute, self._users, self._make = execute, users, make
-        self._conditions, self._expression, self._total = conditions, expression, total
-        self._order = order
+    execute: Callable[[Select[Any]], Result[Any]]
+    users: Select[Any]
+    make: Make
+    filters: Filters
+    seen: Sequence[ColumnElement[bool]]
+    expression: str | None
+    total: Callable[[], int]
+
+    def __post_init__(self) -> None:
+        """Begin with the conditions as they were asked for."""
+        self._conditions = [*self.filters.conditions, *self.seen]
         self._matches: Sequence[int] | None = None
 
     def count(self) -> int:
         """Return how many there are in all."""
         if not self._conditions:
-            return self._total()
-        if self._expression is not None:
-            found = candidates(self._expression)
+            return self.total()
+        if self.expression is not None:
+            found = candidates(self.expression)
             if self._number(found.limit(MOST_CANDIDATES + 1).subquery()) <= MOST_CANDIDATES:
                 self._conditions = [User.id.in_(found), *self._conditions]
         # Without the word PostgreSQL would read row by row, in the hope to have so many soon, and leave its trigrams alone.
         ids = select(User.id).where(*self._conditions).cte("matches").prefix_with("MATERIALIZED", dialect="postgresql")
-        matches = self._execute(select(ids.c.id).limit(FEW_MATCHES + 1)).scalars().all()
+        matches = self.execute(select(ids.c.id).limit(FEW_MATCHES + 1)).scalars().all()
         if len(matches) <= FEW_MATCHES:
             self._matches = matches
             return len(matches)
@@ -164,15 +169,15 @@ class FilteredList:
         """Return a page."""
         conditions, matches = self._conditions, self._matches
         if matches is not None:
-            if self._order[0] is User.id:
+            if self.filters.order[0] is User.id:
                 matches, offset = sorted(matches)[offset : offset + limit], 0
             conditions = [User.id.in_(matches)]
         page = _page if offset < DEEP_OFFSET else _deep_page
-        statement = page(self._users, conditions, self._order, limit, offset)
-        return [self._make(tuple(row)) for row in self._execute(statement)]
+        statement = page(self.users, conditions, self.filters.order, limit, offset)
+        return [self.make(tuple(row)) for row in self.execute(statement)]
 
     def _number(self, rows: Any) -> int:
-        return int(self._execute(select(func.count()).select_from(rows)).scalar_one())
+        return int(self.execute(select(func.count()).select_from(rows)).scalar_one())
 
 
 def _in_order(users: Select[Any], order: Sequence[Any], limit: Any, offset: Any) -> Select[Any]:

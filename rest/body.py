@@ -180,27 +180,24 @@ def php_type(value: Any) -> str:
     return {float: "double", str: "string"}.get(type(value), "array")
 
 
-def validate(
-    resource: Resource,
-    values: Mapping[str, Any],
-    *,
-    complete: bool,
-    taken: Sequence[str] = (),
-    more: Sequence[Violation] = (),
-    unchanged: Container[str] = (),
-) -> None:
-    """Hold values against the constraints of a resource: first what is taken, then each property in its order, then `more`.
+def find_violations(
+    resource: Resource, values: Mapping[str, Any], *, complete: bool, unchanged: Container[str] = ()
+) -> list[Violation]:
+    """Hold values against the constraints of a resource, and return what breaks them, in the order of the properties.
 
     `values` are by wire name; `complete` means that what must not be blank must be among them. `unchanged` names
     values that are stored already: they may be longer than what is new, since clients send whole records back.
-    Raises ValidationFailed with all violations.
     """
-    violations = [Violation(name, *TAKEN) for name in taken]
-    for prop in resource.writable:
-        if prop.name in values or (complete and prop.not_blank):
-            broken = _broken(prop, values.get(prop.name), may_be_long=prop.name in unchanged)
-            violations += [Violation(prop.name, *constraint) for constraint in broken]
-    violations += more
+    return [
+        Violation(prop.name, *constraint)
+        for prop in resource.writable
+        if prop.name in values or (complete and prop.not_blank)
+        for constraint in _broken(prop, values.get(prop.name), may_be_long=prop.name in unchanged)
+    ]
+
+
+def require_none(violations: list[Violation]) -> None:
+    """Raise ValidationFailed with these violations, if there are any."""
     if violations:
         raise ValidationFailed(violations)
 

@@ -10,9 +10,10 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -20,11 +21,11 @@ from models import refresh_token as stored
 from models.campus import refusal_of_portal
 from models.database import storable
 from models.refresh_token import ADDRESS_LENGTH, USER_AGENT_LENGTH, RefreshToken, SignInSession
-from models.token_validity import TokenValidity, revoke
+from models.token_validity import revoke
 from models.user import Account, refusal
-from models.user_table import ACCOUNT, UserTable
+from models.user_table import ACCOUNT
 from security.errors import InvalidRefreshToken, ReusedRefreshToken
-from security.sign_in import begin_when_good
+from security.sign_in import SignIns
 from security.verified_tokens import session_key
 
 #: For so long a token that was just used gives the same successor again: its answer was lost, or two tabs asked at once.
@@ -41,7 +42,6 @@ class RefreshRules:
     max_lifetime_seconds: int
     access_ttl_seconds: int
     max_sessions: int
-    access_url_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,42 +80,104 @@ class Refreshed:
     grant: Grant
 
 
-def begin_session(
-    session: Session, account: Account, password_hash: str, client: Client, now: datetime, rules: RefreshRules
-) -> Grant:
-    """Begin a session with its first refresh token, in the transaction that holds the user's row."""
-    token, session_id = secrets.token_urlsafe(32), secrets.token_hex(16)
-    begun = SignInSession(
-        id=session_id,
-        user_id=account.id,
-        created_at=now,
-        last_used_at=now,
-        expires_at=_end(now, now, rules),
-        password_digest=_password_digest(session_id, password_hash),
-        address=storable(client.address, ADDRESS_LENGTH),
-        user_agent=storable(client.user_agent, USER_AGENT_LENGTH),
-    )
-    session.add_all((begun, _row(token, session_id)))
-    return Grant(session_id, token, begun.expires_at)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sessions:
+    """Begins, refreshes and ends the sessions of an application. All methods write in the transaction of the caller."""
 
+    rules: RefreshRules
+    sign_ins: SignIns
 
-def make_room(session: Session, user_id: int, now: datetime, rules: RefreshRules) -> list[str]:
-    """End the sessions of a user that leave no room for one more, those not used longest; return the ids of those that lived."""
-    stored.remove_expired_sessions(session, now, user_id)
-    by_use = sorted(stored.live_sessions_of(session, user_id, now), key=lambda alive: alive.last_used_at, reverse=True)
-    surplus = [alive.id for alive in by_use[rules.max_sessions - 1 :]]
-    for session_id in surplus:
-        end_session(session, session_id, user_id, now, rules)
-    return surplus
+    def begin(self, session: Session, account: Account, password_hash: str, client: Client, now: datetime) -> Grant:
+        """Begin a session with its first refresh token, in the transaction that holds the user's row."""
+        token, session_id = secrets.token_urlsafe(32), secrets.token_hex(16)
+        begun = SignInSession(
+            id=session_id,
+            user_id=account.id,
+            created_at=now,
+            last_used_at=now,
+            expires_at=_end(now, now, self.rules),
+            password_digest=_password_digest(session_id, password_hash),
+            address=storable(client.address, ADDRESS_LENGTH),
+            user_agent=storable(client.user_agent, USER_AGENT_LENGTH),
+        )
+        session.add_all((begun, _row(token, session_id)))
+        return Grant(session_id, token, begun.expires_at)
 
+    def make_room(self, session: Session, user_id: int, now: datetime) -> list[str]:
+        """End a user's surplus sessions, those unused for longest, so that one more may begin. Return the ids of these."""
+        stored.remove_expired_sessions(session, now, user_id)
+        by_use = sorted(stored.live_sessions_of(session, user_id, now), key=lambda alive: alive.last_used_at, reverse=True)
+        surplus = [alive.id for alive in by_use[self.rules.max_sessions - 1 :]]
+        for session_id in surplus:
+            self.end(session, session_id, user_id, now)
+        return surplus
 
-def end_session(session: Session, session_id: str, user_id: int, now: datetime, rules: RefreshRules) -> bool:
-    """End a session of a user with all its tokens, and tell whether there was one."""
-    # A collation may forgive case and spaces; the key under which the tokens of a session are refused forgives nothing.
-    ended = SESSION_ID.fullmatch(session_id) is not None and stored.end_session(session, session_id, user_id)
-    if ended:
-        revoke(session, session_key(session_id), int(now.timestamp()) + rules.access_ttl_seconds, now)
-    return ended
+    def end(self, session: Session, session_id: str, user_id: int, now: datetime) -> bool:
+        """End a session of a user with all its tokens, and tell whether there was one."""
+        # A collation may forgive case and spaces; the key under which the tokens of a session are refused forgives nothing.
+        ended = SESSION_ID.fullmatch(session_id) is not None and stored.end_session(session, session_id, user_id)
+        if ended:
+            revoke(session, session_key(session_id), int(now.timestamp()) + self.rules.access_ttl_seconds, now)
+        return ended
+
+    def refresh(self, session: Session, presented: Presented) -> Refreshed:
+        """Exchange a refresh token for its successor, in a transaction that is left open.
+
+        It holds the user's row, then the session's, so whatever ends them runs either before or after. The time that the
+        request waited for the rows is not held against it.
+
+        Raises InvalidRefreshToken, of it ReusedRefreshToken where the transaction is to be committed, and 503.
+        """
+        account = self.sign_ins.begin_when_good(session, partial(self._hold_account, session, presented))
+        now = self.sign_ins.clock()
+        about = {"username": account.username, "user_id": account.id, "details": {"session": presented.session_id}}
+        held, row = self._hold_session(session, presented, account, now, about)
+        token = self._successor(session, held, row, presented, now)
+        if token is None:
+            self.end(session, held.id, account.id, now)
+            raise ReusedRefreshToken("used before", **about)
+        held.last_used_at = now
+        return Refreshed(account, now, Grant(held.id, token, held.expires_at))
+
+    def _hold_account(self, session: Session, presented: Presented) -> Account:
+        """Begin the transaction, and return the account that it holds. Raises InvalidRefreshToken where it may not sign in."""
+        account: Account | None = self.sign_ins.users.lock(session, presented.user_id, ACCOUNT)
+        about = {"user_id": presented.user_id, "details": {"session": presented.session_id}}
+        if account is None:
+            raise InvalidRefreshToken("unknown user", **about)
+        reason, portal = refusal(account, self.sign_ins.clock()), self.sign_ins.rules.access_url_id
+        if reason is None and portal is not None:
+            reason = refusal_of_portal(session, account.id, portal)
+        if reason is not None:
+            raise InvalidRefreshToken(reason, username=account.username, **about)
+        return account
+
+    def _hold_session(
+        self, session: Session, presented: Presented, account: Account, now: datetime, about: dict[str, Any]
+    ) -> tuple[SignInSession, RefreshToken]:
+        """Return the session and the token, held for a change. Raises InvalidRefreshToken where the session is over."""
+        held = stored.hold_session(session, presented.session_id, now)
+        row = session.get(RefreshToken, _hash(presented.token))
+        if held is None or row is None or _end(now, held.created_at, self.rules) <= now:
+            raise InvalidRefreshToken("the session is over", **about)
+        if held.password_digest != _password_digest(held.id, account.password):
+            raise InvalidRefreshToken("the password is another one", **about)
+        return held, row
+
+    def _successor(
+        self, session: Session, held: SignInSession, row: RefreshToken, presented: Presented, now: datetime
+    ) -> str | None:
+        """Return the next token: made now at the first use, the same again at a use just after it; else None."""
+        used_at_ms, salt = row.used_at_ms, row.salt
+        if salt is None:
+            return None
+        token = _derive(presented.token, salt)
+        if stored.use_token(session, row.hash, _milliseconds(now)):
+            stored.forget_salts(session, held.id, but_of=row.hash)
+            session.add(_row(token, held.id))
+            held.expires_at = _end(now, held.created_at, self.rules)
+            return token
+        return token if used_at_ms is None or _milliseconds(presented.asked_at) - used_at_ms < GRACE_MS else None
 
 
 def find_session(session: Session, presented: str, user_id: int) -> str | None:
@@ -131,78 +193,6 @@ def find_presented(session: Session, token: str, asked_at: datetime) -> Presente
     if owner is None:
         raise InvalidRefreshToken("unknown")
     return Presented(token, owner.session_id, owner.user_id, asked_at)
-
-
-def refresh(
-    session: Session,
-    users: UserTable,
-    validity: TokenValidity,
-    presented: Presented,
-    clock: Callable[[], datetime],
-    sleep: Callable[[float], None],
-    rules: RefreshRules,
-) -> Refreshed:
-    """Exchange a refresh token for its successor, in a transaction that is left open.
-
-    It holds the user's row, then the session's: what ends them comes before, or after, and not between. The time that the
-    request waited for the rows is not held against it.
-
-    Raises InvalidRefreshToken, of it ReusedRefreshToken where the transaction is to be committed, and 503.
-    """
-
-    def begin() -> Account:
-        return _hold_account(session, users, presented, clock(), rules)
-
-    account = begin_when_good(session, validity, begin, clock, sleep)
-    now = clock()
-    about = {"username": account.username, "user_id": account.id, "details": {"session": presented.session_id}}
-    held = stored.hold_session(session, presented.session_id, now)
-    row = session.get(RefreshToken, _hash(presented.token))
-    if held is None or row is None or _end(now, held.created_at, rules) <= now:
-        raise InvalidRefreshToken("the session is over", **about)
-    if held.password_digest != _password_digest(held.id, account.password):
-        raise InvalidRefreshToken("the password is another one", **about)
-    token = _successor(session, held, row, presented, now, rules)
-    if token is None:
-        end_session(session, held.id, account.id, now, rules)
-        raise ReusedRefreshToken("used before", **about)
-    held.last_used_at = now
-    return Refreshed(account, now, Grant(held.id, token, held.expires_at))
-
-
-def _hold_account(session: Session, users: UserTable, presented: Presented, now: datetime, rules: RefreshRules) -> Account:
-    """Begin the transaction, and return the account that it holds. Raises InvalidRefreshToken where it may not sign in."""
-    account: Account | None = users.lock(session, presented.user_id, ACCOUNT)
-    about = {"user_id": presented.user_id, "details": {"session": presented.session_id}}
-    if account is None:
-        raise InvalidRefreshToken("unknown user", **about)
-    reason = refusal(account, now)
-    if reason is None and rules.access_url_id is not None:
-        reason = refusal_of_portal(session, account.id, rules.access_url_id)
-    if reason is not None:
-        raise InvalidRefreshToken(reason, username=account.username, **about)
-    return account
-
-
-def _successor(
-    session: Session,
-    held: SignInSession,
-    row: RefreshToken,
-    presented: Presented,
-    now: datetime,
-    rules: RefreshRules,
-) -> str | None:
-    """Return the token after one: made now where it is used now, the same again where it was used just now; else None."""
-    used_at_ms, salt = row.used_at_ms, row.salt
-    if salt is None:
-        return None
-    token = _derive(presented.token, salt)
-    if stored.use_token(session, row.hash, _milliseconds(now)):
-        stored.forget_salts(session, held.id, but_of=row.hash)
-        session.add(_row(token, held.id))
-        held.expires_at = _end(now, held.created_at, rules)
-        return token
-    return token if used_at_ms is None or _milliseconds(presented.asked_at) - used_at_ms < GRACE_MS else None
 
 
 def _row(token: str, session_id: str) -> RefreshToken:

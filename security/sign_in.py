@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -46,32 +46,83 @@ class SignedIn:
     new_hash: str | None
 
 
-def authenticate(
-    session: Session,
-    users: UserTable,
-    hashing: HashingThread,
-    username: str,
-    password: str,
-    now: datetime,
-    rules: SignInRules,
-    requester: Requester,
-) -> SignedIn:
-    """Check a password. No connection is held while it is hashed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIns:
+    """Checks passwords, and begins the transactions that let accounts in. One object serves a whole application.
 
-    Raises BadCredentials with the true reason, or AuthenticationFailure with Chamilo's own words about a portal, which
-    only someone with the right password gets to read; 503 where too many are being checked.
+    `may_write` is false where the server is read-only: it locks no row then.
     """
-    if not username or not password or len(username) > MAX_USERNAME_LENGTH:
-        # A refusal writes rows, and what it costs is what bounds them.
-        hashing.run(partial(spend_time, [rules.hash_cost]), requester)
-        raise BadCredentials("an empty or over-long user name or password")
-    account = users.find_account(session, username)
-    session.rollback()
-    signed_in = hashing.run(partial(_check, account, password, now, rules), requester)
-    if rules.access_url_id is not None and (reason := refusal_of_portal(session, signed_in.account.id, rules.access_url_id)):
-        raise RefusedByPortal(reason)
-    session.rollback()
-    return signed_in
+
+    rules: SignInRules
+    users: UserTable
+    validity: TokenValidity
+    hashing: HashingThread
+    clock: Callable[[], datetime]
+    sleep: Callable[[float], None]
+    may_write: bool
+
+    def authenticate(self, session: Session, username: str, password: str, requester: Requester, now: datetime) -> SignedIn:
+        """Check a password. No connection is held while it is hashed.
+
+        Raises BadCredentials with the true reason, or RefusedByPortal with Chamilo's own words, which only someone with the
+        right password gets to read; 503 where too many passwords are being checked.
+        """
+        signed_in = self._verify(session, username, password, requester, partial(_check, now=now, rules=self.rules))
+        portal = self.rules.access_url_id
+        if portal is not None and (reason := refusal_of_portal(session, signed_in.account.id, portal)):
+            raise RefusedByPortal(reason)
+        session.rollback()
+        return signed_in
+
+    def verify_password(self, session: Session, username: str, password: str, requester: Requester, now: datetime) -> None:
+        """Check the password of a signed-in user once more. Raises BadCredentials and 503 as `authenticate` does."""
+        rules = replace(self.rules, rehashes=False)
+        self._verify(session, username, password, requester, partial(_check, now=now, rules=rules))
+
+    def _verify(
+        self, session: Session, username: str, password: str, requester: Requester, check: Callable[..., SignedIn]
+    ) -> SignedIn:
+        if not username or not password or len(username) > MAX_USERNAME_LENGTH:
+            # A refusal writes rows, and what it costs is what bounds them.
+            self.hashing.run(partial(spend_time, [self.rules.hash_cost]), requester)
+            raise BadCredentials("an empty or over-long user name or password")
+        account = self.users.find_account(session, username)
+        session.rollback()
+        return self.hashing.run(partial(check, account, password), requester)
+
+    def admit(self, session: Session, checked: Account) -> Account:
+        """Begin the transaction that lets a checked account in. Return the account as it is now: its roles count.
+
+        Locks the row until the commit, so "end all tokens" runs either before or after this sign-in, never in the middle.
+        A token that is issued now is good. In a second in which all tokens were ended this waits for the next second, since
+        `iat` has no fractions.
+
+        Raises BadCredentials where the account changed while its password was hashed, 503 where the clock is behind.
+        """
+        return self.begin_when_good(session, partial(self._hold, session, checked))
+
+    def begin_when_good(self, session: Session, begin: Callable[[], Account]) -> Account:
+        """Begin a transaction with `begin` in a second whose tokens are good for the account that it returns. Raises 503."""
+        for _ in range(_MAX_WAITS):
+            account = begin()
+            wait = self.validity.find_valid_after(session, account.username) - self.clock().timestamp()
+            if wait <= 0:
+                return account
+            session.rollback()
+            if wait > _MAX_WAIT_SECONDS:
+                break
+            self.sleep(wait)
+        raise ServiceUnavailable("The clock of this server is behind.", retry_after=_MAX_WAIT_SECONDS)
+
+    def _hold(self, session: Session, checked: Account) -> Account:
+        account: Account | None
+        if self.may_write:
+            account = self.users.lock(session, checked.id, ACCOUNT)
+        else:
+            account = self.users.find_account(session, checked.username)
+        if account is None or account.password != checked.password or refusal(account, self.clock()):
+            raise BadCredentials("changed while signing in")
+        return account
 
 
 def _check(account: Account | None, password: str, now: datetime, rules: SignInRules) -> SignedIn:
@@ -94,52 +145,3 @@ def _check(account: Account | None, password: str, now: datetime, rules: SignInR
         raise BadCredentials(reason)
     is_old = rules.rehashes and needs_rehash(account.password, cost)
     return SignedIn(account, hash_password(password, cost) if is_old else None)
-
-
-def admit(
-    session: Session,
-    users: UserTable,
-    validity: TokenValidity,
-    checked: Account,
-    clock: Callable[[], datetime],
-    sleep: Callable[[float], None],
-    *,
-    may_lock: bool,
-) -> Account:
-    """Begin the transaction that lets a checked account in, and return the account as it is now, whose roles count.
-
-    Where it may, it holds the row until the end: what ends all tokens comes before, or after, and not between. A token
-    that is issued now is good; in a second in which all were ended that takes its end, since `iat` has no fractions.
-
-    Raises BadCredentials where the account changed while its password was hashed, 503 where the clock is behind.
-    """
-
-    def begin() -> Account:
-        account: Account | None = (
-            users.lock(session, checked.id, ACCOUNT) if may_lock else users.find_account(session, checked.username)
-        )
-        if account is None or account.password != checked.password or refusal(account, clock()):
-            raise BadCredentials("changed while signing in")
-        return account
-
-    return begin_when_good(session, validity, begin, clock, sleep)
-
-
-def begin_when_good(
-    session: Session,
-    validity: TokenValidity,
-    begin: Callable[[], Account],
-    clock: Callable[[], datetime],
-    sleep: Callable[[float], None],
-) -> Account:
-    """Begin a transaction with `begin` in a second whose tokens are good for the account that it returns. Raises 503."""
-    for _ in range(_MAX_WAITS):
-        account = begin()
-        wait = validity.find_valid_after(session, account.username) - clock().timestamp()
-        if wait <= 0:
-            return account
-        session.rollback()
-        if wait > _MAX_WAIT_SECONDS:
-            break
-        sleep(wait)
-    raise ServiceUnavailable("The clock of this server is behind.", retry_after=_MAX_WAIT_SECONDS)

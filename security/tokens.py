@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn, Protocol, cast
 
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from flask import Flask
 from flask_jwt_extended import JWTManager
 
-from security.claims import claims_for
+from security.claims import claims_for, party_claims
 from security.errors import ExpiredToken, InvalidToken, MissingUsername
 from security.keys.pair import KeyPair
 
@@ -54,28 +55,21 @@ class Claims(dict[str, Any]):
         self.kid = kid
 
 
+@dataclass(frozen=True)
 class AccessTokens:
-    """Issues and verifies access tokens."""
+    """Issues and verifies access tokens.
 
-    def __init__(
-        self,
-        keys: Keys,
-        clock: Callable[[], datetime],
-        ttl_seconds: int,
-        clock_skew_seconds: int,
-        *,
-        names_key: bool = True,
-        issuer: str = "",
-        audience: str = "",
-    ) -> None:
-        """Take the keys, the clock, both times in seconds, whether headers have `kid`, and `iss` and `aud` where they are set."""
-        self._keys = keys
-        self._clock = clock
-        self.ttl_seconds = ttl_seconds
-        self.clock_skew_seconds = clock_skew_seconds
-        self._names_key = names_key
-        self._issuer = issuer
-        self._audience = audience
+    Headers have `kid` where `names_key` says so. Where `issuer` and `audience` are set, issued tokens carry them and accepted
+    tokens must match them.
+    """
+
+    keys: Keys
+    clock: Callable[[], datetime]
+    ttl_seconds: int
+    clock_skew_seconds: int
+    names_key: bool = True
+    issuer: str = ""
+    audience: str = ""
 
     def issue(
         self,
@@ -91,23 +85,17 @@ class AccessTokens:
         It may publish the key first, in a transaction of its own: hold none that has written meanwhile, since SQLite has
         one writer at a time. Raises SQLAlchemy's errors where that fails.
         """
-        claims = claims_for(
-            username,
-            roles,
-            issued_at or self._clock(),
-            ttl_seconds or self.ttl_seconds,
-            session_id=session_id,
-            issuer=self._issuer,
-            audience=self._audience,
-        )
-        pair = self._keys.signing_pair(claims["exp"] + self.clock_skew_seconds)
-        header = {"typ": "JWT", "alg": _ALGORITHM} | ({"kid": pair.kid} if self._names_key else {})
+        lasts = ttl_seconds or self.ttl_seconds
+        claims = claims_for(username, roles, issued_at or self.clock(), lasts, session_id)
+        claims |= party_claims(self.issuer, self.audience)
+        pair = self.keys.signing_pair(claims["exp"] + self.clock_skew_seconds)
+        header = {"typ": "JWT", "alg": _ALGORITHM} | ({"kid": pair.kid} if self.names_key else {})
         return jwt.encode(claims, pair.signing_key, _ALGORITHM, header, sort_headers=False)
 
     @property
     def kids(self) -> frozenset[str]:
         """Return the ids of the keys that verify now. Raises UnusableKey."""
-        return self._keys.verification_kids()
+        return self.keys.verification_kids()
 
     def verify(self, token: str) -> Claims:
         """Return the claims of a token. Raises ExpiredToken or InvalidToken, in lexik's order: shape, expiry, the rest."""
@@ -118,7 +106,7 @@ class AccessTokens:
         signature = _base64url(match[3])
         if "enc" in header or "" in claims:
             raise InvalidToken
-        now, leeway = int(self._clock().timestamp()), self.clock_skew_seconds
+        now, leeway = int(self.clock().timestamp()), self.clock_skew_seconds
         if _numeric_date(claims, "exp") + leeway <= now:
             raise ExpiredToken
         if _numeric_date(claims, "iat") - leeway > now or ("nbf" in claims and _numeric_date(claims, "nbf") - leeway > now):
@@ -127,9 +115,9 @@ class AccessTokens:
         if header.get("alg") != _ALGORITHM or "crit" in header or not isinstance(header.get("kid", ""), str):
             raise InvalidToken
         kid = self._verifying_kid(header.get("kid", ""), token[: match.end(2)].encode(), signature)
-        if self._issuer and claims.get("iss") != self._issuer:
+        if self.issuer and claims.get("iss") != self.issuer:
             raise InvalidToken
-        if self._audience and not _is_for(self._audience, claims.get("aud")):
+        if self.audience and not _is_for(self.audience, claims.get("aud")):
             raise InvalidToken
         return Claims(claims, kid)
 
@@ -138,12 +126,12 @@ class AccessTokens:
 
         Raises InvalidToken.
         """
-        keys = self._keys.verification_keys()
+        keys = self.keys.verification_keys()
         candidates = {named: keys[named]} if named in keys else keys
         kid = _signer(candidates, signed, signature)
         if kid is None and named not in keys:
             # A host may have begun to sign a moment ago.
-            newer = self._keys.newer_verification_keys()
+            newer = self.keys.newer_verification_keys()
             kid = _signer({kid: key for kid, key in newer.items() if kid not in keys}, signed, signature)
         if kid is None:
             raise InvalidToken

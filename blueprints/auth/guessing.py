@@ -7,7 +7,7 @@ from werkzeug.exceptions import TooManyRequests
 
 from blueprints.auditing import record_event, record_now
 from blueprints.auth.codes import rolled_back
-from blueprints.auth.refreshing import note_end, refresh_rules
+from blueprints.auth.refreshing import record_session_end
 from blueprints.parts import parts
 from models import db
 from models.token_validity import revoke
@@ -15,7 +15,6 @@ from models.transactions import commit
 from models.user_table import ACCOUNT
 from security.bearer import Caller
 from security.errors import AccessDenied, BadCredentials, TooManyAttempts
-from security.refresh import end_session
 from security.verified_tokens import BearerToken
 
 # A token of another hand may claim to last longer than any column can say.
@@ -55,7 +54,7 @@ def guesses_bounded(caller: Caller, message: str) -> Iterator[None]:
 
 def _longest_life_seconds(token: BearerToken) -> int:
     """Return for how long failures with a token are to be kept: as long as its session, or it, may live."""
-    rules = refresh_rules()
+    rules = parts().sessions.rules
     if token.session_id:
         return rules.max_lifetime_seconds
     return min(max(rules.access_ttl_seconds, token.expires_at - int(token.issued_at)), _YEAR_SECONDS)
@@ -63,15 +62,16 @@ def _longest_life_seconds(token: BearerToken) -> int:
 
 def _end_token(caller: Caller) -> None:
     """End the session and the token with which too much was guessed."""
-    ours, rules, reason = parts(), refresh_rules(), "too many wrong codes or passwords in a row"
+    ours, reason = parts(), "too many wrong codes or passwords in a row"
     session, token = db.session(), caller.token
 
     def write() -> None:
         ours.users.lock(session, caller.id, ACCOUNT)
         now = ours.clock()
-        if token.session_id and end_session(session, token.session_id, caller.id, now, rules):
-            note_end(caller.username, caller.id, token.session_id, reason)
-        until = max(token.expires_at + ours.settings.jwt_clock_skew_seconds, int(now.timestamp()) + rules.access_ttl_seconds)
+        if token.session_id and ours.sessions.end(session, token.session_id, caller.id, now):
+            record_session_end(caller.username, caller.id, token.session_id, reason)
+        own_end = token.expires_at + ours.settings.jwt_clock_skew_seconds
+        until = max(own_end, int(now.timestamp()) + ours.sessions.rules.access_ttl_seconds)
         for key in token.keys:
             revoke(session, key, until, now)
         record_event("token_ended", username=caller.username, user_id=caller.id, reason=reason)

@@ -18,7 +18,7 @@ from rest.operation import Operation, documented
 from security.access import public
 from security.client_address import network_of
 from security.errors import AuthenticationFailure, MissingRefreshToken, ReusedRefreshToken
-from security.refresh import Client, Grant, RefreshRules, begin_session, find_presented, make_room, refresh
+from security.refresh import Client, Grant, find_presented
 
 bp = Blueprint("refreshing", __name__)
 
@@ -58,7 +58,7 @@ def refresh_token() -> Response:
             raise MissingRefreshToken
         presented = find_presented(session, token, g.now)
         ours.limiter.count("refresh", presented.session_id, MOST_REFRESHES)
-        refreshed = refresh(session, ours.users, ours.validity, presented, ours.clock, ours.sleep, refresh_rules())
+        refreshed = ours.sessions.refresh(session, presented)
     account, grant = refreshed.account, refreshed.grant
     record_event("token_refreshed", username=account.username, user_id=account.id, details={"session": grant.session_id})
     db.session.commit()
@@ -69,30 +69,18 @@ def refresh_token() -> Response:
 
 def begin_session_of(account: Account, password_hash: str, now: datetime) -> Grant | None:
     """Begin a session in the transaction of a sign-in, where refresh tokens are on, and end those that are too many."""
-    rules = refresh_rules()
-    if not rules.ttl_seconds:
+    sessions = parts().sessions
+    if not sessions.rules.ttl_seconds:
         return None
-    for session_id in make_room(db.session(), account.id, now, rules):
-        note_end(account.username, account.id, session_id, reason="too many sessions")
+    for session_id in sessions.make_room(db.session(), account.id, now):
+        record_session_end(account.username, account.id, session_id, reason="too many sessions")
     client = Client(request.remote_addr or "", request.user_agent.string)
-    return begin_session(db.session(), account, password_hash, client, now, rules)
+    return sessions.begin(db.session(), account, password_hash, client, now)
 
 
-def note_end(username: str, user_id: int, session_id: str, reason: str) -> None:
+def record_session_end(username: str, user_id: int, session_id: str, reason: str) -> None:
     """Write down that a session ended."""
     record_event("session_ended", username=username, user_id=user_id, reason=reason, details={"session": session_id})
-
-
-def refresh_rules() -> RefreshRules:
-    """Return what is set of refresh tokens and sessions."""
-    settings = parts().settings
-    return RefreshRules(
-        ttl_seconds=settings.refresh_token_ttl_seconds,
-        max_lifetime_seconds=settings.refresh_token_max_lifetime_seconds,
-        access_ttl_seconds=settings.jwt_token_ttl_seconds + settings.jwt_clock_skew_seconds,
-        max_sessions=settings.refresh_token_max_sessions,
-        access_url_id=settings.access_url_id if parts().users.is_campus else None,
-    )
 
 
 def answer_with_token(token: str, grant: Grant | None) -> Response:

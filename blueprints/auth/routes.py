@@ -17,7 +17,6 @@ from models.user import shown_roles
 from rest.operation import Operation, documented
 from security.access import public
 from security.errors import AuthenticationFailure, CodeRequired, TooManyAttempts
-from security.sign_in import SignInRules, admit, authenticate
 from security.throttle.limiter import FAILURES_TO_REPORT
 
 bp = Blueprint("auth", __name__)
@@ -49,17 +48,16 @@ CREATE_TOKEN = Operation(
 def create_token() -> Response:
     """Exchange a user name and a password for an access token."""
     ours, credentials, address = parts(), read_credentials(request), request.remote_addr or ""
-    may_write = not ours.settings.read_only
     requester = requester_of(credentials.username)
     ours.hashing.require_room(requester)
     with _refusals_on_record(credentials.username):
         with ours.limiter.attempt(address, credentials.username):
             username, password = credentials.username, credentials.password
-            signed_in = authenticate(db.session(), ours.users, ours.hashing, username, password, g.now, _rules(), requester)
+            signed_in = ours.sign_ins.authenticate(db.session(), username, password, requester, g.now)
             second_factor = demand_code(signed_in.account, credentials.totp)
-        account = admit(db.session(), ours.users, ours.validity, signed_in.account, ours.clock, ours.sleep, may_lock=may_write)
+        account = ours.sign_ins.admit(db.session(), signed_in.account)
     now, roles = ours.clock(), shown_roles(account)
-    if may_write:
+    if ours.sign_ins.may_write:
         record_success(db.session(), account, signed_in.new_hash, address, now)
     grant = begin_session_of(account, signed_in.new_hash or account.password, now)
     record_event("sign_in", username=account.username, user_id=account.id, details={"second_factor": second_factor})
@@ -94,12 +92,3 @@ def _count_failure(username: str) -> None:
     if not parts().settings.read_only:
         record_failure(db.session(), username, request.remote_addr or "", g.now)
         db.session.commit()
-
-
-def _rules() -> SignInRules:
-    settings = parts().settings
-    return SignInRules(
-        hash_cost=settings.password_hash_cost,
-        rehashes=settings.password_rehash and not settings.read_only,
-        access_url_id=settings.access_url_id if parts().users.is_campus else None,
-    )

@@ -23,7 +23,6 @@ from rest.answer import answer_json
 from rest.operation import documented
 from security.access import current_caller, is_authenticated, requires
 from security.bearer import Caller
-from security.sign_in import SignInRules, authenticate
 
 bp = Blueprint("second_factor", __name__)
 
@@ -182,12 +181,11 @@ def _renew_backup_codes(caller: Caller) -> list[str]:
 def _require_password(caller: Caller, password: str) -> None:
     """Raise 403 where it is not the caller's, and 429 after too many of those; no 401, which would be the token's fault."""
     ours = parts()
-    rules = SignInRules(hash_cost=ours.settings.password_hash_cost, rehashes=False, access_url_id=None)
     requester = requester_of(caller.username)
     ours.hashing.require_room(requester)
     with guesses_bounded(caller, "The password is not right."):
         ours.limiter.count_own_password(caller.id)
-        authenticate(db.session(), ours.users, ours.hashing, caller.username, password, ours.clock(), rules, requester)
+        ours.sign_ins.verify_password(db.session(), caller.username, password, requester, ours.clock())
 
 
 def _require_keys() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response
 from werkzeug.exceptions import NotFound
 
-from blueprints.auth.refreshing import note_end, refresh_rules
+from blueprints.auth.refreshing import record_session_end
 from blueprints.auth.sign_out import INVALIDATE_ALL, end_everything_of
 from blueprints.parts import parts
 from models import db
@@ -17,7 +17,7 @@ from rest.answer import answer_json
 from rest.operation import Operation, documented
 from rest.resource import format_date_time
 from security.access import current_caller, is_authenticated, requires
-from security.refresh import SESSION_ID, end_session
+from security.refresh import SESSION_ID
 
 bp = Blueprint("sessions", __name__)
 
@@ -82,9 +82,9 @@ def end_one_session(session_id: str) -> Response:
 
     def write() -> None:
         ours.guard.begin(session, caller, caller.id)
-        if not end_session(session, session_id, caller.id, ours.clock(), refresh_rules()):
+        if not ours.sessions.end(session, session_id, caller.id, ours.clock()):
             raise NotFound("Not Found")
-        note_end(caller.username, caller.id, session_id, reason="ended by its user")
+        record_session_end(caller.username, caller.id, session_id, reason="ended by its user")
 
     commit(session, write)
     return Response(status=HTTPStatus.NO_CONTENT)

@@ -8,7 +8,7 @@ from werkzeug.exceptions import BadRequest
 
 from blueprints.auditing import record_event
 from blueprints.auth.credentials import BODY_FAILURES, read_object, require_json
-from blueprints.auth.refreshing import note_end, refresh_rules
+from blueprints.auth.refreshing import record_session_end
 from blueprints.parts import parts, refuse_when_read_only
 from models import db
 from models.token_validity import end_all_tokens, revoke
@@ -16,7 +16,7 @@ from models.transactions import commit
 from rest.operation import Operation, Shape, documented
 from security.access import current_caller, is_authenticated, requires
 from security.bearer import Caller
-from security.refresh import end_session, find_session
+from security.refresh import find_session
 
 _FAILURES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -91,15 +91,15 @@ def end_everything_of(caller: Caller) -> None:
 
 def _end(refresh_token: str | None) -> Response:
     """End the token of the request, its session, and the one of a refresh token of the caller."""
-    caller, ours, session, rules = current_caller(), parts(), db.session(), refresh_rules()
+    caller, ours, session = current_caller(), parts(), db.session()
 
     def write() -> None:
         ours.guard.begin(session, caller, caller.id)
         now = ours.clock()
         named = find_session(session, refresh_token, caller.id) if refresh_token else None
         for session_id in {ended for ended in (caller.token.session_id, named) if ended}:
-            if end_session(session, session_id, caller.id, now, rules):
-                note_end(caller.username, caller.id, session_id, reason="signed out")
+            if ours.sessions.end(session, session_id, caller.id, now):
+                record_session_end(caller.username, caller.id, session_id, reason="signed out")
         revoke(session, caller.token.key, caller.token.expires_at + ours.settings.jwt_clock_skew_seconds, now)
         record_event("token_ended", username=caller.username, user_id=caller.id)
 

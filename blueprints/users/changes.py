@@ -67,7 +67,7 @@ def update(stored: Any, values: dict[str, Any], password: str | None, more: dict
         if not values.keys() <= policy.writable_by(held.caller):
             raise AccessDenied
         _require_allowed(held.caller, held.user, columns, password)
-        change_user(session, ours.users, held.user, columns, ours.clock())
+        change_user(session, ours, held.user, columns)
         return _find_row(stored.id)
 
     return _shown(save(session, ours.users, write, values.get("username"), stored.id))

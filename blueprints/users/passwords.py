@@ -7,7 +7,7 @@ from werkzeug.exceptions import BadRequest
 from blueprints.users.resource import NEW_PASSWORD
 from blueprints.users.writing import password_violations
 from models.password_policy import PasswordPolicy
-from rest.body import validate
+from rest.body import find_violations, require_none
 from rest.encoding import NotJson, decode_json
 
 
@@ -32,5 +32,6 @@ def read_password_change(body: bytes, policy: PasswordPolicy) -> PasswordChange:
         raise BadRequest('Missing "password".')
     if not isinstance(force, bool):
         raise BadRequest('"forcePasswordChangeAtNextLogin" must be true or false.')
-    validate(NEW_PASSWORD, {"password": password}, complete=False, more=password_violations("password", password, policy))
+    broken = find_violations(NEW_PASSWORD, {"password": password}, complete=False)
+    require_none([*broken, *password_violations("password", password, policy)])
     return PasswordChange(password, force)

@@ -58,7 +58,7 @@ def create_user() -> Response:
     """Create a user who can sign in at once, where a password is given."""
     refuse_when_read_only()
     values = read_changes(USER, request_object(), policy.writable_by(current_caller()))
-    validate_user(db.session(), parts().users, values, None, parts().password_policy)
+    validate_user(db.session(), parts(), values, None)
     policy.require_grantable(current_caller(), roles_to_store(values.get("roles", ())))
     return render_item(insert(values, values.get("plainPassword"), parts().settings.access_url_id, policy.may_create_users))
 
@@ -127,7 +127,7 @@ def add_user_to_portal(url_id: str) -> Response:
     if access_url_id is None:
         raise NotFound("Access URL not found.")
     values = read_changes(USER_OF_PORTAL, request_object(), frozenset(prop.name for prop in USER_OF_PORTAL.writable))
-    validate_user(db.session(), parts().users, values, None, parts().password_policy, USER_OF_PORTAL)
+    validate_user(db.session(), parts(), values, None, USER_OF_PORTAL)
     roles = [ROLE_OF_STATUS[values.get("status", STATUS_STUDENT)]]
     return render_item(insert(values | {"roles": roles}, values.get("password"), access_url_id, policy.may_add_to_portal))
 
@@ -156,5 +156,5 @@ def _edit(user_id: str) -> Response:
     policy.require_changeable(caller, row, {}, sets_password=False)
     refuse_when_read_only()
     values = read_changes(USER, request_object(), policy.writable_by(caller))
-    validate_user(db.session(), parts().users, values, row, parts().password_policy)
+    validate_user(db.session(), parts(), values, row)
     return render_item(update(row, values, values.get("plainPassword"), {}))

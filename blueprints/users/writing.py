@@ -1,6 +1,6 @@
 """From the values of a body to a row of `user`: what they are called there, and what follows from them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -22,7 +22,7 @@ from models.token_validity import end_all_tokens, end_tokens_of_name
 from models.transactions import commit
 from models.user import ACTIVE, SOFT_DELETED
 from models.user_table import UserTable
-from rest.body import NOT_A_CHOICE, TAKEN, TOO_COMMON, TOO_SHORT_CODE, validate
+from rest.body import NOT_A_CHOICE, TAKEN, TOO_COMMON, TOO_SHORT_CODE, find_violations, require_none
 from rest.problem import ValidationFailed, Violation
 from rest.resource import Resource
 from security.fair_queue import Requester
@@ -42,23 +42,25 @@ _COLUMNS = {prop.name: prop.attributes[0] for prop in (*USER.writable, *USER_OF_
 
 
 def validate_user(
-    session: Session,
-    table: UserTable,
-    values: Mapping[str, Any],
-    stored: HeldUser | None,
-    policy: PasswordPolicy,
-    resource: Resource = USER,
+    session: Session, ours: Parts, values: Mapping[str, Any], stored: HeldUser | None, resource: Resource = USER
 ) -> None:
     """Hold values against the constraints of a user; `stored` is their row, None for a new one. Raises ValidationFailed."""
-    taken = table.is_taken(session, values.get("username", ""), stored.id if stored else None)
+    is_taken = ours.users.is_taken(session, values.get("username", ""), stored.id if stored else None)
     session.rollback()
-    name = next(prop.name for prop in resource.writable if prop.is_password)
-    more = password_violations(name, values.get(name), policy)
-    if not are_role_names(values.get("roles", ()), stored.roles if stored else ()):
-        more.append(Violation("roles", *NOT_A_CHOICE))
     same = {name for name, column in _COLUMNS.items() if name in values and values[name] == getattr(stored, column, None)}
-    taken_names = ["username"] if taken else []
-    validate(resource, values, complete=stored is None, taken=taken_names, more=more, unchanged=same)
+    password = next(prop.name for prop in resource.writable if prop.is_password)
+    require_none(
+        [
+            *([Violation("username", *TAKEN)] if is_taken else []),
+            *find_violations(resource, values, complete=stored is None, unchanged=same),
+            *password_violations(password, values.get(password), ours.password_policy),
+            *_role_violations(values.get("roles", ()), stored),
+        ]
+    )
+
+
+def _role_violations(roles: Collection[str], stored: HeldUser | None) -> list[Violation]:
+    return [] if are_role_names(roles, stored.roles if stored else ()) else [Violation("roles", *NOT_A_CHOICE)]
 
 
 def password_violations(name: str, password: str | None, policy: PasswordPolicy) -> list[Violation]:
@@ -104,16 +106,15 @@ def insert_user(session: Session, table: UserTable, columns: Mapping[str, Any], 
     return user_id
 
 
-def change_user(
-    session: Session, table: UserTable, held: HeldUser, columns: Mapping[str, Any], now: datetime, *, is_forced: bool = False
-) -> None:
+def change_user(session: Session, ours: Parts, held: HeldUser, columns: Mapping[str, Any], *, is_forced: bool = False) -> None:
     """Update a user whose row is held, and end the tokens that must not outlive the change.
 
     A new password, other roles and a loss of the right to sign in end all of them, another user name those of the old one.
-    `now` is taken while the row is held, so that no token is issued between it and the end of the transaction. The event says
-    whether the change was forced, against the rule of the last administrator.
+    The clock is read while the row is held, so that no token is issued between that moment and the end of the transaction.
+    The event says whether the change was forced, against the rule of the last administrator.
     """
-    table.change(session, held, columns)
+    now = ours.clock()
+    ours.users.change(session, held, columns)
     if "password" in columns:
         forget_wrong_codes(session, held.id)
     if _ends_tokens(held, columns):

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from threading import Lock
 
@@ -44,35 +44,27 @@ class _Read:
     failure: SQLAlchemyError | None
 
 
+@dataclass(eq=False)
 class KeySet:
     """The own pair, the keys put aside beside it, and the keys of all hosts; read at the first use, and then ever again.
 
     One thread reads while the others go on with what was read before. What cannot be read stays as it was.
     """
 
-    def __init__(
-        self,
-        files: KeyFiles,
-        engine: Callable[[], Engine],
-        clock: Callable[[], datetime],
-        lifetime_seconds: int,
-        *,
-        writes_rows: bool,
-        timer: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Take the files, what gives the engine, the clock, how long tokens may be met, leeway included, and whether to write."""
-        self.files = files
-        self._lifetime_seconds = lifetime_seconds
-        self._engine = engine
-        self._clock = clock
-        self._writes_rows = writes_rows
-        self._timer = timer
-        self._lock = Lock()
-        self._read: _Read | None = None
-        self._version: tuple[int, ...] = ()
-        self._rows: list[VerificationKey] = []
-        self._published_until: dict[str, int] = {}
-        self._said: dict[str, str] = {}
+    files: KeyFiles
+    engine: Callable[[], Engine]
+    clock: Callable[[], datetime]
+    lifetime_seconds: int
+    _: KW_ONLY
+    writes_rows: bool
+    timer: Callable[[], float] = time.monotonic
+
+    _lock: Lock = field(default_factory=Lock, init=False)
+    _read: _Read | None = field(default=None, init=False)
+    _version: tuple[int, ...] = field(default=(), init=False)
+    _rows: list[VerificationKey] = field(default_factory=list, init=False)
+    _published_until: dict[str, int] = field(default_factory=dict, init=False)
+    _said: dict[str, str] = field(default_factory=dict, init=False)
 
     def signing_pair(self, until: int) -> KeyPair:
         """Return the pair that signs, once every host verifies what it signs until then, in seconds since the epoch.
@@ -81,9 +73,9 @@ class KeySet:
         errors where the key cannot be published.
         """
         pair, until = self._current().pair, int(min(until, _LAST_SECOND - MARGIN_SECONDS))
-        if self._writes_rows and self._published_until.get(pair.kid, 0) < until:
+        if self.writes_rows and self._published_until.get(pair.kid, 0) < until:
             expires_at = until + MARGIN_SECONDS
-            with Session(self._engine()) as session:
+            with Session(self.engine()) as session:
                 publish_key(session, pair.kid, pair.public_pem, expires_at)
                 session.commit()
             self._published_until[pair.kid] = expires_at
@@ -110,36 +102,36 @@ class KeySet:
     def announce(self) -> None:
         """Publish the own key before its first token, so that other hosts know it early. A failure of this stops nothing."""
         try:
-            self.signing_pair(int(self._clock().timestamp()) + self._lifetime_seconds)
+            self.signing_pair(int(self.clock().timestamp()) + self.lifetime_seconds)
         except SQLAlchemyError as reason:
             logger.warning("the own key is not published yet: %s", type(reason).__name__)
 
     def needed_until(self, now: datetime) -> int:
         """Return until which second a key is needed that signs up to now, the margin included."""
-        return int(now.timestamp()) + self._lifetime_seconds + MARGIN_SECONDS
+        return int(now.timestamp()) + self.lifetime_seconds + MARGIN_SECONDS
 
     def put_aside_before(self, now: datetime) -> int:
         """Return the second of which it holds that keys put aside up to it verify nothing any more."""
-        return int(now.timestamp()) - self._lifetime_seconds - MARGIN_SECONDS
+        return int(now.timestamp()) - self.lifetime_seconds - MARGIN_SECONDS
 
     def _current(self) -> _Read:
         return self._not_older_than(MAX_AGE_SECONDS, waits=False)
 
     def _not_older_than(self, seconds: float, *, waits: bool) -> _Read:
         read = self._read
-        if read is not None and self._timer() - read.read_at < seconds:
+        if read is not None and self.timer() - read.read_at < seconds:
             return read
         if not self._lock.acquire(blocking=waits or read is None) and read is not None:
             return read
         try:
-            if self._read is None or self._timer() - self._read.read_at >= seconds:
+            if self._read is None or self.timer() - self._read.read_at >= seconds:
                 self._read = self._read_all(self._read)
             return self._read
         finally:
             self._lock.release()
 
     def _read_all(self, before: _Read | None) -> _Read:
-        read_at, moment = self._timer(), self._clock()
+        read_at, moment = self.timer(), self.clock()
         now = int(moment.timestamp())
         pair = self._read_pair(before.pair if before else None)
         failure = self._read_rows(now)
@@ -156,7 +148,7 @@ class KeySet:
         self._say(f"own {pair.kid}", "the key that signs here was withdrawn; run `flask jwt rotate-key`" if withdrawn else "")
         all_keys = {pair.kid: pair.verification_key} | {kid: keys[kid] for kid in sorted(keys) if kid != pair.kid}
         # A database that is down is asked again a second after it failed to answer, however long that took.
-        return _Read(pair, all_keys, frozenset(all_keys), self._timer() if failure else read_at, failure)
+        return _Read(pair, all_keys, frozenset(all_keys), self.timer() if failure else read_at, failure)
 
     def _read_pair(self, before: KeyPair | None) -> KeyPair:
         """Open the private key where it has changed: that takes 40 ms."""
@@ -176,9 +168,9 @@ class KeySet:
     def _read_rows(self, now: int) -> SQLAlchemyError | None:
         """Read the keys of all hosts; return what kept the database from telling them."""
         try:
-            with Session(self._engine(), expire_on_commit=False) as session:
+            with Session(self.engine(), expire_on_commit=False) as session:
                 # A server that only reads may stand beside a campus that has none of our tables.
-                is_there = self._writes_rows or inspect(session.connection()).has_table(VerificationKey.__tablename__)
+                is_there = self.writes_rows or inspect(session.connection()).has_table(VerificationKey.__tablename__)
                 rows = list(find_verification_keys(session, now)) if is_there else []
         except SQLAlchemyError as reason:
             self._say("rows", f"the keys of other hosts cannot be read: {type(reason).__name__}")

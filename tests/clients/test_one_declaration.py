@@ -13,11 +13,11 @@ from flask.testing import FlaskClient
 
 from app import utc_now
 from blueprints.docs.declared_operations import declared_operations
-from blueprints.request_hooks import register_every_request
+from blueprints.request_hooks import register_request_hooks
 from blueprints.routing import SegmentConverter, SuffixConverter
 from blueprints.users.operations import CREATE
 from blueprints.users.resource import USER
-from rest.body import read_changes, validate
+from rest.body import find_violations, read_changes, require_none
 from rest.documents import hydra
 from rest.documents.openapi import build_openapi
 from rest.negotiation import render_item, request_object, speaks
@@ -38,14 +38,14 @@ def app() -> Iterator[Flask]:
     """An application with one operation on the declared resource; its rows are what the body says."""
     app = Flask(__name__)
     app.url_map.converters |= {"suffix": SuffixConverter, "segment": SegmentConverter}
-    register_every_request(app, settings_for(), utc_now)
+    register_request_hooks(app, settings_for(), utc_now)
 
     @app.post("/api/users<suffix:suffix>")
     @speaks(replace(CREATE, resource=MORE))
     @public
     def create() -> Response:
         values = read_changes(MORE, request_object(), frozenset(prop.name for prop in MORE.writable))
-        validate(MORE, values, complete=True)
+        require_none(find_violations(MORE, values, complete=True))
         nothing = dict.fromkeys(name for prop in MORE.properties for name in prop.attributes)
         return render_item(Item.of(MORE, MORE.readable, SimpleNamespace(**nothing | {"id": 1, "roles": []} | values)))
 

@@ -100,7 +100,7 @@ def test_private_key_is_opened_only_when_it_changes(a: Host, monkeypatch: pytest
 def test_missing_table_is_no_outage_of_a_server_that_only_reads(
     a: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    other = make_host(tmp_path / "b", a.keys._engine, Clock(), writes_rows=False)
+    other = make_host(tmp_path / "b", a.keys.engine, Clock(), writes_rows=False)
     assert not a.accepts(other.issue())
     a.keys.announce()
     assert caplog.records == []
@@ -127,7 +127,7 @@ def test_one_thread_reads_and_the_others_go_on(a: Host, monkeypatch: pytest.Monk
 
 def test_keys_given_as_text_are_a_set_too(a: Host) -> None:
     files = KeyFiles(Path(a.files.private).read_text(), Path(a.files.public).read_text(), "")
-    keys = KeySet(files, a.keys._engine, Clock(), TTL, writes_rows=False)
+    keys = KeySet(files, a.keys.engine, Clock(), TTL, writes_rows=False)
     tokens = AccessTokens(keys, Clock(), TTL, 0)
     assert tokens.verify(tokens.issue("alice", []))["username"] == "alice"
     assert list(keys.verification_keys()) == [a.pair.kid]
