@@ -1,11 +1,9 @@
 """Flask, without asking at every request for what this server has none of."""
 
-from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Request, Response
 from flask.globals import request_ctx
-from flask.sessions import NullSession, SessionInterface
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import MapAdapter
 from werkzeug.wsgi import get_host
@@ -13,32 +11,11 @@ from werkzeug.wsgi import get_host
 from blueprints.routing import can_name_something
 
 
-class _NoSessions(SessionInterface):
-    """Nobody has a session here: a request says by its token who sent it."""
-
-    _none = NullSession()
-
-    def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002 - Flask's
-        """Give every request the same one, in which nothing can be kept."""
-        return self._none
-
-
-class _BodyOnly(Request):
-    """A request that has a body and never files, which Flask would look for at its end."""
-
-    def close(self) -> None:
-        """Have nothing to close."""
-
-
 class Application(Flask):
-    """Flask for views that are no coroutines, and hosts that do not choose a route."""
+    """Flask without the look-ups that cost 4 to 8 of 100 µs each and find nothing here.
 
-    session_interface = _NoSessions()
-    request_class = _BodyOnly
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Take a function as it is: none is a coroutine."""
-        return func
+    No route depends on the host, no blueprint has hooks of its own before a request or at its end, and there are no sessions.
+    """
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Return what matches the path of a request; who it was sent to makes no difference. Raises NotFound."""

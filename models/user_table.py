@@ -39,7 +39,7 @@ class UnusableTable(Exception):
     """A `user` table that this server cannot work with; the message says what it lacks."""
 
 
-class HasRoles(Protocol):
+class HasIdAndRoles(Protocol):
     """A row of a user that has at least the id and the roles."""
 
     id: int
@@ -113,7 +113,7 @@ class UserTable:
                 session.execute(self._statement_for_many(session, group[0]), group)
                 continue_after_given_ids(session, User.__table__)
 
-    def change(self, session: Session, held: HasRoles, changes: Mapping[str, Any]) -> None:
+    def change(self, session: Session, held: HasIdAndRoles, changes: Mapping[str, Any]) -> None:
         """Update a user: the columns that change and their copies, and no other; roles in the encoding of the row."""
         present = self.columns(session).names
         changed = {name: value for name, value in (dict(changes) | copies_of(changes)).items() if name in present}

@@ -16,11 +16,9 @@ from rest.body import BodyType, read_object, request_bytes, request_media_type
 from rest.encoding import compact
 from rest.format import Format
 from rest.formats import FORMATS
-from rest.operation import Operation, Shape, documented
+from rest.operation import Operation, Shape, View, documented
 from rest.remembered import OF_ITEMS, OF_PAGES
 from rest.representation import Collection, Item
-
-View = Callable[..., Any]
 
 # A body, and the header fields that go with it.
 Rendered = tuple[bytes, tuple[tuple[str, str], ...]]

@@ -16,8 +16,14 @@ _TYPES: dict[Kind, Schema] = {
 }
 
 # Text without NUL, which no database here takes; and with something in it that shows.
-_TEXT, _NOT_BLANK = r"^[^\u0000]*$", r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+_NO_NUL, _NOT_BLANK = r"^[^\u0000]*$", r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
+
+#: A text of any kind.
+TEXT: Schema = {"type": "string"}
+
+#: The id of a row, as every database here holds it.
+MAX_ID = 2**31 - 1
 
 #: A link, absolute or relative.
 IRI: Schema = {"type": "string", "format": "iri-reference"}
@@ -69,9 +75,9 @@ def _read(prop: Property) -> Schema:
 def _written(prop: Property) -> Schema:
     schema = _described(prop, dict(_TYPES[prop.kind]))
     if prop.kind is Kind.STRING:
-        schema["pattern"] = _NOT_BLANK if prop.not_blank and not prop.email else _TEXT
+        schema["pattern"] = _NOT_BLANK if prop.not_blank and not prop.email else _NO_NUL
     if prop.kind is Kind.STRINGS:
-        schema["items"] = {"type": "string", "pattern": prop.element_pattern or _TEXT}
+        schema["items"] = {"type": "string", "pattern": prop.element_pattern or _NO_NUL}
     if prop.email:
         schema |= {"format": "email"}
     if prop.max_length is not None:

@@ -15,14 +15,13 @@ from models import db
 from models.user import Account, shown_roles
 from rest.answer import answer_json
 from rest.operation import Operation, documented
+from rest.schema import TEXT
 from security.access import public
 from security.client_address import network_of
 from security.errors import AuthenticationFailure, MissingRefreshToken, ReusedRefreshToken
 from security.refresh import Client, Grant, find_presented
 
 bp = Blueprint("refreshing", __name__)
-
-_TEXT = {"type": "string"}
 
 #: How often a minute one session may be refreshed, whatever the answers.
 MOST_REFRESHES = 60
@@ -31,12 +30,12 @@ REFRESH_TOKEN = Operation(
     id="token_refresh_post",
     tag="Login Check",
     summary="Exchanges a refresh token for a new user token and the next refresh token.",
-    request_schema={"type": "object", "properties": {"refresh_token": _TEXT}, "required": ["refresh_token"]},
+    request_schema={"type": "object", "properties": {"refresh_token": TEXT}, "required": ["refresh_token"]},
     response_schema={
         "type": "object",
         "properties": {
-            "token": _TEXT,
-            "refresh_token": _TEXT,
+            "token": TEXT,
+            "refresh_token": TEXT,
             "refresh_token_expiration": {"type": "integer", "description": "Seconds since the epoch"},
         },
         "required": ["token", "refresh_token", "refresh_token_expiration"],
@@ -53,7 +52,7 @@ def refresh_token() -> Response:
     """Exchange a refresh token for an access token and its successor."""
     require_json(request)
     token, ours, session = read_object(request, MOST_BYTES).get("refresh_token"), parts(), db.session()
-    with _refusals_on_record():
+    with _recorded_refresh():
         if not isinstance(token, str) or not token:
             raise MissingRefreshToken
         presented = find_presented(session, token, g.now)
@@ -92,7 +91,7 @@ def answer_with_token(token: str, grant: Grant | None) -> Response:
 
 
 @contextmanager
-def _refusals_on_record() -> Iterator[None]:
+def _recorded_refresh() -> Iterator[None]:
     """Write down why a refresh is refused; the end of a session that this means is written with it."""
     try:
         yield

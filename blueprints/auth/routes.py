@@ -15,13 +15,12 @@ from models import db
 from models.sign_in_record import record_failure, record_success
 from models.user import shown_roles
 from rest.operation import Operation, documented
+from rest.schema import TEXT
 from security.access import public
 from security.errors import AuthenticationFailure, CodeRequired, TooManyAttempts
 from security.throttle.limiter import FAILURES_TO_REPORT
 
 bp = Blueprint("auth", __name__)
-
-_TEXT = {"type": "string"}
 
 CREATE_TOKEN = Operation(
     id="login_check_post",
@@ -30,13 +29,13 @@ CREATE_TOKEN = Operation(
     request_schema={
         "type": "object",
         "properties": {
-            "username": _TEXT,
-            "password": _TEXT | {"format": "password", "writeOnly": True},
-            "totp": _TEXT | {"writeOnly": True, "description": "The code of a second factor; looked at where the user has one."},
+            "username": TEXT,
+            "password": TEXT | {"format": "password", "writeOnly": True},
+            "totp": TEXT | {"writeOnly": True, "description": "The code of a second factor; looked at where the user has one."},
         },
         "required": ["username", "password"],
     },
-    response_schema={"type": "object", "properties": {"token": _TEXT | {"readOnly": True}}, "required": ["token"]},
+    response_schema={"type": "object", "properties": {"token": TEXT | {"readOnly": True}}, "required": ["token"]},
     example={"username": "alice", "password": "a long enough secret"},
     failures=(*BODY_FAILURES, HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE),
 )
@@ -50,7 +49,7 @@ def create_token() -> Response:
     ours, credentials, address = parts(), read_credentials(request), request.remote_addr or ""
     requester = requester_of(credentials.username)
     ours.hashing.require_room(requester)
-    with _refusals_on_record(credentials.username):
+    with _recorded_sign_in(credentials.username):
         with ours.limiter.attempt(address, credentials.username):
             username, password = credentials.username, credentials.password
             signed_in = ours.sign_ins.authenticate(db.session(), username, password, requester, g.now)
@@ -67,7 +66,7 @@ def create_token() -> Response:
 
 
 @contextmanager
-def _refusals_on_record(username: str) -> Iterator[None]:
+def _recorded_sign_in(username: str) -> Iterator[None]:
     """Write down why a sign-in is refused: in the audit, and in Chamilo's table where the answer was wrong."""
     try:
         yield

@@ -1,7 +1,6 @@
 """/api/me/totp: switching a second factor on and off, and new backup codes; only in our own schema."""
 
 import io
-from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
@@ -21,12 +20,10 @@ from models.second_factor import Enrolment, begin, confirm, count_backup_codes, 
 from models.transactions import commit
 from rest.answer import answer_json
 from rest.operation import documented
-from security.access import current_caller, is_authenticated, requires
+from security.access import View, current_caller, is_authenticated, requires
 from security.bearer import Caller
 
 bp = Blueprint("second_factor", __name__)
-
-View = Callable[..., Any]
 
 
 def takes_json(view: View) -> View:

@@ -16,20 +16,21 @@ from models.transactions import commit
 from rest.answer import answer_json
 from rest.operation import Operation, documented
 from rest.resource import format_date_time
+from rest.schema import TEXT
 from security.access import current_caller, is_authenticated, requires
 from security.refresh import SESSION_ID
 
 bp = Blueprint("sessions", __name__)
 
 _ID = {"type": "string", "pattern": f"^{SESSION_ID.pattern}$"}
-_TEXT, _DATE_TIME = {"type": "string"}, {"type": "string", "format": "date-time"}
+_DATE_TIME = TEXT | {"format": "date-time"}
 _PROPERTIES = {
     "id": _ID,
     "createdAt": _DATE_TIME,
     "lastUsedAt": _DATE_TIME,
     "expiresAt": _DATE_TIME | {"description": "Where nobody refreshes it before"},
-    "address": _TEXT | {"description": "Where the sign-in came from"},
-    "userAgent": _TEXT | {"description": "What signed in"},
+    "address": TEXT | {"description": "Where the sign-in came from"},
+    "userAgent": TEXT | {"description": "What signed in"},
     "current": {"type": "boolean", "description": "Whether the token of the request is of this session"},
 }
 

@@ -5,9 +5,9 @@ from http import HTTPStatus
 
 from blueprints.auth.credentials import BODY_FAILURES
 from rest.operation import Operation, Shape
+from rest.schema import TEXT
 
 _TAG = "Login Check"
-_TEXT = {"type": "string"}
 
 _READING = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 _WRITING = (
@@ -18,10 +18,10 @@ _WRITING = (
     HTTPStatus.TOO_MANY_REQUESTS,
 )
 
-_CODE_BODY = {"type": "object", "properties": {"totp": _TEXT | {"writeOnly": True}}, "required": ["totp"]}
+_CODE_BODY = {"type": "object", "properties": {"totp": TEXT | {"writeOnly": True}}, "required": ["totp"]}
 _BACKUP_CODES = {
     "type": "object",
-    "properties": {"backupCodes": {"type": "array", "items": _TEXT}},
+    "properties": {"backupCodes": {"type": "array", "items": TEXT}},
     "required": ["backupCodes"],
 }
 
@@ -42,15 +42,15 @@ BEGIN = Operation(
     summary="Begins to switch the second factor of the user who asks on: makes the secret of an authenticator app.",
     request_schema={
         "type": "object",
-        "properties": {"password": _TEXT | {"format": "password", "writeOnly": True}},
+        "properties": {"password": TEXT | {"format": "password", "writeOnly": True}},
         "required": ["password"],
     },
     response_schema={
         "type": "object",
         "properties": {
-            "secret": _TEXT,
-            "uri": _TEXT | {"format": "uri"},
-            "qrCode": _TEXT | {"contentMediaType": "image/svg+xml"},
+            "secret": TEXT,
+            "uri": TEXT | {"format": "uri"},
+            "qrCode": TEXT | {"contentMediaType": "image/svg+xml"},
         },
         "required": ["secret", "uri", "qrCode"],
     },

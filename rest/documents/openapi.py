@@ -11,13 +11,11 @@ from rest.formats import FORMATS
 from rest.operation import Operation, RoutedOperation, Shape
 from rest.pagination import DEFAULT_ITEMS_PER_PAGE
 from rest.resource import Filter, Resource
-from rest.schema import example_body, reference, write_schema
+from rest.schema import MAX_ID, example_body, reference, write_schema
 
 Document = dict[str, Any]
 
 TITLE, VERSION = "Chamilo Api", "1.0.0"
-
-_LARGEST_ID = 2**31 - 1
 
 
 def build_openapi(operations: Iterable[RoutedOperation]) -> Document:
@@ -67,7 +65,7 @@ def _operation(path: str, operation: Operation, *, public: bool) -> Document:
 
 
 def _path_parameters(path: str, operation: Operation) -> list[Document]:
-    schema = operation.id_schema or {"type": "integer", "minimum": 1, "maximum": _LARGEST_ID}
+    schema = operation.id_schema or {"type": "integer", "minimum": 1, "maximum": MAX_ID}
     return (
         [{"name": "id", "in": "path", "description": "Identifier", "required": True, "schema": schema}] if "{id}" in path else []
     )
