@@ -16,7 +16,7 @@ from hosts import pair_number
 
 from models import AuditRecord, User, VerificationKey
 from security import bearer as bearer_module
-from security.keys.pair import files as key_files
+from security.keys import files as key_files
 from security.keys.pair import load_key_pair, write_key_pair
 
 MakeServer = Callable[..., Flask]
