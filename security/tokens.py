@@ -55,7 +55,7 @@ class Claims(dict[str, Any]):
         self.kid = kid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AccessTokens:
     """Issues and verifies access tokens.
 

@@ -9,7 +9,7 @@ import re
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -53,9 +53,9 @@ class NextPair:
 class KeyFiles:
     """The two keys, as settings name them: paths or PEM texts; and what opens the private one."""
 
-    private: str
+    private: str = field(repr=False)  # it may be the key itself
     public: str
-    passphrase: str
+    passphrase: str = field(repr=False)
 
     @property
     def are_paths(self) -> bool:

@@ -44,7 +44,7 @@ class _Read:
     failure: SQLAlchemyError | None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class KeySet:
     """The own pair, the keys put aside beside it, and the keys of all hosts; read at the first use, and then ever again.
 

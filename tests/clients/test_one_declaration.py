@@ -15,8 +15,8 @@ from app import utc_now
 from blueprints.docs.declared_operations import declared_operations
 from blueprints.request_hooks import register_request_hooks
 from blueprints.routing import SegmentConverter, SuffixConverter
-from blueprints.users.routes import CREATE
 from blueprints.users.resource import USER
+from blueprints.users.routes import CREATE
 from rest.body import find_violations, read_changes, require_none
 from rest.documents import hydra
 from rest.documents.openapi import build_openapi

@@ -220,7 +220,7 @@ def test_token_whose_key_is_withdrawn_while_it_is_verified_is_good_for_nothing_m
         monkeypatch.setattr(bearer_module, "decode_token", decode)
         run(make_server(), "rotate-key")
         assert run(make_server(), "prune", "--kid", leaked).exit_code == 0
-        monkeypatch.setattr(keys, "_timer", lambda: time.monotonic() + 2)
+        monkeypatch.setattr(keys, "timer", lambda: time.monotonic() + 2)
         assert accepts(server, user, bearer(make_server(), user)), "another thread has read the new set"
         return claims
 

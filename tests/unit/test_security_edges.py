@@ -1,10 +1,12 @@
 """The edges of security/: proxies, and what flask-jwt-extended would call if it ever came to that."""
 
+from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
 from factories import settings_for
+from flask import Flask
 from flask_jwt_extended import JWTManager
 
 from app import create_app
@@ -151,3 +153,12 @@ def test_rule_tells_whether_it_is_open() -> None:
     assert is_public(public(lambda: ""))
     assert not is_public(requires(lambda _caller: True)(lambda: ""))
     assert not is_public(lambda: "")
+
+
+def test_no_secret_is_in_what_objects_say_of_themselves(make_app: Callable[..., Flask]) -> None:
+    """A traceback or an AttributeError may quote an object in a line of the log."""
+    app = make_app(APP_SECRET="an-app-secret-of-the-test", DATABASE_PASSWORD="database-secret-of-the-test")
+    passphrase = app.extensions["poort"].settings.jwt_passphrase
+    said = repr(app.extensions["poort"]) + repr(app.extensions["poort-bearer"])
+    said += repr(app.extensions["poort"].keys) + repr(app.extensions["poort"].keys.files)
+    assert [secret for secret in (passphrase, "an-app-secret-of-the-test", "database-secret-of-the-test") if secret in said] == []
