@@ -17,10 +17,12 @@ from models.compiled_reads import Reader
 from models.database import missing_columns, missing_tables
 from models.folding import canonical_username
 from models.password_policy import PasswordPolicy
+from models.platform import Platform, PortalOfRequest
 from models.token_validity import TokenValidity
 from models.user_lists import UserLists
 from models.user_table import UnusableTable, UserTable
 from security.audit import AuditTrail
+from security.bearer import portal_of
 from security.client_address import network_of
 from security.fair_queue import Requester
 from security.hashing import HashingThread
@@ -57,6 +59,7 @@ class Parts:
     lists: UserLists
     sleep: Callable[[float], None]
     guard: WriteGuard
+    platform: Platform | None
     sign_ins: SignIns
     sessions: Sessions
 
@@ -95,6 +98,11 @@ def install_parts(app: Flask, parts: Parts) -> None:
 def parts() -> Parts:
     """Return the parts of the application at hand."""
     return cast("Parts", current_app.extensions[_NAME])
+
+
+def portal_at_hand() -> PortalOfRequest:
+    """Return the portal that the request at hand is for."""
+    return portal_of(parts().platform)
 
 
 def requester_of(username: str) -> Requester:

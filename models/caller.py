@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, null, select
 from sqlalchemy.orm import Session, aliased
 
+from models.campus import MEMBERSHIP
 from models.compiled_reads import Read, Reader
 from models.folding import canonical_username
 from models.remembered_rows import Values
@@ -28,12 +29,15 @@ class FoundCaller(NamedTuple):
     active: int
     locked: bool
     expiration_date: datetime | None
+    linked: frozenset[int]
+    active_in: frozenset[int]
+    signs_in_to: frozenset[int]
     valid_after: int | None
     is_revoked: bool
 
 
 #: The columns that judge a caller.
-CALLER_COLUMNS = ("id", "username", "roles", "active", "locked", "expiration_date")
+CALLER_COLUMNS = ("id", "username", "roles", "active", "locked", "expiration_date", *MEMBERSHIP)
 
 
 def _found(values: Values) -> FoundCaller:
@@ -50,9 +54,10 @@ class Callers:
         session: Callable[[], Session],
         users: UserTable,
         validity: TokenValidity,
-        item: tuple[Sequence[str], Callable[[Values], Any]],
+        item: tuple[Sequence[str], Callable[[str], Callable[[Values], Any]]],
     ) -> None:
-        """Take what reads, what is known of the tables, and the columns of an item, `id` first, with what makes one of them.
+        """Take what reads, what is known of the tables, and the columns of an item, `id` first, with what makes one of them in a
+        form of full names.
 
         Nothing is looked at before the first use.
         """
@@ -60,10 +65,10 @@ class Callers:
         self._session = session
         self._users = users
         self._validity = validity
-        self._item_columns, self._make_item = item
-        self._read: Read | None = None
+        self._item_columns, self._maker_of = item
+        self._reads: dict[str, Read] = {}
 
-    def find(self, username: str, keys: Sequence[str], item_id: int) -> tuple[FoundCaller | None, Any]:
+    def find(self, username: str, keys: Sequence[str], item_id: int, name_form: str) -> tuple[FoundCaller | None, Any]:
         """Return the user of a name, judged by the one or two keys of their token, and the user with the id, or None.
 
         Case does not matter in a name, and nothing else is forgiven.
@@ -78,27 +83,27 @@ class Callers:
             "other_key": keys[-1],
             "item_id": item_id,
         }
-        rows = self._reader.rows(self._read or self._make_read(), parameters)
+        rows = self._reader.rows(self._reads.get(name_form) or self._make_read(name_form), parameters)
         # A campus's collation forgives accents and trailing spaces; we do not.
         if not rows or (rows[0][0].username != username and canonical_username(rows[0][0].username) != canonical):
             return None, None
         found: tuple[FoundCaller, Any] = rows[0]
         return found
 
-    def _make_read(self) -> Read:
-        session = self._session()
+    def _make_read(self, name_form: str) -> Read:
+        session, make = self._session(), self._maker_of(name_form)
         present = self._users.columns(session).names
         session.rollback()
         item = aliased(User)
         named = User.username if self._users.is_campus else User.username_canonical
         judged = self._validity.columns(session, bindparam("canonical"), (bindparam("key"), bindparam("other_key")))
         shown = (getattr(item, name) if name in present else null().label(name) for name in self._item_columns)
-        self._read = Read(
-            select(*(getattr(User, name) for name in CALLER_COLUMNS), *judged, *shown)
+        read = self._reads[name_form] = Read(
+            select(*self._users.selected(session, CALLER_COLUMNS), *judged, *shown)
             .select_from(User)
             .outerjoin(item, item.id == bindparam("item_id"))
             .where(named == bindparam("name")),
             (len(FoundCaller._fields), _found),
-            (len(self._item_columns), lambda values: None if values[0] is None else self._make_item(values)),
+            (len(self._item_columns), lambda values: None if values[0] is None else make(values)),
         )
-        return self._read
+        return read

@@ -1,10 +1,12 @@
 """The tables around a user that Chamilo needs: portals, who is in them, how one signs in, who knows whom."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any, Protocol
 
-from sqlalchemy import BindParameter, CompoundSelect, ForeignKey, Select, String, insert, or_, select, union
+from sqlalchemy import BindParameter, ColumnElement, CompoundSelect, Dialect, ForeignKey, Select, String, func, insert, or_, select, union
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
+from sqlalchemy.types import TypeDecorator
 
 from models.database import MYSQL_TABLE, Base, UtcDateTime
 from models.user import User
@@ -79,19 +81,49 @@ def enrol(session: Session, user_ids: Iterable[int], access_url_id: int) -> None
     session.execute(insert(UserAuthSource), sources)
 
 
-def refusal_of_portal(session: Session, user_id: int, access_url_id: int) -> str | None:
-    """Say, in Chamilo's words, why a user may not sign in to a portal with a password; None where they may."""
-    by_password = (
-        UserAuthSource.user_id == user_id,
-        UserAuthSource.url_id == access_url_id,
-        UserAuthSource.authentication == PLATFORM,
-    )
-    if session.execute(select(UserAuthSource.id).where(*by_password).limit(1)).first() is None:
+class PortalIds(TypeDecorator[frozenset[int]]):
+    """The ids of portals, which the database joins to one text; null is none."""
+
+    impl = String
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> frozenset[int]:
+        """Split the text."""
+        return frozenset(map(int, value.split(","))) if value else frozenset()
+
+
+def _ids(column: Any, *conditions: ColumnElement[bool]) -> ColumnElement[frozenset[int]]:
+    return select(func.group_concat(column, type_=PortalIds())).where(*conditions).correlate(User).scalar_subquery()
+
+
+#: What a campus's other tables say of a user, as if it were columns of `user`: the portals that the user is linked to, those
+#: of them that are active, and those that let the user sign in with the password in `user`.
+MEMBERSHIP: Mapping[str, ColumnElement[frozenset[int]]] = {
+    "linked": _ids(AccessUrlRelUser.access_url_id, AccessUrlRelUser.user_id == User.id),
+    "active_in": _ids(
+        AccessUrl.id, AccessUrlRelUser.user_id == User.id, AccessUrlRelUser.access_url_id == AccessUrl.id, AccessUrl.active == 1
+    ),
+    "signs_in_to": _ids(UserAuthSource.url_id, UserAuthSource.user_id == User.id, UserAuthSource.authentication == PLATFORM),
+}
+
+
+class HasMembership(Protocol):
+    """A row with the columns of MEMBERSHIP."""
+
+    @property
+    def active_in(self) -> frozenset[int]:
+        """The active portals that the user is linked to."""
+
+    @property
+    def signs_in_to(self) -> frozenset[int]:
+        """The portals that the user may sign in to with the password in `user`."""
+
+
+def refusal_of_portal(user: HasMembership, portal_id: int) -> str | None:
+    """Say, in Chamilo's words, why a portal refuses a user; None where it does not."""
+    if portal_id not in user.signs_in_to:
         return "User authentication method not allowed"
-    in_portal = (AccessUrlRelUser.user_id == user_id, AccessUrlRelUser.access_url_id == access_url_id)
-    if session.execute(select(AccessUrlRelUser.id).where(*in_portal).limit(1)).first() is None:
-        return "Account inactive for this URL"
-    return None
+    return None if portal_id in user.active_in else "Account inactive for this URL"
 
 
 def ids_seen_by(user_id: int | BindParameter[int]) -> Select[tuple[int]]:

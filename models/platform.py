@@ -1,5 +1,6 @@
 """What the administrators of a campus have set, its portals and settings, read at most once a minute."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from models.campus import ACCESS_URL_OF_EVERYONE, AccessUrl
 from models.compiled_reads import Read, Reader
 from models.database import long_text
 from models.portals import Portal, PortalMap, PortalSetting, name_form_of, setting_of
+
+logger = logging.getLogger(__name__)
 
 #: How old what is known of a campus may be, in seconds.
 MAX_AGE_SECONDS = 60
@@ -77,19 +80,30 @@ class Platform:
         self._reads: tuple[Read, Read | None] | None = None
         self._known: _Snapshot | None = None
         self._read_at = 0.0
+        self._warned_at: float | None = None
 
-    def of_request(self, scheme: str, host: str) -> tuple[PortalOfRequest, bool]:
-        """Return the portal that a request is for, and whether the host named it: else it is the one with the lowest id."""
+    def of_request(self, scheme: str, host: str) -> PortalOfRequest:
+        """Return the portal that a request is for; a host that names none gets the one with the lowest id."""
         known = self._snapshot()
         if self._fixed_id is not None:
-            return self._of_portal(known, self._fixed_id), True
-        named = known.portals.named_by(scheme, host) if known.portals.are_several else known.portals.lowest_id
-        portal_id = named or known.portals.lowest_id or ACCESS_URL_OF_EVERYONE
-        return self._of_portal(known, portal_id), named is not None
+            return self._of_portal(known, self._fixed_id)
+        lowest_id = known.portals.lowest_id or ACCESS_URL_OF_EVERYONE
+        if not known.portals.are_several:
+            return self._of_portal(known, lowest_id)
+        named = known.portals.named_by(scheme, host)
+        if named is None:
+            self._warn(lowest_id)
+        return self._of_portal(known, named or lowest_id)
 
     def portals(self) -> PortalMap:
         """Return all portals."""
         return self._snapshot().portals
+
+    def _warn(self, portal_id: int) -> None:
+        now = self._timer()
+        if self._warned_at is None or now - self._warned_at >= MAX_AGE_SECONDS:
+            self._warned_at = now
+            logger.warning("no portal has the host of a request: portal %d answers", portal_id)
 
     def _of_portal(self, known: _Snapshot, portal_id: int) -> PortalOfRequest:
         made = known.of_requests.get(portal_id)

@@ -129,6 +129,14 @@ class Account(Protocol):
     expiration_date: datetime | None
     mfa_enabled: bool | None
 
+    @property
+    def active_in(self) -> frozenset[int]:
+        """The active portals that the user is linked to (models.campus.MEMBERSHIP)."""
+
+    @property
+    def signs_in_to(self) -> frozenset[int]:
+        """The portals that the user may sign in to with a password (models.campus.MEMBERSHIP)."""
+
 
 def refusal(account: HasState, now: datetime) -> str | None:
     """Say why an account may neither sign in nor use a token; None where it may. For the log only, never for the wire."""

@@ -4,9 +4,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime, time
 from typing import Any, Protocol, cast
 
-from sqlalchemy import CursorResult, Select, column, delete, insert, inspect, null, select, table, text, update
+from sqlalchemy import CursorResult, Select, column, delete, insert, inspect, null, select, table, text, type_coerce, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from models.campus import MEMBERSHIP, PortalIds
 from models.database import continue_after_given_ids, count_met
 from models.folding import canonical_username, fold
 from models.role_list import RoleList
@@ -32,7 +33,7 @@ REQUIRED_COLUMNS = frozenset(
 _OF_CHAMILO_3 = frozenset(("password_updated_at", "mfa_enabled"))
 
 #: The columns of an Account.
-ACCOUNT = ("id", "username", "password", "salt", "roles", "active", "locked", "expiration_date", "mfa_enabled")
+ACCOUNT = ("id", "username", "password", "salt", "roles", "active", "locked", "expiration_date", "mfa_enabled", *MEMBERSHIP)
 
 
 class UnusableTable(Exception):
@@ -75,8 +76,17 @@ class UserTable:
 
     def select(self, session: Session, names: Iterable[str]) -> Select[Any]:
         """Select columns of users; one that the table does not have is null."""
+        return select(*self.selected(session, names)).select_from(User)
+
+    def selected(self, session: Session, names: Iterable[str]) -> list[Any]:
+        """Return columns of users and of MEMBERSHIP by name; one that is not there is null."""
         present = self.columns(session).names
-        return select(*(getattr(User, name) if name in present else null().label(name) for name in names)).select_from(User)
+        return [getattr(User, name) if name in present else self._elsewhere(name).label(name) for name in names]
+
+    def _elsewhere(self, name: str) -> Any:
+        if name not in MEMBERSHIP:
+            return null()
+        return MEMBERSHIP[name] if self.is_campus else type_coerce(null(), PortalIds())
 
     def find_account(self, session: Session, username: str) -> Account | None:
         """Find the account of a user name; case does not matter, nothing else is forgiven."""

@@ -48,7 +48,7 @@ class WriteGuard:
         row, found = rows.get(caller.id), None
         if row is not None and canonical_username(row.username) == canonical_username(caller.username):
             granted = reachable_roles(frozenset(roles_to_show(row.roles)))
-            state = (row.active, row.locked, row.expiration_date)
+            state = (row.active, row.locked, row.expiration_date, row.linked, row.active_in, row.signs_in_to)
             found = FoundCaller(row.id, row.username, granted, *state, valid_after, is_revoked)
-        now_allowed = judged(found, caller.token, self._clock())
+        now_allowed = judged(found, caller.token, self._clock(), caller.portal)
         return Held(now_allowed, rows.get(user_id), [rows[other] for other in others if other in rows])
