@@ -106,8 +106,7 @@ def _serve_metrics(server: Any) -> None:
         running.remove()
         running = server.metrics = None
     if settings.metrics_port and not running:
-        addresses = [listener.getsockname() for listener in server.LISTENERS] or server.cfg.address
-        server.metrics = metrics.MetricsProcess(settings.metrics_port, addresses[0])
+        server.metrics = metrics.MetricsProcess(settings.metrics_port)
     if settings.metrics_port:
         server.metrics.run(server.LISTENERS)
 
