@@ -5,9 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from installed import needed
 from prometheus_client import CollectorRegistry
-from services import find_program, needed
 
+from benchmarks.services import find_program
 from deploy.metrics.counters import OUTCOMES, TOKEN_FAILURES, UNAVAILABLE, Metrics
 
 ROOT = Path(__file__).parents[2]

@@ -13,10 +13,11 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from installed import needed
 from prometheus_client.parser import text_string_to_metric_families
-from services import find_program, needed
-from system.serving import GUNICORN, WAIT_SECONDS, Home, Server, free_port
+from system.serving import GUNICORN, WAIT_SECONDS, Home, Server
 
+from benchmarks.services import find_program, free_port
 from config.settings import ROOT
 
 REQUESTS = "poort_http_request_duration_seconds_count"
