@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Literal
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from sqlalchemy import URL, make_url
@@ -68,6 +69,22 @@ def integer(least: int, most: int) -> Callable[[str], int]:
         raise ValueError(f"must be a whole number from {least} to {most}, not {text!r}")
 
     return parse
+
+
+#: The id of a portal, `host` for the portal that a request names, None for what is not set.
+AccessUrlId = int | Literal["host"] | None
+
+
+def access_url_id(text: str) -> AccessUrlId:
+    """Read the id of a portal, or `host`; empty is None."""
+    word = text.strip().lower()
+    if not word:
+        return None
+    if word == "host":
+        return "host"
+    if re.fullmatch(r"[0-9]{1,10}", word, re.ASCII) and 1 <= int(word) < 2**31:
+        return int(word)
+    raise ValueError(f"must be the id of a portal, a whole number from 1 to {2**31 - 1}, or host, not {text!r}")
 
 
 def one_of(*words: str) -> Callable[[str], str]:

@@ -58,7 +58,6 @@ class Callers:
     ) -> None:
         """Take the sources, the columns of an item (`id` first), and what returns the maker of items for a form of full names.
 
-
         Nothing is read before the first use.
         """
         self._reader = reader
@@ -70,7 +69,6 @@ class Callers:
 
     def find(self, username: str, keys: Sequence[str], item_id: int, name_form: str) -> tuple[FoundCaller | None, Any]:
         """Return the caller, and the user `item_id`, each None if there is none; without a caller, both are None.
-
 
         `keys` are the one or two keys under which the token may be revoked. The case of `username` does not matter
         (docs/compatibility.md#username-match).

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Inspector, Integer, Select, String, and_, column, inspect, null, or_, select, table
 from sqlalchemy.orm import Session
@@ -66,16 +66,21 @@ class _Snapshot(NamedTuple):
 class Platform:
     """The portals and settings of the campus beside this server.
 
-    `fixed_id` is the portal that all requests are for; None chooses by scheme and host.
+    `choice` is the portal that all requests are for. `host` chooses it by scheme and host; None is the only portal, or
+    else portal 1.
     """
 
     def __init__(
-        self, reader: Reader, session: Callable[[], Session], fixed_id: int | None, timer: Callable[[], float] = time.monotonic
+        self,
+        reader: Reader,
+        session: Callable[[], Session],
+        choice: int | Literal["host"] | None,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take what reads; nothing is read before the first use."""
         self._reader = reader
         self._session = session
-        self._fixed_id = fixed_id
+        self._choice = choice
         self._timer = timer
         self._reads: tuple[Read, Read | None] | None = None
         self._known: _Snapshot | None = None
@@ -85,15 +90,24 @@ class Platform:
     def of_request(self, scheme: str, host: str) -> PortalOfRequest:
         """Return the portal that a request is for; a host that names none gets the one with the lowest id."""
         known = self._snapshot()
-        if self._fixed_id is not None:
-            return self._of_portal(known, self._fixed_id)
-        lowest_id = known.portals.lowest_id or ACCESS_URL_OF_EVERYONE
-        if not known.portals.are_several:
-            return self._of_portal(known, lowest_id)
+        if self._choice != "host" or not known.portals.are_several:
+            return self._of_portal(known, self._default_id(known.portals))
         named = known.portals.named_by(scheme, host)
         if named is None:
-            self._warn(lowest_id)
-        return self._of_portal(known, named or lowest_id)
+            self._warn(self._default_id(known.portals))
+        return self._of_portal(known, named or self._default_id(known.portals))
+
+    def default(self) -> PortalOfRequest:
+        """Return the portal of what is no request, such as a command."""
+        known = self._snapshot()
+        return self._of_portal(known, self._default_id(known.portals))
+
+    def _default_id(self, portals: PortalMap) -> int:
+        if isinstance(self._choice, int):
+            return self._choice
+        if self._choice is None and ACCESS_URL_OF_EVERYONE in portals:
+            return ACCESS_URL_OF_EVERYONE
+        return portals.lowest_id or ACCESS_URL_OF_EVERYONE
 
     def portals(self) -> PortalMap:
         """Return all portals."""
