@@ -13,7 +13,7 @@ from blueprints import register_blueprints
 from blueprints.application import Application
 from blueprints.parts import Parts, install_parts
 from blueprints.request_hooks import register_request_hooks
-from blueprints.users.resource import USER, columns_of, shared_maker_of
+from blueprints.users.resource import USER
 from commands import register_commands
 from config import InvalidSetting, Settings, load_settings
 from config.settings import ROOT
@@ -26,6 +26,7 @@ from models.second_factor import SecondFactorTable
 from models.token_validity import TokenValidity
 from models.user_lists import UserLists
 from models.user_table import UserTable
+from rest.representation import shared_maker_of
 from security.access import refuse_undeclared_routes
 from security.audit import AuditTrail
 from security.bearer import install_bearers
@@ -142,7 +143,7 @@ def _install(app: Flask, parts: Parts) -> None:
     """Give the application its parts, and register what answers requests and what operators type."""
     settings = parts.settings
     install_parts(app, parts)
-    item = columns_of(USER.readable), shared_maker_of(USER.readable)
+    item = USER.readable.columns, shared_maker_of(USER, USER.readable)
     callers = Callers(parts.reader, db.session, parts.users, parts.validity, item)
     install_bearers(app, StrictJWTManager(app, parts.tokens), parts.tokens, callers)
     register_request_hooks(app, settings, parts.clock)
