@@ -13,7 +13,7 @@ from blueprints import register_blueprints
 from blueprints.application import Application
 from blueprints.parts import Parts, install_parts
 from blueprints.request_hooks import register_request_hooks
-from blueprints.users.resource import USER
+from blueprints.users.resource import USER, in_name_form
 from commands import register_commands
 from config import InvalidSetting, Settings, load_settings
 from config.settings import ROOT
@@ -22,6 +22,7 @@ from models.caller import Callers
 from models.compiled_reads import Reader
 from models.database import engine_options, make_folder_of
 from models.password_policy import PasswordPolicy, common_passwords
+from models.platform import Platform
 from models.second_factor import SecondFactorTable
 from models.token_validity import TokenValidity
 from models.user_lists import UserLists
@@ -29,7 +30,7 @@ from models.user_table import UserTable
 from rest.representation import shared_maker_of
 from security.access import refuse_undeclared_routes
 from security.audit import AuditTrail
-from security.bearer import install_bearers
+from security.bearer import Authentication, install_bearers
 from security.client_address import TrustedProxies
 from security.hashing import HashingThread
 from security.keys.files import KeyFiles
@@ -41,6 +42,7 @@ from security.throttle.limiter import LoginLimiter
 from security.throttle.redis_store import RedisWindows
 from security.throttle.stores import DatabaseWindows, MemoryWindows, WindowStore
 from security.tokens import AccessTokens, StrictJWTManager
+from security.verified_tokens import VerifiedTokens
 from security.write_guard import WriteGuard
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -129,6 +131,7 @@ def _build_parts(app: Flask, settings: Settings, clock: Callable[[], datetime], 
         lists=UserLists(reader, db.session, users),
         validity=validity,
         guard=WriteGuard(users, validity, clock),
+        platform=Platform(reader, db.session, settings.access_url_id) if is_campus else None,
         hashing=hashing,
         limiter=_limiter(settings, clock, secret),
         password_policy=_password_policy(settings),
@@ -143,9 +146,10 @@ def _install(app: Flask, parts: Parts) -> None:
     """Give the application its parts, and register what answers requests and what operators type."""
     settings = parts.settings
     install_parts(app, parts)
-    item = USER.readable.columns, shared_maker_of(USER, USER.readable)
+    item = USER.readable.columns, lambda form: shared_maker_of(USER, in_name_form(USER.readable, form))
     callers = Callers(parts.reader, db.session, parts.users, parts.validity, item)
-    install_bearers(app, StrictJWTManager(app, parts.tokens), parts.tokens, callers)
+    authentication = Authentication(parts.tokens, callers, VerifiedTokens(), parts.platform)
+    install_bearers(app, StrictJWTManager(app, parts.tokens), authentication)
     register_request_hooks(app, settings, parts.clock)
     register_blueprints(app, settings)
     register_commands(app)
@@ -157,7 +161,6 @@ def _sign_in_rules(settings: Settings) -> SignInRules:
     return SignInRules(
         hash_cost=settings.password_hash_cost,
         rehashes=settings.password_rehash and not settings.read_only,
-        access_url_id=settings.access_url_id if settings.database_schema == "chamilo" else None,
     )
 
 

@@ -17,7 +17,7 @@ from models.compiled_reads import Reader
 from models.database import missing_columns, missing_tables
 from models.folding import canonical_username
 from models.password_policy import PasswordPolicy
-from models.platform import Platform, PortalOfRequest
+from models.platform import STAND_ALONE, Platform, PortalOfRequest
 from models.token_validity import TokenValidity
 from models.user_lists import UserLists
 from models.user_table import UnusableTable, UserTable
@@ -63,6 +63,10 @@ class Parts:
     sign_ins: SignIns
     sessions: Sessions
 
+    def home_portal(self) -> PortalOfRequest:
+        """Return the portal of what is no request: new users of commands are linked to it."""
+        return self.platform.default() if self.platform else STAND_ALONE
+
     def check_keys(self) -> None:
         """Check that the keys can sign safely, and complete an interrupted rotation. Raises UnusableKey."""
         settings = self.settings
@@ -88,6 +92,19 @@ class Parts:
             missing = [] if self.settings.read_only else missing_tables(db.session()) + missing_columns(db.session())
             if missing:
                 raise UnusableTable(f"The database lacks {', '.join(missing)}. Run `flask db upgrade` to create Poort's tables.")
+            self._check_portal()
+
+    def _check_portal(self) -> None:
+        if self.platform is None:
+            return
+        portals, chosen = self.platform.portals(), self.settings.access_url_id
+        if isinstance(chosen, int) and chosen not in portals:
+            raise UnusableTable(f"ACCESS_URL_ID is {chosen}, but the table `access_url` has no portal {chosen}.")
+        if chosen is None and portals.are_several:
+            logger.warning(
+                "the campus has several portals and ACCESS_URL_ID is not set: users of other portals than %d get 401",
+                self.home_portal().id,
+            )
 
 
 def install_parts(app: Flask, parts: Parts) -> None:

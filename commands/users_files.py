@@ -73,7 +73,7 @@ def _import_file(file: Path, *, as_csv: bool) -> None:
     with click.progressbar(rows, label="Importing", file=sys.stderr) as shown:
         prepared = (_completed(row, cost) for _, row in shown)
         while chunk := list(islice(prepared, CHUNK)):
-            insert_rows(db.session(), parts().users, chunk, parts().settings.access_url_id, now)
+            insert_rows(db.session(), parts().users, chunk, parts().home_portal().id, now)
     parts().users.recount(db.session())
     record_event("users_imported", details={"number": len(rows)})
     db.session.commit()

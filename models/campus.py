@@ -1,6 +1,6 @@
 """Chamilo's tables around a user: portals, memberships, ways to sign in, and links between users."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Select,
     String,
+    false,
     func,
     insert,
     or_,
@@ -149,6 +150,17 @@ def ids_seen_by(user_id: int | BindParameter[int]) -> Select[tuple[int]]:
     )
     # MariaDB evaluates a bare union again for every user, but a derived table only once.
     return select(seen.subquery("seen").c.id)
+
+
+def find_portal(session: Session, portal_id: int) -> int | None:
+    """Return the id of a portal, active or not; None if there is none."""
+    return session.scalar(select(AccessUrl.id).where(AccessUrl.id == portal_id))
+
+
+def ids_linked_to(portals: Collection[int]) -> Select[int]:
+    """Select the ids of the users that are linked to any of these portals, active or not."""
+    rel = AccessUrlRelUser
+    return select(rel.user_id).where(or_(false(), *(rel.access_url_id == portal_id for portal_id in sorted(portals))))
 
 
 def are_acquainted(session: Session, one: int, other: int) -> bool:

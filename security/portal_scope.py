@@ -46,6 +46,11 @@ def is_in_scope(caller: Caller, linked: frozenset[int]) -> bool:
     return reach is None or not reach.isdisjoint(linked)
 
 
+def manages_portal(caller: Caller, portal_id: int) -> bool:
+    """Tell whether an administrator may create users of a portal."""
+    return is_in_scope(caller, frozenset((portal_id,)))
+
+
 def is_unrestricted(caller: Caller) -> bool:
     """Tell whether a caller's rights end at no portal."""
     return reach_of(_standing(caller), lists=False) is None

@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 
 from blueprints.parts import parts, requester_of
 from blueprints.users import policy
-from blueprints.users.resource import USER
+from blueprints.users.resource import USER, in_name_form
 from blueprints.users.writing import change_user, columns_to_write, insert_user, new_password_hash, remove_user, save
 from models import User, db
 from models.administrators import ADMINISTRATOR_COLUMNS, require_other
@@ -24,7 +24,7 @@ from security.bearer import Caller
 from security.write_guard import Held
 
 # The columns that answers show, and those that the rules need.
-_COLUMNS = tuple(dict.fromkeys((*USER.readable.columns, *ADMINISTRATOR_COLUMNS)))
+_COLUMNS = tuple(dict.fromkeys((*USER.readable.columns, *ADMINISTRATOR_COLUMNS, "linked")))
 
 
 def get_row(user_id: int) -> Any:
@@ -112,4 +112,4 @@ def _find_row(user_id: int) -> Any:
 
 
 def _shown(row: Any) -> Item:
-    return Item.of(USER, USER.readable, row)
+    return Item.of(USER, in_name_form(USER.readable, current_caller().portal.name_form), row)

@@ -1,8 +1,12 @@
 """Users on the wire: properties and filters, declared once (docs/compatibility.md#user-properties)."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 from models.passwords import MAX_PASSWORD_BYTES
+from models.portals import FIRST_LAST
 from models.roles import ROLE_OF_STATUS, roles_to_show
 from models.user import ACTIVE, User
 from models.user_lists import Filters
@@ -10,12 +14,28 @@ from models.user_table import UserTable
 from rest import filters
 from rest.problem import UnreadableRequest
 from rest.query import Parameters
-from rest.resource import Filter, Kind, Property, Resource
+from rest.resource import Filter, Kind, Properties, Property, Resource
 
 
-def full_name(row: Any) -> str:
-    """Return first and last name, with a space between them even if one is missing."""
-    return f"{row.firstname or ''} {row.lastname or ''}"
+def full_name(row: Any, form: str = FIRST_LAST) -> str:
+    """Return first and last name in a form of models.portals; a missing one is the empty text."""
+    return form.format(first=row.firstname or "", last=row.lastname or "")
+
+
+def _own_full_name(row: Any, form: str = FIRST_LAST) -> str:
+    return full_name(row, form).strip() or row.username
+
+
+_FULL_NAMES: dict[Any, Callable[..., str]] = {full_name: full_name, _own_full_name: _own_full_name}
+
+
+@cache
+def in_name_form(properties: Properties, form: str) -> Properties:
+    """Return properties of a user with the full name in a form of models.portals."""
+    return Properties(
+        replace(prop, value=partial(_FULL_NAMES[prop.value], form=form)) if prop.value in _FULL_NAMES else prop
+        for prop in properties
+    )
 
 
 # fmt: off
@@ -69,7 +89,7 @@ ME = Resource(
         Property("username", Kind.STRING, ("username",), public=True),
         Property("firstname", Kind.STRING, ("firstname",), public=True, nullable=True),
         Property("lastname", Kind.STRING, ("lastname",), public=True, nullable=True),
-        Property("fullName", Kind.STRING, ("firstname", "lastname", "username"), value=lambda row: full_name(row).strip() or row.username, public=True),
+        Property("fullName", Kind.STRING, ("firstname", "lastname", "username"), value=_own_full_name, public=True),
         Property("email", Kind.STRING, ("email",), public=True),
         Property("locale", Kind.STRING, ("locale",), public=True),
         Property("timezone", Kind.STRING, ("timezone",), public=True),

@@ -3,16 +3,17 @@
 from http import HTTPStatus
 
 from flask import Blueprint, Response, g, request
-from sqlalchemy import select
 from werkzeug.exceptions import NotFound
 
 from blueprints.parts import parts, refuse_when_read_only
 from blueprints.users import policy
 from blueprints.users.changes import delete, get_row, insert, update
 from blueprints.users.passwords import read_password_change
-from blueprints.users.resource import ME, NEW_PASSWORD, USER, USER_OF_PORTAL, read_filters
+from blueprints.users.portals import require_portal_of_new_user
+from blueprints.users.resource import ME, NEW_PASSWORD, USER, USER_OF_PORTAL, in_name_form, read_filters
 from blueprints.users.writing import validate_user
-from models import AccessUrl, User, db
+from models import User, db
+from models.campus import find_portal
 from models.roles import ROLE_OF_STATUS, roles_to_store
 from models.user import STATUS_STUDENT
 from rest.body import read_changes, request_bytes
@@ -25,6 +26,7 @@ from rest.query import Parameters, parse_query
 from rest.representation import Collection, Item, PageLink, maker_of, shared_maker_of
 from rest.resource import Properties
 from security.access import current_caller, current_item, is_authenticated, requires
+from security.errors import AccessDenied
 
 bp = Blueprint("users", __name__)
 
@@ -125,7 +127,7 @@ def list_users() -> Response:
     query = request.query_string.decode("latin-1")
     parameters = parse_query(query)
     paging = read_paging(parameters, parts().settings.max_items_per_page)
-    shown = USER.readable if privileged else USER.public
+    shown = in_name_form(USER.readable if privileged else USER.public, current_caller().portal.name_form)
     page = paginate(_listing(shown, parameters, privileged=privileged), paging)
     return render_collection(Collection(USER, page, PageLink(request.path, query)))
 
@@ -136,10 +138,12 @@ def list_users() -> Response:
 def create_user() -> Response:
     """Create a user, who can sign in at once if the body has a password."""
     refuse_when_read_only()
-    values = read_changes(USER, request_object(), policy.writable_by(current_caller()))
+    document = request_object()
+    values = read_changes(USER, document, policy.writable_by(current_caller()))
+    portal_id, rule = require_portal_of_new_user(document)
     validate_user(db.session(), parts(), values, None)
-    policy.require_creatable(current_caller(), policy.may_create_users, roles_to_store(values.get("roles", ())))
-    return render_item(insert(values, values.get("plainPassword"), parts().settings.access_url_id, policy.may_create_users))
+    policy.require_creatable(current_caller(), rule, roles_to_store(values.get("roles", ())))
+    return render_item(insert(values, values.get("plainPassword"), portal_id, rule))
 
 
 @bp.get("/users/<segment:user_id><suffix:suffix>")
@@ -201,13 +205,16 @@ def set_password(user_id: str) -> Response:
 def add_user_to_portal(url_id: str) -> Response:
     """Create a user in a portal, with the role of the status."""
     refuse_when_read_only()
-    access_url_id = db.session().scalar(select(AccessUrl.id).where(AccessUrl.id == read_id(url_id)))
-    if access_url_id is None:
+    portal_id = find_portal(db.session(), read_id(url_id))
+    if portal_id is None:
         raise NotFound("Access URL not found.")
+    rule = policy.may_add_to(portal_id)
+    if not rule(current_caller()):
+        raise AccessDenied
     values = read_changes(USER_OF_PORTAL, request_object(), policy.WRITABLE_IN_PORTAL)
     validate_user(db.session(), parts(), values, None, USER_OF_PORTAL)
     roles = [ROLE_OF_STATUS[values.get("status", STATUS_STUDENT)]]
-    return render_item(insert(values | {"roles": roles}, values.get("password"), access_url_id, policy.may_add_to_portal))
+    return render_item(insert(values | {"roles": roles}, values.get("password"), portal_id, rule))
 
 
 @bp.get("/me<suffix:suffix>")
@@ -217,15 +224,15 @@ def show_me() -> Response:
     """Show the caller."""
     mine = parts().users.select(db.session(), ME.readable.columns).where(User.id == current_caller().id)
     row = db.session().execute(mine).one()
-    return render_item(Item.of(ME, ME.readable, row))
+    return render_item(Item.of(ME, in_name_form(ME.readable, current_caller().portal.name_form), row))
 
 
 def _listing(shown: Properties, parameters: Parameters, *, privileged: bool) -> Listing:
-    seen_by = None if privileged else current_caller().id
+    rows = policy.rows_in_lists(current_caller())
     if not parameters.keys() - PAGING:
-        return parts().lists.seen_by(shown.columns, shared_maker_of(USER, shown), seen_by)
+        return parts().lists.unfiltered(shown.columns, shared_maker_of(USER, shown), rows)
     filters = read_filters(parts().users, parameters, privileged=privileged)
-    return parts().lists.filtered(shown.columns, maker_of(USER, shown), filters, seen_by)
+    return parts().lists.filtered(shown.columns, maker_of(USER, shown), filters, rows)
 
 
 def _edit(user_id: str) -> Response:
