@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from models import refresh_token as stored
 from models.campus import refusal_of_portal
-from models.database import storable
+from models.database import epoch_ms, storable
 from models.refresh_token import ADDRESS_LENGTH, USER_AGENT_LENGTH, RefreshToken, SignInSession
 from models.token_validity import revoke
 from models.user import Account, refusal
@@ -175,12 +175,12 @@ class Sessions:
         if salt is None:
             return None
         token = _derive(presented.token, salt)
-        if stored.use_token(session, row.hash, _milliseconds(now)):
+        if stored.use_token(session, row.hash, epoch_ms(now)):
             stored.forget_salts(session, held.id, but_of=row.hash)
             session.add(_token_row(token, held.id))
             held.expires_at = _session_end(now, held.created_at, self.rules)
             return token
-        return token if used_at_ms is None or _milliseconds(presented.asked_at) - used_at_ms < GRACE_MS else None
+        return token if used_at_ms is None or epoch_ms(presented.asked_at) - used_at_ms < GRACE_MS else None
 
 
 def find_session(session: Session, presented: str, user_id: int) -> str | None:
@@ -219,7 +219,3 @@ def _hash(token: str) -> str:
 
 def _password_digest(session_id: str, password_hash: str) -> str:
     return hashlib.sha256(f"{session_id}:{password_hash}".encode()).hexdigest()
-
-
-def _milliseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

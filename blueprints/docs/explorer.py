@@ -10,8 +10,9 @@ from flasgger import Swagger
 from flasgger.base import APIDocsView
 from flasgger.commands import generate_api_schema
 from flask import Blueprint, Flask, Response
+from flask.typing import RouteCallable
 
-from security.access import View, public
+from security.access import public
 
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 
@@ -31,7 +32,7 @@ PAGE = "flasgger.apidocs"
 class Explorer(Swagger):  # type: ignore[misc]
     """flasgger without what it would add: the old bundle, its extra routes, and its hold on the application's routes."""
 
-    def __init__(self, app: Flask, show_document: View) -> None:
+    def __init__(self, app: Flask, show_document: RouteCallable) -> None:
         """Mount the page of the document that a view answers with."""
         self._show_document = show_document
         super().__init__(app, config={"specs_route": "/api/docs.html", "specs": [{"endpoint": "openapi"}], "title": "Poort"})
@@ -52,7 +53,7 @@ class Explorer(Swagger):  # type: ignore[misc]
             app.view_functions[files] = public(wraps(app.view_functions[files])(partial(_send, app.view_functions[files])))
 
 
-def _send(view: View, **kwargs: Any) -> Any:
+def _send(view: RouteCallable, **kwargs: Any) -> Any:
     """Send one of the files; a view that belongs to Flask cannot carry a rule itself."""
     return view(**kwargs)
 

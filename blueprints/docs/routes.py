@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any
 
 from flask import Blueprint, Response, current_app, g, request
+from flask.typing import RouteCallable
 from werkzeug.exceptions import NotFound
 
 from blueprints.docs.declared_operations import declared_operations
@@ -15,7 +16,7 @@ from rest.documents.openapi import build_openapi
 from rest.encoding import encode_json
 from rest.negotiation import accepted_media_type
 from rest.resource import Resource
-from security.access import View, public
+from security.access import public
 
 #: What is served only where APP_ENABLE_API_ENTRYPOINT is on.
 bp = Blueprint("docs", __name__, template_folder="templates", static_folder="static", static_url_path="/docs/explorer")
@@ -26,10 +27,10 @@ contexts = Blueprint("contexts", __name__)
 _JSON, _JSON_LD, _OPENAPI, _HTML = "application/json", "application/ld+json", "application/vnd.openapi+json", "text/html"
 
 
-def _offers(*media_types: str) -> Callable[[View], View]:
+def _offers(*media_types: str) -> Callable[[RouteCallable], RouteCallable]:
     """Decorate a view that answers in one of some media types: it gets the chosen one. 406 where none will do."""
 
-    def decorate(view: View) -> View:
+    def decorate(view: RouteCallable) -> RouteCallable:
         @wraps(view)
         def negotiated(**kwargs: Any) -> Any:
             g.documented = True
