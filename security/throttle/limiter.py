@@ -33,7 +33,7 @@ ADDRESS_FACTOR = 5
 #: IPv6 networks by prefix length (a subscriber, a site), and how many times the limits of an IPv4 address they have.
 NETWORKS = ((64, 1), (48, 10))
 
-#: So many failed sign-ins with one name in an hour, from any address, are one more event of the audit. They refuse nobody.
+#: So many failed sign-ins with one name in an hour, from any address, cause one more audit event. Nobody is refused for them.
 FAILURES_TO_REPORT = 100
 
 #: So many wrong codes or passwords in a row end the session of an access token, or the token alone if it has no session.
