@@ -178,6 +178,11 @@ def missing_columns(session: Session) -> list[str]:
     )
 
 
+def epoch_ms(moment: datetime) -> int:
+    """Return a moment in milliseconds since the epoch."""
+    return int(moment.timestamp() * 1000)
+
+
 def storable(text: str, length: int | None) -> str:
     """Cut a client's text to its column, and escape what some databases refuse: lone surrogates and NUL."""
     return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")[:length]
