@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Integer, String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import MYSQL_TABLE, Base, epoch_ms, storable
+from models.database import ADDRESS_LENGTH, MYSQL_TABLE, Base, epoch_ms, storable
 
 
 class AuditRecord(Base):
@@ -22,7 +22,7 @@ class AuditRecord(Base):
     username: Mapped[str | None] = mapped_column(String(100))
     user_id: Mapped[int | None]
     actor: Mapped[str | None] = mapped_column(String(100))
-    address: Mapped[str | None] = mapped_column(String(45))
+    address: Mapped[str | None] = mapped_column(String(ADDRESS_LENGTH))
     request_id: Mapped[str | None] = mapped_column(String(64))
     reason: Mapped[str | None] = mapped_column(String(255))
     details: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))

@@ -48,6 +48,8 @@ VERSION_TABLE = "poort_alembic_version"
 #: The number of rows that bulk operations read or write at once.
 CHUNK = 1000
 
+#: The width of columns for addresses: the longest text form of an IPv6 address (RFC 4291, section 2.2).
+ADDRESS_LENGTH = 45
 
 #: Options of Chamilo's tables on MariaDB and MySQL.
 MYSQL_TABLE = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_ci"}

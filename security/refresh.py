@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 
 from models import refresh_token as stored
 from models.campus import refusal_of_portal
-from models.database import epoch_ms, storable
-from models.refresh_token import ADDRESS_LENGTH, USER_AGENT_LENGTH, RefreshToken, SignInSession
+from models.database import ADDRESS_LENGTH, epoch_ms, storable
+from models.refresh_token import USER_AGENT_LENGTH, RefreshToken, SignInSession
 from models.token_validity import revoke
 from models.user import Account, refusal
 from models.user_table import ACCOUNT
