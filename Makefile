@@ -10,7 +10,7 @@ SCRIPTS = bin/console bin/new-env bin/serve
 ENV_FILE := $(if $(POORT_ENV_FILE),,.env)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve setup test lint docs bench bench-timing soak attack pins
+.PHONY: help serve setup test mutants lint docs bench bench-timing soak attack pins
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
@@ -23,6 +23,9 @@ setup: $(ENV_FILE) .venv/.pins ## Set up what is missing: .venv, .env, the key p
 
 test: .venv/.pins-dev ## Run all tests; ARGS="-k word" goes on to pytest
 	@exec .venv/bin/python -m pytest $(ARGS)
+
+mutants: .venv/.pins-dev ## Change the code in 350 places, one at a time, and see whether a test fails (20 minutes); ARGS="--seed 2"
+	@exec .venv/bin/python -m tests.mutation $(ARGS)
 
 lint: .venv/.pins-dev ## Check style, form and types: ruff and mypy
 	.venv/bin/ruff check . $(SCRIPTS)

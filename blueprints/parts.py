@@ -123,7 +123,7 @@ def portal_at_hand() -> PortalOfRequest:
 
 
 def requester_of(username: str) -> Requester:
-    """Return whom the hashing queue counts the current request for: the client's network and a user."""
+    """Return the parties that share hashing turns fairly: the client's network and a user."""
     return Requester(network_of(request.remote_addr or ""), canonical_username(username))
 
 

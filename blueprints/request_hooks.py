@@ -1,4 +1,4 @@
-"""What every request has: an id and a time, header fields of its answer, errors as JSON, and a line in the log."""
+"""Hooks of every request: its id and time, common header fields, JSON for errors, and a line in the log."""
 
 import logging
 import re

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from flask import Response, g, request
 from flask.globals import app_ctx, request_ctx
+from flask.typing import RouteCallable
 from werkzeug.exceptions import NotAcceptable, NotFound
 from werkzeug.http import parse_options_header
 
@@ -16,7 +17,7 @@ from rest.body import read_object, request_bytes, request_media_type
 from rest.encoding import compact
 from rest.format import BodyType, Format
 from rest.formats import FORMATS
-from rest.operation import Operation, Shape, View, documented
+from rest.operation import Operation, Shape, documented
 from rest.remembered import OF_ITEMS, OF_PAGES
 from rest.representation import Collection, Item
 
@@ -33,10 +34,10 @@ class Negotiated(NamedTuple):
     environ: dict[str, Any]
 
 
-def speaks(operation: Operation) -> Callable[[View], View]:
+def speaks(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:
     """Decorate a view of a resource. Raises 404, 415 and 406 before authentication (docs/compatibility.md#precedence)."""
 
-    def decorate(view: View) -> View:
+    def decorate(view: RouteCallable) -> RouteCallable:
         @wraps(view)
         def negotiated(*args: Any, suffix: str | None = None, **kwargs: Any) -> Any:
             if suffix is not None and suffix not in FORMATS:

@@ -6,10 +6,11 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+from flask.typing import RouteCallable
+
 from rest.format import BodyType
 from rest.resource import Resource
 
-View = Callable[..., Any]
 Schema = Mapping[str, Any]
 
 _ATTRIBUTE = "operation"
@@ -75,16 +76,16 @@ class RoutedOperation(NamedTuple):
     is_public: bool
 
 
-def documented(operation: Operation) -> Callable[[View], View]:
+def documented(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:
     """Decorate a view with its declaration."""
 
-    def decorate(view: View) -> View:
+    def decorate(view: RouteCallable) -> RouteCallable:
         setattr(view, _ATTRIBUTE, operation)
         return view
 
     return decorate
 
 
-def operation_of(view: View) -> Operation | None:
+def operation_of(view: RouteCallable) -> Operation | None:
     """Return the declaration of a view, if it has one."""
     return getattr(view, _ATTRIBUTE, None)

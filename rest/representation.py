@@ -1,4 +1,4 @@
-"""What formats render: an item, or a page of a collection with links to other pages."""
+"""The input of formats: an item, or a page of a collection with links to other pages."""
 
 from collections import namedtuple
 from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ class Item:
         return _BYTES_OF_ITEM + getsizeof(self.fields) + sum(map(getsizeof, values)) + sum(map(getsizeof, elements))
 
     def as_json(self, render: Callable[["Item"], Any]) -> Fragment:
-        """Return what a function renders, encoded as JSON."""
+        """Return the result of a render function, encoded as JSON and cached if the item is shared."""
         key = (render, self.number) if self.number else None
         return Fragment(OF_ITEMS.get(key, lambda: compact(encode_json(render(self)))))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import segno
 from flask import Blueprint, Response, request
+from flask.typing import RouteCallable
 from werkzeug.exceptions import Conflict, ServiceUnavailable
 
 from blueprints.auditing import record_event
@@ -20,13 +21,13 @@ from models.second_factor import Enrolment, begin, confirm, count_backup_codes, 
 from models.transactions import commit
 from rest.answer import answer_json
 from rest.operation import documented
-from security.access import View, current_caller, is_authenticated, requires
+from security.access import current_caller, is_authenticated, requires
 from security.bearer import Caller
 
 bp = Blueprint("second_factor", __name__)
 
 
-def takes_json(view: View) -> View:
+def takes_json(view: RouteCallable) -> RouteCallable:
     """Decorate a view with a body. Raises 415 before authentication."""
 
     @wraps(view)

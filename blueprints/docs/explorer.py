@@ -10,8 +10,9 @@ from flasgger import Swagger
 from flasgger.base import APIDocsView
 from flasgger.commands import generate_api_schema
 from flask import Blueprint, Flask, Response
+from flask.typing import RouteCallable
 
-from security.access import View, public
+from security.access import public
 
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 
@@ -31,7 +32,7 @@ PAGE = "flasgger.apidocs"
 class Explorer(Swagger):  # type: ignore[misc]
     """flasgger without its old bundle, its extra routes and its hook into the application's routes."""
 
-    def __init__(self, app: Flask, show_document: View) -> None:
+    def __init__(self, app: Flask, show_document: RouteCallable) -> None:
         """Mount the page; `show_document` is the view of its document."""
         self._show_document = show_document
         super().__init__(app, config={"specs_route": "/api/docs.html", "specs": [{"endpoint": "openapi"}], "title": "Poort"})

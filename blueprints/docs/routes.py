@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, g, request
+from flask.typing import RouteCallable
 from werkzeug.exceptions import NotFound
 
 from blueprints.docs.explorer import PAGE, protect_page
@@ -16,7 +17,7 @@ from rest.encoding import encode_json
 from rest.negotiation import accepted_media_type
 from rest.operation import RoutedOperation, operation_of
 from rest.resource import Resource
-from security.access import View, is_public, public
+from security.access import is_public, public
 
 #: Served only with APP_ENABLE_API_ENTRYPOINT.
 bp = Blueprint("docs", __name__, template_folder="templates", static_folder="static", static_url_path="/docs/explorer")
@@ -27,10 +28,10 @@ contexts = Blueprint("contexts", __name__)
 _JSON, _JSON_LD, _OPENAPI, _HTML = "application/json", "application/ld+json", "application/vnd.openapi+json", "text/html"
 
 
-def _offers(*media_types: str) -> Callable[[View], View]:
+def _offers(*media_types: str) -> Callable[[RouteCallable], RouteCallable]:
     """Decorate a view that gets the media type of its answer, the client's choice of several. Raises 406."""
 
-    def decorate(view: View) -> View:
+    def decorate(view: RouteCallable) -> RouteCallable:
         @wraps(view)
         def negotiated(**kwargs: Any) -> Any:
             g.documented = True

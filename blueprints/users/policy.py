@@ -143,7 +143,7 @@ def _require_grantable(caller: Caller, granted: Collection[str], *, is_own: bool
 
 
 def _may_take_over(caller: Caller, user: HeldUser) -> bool:
-    """Tell whether a caller may change what would let them act as the user."""
+    """Tell whether a caller may change the columns and the password that would let them act as the user."""
     is_protected = ROLE_GLOBAL_ADMIN in roles_to_store(user.roles)
     return not is_protected or caller.id == user.id or caller.is_granted(ROLE_GLOBAL_ADMIN)
 

@@ -102,10 +102,8 @@ ME = Resource(
 _WRITABLE = {prop.name: prop for prop in USER.writable}
 
 #: The body for a new user in a portal.
-USER_OF_PORTAL = Resource(
-    name="User",
-    iri="/api/users",
-    iri_type="http://schema.org/Person",
+USER_OF_PORTAL = replace(
+    USER,
     properties=(
         *(_WRITABLE[name] for name in ("username", "email", "firstname", "lastname", "locale", "timezone")),
         Property("password", Kind.STRING, readable=False, writable=True, nullable=True, is_password=True, max_length=MAX_PASSWORD_BYTES, max_bytes=MAX_PASSWORD_BYTES, example="a long enough secret"),
@@ -114,10 +112,8 @@ USER_OF_PORTAL = Resource(
 )
 
 #: The body for a new password.
-NEW_PASSWORD = Resource(
-    name="User",
-    iri="/api/users",
-    iri_type="http://schema.org/Person",
+NEW_PASSWORD = replace(
+    USER,
     properties=(
         Property("password", Kind.STRING, readable=False, writable=True, not_blank=True, is_password=True, max_length=MAX_PASSWORD_BYTES, max_bytes=MAX_PASSWORD_BYTES, example="a long enough secret"),
         Property("forcePasswordChangeAtNextLogin", Kind.BOOLEAN, readable=False, writable=True, example=False),

@@ -114,7 +114,20 @@ def test_make_alone_lists_the_goals(project: Path) -> None:
     done = make(project)
     assert [line.split()[:2] for line in done.stdout.splitlines()] == [
         ["make", goal]
-        for goal in ("help", "serve", "setup", "test", "lint", "docs", "bench", "bench-timing", "soak", "attack", "pins")
+        for goal in (
+            "help",
+            "serve",
+            "setup",
+            "test",
+            "mutants",
+            "lint",
+            "docs",
+            "bench",
+            "bench-timing",
+            "soak",
+            "attack",
+            "pins",
+        )
     ]
 
 
