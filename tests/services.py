@@ -26,6 +26,10 @@ from sqlalchemy.exc import OperationalError
 
 START_TIMEOUT_SECONDS = 60
 
+#: Which of the processes that run tests this is, and how many there are (pytest-xdist).
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+
 Found = TypeVar("Found")
 Started = TypeVar("Started", bound="Program")
 
@@ -209,9 +213,15 @@ def needed(make: Callable[[], Found]) -> Found:
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """Return a port of loopback that nobody listens on.
+
+    Another program may take it before the caller does, so the port is below those that the kernel gives to
+    clients (32768 and up), and each process that runs tests draws from ports of its own.
+    """
+    while True:
+        port = 12_000 + secrets.randbelow(20_000 // WORKERS) * WORKERS + WORKER
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def run(command: list[str]) -> None:

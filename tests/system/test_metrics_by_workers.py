@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from services import find_program, needed
-from system.serving import GUNICORN, WAIT_SECONDS, Home, Server, free_port
+from services import find_program, free_port, needed
+from system.serving import GUNICORN, HEALTHY, WAIT_SECONDS, Home, Server
 
 from config.settings import ROOT
 
@@ -63,7 +63,7 @@ class Metered(Server):
     def ask_both_workers(self) -> int:
         """Send requests until each worker has answered some; return how many."""
         for number in range(1, 500):
-            assert self.request("GET", "/healthz")[0] == 200
+            assert self.request("GET", "/healthz")[2] == HEALTHY
             if number % 10 == 0:
                 asked = {line["process"] for line in self.log_lines if line.get("route") == "/healthz"}
                 if asked >= self.workers():

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-from services import RedisServer, needed, start_redis
-from system.serving import GUNICORN, WAIT_SECONDS, Home, Server, free_port
+from services import RedisServer, free_port, needed, start_redis
+from system.serving import GUNICORN, WAIT_SECONDS, Home, Server
 
 pytest_plugins = ("system.fixtures",)
 
