@@ -11,7 +11,7 @@ PYTEST = .venv/bin/python -m pytest --numprocesses auto --dist loadgroup --no-lo
 ENV_FILE := $(if $(POORT_ENV_FILE),,.env)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve setup check test lint docs bench bench-timing soak attack pins
+.PHONY: help serve setup check test mutants lint docs bench bench-timing soak attack pins
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
@@ -28,6 +28,9 @@ check: .venv/.pins-dev ## Check in a minute what needs no other program: style, 
 
 test: .venv/.pins-dev ## Run all tests, on all processors; ARGS="-k word" goes on to pytest
 	@exec $(PYTEST) $(ARGS)
+
+mutants: .venv/.pins-dev ## Change the code in 350 places, one at a time, and see whether a test fails (20 minutes); ARGS="--seed 2"
+	@exec .venv/bin/python -m tests.mutation $(ARGS)
 
 lint: .venv/.pins-dev ## Check style, form and types: ruff and mypy
 	.venv/bin/ruff check . $(SCRIPTS)

@@ -11,10 +11,11 @@ from factories import Clock, Database, dispose, settings_for
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
 from hypothesis import HealthCheck, settings
+from installed import needed
 from parallel import arrange, turn
-from services import RedisServer, needed, start_redis
 
 from app import create_app
+from benchmarks.services import RedisServer, start_redis
 
 # A slow machine is no fault of a property.
 settings.register_profile("poort", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -11,10 +11,11 @@ from answers import body_of, name_in, signed_in_as
 from campus.conftest import Campus
 from factories import CONTRACT
 from flask.testing import FlaskClient
-from services import find_program, needed
+from installed import needed
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from benchmarks.services import find_program
 from blueprints.users.resource import read_filters
 from models.php_serialize import unserialize_strings
 from models.user_table import UserTable

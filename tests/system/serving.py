@@ -14,8 +14,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from services import free_port
-
+from benchmarks.services import free_port
 from config.settings import DATABASE_PARTS, ROOT, VARIABLES
 
 GUNICORN = (sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "gunicorn.conf.py"), "wsgi:app")

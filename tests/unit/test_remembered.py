@@ -212,9 +212,9 @@ def test_statements_of_lists_and_writes_are_not_kept_by_the_choice_of_columns(cl
 
 
 def test_long_accept_header_is_not_remembered() -> None:
-    before = negotiation._remembered_format.cache_info().currsize
+    before = negotiation._cached_format.cache_info().currsize
     assert negotiation._format(None, f"application/json,{'x' * 300}").name == "json"
-    assert negotiation._remembered_format.cache_info().currsize == before
+    assert negotiation._cached_format.cache_info().currsize == before
 
 
 def test_long_list_of_roles_is_not_remembered() -> None:
