@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import body_of
 from click.testing import Result
 from factories import Clock, Database, bearer
 from flask import Flask
@@ -288,7 +289,7 @@ def test_start_repairs_what_a_killed_rotation_left(make_server: MakeServer, tmp_
     assert run(make_server(), "check-config").stdout == "The configuration seems correct.\n"
     assert (folder / "public.pem").read_text() != old
     load_key_pair(str(folder / "private.pem"), str(folder / "public.pem"), "")
-    assert make_server().test_client().get("/readyz").status_code == 200
+    assert body_of(make_server().test_client().get("/readyz"))["status"] == "ok"
 
 
 def test_folder_that_cannot_be_written_does_not_stop_a_start(
