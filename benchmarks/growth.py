@@ -11,9 +11,9 @@ from benchmarks.goals import DATABASES
 from benchmarks.ground import Ground, lay
 from benchmarks.plan import Plan
 from benchmarks.seeding import RARE
+from benchmarks.services import STARTERS
+from benchmarks.services import Server as DatabaseServer
 from benchmarks.serving import WAIT_SECONDS, Server, running
-from tests.services import STARTERS
-from tests.services import Server as DatabaseServer
 
 ITEMS_PER_PAGE = 30
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.services import NotInstalled, find_program
 from benchmarks.serving import ROOT
-from tests.services import NotInstalled, find_program
 
 #: program: the Debian package that has it.
 NEEDED = {"wrk": "wrk", "postgresql": "postgresql", "mariadb": "mariadb-server"}

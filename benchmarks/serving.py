@@ -12,7 +12,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlencode
 
-from tests.services import free_port
+from benchmarks.services import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 WAIT_SECONDS = 60

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from benchmarks.clients import Clients
 from benchmarks.figures import percentile
 from benchmarks.ground import Ground, lay
+from benchmarks.services import STARTERS
 from benchmarks.serving import ROOT, clean_environment, pss_megabytes
 from benchmarks.soak_bounds import Seen, Worker, bounds, wrong_rows
 from benchmarks.soak_load import MixedClients
@@ -25,7 +26,6 @@ from config import parse_settings
 from models import User
 from models.database import continue_after_given_ids
 from models.user import SOFT_DELETED
-from tests.services import STARTERS
 
 USERS = 3_000
 #: event: when it begins, as a part of the whole. After them all comes the warm-up of the last workers, then the weighing.

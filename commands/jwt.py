@@ -47,34 +47,47 @@ def generate_keypair(dry_run: bool, skip_if_exists: bool, overwrite: bool, no_in
     \b
     Example: flask jwt generate-keypair --skip-if-exists
     """
-    settings = parts().settings
+    ours = parts()
     if dry_run:
-        private_pem, public_pem = make_key_pair(settings.jwt_passphrase, bits)
-        click.echo("Your keys have been generated!\n")
-        click.echo(f"Your private key:\n\n{private_pem.decode()}\nYour public key:\n\n{public_pem.decode()}")
+        _show_key_pair(*make_key_pair(ours.settings.jwt_passphrase, bits))
         return
     if skip_if_exists and overwrite:
         _stop("Both options `--skip-if-exists` and `--overwrite` cannot be combined.")
-    if is_pem(settings.jwt_secret_key) or is_pem(settings.jwt_public_key):
+    if is_pem(ours.settings.jwt_secret_key) or is_pem(ours.settings.jwt_public_key):
         _stop("JWT_SECRET_KEY and JWT_PUBLIC_KEY hold keys instead of paths; there is nowhere to write new ones.")
-    private_path, public_path = Path(settings.jwt_secret_key), Path(settings.jwt_public_key)
-    if private_path.exists() or public_path.exists():
-        if skip_if_exists:
-            say("Your key files already exist, they won't be overriden.")
-            return
-        if not overwrite:
-            _stop("Your keys already exist. Use the `--overwrite` option to force regeneration.")
-        if not no_interaction and not _is_sure():
-            say("Your action was canceled.")
-            return
-    replaced = parts().keys.files.public_keys()
+    paths = Path(ours.settings.jwt_secret_key), Path(ours.settings.jwt_public_key)
+    if not any(path.exists() for path in paths) or _may_replace(skip_if_exists, overwrite, asks=not no_interaction):
+        _write_key_pair(ours, *paths, bits)
+        say("Done!")
+
+
+def _may_replace(skip_if_exists: bool, overwrite: bool, *, asks: bool) -> bool:
+    """Tell whether to replace the keys that exist, and say so if not. Raises SystemExit if no option decides it."""
+    if skip_if_exists:
+        say("Your key files already exist, they won't be overriden.")
+        return False
+    if not overwrite:
+        _stop("Your keys already exist. Use the `--overwrite` option to force regeneration.")
+    if asks and not _is_sure():
+        say("Your action was canceled.")
+        return False
+    return True
+
+
+def _show_key_pair(private_pem: bytes, public_pem: bytes) -> None:
+    click.echo("Your keys have been generated!\n")
+    click.echo(f"Your private key:\n\n{private_pem.decode()}\nYour public key:\n\n{public_pem.decode()}")
+
+
+def _write_key_pair(ours: Parts, private_path: Path, public_path: Path, bits: int) -> None:
+    """Write a new pair, and end the tokens that the replaced keys have signed."""
+    replaced = ours.keys.files.public_keys()
     try:
-        write_key_pair(private_path, public_path, *make_key_pair(settings.jwt_passphrase, bits))
+        write_key_pair(private_path, public_path, *make_key_pair(ours.settings.jwt_passphrase, bits))
     except OSError as reason:
         _stop(f"The keys cannot be written: {reason}.")
     if replaced:
-        _end_tokens_of(replaced, parts())
-    say("Done!")
+        _end_tokens_of(replaced, ours)
 
 
 def _end_tokens_of(keys: Mapping[str, RSAPublicKey], ours: Parts) -> None:

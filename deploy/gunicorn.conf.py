@@ -1,9 +1,10 @@
-"""How gunicorn serves: `gunicorn -c deploy/gunicorn.conf.py wsgi:app`, from any folder. `make serve` uses it too.
+"""Settings of gunicorn: `gunicorn -c deploy/gunicorn.conf.py wsgi:app`, from any folder. `make serve` uses them too.
 
-HUP reads the settings anew; new code needs a restart, since the workers are forked with the code loaded.
+HUP reloads this file and the settings. New code needs a restart, because the master has loaded the code before it forks.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,15 @@ except InvalidSetting as problem:
 chdir = str(ROOT)
 wsgi_app = "wsgi:app"
 bind = f"127.0.0.1:{settings.port}"
-# Each worker listens for itself, and the kernel deals connections out evenly.
+# Each worker has a socket of its own, so the kernel spreads connections evenly.
 reuse_port = True
 workers = settings.web_concurrency
-# Who waits for the hashing of a password keeps a thread; the others are for everything else.
+# A request that hashes a password or waits to do so occupies a thread. Three threads stay free for all others.
 threads = settings.password_hash_queue + 4
 timeout = 30
 graceful_timeout = 30
 keepalive = 5
-# A worker is replaced after so many requests, which bounds what a leak can cost; not all of them at once.
+# Replacing workers now and then limits what a leak can cost. The jitter keeps them from going at the same time.
 max_requests = 100_000
 max_requests_jitter = 20_000
 limit_request_line = 4094
@@ -44,21 +45,24 @@ limit_request_fields = 100
 limit_request_field_size = 8190
 umask = 0o077
 control_socket_disable = True
-# The heartbeat of a worker is a file; on a disk that is busy it would stall the worker.
+# The heartbeat of a worker is a file. On a busy disk it would stall the worker.
 if Path("/dev/shm").is_dir():  # noqa: S108
     worker_tmp_dir = "/dev/shm"  # noqa: S108
-# Who is believed about the client is TRUSTED_PROXIES' business alone (security/client_address.py).
+# TRUSTED_PROXIES alone decides which proxies are trusted (security/client_address.py).
 forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 
-# Without metrics nothing of them is loaded: a worker is smaller by some MB.
+# The metrics are loaded only if they are wanted, which keeps other workers some MB smaller.
+make_metrics_process: Callable[[int], Any] | None = None
 if settings.metrics_port:
-    from deploy.metrics import process as metrics
+    from deploy.metrics.process import MetricsProcess, count_in_slot
+
+    make_metrics_process = MetricsProcess
 
 
 class JsonLog(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's own log through ours. Requests are logged by the application."""
+    """Writes gunicorn's log in the form of the application's. The application logs requests itself."""
 
     def setup(self, cfg: Any) -> None:
         """Replace gunicorn's handlers."""
@@ -67,10 +71,10 @@ class JsonLog(Logger):  # type: ignore[misc]  # gunicorn has no types
 
 
 class PoortWorker(JsonWorker):
-    """A worker that serves with the settings of the last start or HUP, whatever the files say when it replaces another one."""
+    """A worker with the settings of the last start or HUP, also if the files have changed before it replaces another one."""
 
     def load_wsgi(self) -> None:
-        """Make the application."""
+        """Create the application."""
         if self.app.app_uri == wsgi_app:
             self.wsgi = create_app(settings)
         else:
@@ -82,41 +86,26 @@ worker_class = PoortWorker
 
 
 def on_starting(server: Any) -> None:
-    """Stop the start with one sentence, once, where every worker would fail."""
+    """Stop the start once, in a sentence, if every worker would fail."""
     master.check_before_start(server, settings)
     master.prepare(server)
 
 
 def when_ready(server: Any) -> None:
-    """Say where the server answers, and serve the metrics."""
+    """Announce where the server listens, and start the metrics process."""
     master.announce_addresses(server, settings)
-    _serve_metrics(server)
+    master.serve_metrics(server, settings.metrics_port, make_metrics_process)
 
 
 def on_reload(server: Any) -> None:
-    """Set once more what HUP has read anew from this file, before the new workers are forked."""
+    """Set again what HUP has reset by reloading this file, before the new workers are forked."""
     master.share_unix_sockets(server)
-    _serve_metrics(server)
-
-
-def _serve_metrics(server: Any) -> None:
-    """Start the process of the metrics, or end it where the settings have changed so."""
-    running = getattr(server, "metrics", None)
-    if running and running.port != settings.metrics_port:
-        running.remove()
-        running = server.metrics = None
-    if settings.metrics_port and not running:
-        addresses = [listener.getsockname() for listener in server.LISTENERS] or server.cfg.address
-        server.metrics = metrics.MetricsProcess(settings.metrics_port, addresses[0])
-    if settings.metrics_port:
-        server.metrics.run(server.LISTENERS)
+    master.serve_metrics(server, settings.metrics_port, make_metrics_process)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Say where a worker is to count its requests."""
-    master.expect_birth(server)
-    if settings.metrics_port:
-        worker.metrics_slot = server.metrics.take_slot({getattr(other, "metrics_slot", 0) for other in server.WORKERS.values()})
+    """Prepare the fork of a worker."""
+    master.expect_birth(server, worker)
 
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's
@@ -125,19 +114,16 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's
 
 
 def post_worker_init(worker: Any) -> None:
-    """Have a worker count its requests."""
-    if settings.metrics_port and worker.metrics_slot:
-        metrics.count_in_slot(worker.wsgi, worker.metrics_slot)
+    """Have the worker count its requests."""
+    if worker.metrics_slot:
+        count_in_slot(worker.wsgi, worker.metrics_slot)
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Forget what a worker had under way, and see that the metrics are still served."""
-    if settings.metrics_port:
-        server.metrics.leave_slot(getattr(worker, "metrics_slot", 0))
-        server.metrics.run(server.LISTENERS)
+    """Forget the requests that the worker had under way."""
+    master.forget_worker(server, worker)
 
 
 def on_exit(server: Any) -> None:
-    """End what serves the metrics with the server."""
-    if getattr(server, "metrics", None):
-        server.metrics.remove()
+    """Stop the metrics process."""
+    master.end_metrics(server)

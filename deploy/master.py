@@ -1,4 +1,4 @@
-"""What gunicorn's master does for us: checks before the start, workers that follow each other without a gap, and metrics."""
+"""Extend gunicorn's master: check before the start, replace workers without a gap, and run the metrics process."""
 
 import contextlib
 import ctypes
@@ -20,24 +20,25 @@ from models import db
 from models.user_table import UnusableTable
 from security.keys.pair import UnusableKey
 
-# M_ARENA_MAX of malloc.h, and how many.
+# M_ARENA_MAX of malloc.h, and its value.
 _ARENA_MAX, _ARENAS = -8, 2
 
-# Until a worker is ready it has the master's handlers, which would put a signal aside: the master would wait 30 s for its
-# end in vain. So such a signal waits for the fork, and ends the worker then. Gunicorn's own `post_fork` comes too late.
+# A forked worker keeps the master's signal handlers until it is ready. They would swallow a signal, and the master would wait
+# 30 s for a worker that does not end. So these signals are blocked during the fork and then end the worker. `post_fork` runs
+# too late for this.
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 _MOST_SECONDS_TO_LISTEN = 5
 
 
 def check_before_start(server: Any, settings: Settings) -> None:
-    """Stop the start with one sentence, once, where every worker would fail."""
+    """Stop the start once, in a sentence, if every worker would fail."""
     try:
         _refuse_unusable(settings)
         _refuse_too_few_threads(server.cfg.threads, settings.password_hash_queue)
         _refuse_tls(server.cfg.is_ssl)
         share_unix_sockets(server)
-        if "GUNICORN_PID" not in os.environ:  # set on USR2: the new server takes over the port of the old one
+        if "GUNICORN_PID" not in os.environ:  # set on USR2: the new server takes over the old one's port
             _refuse_taken_ports("PORT", server.cfg.address)
             _refuse_taken_ports("METRICS_PORT", [("127.0.0.1", settings.metrics_port)] if settings.metrics_port else [])
     except (InvalidSetting, UnusableKey, UnusableTable) as problem:
@@ -47,53 +48,80 @@ def check_before_start(server: Any, settings: Settings) -> None:
 def prepare(server: Any) -> None:
     """Change how the master reloads, replaces workers and forks."""
     server.handle_hup = partial(_reload_if_usable, server, server.handle_hup)
-    server.manage_workers = partial(_replace_who_has_served_enough, server, server.manage_workers)
+    server.manage_workers = partial(_replace_spent_worker, server, server.manage_workers)
     _share_arenas()
-    # What is there now is there for good: the collector need not touch it, and so the workers keep sharing its memory.
+    # What is loaded now stays. If the garbage collector leaves it alone, the workers keep sharing its memory.
     gc.collect()
     gc.freeze()
     server.births = []
+    server.metrics = None
     after_in_parent = partial(_go_on_after_fork, server.births)
     os.register_at_fork(before=_hold_signals, after_in_parent=after_in_parent, after_in_child=_be_ended_by_signals)
 
 
 def announce_addresses(server: Any, settings: Settings) -> None:
-    """Say where the server answers: gunicorn does not know it where each worker listens for itself.
+    """Log where the server listens, which gunicorn does not know if each worker has a socket of its own.
 
-    A unix socket is opened to its group, which is nginx's: `umask` would keep it for this user alone.
+    Also lets the group of a unix socket use it: that is nginx, and `umask` allows only this user.
     """
     for address in server.cfg.address:
-        if isinstance(address, str) and not server.systemd:  # systemd's own is as its unit says
+        if isinstance(address, str) and not server.systemd:  # the unit sets the mode of systemd's socket
             Path(address).chmod(0o660)
     server.log.info("serving on %s", ", ".join(where if "unix:" in where else f"http://{where}" for where in server.cfg.bind))
     if not settings.trusted_proxies and any(listener.FAMILY == socket.AF_UNIX for listener in server.LISTENERS):
         server.log.warning(
-            "gunicorn listens on a unix socket and TRUSTED_PROXIES is empty: all clients share one address, and so one throttle "
+            "gunicorn listens on a unix socket and TRUSTED_PROXIES is empty: all clients share one address and one throttle "
             "of sign-ins. Set TRUSTED_PROXIES=127.0.0.1, and let the proxy overwrite X-Forwarded-For."
         )
 
 
 def share_unix_sockets(server: Any) -> None:
-    """Let workers share a unix socket: each would put one of its own in the place of the others', for this user alone."""
+    """Have the workers share a unix socket. Otherwise each would replace the others' with its own."""
     if any(not isinstance(address, tuple) for address in server.cfg.address):
         server.cfg.set("reuse_port", False)
 
 
-def expect_birth(server: Any) -> None:
-    """Open what the next worker closes as soon as it listens."""
+def serve_metrics(server: Any, port: int, make_process: Callable[[int], Any] | None) -> None:
+    """Start the metrics process, or stop it if METRICS_PORT has changed. `make_process` is None if metrics are off."""
+    if server.metrics and server.metrics.port != port:
+        end_metrics(server)
+    if make_process and not server.metrics:
+        server.metrics = make_process(port)
+    if server.metrics:
+        server.metrics.run(server.LISTENERS)
+
+
+def end_metrics(server: Any) -> None:
+    """Stop the metrics process, if there is one."""
+    if server.metrics:
+        server.metrics.remove()
+        server.metrics = None
+
+
+def expect_birth(server: Any, worker: Any) -> None:
+    """Open the pipe that the next worker closes once it listens, and choose the slot of its metrics."""
     server.births.append(os.pipe())
+    taken = {getattr(other, "metrics_slot", 0) for other in server.WORKERS.values()}
+    worker.metrics_slot = server.metrics.take_slot(taken) if server.metrics else 0
 
 
 def announce_birth(server: Any) -> None:
-    """Let the master go on: this worker has its sockets."""
+    """Let the master go on, because this worker listens."""
     while server.births:
         for end in server.births.pop():
             os.close(end)
 
 
+def forget_worker(server: Any, worker: Any) -> None:
+    """Forget the requests that an ended worker had under way, and restart the metrics process if it has ended."""
+    if server.metrics:
+        server.metrics.leave_slot(getattr(worker, "metrics_slot", 0))
+        server.metrics.run(server.LISTENERS)
+
+
 def _share_arenas() -> None:
-    """Let the threads of a worker share what the C library keeps for allocations: each would keep the most it ever needed."""
-    with contextlib.suppress(AttributeError):  # a C library that is not glibc
+    """Share glibc's allocation arenas between the threads of a worker. Otherwise each keeps the most it ever needed."""
+    with contextlib.suppress(AttributeError):  # not glibc
         ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
 
 
@@ -102,7 +130,7 @@ def _hold_signals() -> None:
 
 
 def _go_on_after_fork(births: list[tuple[int, int]]) -> None:
-    """Wait until the new worker listens: gunicorn would end an old one at once, and for a moment nobody might listen."""
+    """Wait until the new worker listens. Gunicorn stops an old one at once, and for a moment nobody might listen."""
     _let_signals_through()
     if births:
         reads, writes = births.pop()
@@ -122,7 +150,7 @@ def _be_ended_by_signals() -> None:
 
 
 def _reload_if_usable(server: Any, reload: Callable[[], None]) -> None:
-    """Do what HUP asks for, unless the new workers could not start: that would be the end of the old ones too."""
+    """Reload on HUP, unless the new workers could not start, which would stop the old ones too."""
     try:
         _refuse_unusable(load_settings())
     except (InvalidSetting, UnusableKey, UnusableTable) as problem:
@@ -131,28 +159,28 @@ def _reload_if_usable(server: Any, reload: Callable[[], None]) -> None:
         reload()
 
 
-def _replace_who_has_served_enough(server: Any, manage: Callable[[], None]) -> None:
+def _replace_spent_worker(server: Any, manage: Callable[[], None]) -> None:
     """Start a replacement first; gunicorn then finds one worker too many and stops the oldest: one at a time."""
-    served_enough = [worker for worker in server.WORKERS.values() if getattr(worker, "has_served_enough", (False,))[0]]
-    if served_enough and len(server.WORKERS) == server.num_workers:
-        served_enough[0].age = 0
+    spent = [worker for worker in server.WORKERS.values() if getattr(worker, "has_served_enough", (False,))[0]]
+    if spent and len(server.WORKERS) == server.num_workers:
+        spent[0].age = 0
         server.log.info("a new worker takes the place of one that has answered %d requests", server.cfg.max_requests)
         server.spawn_worker()
     manage()
 
 
 def _refuse_unusable(ours: Settings) -> None:
-    """Raise InvalidSetting, UnusableKey or UnusableTable where no worker could serve with these settings."""
+    """Raise InvalidSetting, UnusableKey or UnusableTable if no worker could serve with these settings."""
     require_drivers(ours)
     with create_app(ours).app_context():
         parts().check_keys()
         parts().check_table()
         parts().keys.announce()
-        db.engine.dispose()  # a connection must not be shared with the workers that are forked from here
+        db.engine.dispose()  # forked workers must not share a connection
 
 
 def _refuse_taken_ports(name: str, addresses: list[Any]) -> None:
-    """Raise InvalidSetting where somebody listens already: with `reuse_port` two servers would share the requests."""
+    """Raise InvalidSetting if another server listens there: with `reuse_port` the two would share the requests."""
     for address in addresses:
         if not isinstance(address, tuple):  # a unix socket
             continue
@@ -164,16 +192,18 @@ def _refuse_taken_ports(name: str, addresses: list[Any]) -> None:
 
 
 def _refuse_tls(wanted: bool) -> None:
-    """Raise InvalidSetting where gunicorn is to end TLS: JsonWorker peeks at what has arrived, which TLS does not allow."""
+    """Raise InvalidSetting if gunicorn is to terminate TLS: the loop peeks at what has arrived, which TLS does not allow."""
     if wanted:
         raise InvalidSetting(
-            "gunicorn cannot end TLS here: put a proxy in front (docs/nginx.md), and remove --certfile and --keyfile."
+            "gunicorn cannot terminate TLS here: put a proxy in front (docs/nginx.md), and remove --certfile and --keyfile."
         )
 
 
 def _refuse_too_few_threads(number: int, hash_queue: int) -> None:
-    """Raise InvalidSetting where GUNICORN_CMD_ARGS leaves no thread free of those who wait for the hashing of a password."""
+    """Raise InvalidSetting if GUNICORN_CMD_ARGS leaves no thread for requests that hash no password."""
     busy = hash_queue + 1
     if number <= busy:
-        said = f"who waits and who is hashed for take {busy} threads of a worker, and gunicorn's --threads is {number}."
-        raise InvalidSetting(f"PASSWORD_HASH_QUEUE is {hash_queue}: {said}")
+        raise InvalidSetting(
+            f"PASSWORD_HASH_QUEUE is {hash_queue}, so hashing can occupy {busy} threads of a worker, and gunicorn's --threads is "
+            f"{number}. Raise --threads, or lower PASSWORD_HASH_QUEUE."
+        )

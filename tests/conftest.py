@@ -10,9 +10,10 @@ from factories import Clock, Database, dispose, settings_for
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
 from hypothesis import HealthCheck, settings
-from services import RedisServer, needed, start_redis
+from installed import needed
 
 from app import create_app
+from benchmarks.services import RedisServer, start_redis
 
 # A slow machine is no fault of a property.
 settings.register_profile("poort", deadline=None, suppress_health_check=[HealthCheck.too_slow])

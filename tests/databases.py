@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from factories import Clock, Database, dispose, settings_for
 from flask import Flask
-from services import STARTERS, Server, needed
+from installed import needed
 
 from app import create_app
+from benchmarks.services import STARTERS, Server
 
 KINDS = ("sqlite", "postgresql", "mariadb")
 

@@ -13,7 +13,7 @@ from benchmarks.attack.memory import fill_memory
 from benchmarks.attack.races import race
 from benchmarks.attack.rows import write_rows
 from benchmarks.attack.slow import stall
-from tests.services import NotInstalled
+from benchmarks.services import NotInstalled
 
 Part = Callable[[Path], Iterator[Line]]
 

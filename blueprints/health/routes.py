@@ -20,10 +20,6 @@ bp = Blueprint("health", __name__)
 logger = logging.getLogger(__name__)
 
 
-#: What GET /readyz looks at. Without the first two there is no serving; without the store, sign-ins go on uncounted.
-PARTS = ("database", "keys", "store")
-
-
 @bp.get("/healthz")
 @public
 def show_health() -> Response:

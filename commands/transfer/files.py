@@ -29,6 +29,9 @@ from models.user_table import UserTable
 
 Row = dict[str, Any]
 
+#: Reads a value of a file as the value of a column. Raises ValueError with the reason.
+Convert = Callable[[InstrumentedAttribute[Any], Any], Any]
+
 # A field is named as its column, but for the password: `password` is one in the clear, to be hashed.
 _FIELD_OF_COLUMN = {"password": "password_hash"}
 _DERIVED = ("username_canonical", "email_canonical")
@@ -147,9 +150,7 @@ def _csv_rows(file: IO[str]) -> Iterator[tuple[str, Any]]:
         yield f"line {reader.line_num}", row
 
 
-def _read_rows(
-    rows: Iterable[tuple[str, Any]], convert: Callable[[InstrumentedAttribute[Any], Any], Any]
-) -> tuple[list[tuple[str, Row]], list[BadRow]]:
+def _read_rows(rows: Iterable[tuple[str, Any]], convert: Convert) -> tuple[list[tuple[str, Row]], list[BadRow]]:
     read: list[tuple[str, Row]] = []
     bad: list[BadRow] = []
     for place, raw in rows:
@@ -162,28 +163,14 @@ def _read_rows(
     return read, bad
 
 
-def _read_row(
-    raw: Mapping[Any, Any], convert: Callable[[InstrumentedAttribute[Any], Any], Any]
-) -> tuple[Row, list[tuple[str, str]]]:
+def _read_row(raw: Mapping[Any, Any], convert: Convert) -> tuple[Row, list[tuple[str, str]]]:
     row: Row = {}
     faults: list[tuple[str, str]] = []
     for field, given in raw.items():
-        if field == "password":
-            if given:
-                row["password_in_clear"] = given
-            continue
-        if field not in COLUMNS:
-            faults.append((str(field), "is no column"))
-            continue
-        column = COLUMNS[field]
         try:
-            value = convert(column, given)
-            require_fit(column, value)
+            row |= _read_field(field, given, convert)
         except ValueError as reason:
-            faults.append((field, str(reason)))
-        else:
-            if value is not ABSENT:
-                row[column.key] = value
+            faults.append((str(field), str(reason)))
     faults += _password_faults(row)
     faults += [
         (field, "must not be blank")
@@ -191,6 +178,18 @@ def _read_row(
         if field in COLUMNS and not _shows(row.get(field)) and not any(field == bad for bad, _ in faults)
     ]
     return row, faults
+
+
+def _read_field(field: Any, given: Any, convert: Convert) -> Row:
+    """Return the column and its value, or nothing for an empty cell. Raises ValueError with the reason."""
+    if field == "password":
+        return {"password_in_clear": given} if given else {}
+    if field not in COLUMNS:
+        raise ValueError("is no column")
+    column = COLUMNS[field]
+    value = convert(column, given)
+    require_fit(column, value)
+    return {} if value is ABSENT else {column.key: value}
 
 
 def _password_faults(row: Row) -> list[tuple[str, str]]:

@@ -1,12 +1,13 @@
-"""What a worker counts of its requests, for Prometheus; nobody imports this where METRICS_PORT is 0.
+"""Count the requests of a worker for Prometheus. Not imported if METRICS_PORT is 0.
 
-All of it is counted in one place, after a request. The parts that count by themselves are looked at there as well.
+Everything is counted after a request, also what the throttle and the hashing thread have counted themselves.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from flask import Flask, Response
 from flask.globals import app_ctx, request_ctx
@@ -33,12 +34,12 @@ from security.keys.pair import UnusableKey
 
 logger = logging.getLogger(__name__)
 
-# An item takes half a millisecond, a sign-in half a second.
+# Reading a user takes half a millisecond, a sign-in half a second.
 BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 SIGN_IN = "auth.create_token"
 
-#: By kind of failure: how a sign-in ended.
+#: Outcomes of sign-ins, by failure.
 OUTCOMES = {
     CodeRequired: "code_required",
     TooManyAttempts: "throttled",
@@ -48,10 +49,10 @@ OUTCOMES = {
     UnusableKey: "unavailable",
 }
 
-#: By kind of failure: which part could not be used.
+#: Unavailable parts, by failure.
 UNAVAILABLE = {SQLAlchemyError: "database", UnusableKey: "keys"}
 
-#: By kind of failure: what was wrong with a token.
+#: What was wrong with a token, by failure.
 TOKEN_FAILURES = {
     MissingToken: "missing",
     ExpiredToken: "expired",
@@ -63,65 +64,41 @@ TOKEN_FAILURES = {
     InvalidRefreshToken: "refresh_invalid",
 }
 
-# What a request may be called by in a label; a stranger may think of others without end.
+# Methods that labels name. Others count as "other": a client could invent any number of them.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Metrics:
-    """The metrics of a worker; docs/monitoring.md says what each is for."""
+    """The metrics of a worker (docs/monitoring.md#metrics)."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        """Take a registry to be found in; the workers' are found by their files."""
-        # Each write costs a few microseconds of a request that takes eighty: this one metric has number and time of requests.
-        self.requests = Histogram(
-            "poort_http_request_duration_seconds",
-            "Requests, and how long their answers took.",
-            ("method", "route", "status"),
-            buckets=BUCKETS_SECONDS,
-            registry=registry,
+        """Create them in a registry. Workers need none: their counts are found in files."""
+        counter = partial(Counter, registry=registry)
+        gauge = partial(Gauge, multiprocess_mode="livesum", registry=registry)
+        self.requests = _count_and_time_requests(registry)
+        self.sign_ins = counter("poort_sign_ins_total", "Sign-ins, by outcome.", ("outcome",))
+        self.token_failures = counter("poort_token_failures_total", "Refused tokens, by reason.", ("kind",))
+        self.throttled = counter("poort_throttled_total", "Attempts that the throttle refused.")
+        self.throttle_unavailable = counter(
+            "poort_throttle_unavailable_total", "Attempts that were not counted because the throttle's store was down."
         )
-        self.sign_ins = Counter("poort_sign_ins_total", "Sign-ins, by how they ended.", ("outcome",), registry=registry)
-        self.token_failures = Counter(
-            "poort_token_failures_total", "Tokens that were refused, by what was wrong with them.", ("kind",), registry=registry
+        self.attacked_names = counter(
+            "poort_attacked_names_total", "User names with 100 failed sign-ins in an hour, once per name, hour and worker."
         )
-        self.throttled = Counter("poort_throttled_total", "Attempts that the throttle refused.", registry=registry)
-        self.throttle_unavailable = Counter(
-            "poort_throttle_unavailable_total",
-            "Attempts that went on uncounted: the throttle's store was down.",
-            registry=registry,
-        )
-        self.attacked_names = Counter(
-            "poort_attacked_names_total",
-            "User names with 100 failed sign-ins in an hour; once for each name, hour and worker.",
-            registry=registry,
-        )
-        self.hash_turns = Counter("poort_password_hash_turns_total", "Turns in which passwords were hashed.", registry=registry)
-        self.hash_wait = Counter(
-            "poort_password_hash_wait_seconds_total", "How long those turns were waited for, in all.", registry=registry
-        )
-        self.hash_refused = Counter(
-            "poort_password_hash_refused_total", "Requests that were told to come back: too many wait already.", registry=registry
-        )
-        self.hash_depth = Gauge(
-            "poort_password_hash_queue_depth",
-            "Requests whose password is being hashed, or waits for it.",
-            multiprocess_mode="livesum",
-            registry=registry,
-        )
-        self.unavailable = Counter(
-            "poort_unavailable_total", "Requests that failed because a part could not be used.", ("part",), registry=registry
-        )
-        self.connections = Gauge(
-            "poort_database_connections_in_use",
-            "Connections to the database that requests hold.",
-            multiprocess_mode="livesum",
-            registry=registry,
-        )
-        self.workers = Gauge("poort_workers", "Processes that serve.", multiprocess_mode="livesum", registry=registry)
+        self.hash_turns = counter("poort_password_hash_turns_total", "Turns on the hashing thread.")
+        self.hash_wait = counter("poort_password_hash_wait_seconds_total", "Total time that requests waited for a turn.")
+        self.hash_refused = counter("poort_password_hash_refused_total", "Requests refused because the hash queue was full.")
+        self.hash_depth = gauge("poort_password_hash_queue_depth", "Requests that hash a password or wait to do so.")
+        self.unavailable = counter("poort_unavailable_total", "Requests that failed because a part was unavailable.", ("part",))
+        self.connections = gauge("poort_database_connections_in_use", "Database connections that requests hold.")
+        self.workers = gauge("poort_workers", "Worker processes.")
         self.workers.set(1)
-        # A series that begins with its first event has no increase then.
+        self._create_labels()
+
+    def _create_labels(self) -> None:
+        """Create every label now: `increase()` misses the first event of a new series."""
         for outcome in {"success", "malformed", "failed", *OUTCOMES.values()}:
             self.sign_ins.labels(outcome)
         for kind in TOKEN_FAILURES.values():
@@ -130,8 +107,19 @@ class Metrics:
             self.unavailable.labels(part)
 
 
+def _count_and_time_requests(registry: CollectorRegistry | None) -> Histogram:
+    """Return one metric for both: each write costs a request some microseconds of its eighty."""
+    return Histogram(
+        "poort_http_request_duration_seconds",
+        "Requests, and the time until they were answered.",
+        ("method", "route", "status"),
+        buckets=BUCKETS_SECONDS,
+        registry=registry,
+    )
+
+
 class _Grown:
-    """Brings what a part counts by itself, since the start of its process, to a counter."""
+    """Copies a total that a part keeps itself to a counter."""
 
     def __init__(self, read: Callable[[], float], counter: Counter) -> None:
         self._read = read
@@ -140,7 +128,7 @@ class _Grown:
         self._lock = threading.Lock()
 
     def look(self) -> None:
-        """Count what was added since the last look."""
+        """Add the growth since the last look."""
         if self._read() == self._seen:
             return
         with self._lock:
@@ -150,7 +138,7 @@ class _Grown:
 
 
 class RequestCounter:
-    """Counts what is seen after a request."""
+    """Counts each request after its view."""
 
     def __init__(self, metrics: Metrics, ours: Parts, engine: Engine) -> None:
         self._metrics = metrics
@@ -168,7 +156,7 @@ class RequestCounter:
         hashing.watch(metrics.hash_depth.set)
 
     def count(self, response: Response) -> Response:
-        """Count the request at hand; the answer is left as it is, also where a file of the counts cannot grow."""
+        """Count the current request, and return the response unchanged, even if a count cannot be written."""
         try:
             self._count(response)
         except OSError as reason:
@@ -215,7 +203,7 @@ class RequestCounter:
 def _outcome(failure: Exception | None, status: int) -> str:
     if failure is None:
         return "success"
-    return _first_of(OUTCOMES, failure) or ("failed" if status >= 500 else "malformed")  # noqa: PLR2004 - of the server
+    return _first_of(OUTCOMES, failure) or ("failed" if status >= 500 else "malformed")  # noqa: PLR2004 - 5xx
 
 
 def _first_of(names: dict[type[Exception], str], failure: Exception) -> str | None:
@@ -224,7 +212,7 @@ def _first_of(names: dict[type[Exception], str], failure: Exception) -> str | No
 
 
 def count_requests(app: Flask, metrics: Metrics) -> None:
-    """Have an application count its requests; before the first of them."""
+    """Have an application count its requests. Call this before its first one."""
     with app.app_context():
         counter = RequestCounter(metrics, parts(), db.engine)
     app.after_request(counter.count)

@@ -21,7 +21,7 @@ from prometheus_client import values
 from prometheus_client.multiprocess import mark_process_dead
 
 from deploy.metrics.counters import Metrics, count_requests
-from deploy.metrics.server import Address, serve
+from deploy.metrics.server import serve
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +38,9 @@ _NOT_FOR_US = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, sig
 class MetricsProcess:
     """What the master keeps: the folder of the counts, and the process that serves their sum."""
 
-    def __init__(self, port: int, address: Address) -> None:
-        """Take the port to serve on, and where the server itself answers. Makes the folder."""
+    def __init__(self, port: int) -> None:
+        """Take the port to serve on, and make the folder."""
         self.port = port
-        self._address = address
         memory = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
         self._folder = Path(tempfile.mkdtemp(prefix="poort-metrics-", dir=memory))
         # The library is told by the environment, which the workers inherit.
@@ -96,7 +95,7 @@ class MetricsProcess:
         for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         try:
-            serve(self.port, self._address, self._folder, master)
+            serve(self.port, self._folder, master)
             shutil.rmtree(self._folder, ignore_errors=True)
         except BaseException:
             logger.exception("the metrics are served no more")

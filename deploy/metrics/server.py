@@ -1,35 +1,20 @@
-"""GET /metrics on a port of its own, on the loopback: the sum of what the workers count, and whether the server is ready."""
+"""GET /metrics on a loopback port of its own: the sum of what the workers count."""
 
 import logging
 import os
-import socket
 import sys
 import time
-from collections.abc import Iterator
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
 from http.server import ThreadingHTTPServer
-from json import loads
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry, MetricsHandler
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
-
-from blueprints.health.routes import PARTS
 
 logger = logging.getLogger(__name__)
 
 _HOST = "127.0.0.1"
-
-#: Where a server listens: host, port and whatever the kernel adds, or the path of a unix socket.
-Address = tuple[Any, ...] | str
-
-# Less than the ten seconds that Prometheus waits for an answer.
-_READY_TIMEOUT_SECONDS = 8
 
 _CLIENT_TIMEOUT_SECONDS = 10
 
@@ -38,11 +23,10 @@ class _MasterGone(Exception):
     """The process that this one belongs to has ended, however that was."""
 
 
-def serve(port: int, address: Address, folder: Path, master: int) -> None:
+def serve(port: int, folder: Path, master: int) -> None:
     """Serve until the master is gone."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
-    registry.register(Readiness(address))
     try:
         with _bind(port, registry, master) as server:
             server.serve_forever()
@@ -103,50 +87,3 @@ class _Handler(MetricsHandler):
     def version_string(self) -> str:
         """Say no versions."""
         return "poort"
-
-
-class Readiness(Collector):
-    """Asks the server whether it is ready, each time that somebody asks for the metrics: as any client would."""
-
-    def __init__(self, address: Address) -> None:
-        self._address = address
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield whether it answers, and, where it does, which part is ready."""
-        answer = self._ask()
-        yield GaugeMetricFamily("poort_up", "Whether the server answers GET /readyz.", value=answer is not None)
-        if answer is not None:
-            parts = GaugeMetricFamily("poort_part_ready", "Whether GET /readyz finds a part in order.", labels=("part",))
-            for part in PARTS:
-                parts.add_metric((part,), part not in {*answer["failing"], *answer["degraded"]})
-            yield parts
-
-    def _ask(self) -> Any:
-        connection = _connection(self._address)
-        try:
-            connection.request("GET", "/readyz")
-            return loads(connection.getresponse().read())
-        except (OSError, HTTPException, ValueError):
-            return None
-        finally:
-            connection.close()
-
-
-class _UnixConnection(HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_READY_TIMEOUT_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-def _connection(address: Address) -> HTTPConnection:
-    if isinstance(address, str):
-        return _UnixConnection(address)
-    host, port = address[:2]
-    return HTTPConnection(host, port, timeout=_READY_TIMEOUT_SECONDS)

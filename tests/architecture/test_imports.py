@@ -21,7 +21,11 @@ MAY_IMPORT = {
     "app": _SERVER,
     "wsgi": {"app", *_SERVER},
     "deploy": {"app", *_SERVER - {"commands"}},
+    "benchmarks": {"config", "models", "rest", "security"},
 }
+
+#: The names under which the modules of the tests can be imported.
+OF_TESTS = {"tests", *(path.stem for path in (ROOT / "tests").iterdir())}
 
 #: What every blueprint may import of this room, beside its own package.
 SHARED = {"application", "auditing", "parts", "request_hooks", "routing"}
@@ -40,6 +44,7 @@ FLASK_GLOBALS = {"request", "g", "current_app", "session", "globals.app_ctx", "g
 
 #: The only modules that may look at the request or the application at hand; others are given values.
 MAY_USE_FLASK_GLOBALS = {
+    "benchmarks/peers/tutorial.py",
     "blueprints/application.py",
     "blueprints/auditing.py",
     "blueprints/auth/refreshing.py",
@@ -66,8 +71,14 @@ MODULES = sorted(
 
 MOST_LINES = 250
 
-#: A word list, and drivers that need not be installed: neither is a room.
-MAY_IMPORT_BY_STRING = {"config/settings.py", "models/password_policy.py", "security/throttle/redis_store.py"}
+#: A word list, drivers and an event loop that need not be installed, and the applications that are compared.
+MAY_IMPORT_BY_STRING = {
+    "benchmarks/clients.py",
+    "benchmarks/in_process.py",
+    "config/settings.py",
+    "models/password_policy.py",
+    "security/throttle/redis_store.py",
+}
 
 
 def imports_of(tree: ast.AST) -> Iterator[str]:
@@ -106,6 +117,10 @@ def modules_with_urls(_module: str, tree: ast.AST) -> set[str]:
     return {name for name in names if not any(f"{name}.".startswith(f"{shared}.") for shared in FOR_COMMANDS)}
 
 
+def imported_tests(_module: str, tree: ast.AST) -> set[str]:
+    return {name for name in imports_of(tree) if name.partition(".")[0] in OF_TESTS}
+
+
 def inner_imports(tree: ast.AST) -> list[int]:
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     return [node.lineno for function in functions for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)]
@@ -128,6 +143,11 @@ def test_blueprints_import_no_other_blueprint() -> None:
 
 def test_commands_import_nothing_with_a_url() -> None:
     assert offenders(modules_with_urls, {"commands"}) == {}
+
+
+def test_only_tests_import_tests() -> None:
+    assert {"conftest", "databases", "installed", "system"} <= OF_TESTS
+    assert offenders(imported_tests) == {}
 
 
 def test_imports_stand_at_the_top() -> None:
@@ -168,6 +188,10 @@ def test_only_some_modules_look_at_the_request_at_hand() -> None:
         ("commands/users.py", "from blueprints.users import routes", modules_with_urls),
         ("commands/users.py", "from deploy.metrics.counters import Metrics", lawless_rooms),
         ("deploy/master.py", "from commands.jwt import cli", lawless_rooms),
+        ("rest/body.py", "from benchmarks.services import free_port", lawless_rooms),
+        ("benchmarks/soak.py", "from deploy import master", lawless_rooms),
+        ("benchmarks/soak.py", "from tests.databases import KINDS", imported_tests),
+        ("benchmarks/soak.py", "import databases", imported_tests),
     ],
 )
 def test_planted_import_breaks_the_law(module: str, source: str, law: object) -> None:

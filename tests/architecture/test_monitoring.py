@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from installed import needed
 from prometheus_client import CollectorRegistry
-from services import find_program, needed
 
-from blueprints.health.routes import PARTS
+from benchmarks.services import find_program
 from deploy.metrics.counters import OUTCOMES, TOKEN_FAILURES, UNAVAILABLE, Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -17,15 +17,12 @@ FIRED = ROOT / "tests" / "system" / "alerts_test.yml"
 PAGE = (ROOT / "docs" / "monitoring.md").read_text()
 METRIC = re.compile(r"\bpoort_[a-z_]+\b")
 
-#: What the process beside the workers adds (deploy/metrics/server.py).
-OF_THE_SERVER = {"poort_up", "poort_part_ready"}
-
 
 def metrics() -> set[str]:
     """Return the names of all metrics, a counter's with its ending."""
     registry = CollectorRegistry()
     Metrics(registry)
-    return {family.name + ("_total" if family.type == "counter" else "") for family in registry.collect()} | OF_THE_SERVER
+    return {family.name + ("_total" if family.type == "counter" else "") for family in registry.collect()}
 
 
 def without_ending(names: list[str]) -> set[str]:
@@ -41,7 +38,7 @@ def test_alerts_are_about_metrics_that_there_are() -> None:
 def test_every_metric_is_on_the_page_and_no_other() -> None:
     table = PAGE.partition("\n## Metrics\n")[2].partition("\n## ")[0]
     assert {name for line in re.findall(r"^\| `(poort_[a-z_]+)", table, re.MULTILINE) for name in [line]} == metrics()
-    labels = {*OUTCOMES.values(), *TOKEN_FAILURES.values(), *UNAVAILABLE.values(), *PARTS}
+    labels = {*OUTCOMES.values(), *TOKEN_FAILURES.values(), *UNAVAILABLE.values()}
     assert [label for label in labels if f"`{label}`" not in table] == []
 
 

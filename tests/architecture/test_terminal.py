@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "blueprints").rglob("*.py"))
+MODULES = sorted(path.relative_to(ROOT).as_posix() for room in ("blueprints", "commands") for path in (ROOT / room).rglob("*.py"))
 
 #: What shows a text as it is, and groups of commands whose failures do.
 RAW = {

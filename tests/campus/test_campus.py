@@ -10,10 +10,11 @@ import pytest
 from campus.conftest import Campus
 from factories import CONTRACT
 from flask.testing import FlaskClient
-from services import find_program, needed
+from installed import needed
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from benchmarks.services import find_program
 from blueprints.users.resource import read_filters
 from models.php_serialize import unserialize_strings
 from models.user_table import UserTable

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from campus.conftest import Campus
 from factories import CONTRACT, Clock
+from installed import needed
 from load import Load
-from services import Server, needed, ready, spawn, start_mariadb
 from system.serving import Home
 from system.serving import Server as HttpServer
+
+from benchmarks.services import Server, ready, spawn, start_mariadb
 
 pytestmark = pytest.mark.services
 

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services import find_program, needed
+from installed import needed
+
+from benchmarks.services import find_program
 
 HERE = Path(__file__).parent
 

@@ -17,10 +17,10 @@ from databases import KINDS, Databases
 from factories import CONTRACT, Clock, Database, dispose, settings_for
 from flask import Flask
 from redis import Redis
-from services import RedisServer
 from werkzeug.test import run_wsgi_app
 
 from app import create_app, utc_now
+from benchmarks.services import RedisServer
 from models import User
 
 HOST = ("127.0.0.1", 8000)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from factories import START, Clock, Database, dispose
 from flask import Flask
-from services import RedisServer, free_port
 from sqlalchemy import event, text
 
 from app import create_app
+from benchmarks.services import RedisServer, free_port
 from blueprints.parts import parts
 from config import load_settings
 from models import db

@@ -9,9 +9,9 @@ import pytest
 from factories import Database, bearer
 from flask import Flask
 from flask.testing import FlaskClient
-from services import free_port
 from sqlalchemy.exc import OperationalError
 
+from benchmarks.services import free_port
 from blueprints.users import routes
 
 TOKEN = "/api/authentication_token"

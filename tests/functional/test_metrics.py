@@ -12,9 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from load import occupied, wait_until_inside
 from prometheus_client import CollectorRegistry
-from services import free_port
 from sqlalchemy.exc import OperationalError
 
+from benchmarks.services import free_port
 from blueprints.users import routes
 from deploy.metrics.counters import OUTCOMES, SIGN_IN, TOKEN_FAILURES, Metrics, RequestCounter, count_requests
 from models import User

@@ -11,9 +11,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from load import occupied, wait_until_inside
 from redis import Redis
-from services import RedisServer
 from werkzeug.test import TestResponse
 
+from benchmarks.services import RedisServer
 from models import AuditRecord, ThrottledLogin, TrackELoginRecord, User, db
 from models.passwords import hash_password
 from security.fair_queue import Requester

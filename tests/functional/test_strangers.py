@@ -214,7 +214,7 @@ def test_memory_of_what_was_said_is_bounded_in_bytes_and_forgets_what_is_over() 
 
 def test_full_memory_of_what_was_said_is_searched_once_a_second() -> None:
     """Searching it takes half a millisecond, and a stranger can fill it."""
-    memory = SaidOnce(most=100)
+    memory = SaidOnce(max_keys=100)
     assert all(memory.is_first(str(number), 0, 500) for number in range(100))
     assert [memory.is_first("new", now_ms, now_ms + 60_000) for now_ms in (400, 600, 1399, 1400)] == [False, False, False, True]
     assert memory.is_first("another", 1401, 61_401), "there is room now"

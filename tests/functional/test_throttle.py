@@ -9,8 +9,8 @@ from factories import Clock, Database
 from flask import Flask
 from flask.testing import FlaskClient
 from redis import Redis
-from services import RedisServer, free_port
 
+from benchmarks.services import RedisServer, free_port
 from blueprints.health import routes as health
 from models import AuditRecord, SignInSession, ThrottledLogin, TrackELogin, TrackELoginRecord
 

@@ -15,9 +15,10 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from services import Program, free_port, needed, start_nginx
+from installed import needed
 from system.serving import GUNICORN, WAIT_SECONDS, Answer, Home, Server
 
+from benchmarks.services import Program, free_port, start_nginx
 from config.settings import ROOT
 
 SITE = (ROOT / "deploy" / "nginx.conf").read_text()

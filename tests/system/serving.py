@@ -14,18 +14,13 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from benchmarks.services import free_port
 from config.settings import DATABASE_PARTS, ROOT, VARIABLES
 
 GUNICORN = (sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "gunicorn.conf.py"), "wsgi:app")
 FLASK = (sys.executable, "-m", "flask", "--app", str(ROOT / "wsgi.py"))
 
 WAIT_SECONDS = 30
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def clean_environment(**variables: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from services import find_program, free_port, needed, start_nginx
+from installed import needed
 from system.proxied import (
     HOST,
     SITE,
@@ -26,6 +26,7 @@ from system.proxied import (
 from system.serving import WAIT_SECONDS, Home
 
 from app import MAX_BODY_BYTES
+from benchmarks.services import find_program, free_port, start_nginx
 from blueprints.request_hooks import SAFE_HEADERS
 
 pytest_plugins = ("system.fixtures",)

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from services import RedisServer
 from sqlalchemy import create_engine, inspect, text
 from system.serving import FLASK, Server, clean_environment
 
+from benchmarks.services import RedisServer
 from config.settings import ROOT, parse_settings
 
 LEFT_OUT = (

@@ -13,10 +13,11 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from installed import needed
 from prometheus_client.parser import text_string_to_metric_families
-from services import find_program, needed
-from system.serving import GUNICORN, WAIT_SECONDS, Home, Server, free_port
+from system.serving import GUNICORN, WAIT_SECONDS, Home, Server
 
+from benchmarks.services import find_program, free_port
 from config.settings import ROOT
 
 REQUESTS = "poort_http_request_duration_seconds_count"
@@ -94,9 +95,8 @@ def eventually(holds: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def start(home: Home, command: tuple[str, ...] = GUNICORN, **variables: str) -> Metered:
-    environment = home.environment(WEB_CONCURRENCY="2", METRICS_PORT=str(free_port()), **variables)
-    return Metered(command, home.folder, environment).start()
+def start(home: Home) -> Metered:
+    return Metered(GUNICORN, home.folder, home.environment(WEB_CONCURRENCY="2", METRICS_PORT=str(free_port()))).start()
 
 
 def folders() -> set[Path]:
@@ -145,16 +145,14 @@ def test_prometheus_finds_nothing_to_object_to(metered: Metered) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_part_that_is_not_ready_is_seen(metered: Metered) -> None:
-    parts = ("database", "keys", "store")
+def test_refused_readiness_is_counted(metered: Metered) -> None:
     key = metered.folder / "config" / "jwt" / "private.pem"
-    assert [metered.total("poort_part_ready", part=part) for part in parts] == [1, 1, 1]
     key.rename(key.with_name("away"))
     try:
-        assert [metered.total("poort_part_ready", part=part) for part in parts] == [1, 0, 1]
+        assert metered.request("GET", "/readyz")[0] == 503
     finally:
         key.with_name("away").rename(key)
-    assert metered.total("poort_up") == 1
+    assert metered.total(REQUESTS, route="/readyz", status="503") == 1
 
 
 def test_port_that_is_taken_stops_the_start(metered: Metered) -> None:
@@ -203,12 +201,10 @@ def test_counts_outlive_the_workers_that_counted(home: Home) -> None:
 
 
 def test_it_does_not_outlive_a_master_that_is_killed(home: Home) -> None:
-    """A server on a unix socket, which is asked there whether it is ready, and on a port for this test."""
-    others, port = folders(), free_port()
-    command = (*GUNICORN[:-1], "--bind", f"unix:{home.folder}/socket", "--bind", f"127.0.0.1:{port}", GUNICORN[-1])
-    server = Metered(command, home.folder, home.environment(WEB_CONCURRENCY="1", METRICS_PORT=str(free_port())), port).start()
+    others = folders()
+    server = start(home)
     exporter, made = server.exporter(), folders() - others
-    assert server.total("poort_up") == 1
+    assert server.total("poort_workers") == 2
     assert [path.stat().st_mode & 0o077 for path in made] == [0]
     server.process.send_signal(signal.SIGKILL)
     server.process.wait(WAIT_SECONDS)

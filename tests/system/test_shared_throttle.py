@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-from services import RedisServer, needed, start_redis
-from system.serving import GUNICORN, WAIT_SECONDS, Home, Server, free_port
+from installed import needed
+from system.serving import GUNICORN, WAIT_SECONDS, Home, Server
+
+from benchmarks.services import RedisServer, free_port, start_redis
 
 pytest_plugins = ("system.fixtures",)
 

@@ -317,5 +317,5 @@ def test_a_large_body_in_small_pieces_is_taken(quick: Server) -> None:
 def test_tls_of_gunicorn_itself_stops_the_start(home: Home) -> None:
     home.set_up()
     said = home.fails_to_serve(GUNICORN_CMD_ARGS="--certfile certificate.pem --keyfile certificate.key")
-    assert "gunicorn cannot end TLS here" in said
+    assert "gunicorn cannot terminate TLS here" in said
     assert said.count("\n") == 1

@@ -45,5 +45,5 @@ def test_no_read_fails_while_sign_ins_are_served_or_told_to_come_back(home: Home
 def test_too_few_threads_for_those_who_wait_stop_the_start(home: Home) -> None:
     home.set_up()
     said = home.fails_to_serve(GUNICORN_CMD_ARGS="--threads 13")
-    assert "PASSWORD_HASH_QUEUE is 12: who waits and who is hashed for take 13 threads" in said
+    assert "PASSWORD_HASH_QUEUE is 12, so hashing can occupy 13 threads" in said
     assert said.count("\n") == 1

@@ -5,9 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from services import find_program, needed
+from installed import needed
 from system.proxied import SITE
 
+from benchmarks.services import find_program
 from config.settings import ROOT
 
 pytestmark = pytest.mark.services

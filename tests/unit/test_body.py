@@ -22,6 +22,7 @@ THING = Resource(
     properties=(
         Property("names", Kind.STRINGS, ("names",), writable=True),
         Property("size", Kind.INTEGER, ("size",), writable=True),
+        Property("title", Kind.STRING, ("title",), writable=True),
     ),
 )
 
@@ -108,13 +109,16 @@ def test_json_api_that_says_nothing_changes_nothing(body: bytes) -> None:
         ({"names": {}}, 'The type of the "names" attribute must be "array", "array" given.'),
         ({"names": [1]}, 'The type of the "names" elements must be "string", "integer" given.'),
         ({"names": ["a\0"]}, 'The "names" attribute must not contain a NUL character.'),
+        ({"names": ["a", "\0"]}, 'The "names" attribute must not contain a NUL character.'),
+        ({"title": "a\0"}, 'The "title" attribute must not contain a NUL character.'),
+        ({"title": None}, 'The type of the "title" attribute must be "string", "NULL" given.'),
         ({"size": True}, 'The type of the "size" attribute must be "int", "boolean" given.'),
         ({"size": 1.0}, 'The type of the "size" attribute must be "int", "double" given.'),
     ],
 )
 def test_wrong_type_is_unreadable(document: dict[str, Any], text: str) -> None:
     with pytest.raises(UnreadableRequest) as caught:
-        read_changes(THING, document, frozenset(["names", "size"]))
+        read_changes(THING, document, frozenset(["names", "size", "title"]))
     assert caught.value.description == text
 
 

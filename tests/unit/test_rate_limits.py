@@ -10,11 +10,11 @@ import pytest
 from databases import KINDS, Databases
 from factories import START, Clock, Database
 from redis import Redis
-from services import RedisServer, free_port
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import TooManyRequests
 
+from benchmarks.services import RedisServer, free_port
 from models import ThrottledLogin
 from models.database import engine_options
 from models.throttled_login import Slot, remove_ended, reserve

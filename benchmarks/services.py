@@ -1,7 +1,7 @@
-"""Real MariaDB, PostgreSQL, Redis and nginx for the tests, in folders and on ports of their own; never those of the machine.
+"""Start MariaDB, PostgreSQL, Redis and nginx for tests and benchmarks, each in a temporary folder on a free port.
 
-Each is a `Program`, which `start_…` returns; `stop()` ends it by its own process id and removes its folder. Where the
-program is not installed they raise `NotInstalled`.
+Every `start_…` returns a `Program`, whose `stop()` ends it by its process id and removes its folder. Raises NotInstalled,
+and DidNotStart.
 """
 
 import os
@@ -20,27 +20,25 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 START_TIMEOUT_SECONDS = 60
 
-Found = TypeVar("Found")
 Started = TypeVar("Started", bound="Program")
 
 
 class NotInstalled(Exception):
-    """The program of a service is not on this machine."""
+    """A program is not installed on this machine."""
 
 
 class DidNotStart(Exception):
-    """A server ended, or said nothing, before it could be used; with what it wrote."""
+    """A program ended or timed out before it answered. The message holds what it wrote."""
 
 
 @dataclass
 class Program:
-    """A running program with a folder of its own."""
+    """A running program and its temporary folder."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -48,7 +46,7 @@ class Program:
     stop_signal: signal.Signals = field(default=signal.SIGTERM, kw_only=True)
 
     def stop(self) -> None:
-        """End the program and remove its files; a second time does nothing."""
+        """Stop the program and remove its folder. A second call does nothing."""
         self.process.send_signal(self.stop_signal)
         try:
             self.process.wait(30)
@@ -59,19 +57,20 @@ class Program:
 
     @property
     def log(self) -> str:
+        """Return what the program has written so far."""
         return (self.folder / "log").read_text(errors="replace")
 
 
 @dataclass
 class Server(Program):
-    """A database server: `address` is its URL without a database, `driver_url` one that SQLAlchemy can open."""
+    """A database server: `address` is a DATABASE_URL without its database, `driver_url` a URL for SQLAlchemy."""
 
     address: str
     driver_url: str
     numbers: "count[int]" = field(default_factory=lambda: count(1))
 
     def create_database(self) -> str:
-        """Make an empty database and return its URL, as DATABASE_URL has it."""
+        """Create an empty database and return its DATABASE_URL."""
         name = f"poort_{os.getpid()}_{next(self.numbers)}"
         options = "ENCODING 'UTF8' TEMPLATE template0" if self.name == "postgresql" else "CHARACTER SET utf8mb4"
         engine = create_engine(self.driver_url, isolation_level="AUTOCOMMIT")
@@ -83,30 +82,32 @@ class Server(Program):
 
 @dataclass
 class RedisServer(Program):
-    """A Redis that asks for a password; by TCP and by a unix socket."""
+    """A Redis with a password, on a TCP port and a unix socket."""
 
     port: int
     password: str
 
     @property
     def url(self) -> str:
+        """Return the REDIS_URL of its TCP port."""
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     @property
     def unix_url(self) -> str:
+        """Return the REDIS_URL of its unix socket."""
         return f"unix://:{self.password}@{self.folder}/socket"
 
 
 def start_mariadb() -> Server:
-    """Start a MariaDB that anyone on loopback may use as root."""
-    server, installer = find_program("mariadbd"), find_program("mariadb-install-db")
+    """Start a MariaDB on the loopback that accepts root without a password."""
+    program, installer = find_program("mariadbd"), find_program("mariadb-install-db")
     folder = Path(tempfile.mkdtemp(prefix="poort-mariadb-"))
     as_root = ["--user=root"] if os.getuid() == 0 else []
     data, port = folder / "data", free_port()
     run([installer, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db", *as_root])
     process = spawn(
         [
-            *(server, "--no-defaults", f"--datadir={data}", f"--socket={folder}/socket", f"--pid-file={folder}/pid"),
+            *(program, "--no-defaults", f"--datadir={data}", f"--socket={folder}/socket", f"--pid-file={folder}/pid"),
             *("--bind-address=127.0.0.1", f"--port={port}", f"--tmpdir={folder}", "--skip-grant-tables", "--skip-name-resolve"),
             *("--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--innodb-buffer-pool-size=64M"),
             *("--innodb-log-file-size=16M", "--max-connections=300", "--performance-schema=OFF", *as_root),
@@ -118,49 +119,32 @@ def start_mariadb() -> Server:
 
 
 def start_postgresql() -> Server:
-    """Start a PostgreSQL that trusts anyone on loopback; as the user `postgres` where we are root, whom it refuses."""
+    """Start a PostgreSQL on the loopback that asks for no password."""
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: int(place.parent.name.partition(".")[0]))
-    places = [str(place) for place in places[-1:]]
-    server, installer = find_program("postgres", *places), find_program("initdb", *places)
+    newest = [str(place) for place in places[-1:]]
+    program, installer = find_program("postgres", *newest), find_program("initdb", *newest)
     folder = Path(tempfile.mkdtemp(prefix="poort-postgresql-"))
-    data, port, other_user = folder / "data", free_port(), []
-    if os.getuid() == 0:
-        owner = pwd.getpwnam("postgres")
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-        other_user = [find_program("setpriv"), f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups"]
-    run(
-        [
-            *other_user,
-            installer,
-            "-D",
-            str(data),
-            "-U",
-            "postgres",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C.UTF-8",
-            "--no-sync",
-        ]
-    )
-    settings = {
-        "listen_addresses": "127.0.0.1",
-        "unix_socket_directories": str(folder),
-        "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
-        "max_connections": "300",
-    }
-    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    process = spawn([*other_user, server, "-D", str(data), "-p", str(port), *options], folder)
+    data, port, as_user = folder / "data", free_port(), _as_postgres(folder) if os.getuid() == 0 else []
+    options = ("-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
+    run([*as_user, installer, "-D", str(data), *options])
+    settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "max_connections": "300"}
+    settings |= dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "off")
+    set_options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    process = spawn([*as_user, program, "-D", str(data), "-p", str(port), *set_options], folder)
     url = f"//postgres@127.0.0.1:{port}"
-    server = Server(
-        "postgresql", process, folder, f"postgresql:{url}", f"postgresql+psycopg:{url}/postgres", stop_signal=signal.SIGINT
-    )
-    return ready(server)
+    urls = f"postgresql:{url}", f"postgresql+psycopg:{url}/postgres"
+    return ready(Server("postgresql", process, folder, *urls, stop_signal=signal.SIGINT))
+
+
+def _as_postgres(folder: Path) -> list[str]:
+    """Give a folder to the user `postgres`, and return the words that run a command as that user: root may not run PostgreSQL."""
+    owner = pwd.getpwnam("postgres")
+    os.chown(folder, owner.pw_uid, owner.pw_gid)
+    return [find_program("setpriv"), f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups"]
 
 
 def start_redis(port: int = 0, password: str = "") -> RedisServer:
-    """Start a Redis that writes nothing to the disk; on the port and with the password of one that was, where they are given."""
+    """Start a Redis without persistence. Pass the port and password of an earlier one to take its place."""
     program, folder = find_program("redis-server"), Path(tempfile.mkdtemp(prefix="poort-redis-"))
     port, password = port or free_port(), password or secrets.token_hex(16)
     options = {
@@ -178,7 +162,7 @@ def start_redis(port: int = 0, password: str = "") -> RedisServer:
 
 
 def start_nginx(site: str, port: int) -> Program:
-    """Start an nginx of two workers with what belongs into its `http` block; `port` is one that the site listens on."""
+    """Start an nginx with two workers. `site` is the content of its `http` block, `port` one that it listens on."""
     program, folder = find_program("nginx"), Path(tempfile.mkdtemp(prefix="poort-nginx-"))
     temporary = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     main = f"pid {folder}/pid;\nerror_log {folder}/error.log info;\nworker_processes 2;\ndaemon off;\nevents {{}}\n"
@@ -193,42 +177,34 @@ STARTERS: dict[str, Callable[[], Server]] = {"mariadb": start_mariadb, "postgres
 
 
 def find_program(name: str, *places: str) -> str:
-    """Return the path of a program; system programs are not on everyone's PATH. Raises NotInstalled."""
+    """Return the path of a program, also of one in /usr/sbin. Raises NotInstalled."""
     path = shutil.which(name, path=os.pathsep.join([*places, os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/bin"]))
     if path is None:
         raise NotInstalled(f"{name} is not installed")
     return path
 
 
-def needed(make: Callable[[], Found]) -> Found:
-    """Return what `make` finds or starts; skips where it is not installed, or fails where it must be."""
-    try:
-        return make()
-    except NotInstalled as reason:
-        (pytest.fail if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip)(str(reason))
-
-
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
+    """Return a free port of the loopback."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+        return int(listener.getsockname()[1])
 
 
 def run(command: list[str]) -> None:
-    """Run a program of the set-up to its end. Raises DidNotStart with what it wrote."""
+    """Run a set-up command to its end. Raises DidNotStart with its output."""
     done = subprocess.run(command, check=False, capture_output=True, cwd="/", text=True, timeout=START_TIMEOUT_SECONDS)
     if done.returncode:
         raise DidNotStart(f"{command}: {done.stdout}{done.stderr}")
 
 
 def spawn(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    """Start a server whose log goes to its folder; signals of the terminal are not for it."""
+    """Start a server that writes its log to the folder. Ctrl-C in the terminal does not reach it."""
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True)
 
 
 def listening(program: Started, port: int) -> Started:
-    """Wait until a program listens. Raises DidNotStart with its log."""
+    """Wait until a program listens on a port. Raises DidNotStart with its log."""
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while program.process.poll() is None and time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
@@ -240,7 +216,7 @@ def listening(program: Started, port: int) -> Started:
 
 
 def ready(server: Server) -> Server:
-    """Wait until a server answers. Raises DidNotStart with its log."""
+    """Wait until a database server accepts connections. Raises DidNotStart with its log."""
     engine = create_engine(server.driver_url)
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     try:
