@@ -15,6 +15,7 @@ from config import Settings
 from models import db
 from models.compiled_reads import Reader
 from models.database import missing_columns, missing_tables
+from models.extra_fields import ExtraFields
 from models.folding import canonical_username
 from models.password_policy import PasswordPolicy
 from models.token_validity import TokenValidity
@@ -47,6 +48,7 @@ class Parts:
     keys: KeySet
     tokens: AccessTokens
     users: UserTable
+    extra_fields: ExtraFields
     limiter: LoginLimiter
     hashing: HashingThread
     password_policy: PasswordPolicy
@@ -82,7 +84,9 @@ class Parts:
         """
         with suppress(OperationalError):
             self.users.columns(db.session())
-            missing = [] if self.settings.read_only else missing_tables(db.session()) + missing_columns(db.session())
+            missing: list[str] = []
+            if not self.settings.read_only:
+                missing = missing_tables(db.session(), is_campus=self.users.is_campus) + missing_columns(db.session())
             if missing:
                 raise UnusableTable(f"The database lacks {', '.join(missing)}. `flask db upgrade` makes what is Poort's own.")
 

@@ -1,10 +1,12 @@
 """The whole public face of a user: properties, filters and orders, each declared once (contract 5)."""
 
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 
+from blueprints.users.extra_filter import Matching, condition_of, read_pairs
+from models.extra_fields import Pair
 from models.passwords import MAX_PASSWORD_BYTES
 from models.roles import ROLE_OF_STATUS, roles_to_show
 from models.user import ACTIVE, User
@@ -59,6 +61,8 @@ USER = Resource(
         Filter("order[lastname]", "lastname"),
         Filter("email", "email", listed=False),
         Filter("isActive", "active", listed=False, is_boolean=True),
+        Filter("extrafield[]", None, listed=False, is_list=True, description="Names of extra fields. Each belongs to the value at the same position; only for callers who see all fields."),
+        Filter("extrafieldvalue[]", None, listed=False, is_list=True, description="Values of these extra fields, whole; case and accents do not matter. A user must have all of them."),
     ),
     accept_patch=("application/merge-patch+json", "application/vnd.api+json"),
 )
@@ -134,18 +138,21 @@ def shared_maker_of(properties: Properties) -> Callable[[tuple[Any, ...]], Item]
     return lambda values: make(values).shared()
 
 
-def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool) -> Filters:
+def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, matching: Matching | None = None) -> Filters:
     """Read what a query narrows users to and orders them by; the id decides between equals.
 
-    The e-mail is searched for the privileged only. Raises UnreadableRequest where there are too many texts to look for.
+    The e-mail is searched for the privileged only. `matching` makes the condition of extra fields; without it their
+    parameters are ignored. Raises UnreadableRequest where there are too many texts to look for, or no such extra field.
     """
     columns = table.searched
     fields: list[tuple[str, tuple[str, ...]]] = [(name, (name,)) for name in (*_ORDERED, *(["email"] if privileged else []))]
     asked = [(names, filters.texts(parameters.get(field), table.fold)) for field, names in (*fields, ("search", _ORDERED))]
-    if sum(len(texts) for _, texts in asked) > MOST_TERMS:
-        raise UnreadableRequest("Too many search terms.")
+    pairs = read_pairs(parameters) if matching else []
+    _refuse_too_many(sum(len(texts) for _, texts in asked), pairs)
     wanted = [([columns[name] for name in names], texts) for names, texts in asked if texts]
     conditions = [filters.contains_any(searched, texts) for searched, texts in wanted]
+    if matching and pairs:
+        conditions.append(condition_of(pairs, matching))
     is_active = filters.boolean(parameters.get("isActive"))
     if is_active is not None:
         conditions.append((User.active == ACTIVE) if is_active else (User.active != ACTIVE))
@@ -154,3 +161,9 @@ def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool) 
     if table.is_campus and next(iter(order), None) == "username":
         ordered = ordered[:1]  # it is unique there, and has an index, which MariaDB uses where nothing comes after it
     return Filters(conditions, ordered, [([column.key for column in searched], texts) for searched, texts in wanted])
+
+
+def _refuse_too_many(texts: int, pairs: Collection[Pair]) -> None:
+    """Refuse to look for too many texts. An empty value is none, but each other pair takes time as well."""
+    if texts + sum(1 for _, value in pairs if value) > MOST_TERMS or len(set(pairs)) > MOST_TERMS:
+        raise UnreadableRequest("Too many search terms.")

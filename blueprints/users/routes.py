@@ -1,6 +1,7 @@
 """/api/users and /api/users/{id}."""
 
 import re
+from functools import partial
 from http import HTTPStatus
 
 from flask import Blueprint, Response, g, request
@@ -232,7 +233,8 @@ def _listing(shown: Properties, parameters: Parameters, *, privileged: bool) -> 
     columns = columns_of(shown)
     if not parameters.keys() - PAGING:
         return parts().lists.seen_by(columns, shared_maker_of(shown), seen_by)
-    filters = read_filters(parts().users, parameters, privileged=privileged)
+    matching = partial(parts().extra_fields.matching, db.session()) if privileged else None
+    filters = read_filters(parts().users, parameters, privileged=privileged, matching=matching)
     return parts().lists.filtered(columns, maker_of(shown), filters, seen_by)
 
 

@@ -165,6 +165,8 @@ def test_refusal_of_a_stranger_writes_a_line_with_its_reason(world: World, caplo
 #: The words of a command, and the event that it writes.
 COMMANDS: dict[str, tuple[list[str], str]] = {
     "audit prune": (["--older-than", "1"], "audit_pruned"),
+    "extra-fields create": (["badge"], "extra_field_created"),
+    "extra-fields set": (["zoe", "legal_id", "AB-12"], "user_changed"),
     "jwt generate-keypair": (["--overwrite", "--no-interaction"], "keys_replaced"),
     "jwt generate-token": (["zoe"], "token_issued"),
     "jwt prune": ([], "keys_pruned"),
@@ -183,6 +185,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
 #: Commands that change nothing that is there. `poort setup` makes what is missing: the keys, the tables, a first user.
 READING_COMMANDS = {
     "audit tail",
+    "extra-fields list",
     "jwt check-config",
     "poort doctor",
     "poort setup",
