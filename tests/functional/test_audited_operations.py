@@ -14,6 +14,7 @@ from factories import CONTRACT, Clock, Database, bearer
 from flask import Flask
 
 from models import AuditRecord, User
+from models.extra_fields import insert_field
 
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 NEW = {"username": "new", "email": "new@example.com"}
@@ -217,6 +218,8 @@ def test_command_writes_one_event(world: World, tmp_path: Path, name: str) -> No
     (tmp_path / "rows.json").write_text(json.dumps([NEW]))
     if name == "users reset-totp":
         world.enrol()
+    with world.database.session() as session:
+        insert_field(session, "legal_id", None, world.clock())
     before = len(world.database.rows(AuditRecord))
     arguments = [word.format(file=tmp_path / "rows.json") for word in words]
     done = world.app.test_cli_runner().invoke(args=[*name.split(), *arguments])
