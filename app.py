@@ -19,8 +19,10 @@ from config import InvalidSetting, Settings, load_settings
 from config.settings import ROOT
 from models import db
 from models.caller import Callers
+from models.campus_extra_fields import CampusExtraFields
 from models.compiled_reads import Reader
 from models.database import engine_options, make_folder_of
+from models.extra_fields import ExtraFields
 from models.password_policy import PasswordPolicy, common_passwords
 from models.platform import Platform
 from models.second_factor import SecondFactorTable
@@ -116,6 +118,7 @@ def _build_parts(app: Flask, settings: Settings, clock: Callable[[], datetime], 
         keys=keys,
         tokens=_access_tokens(settings, keys, clock),
         users=users,
+        extra_fields=CampusExtraFields() if is_campus else ExtraFields(),
         reader=reader,
         lists=UserLists(reader, db.session, users),
         validity=sign_ins.validity,

@@ -15,6 +15,7 @@ from config import Settings
 from models import db
 from models.compiled_reads import Reader
 from models.database import missing_columns, missing_tables
+from models.extra_fields import ExtraFields
 from models.folding import canonical_username
 from models.password_policy import PasswordPolicy
 from models.platform import STAND_ALONE, Platform, PortalOfRequest
@@ -49,6 +50,7 @@ class Parts:
     keys: KeySet
     tokens: AccessTokens
     users: UserTable
+    extra_fields: ExtraFields
     limiter: LoginLimiter
     hashing: HashingThread
     password_policy: PasswordPolicy
@@ -89,7 +91,9 @@ class Parts:
         """
         with suppress(OperationalError):
             self.users.columns(db.session())
-            missing = [] if self.settings.read_only else missing_tables(db.session()) + missing_columns(db.session())
+            missing: list[str] = []
+            if not self.settings.read_only:
+                missing = missing_tables(db.session(), is_campus=self.users.is_campus) + missing_columns(db.session())
             if missing:
                 raise UnusableTable(f"The database lacks {', '.join(missing)}. Run `flask db upgrade` to create Poort's tables.")
             self._check_portal()

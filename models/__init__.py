@@ -3,6 +3,7 @@
 from models.audit_record import AuditRecord
 from models.campus import ACCESS_URL_OF_EVERYONE, AccessUrl, AccessUrlRelUser, UserAuthSource, UserRelUser
 from models.database import db
+from models.extra_fields import ExtraField, ExtraFieldValue
 from models.refresh_token import RefreshToken, SignInSession
 from models.second_factor import BackupCode, SecondFactor
 from models.sign_in_record import TrackELogin, TrackELoginRecord
@@ -18,6 +19,8 @@ __all__ = [
     "AccessUrlRelUser",
     "AuditRecord",
     "BackupCode",
+    "ExtraField",
+    "ExtraFieldValue",
     "RefreshToken",
     "RevokedToken",
     "SecondFactor",

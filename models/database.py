@@ -54,6 +54,9 @@ ADDRESS_LENGTH = 45
 #: Options of Chamilo's tables on MariaDB and MySQL.
 MYSQL_TABLE = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_ci"}
 
+#: Marks a table of ours that is neither made nor needed beside a campus.
+STAND_ALONE_TABLE: dict[str, Any] = {"info": {"stand_alone": True}}
+
 
 class Base(DeclarativeBase):
     """The base of all tables. Its naming convention lets migrations name constraints on every database."""
@@ -166,9 +169,10 @@ def count_met(session: Session, statement: Executable) -> int:
     return cast("CursorResult[Any]", result).rowcount
 
 
-def missing_tables(session: Session) -> list[str]:
-    """Return the tables that the database lacks."""
-    return sorted(set(Base.metadata.tables) - set(inspect(session.connection()).get_table_names()))
+def missing_tables(session: Session, *, is_campus: bool) -> list[str]:
+    """Return the tables that the database lacks; a campus has its own in the place of some of ours."""
+    needed = {name for name, table in Base.metadata.tables.items() if not (is_campus and table.info == STAND_ALONE_TABLE["info"])}
+    return sorted(needed - set(inspect(session.connection()).get_table_names()))
 
 
 def missing_columns(session: Session) -> list[str]:

@@ -122,6 +122,8 @@ class Filter:
     property: str | None
     listed: bool = True
     is_boolean: bool = False
+    is_list: bool = False
+    description: str = ""
 
 
 def fields(properties: Properties, row: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from models import (
     AccessUrlRelUser,
     AuditRecord,
     BackupCode,
+    ExtraField,
     RefreshToken,
     RevokedToken,
     SecondFactor,
@@ -48,7 +49,7 @@ START = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
 #: In the order in which rows can be deleted; the portal that every campus has stays.
 TABLES = (
-    *(UserRelUser, UserAuthSource, AccessUrlRelUser, TrackELogin, TrackELoginRecord, ThrottledLogin, User),
+    *(UserRelUser, UserAuthSource, AccessUrlRelUser, TrackELogin, TrackELoginRecord, ThrottledLogin, User, ExtraField),
     *(AuditRecord, BackupCode, SecondFactor, RefreshToken, SignInSession, RevokedToken, TokensValidAfter, VerificationKey),
 )
 

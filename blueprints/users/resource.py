@@ -1,10 +1,12 @@
 """Users on the wire: properties and filters, declared once (docs/compatibility.md#user-properties)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
+from blueprints.users.extra_filter import Matching, condition_of, read_pairs
+from models.extra_fields import Pair
 from models.passwords import MAX_PASSWORD_BYTES
 from models.portals import FIRST_LAST
 from models.roles import ROLE_OF_STATUS, roles_to_show
@@ -75,6 +77,8 @@ USER = Resource(
         Filter("order[lastname]", "lastname"),
         Filter("email", "email", listed=False),
         Filter("isActive", "active", listed=False, is_boolean=True),
+        Filter("extrafield[]", None, listed=False, is_list=True, description="Names of extra fields. Each belongs to the value at the same position; only for callers who see all fields."),
+        Filter("extrafieldvalue[]", None, listed=False, is_list=True, description="Values of these extra fields, whole; case and accents do not matter. A user must have all of them."),
     ),
     accept_patch=("application/merge-patch+json", "application/vnd.api+json"),
 )
@@ -127,18 +131,21 @@ _ORDERED = ("username", "firstname", "lastname")
 MOST_TERMS = 20
 
 
-def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool) -> Filters:
+def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, matching: Matching | None = None) -> Filters:
     """Read the filters and the order of a list of users; the id breaks ties.
 
-    Only privileged callers search by e-mail. Raises UnreadableRequest for too many search texts.
+    Only privileged callers search by e-mail. `matching` makes the condition of extra fields; without it their parameters are
+    ignored. Raises UnreadableRequest for too many search texts and for an unknown extra field.
     """
     columns = table.searched
     fields: list[tuple[str, tuple[str, ...]]] = [(name, (name,)) for name in (*_ORDERED, *(["email"] if privileged else []))]
     asked = [(names, filters.texts(parameters.get(field), table.fold)) for field, names in (*fields, ("search", _ORDERED))]
-    if sum(len(texts) for _, texts in asked) > MOST_TERMS:
-        raise UnreadableRequest("Too many search terms.")
+    pairs = read_pairs(parameters) if matching else []
+    _refuse_too_many(sum(len(texts) for _, texts in asked), pairs)
     wanted = [([columns[name] for name in names], texts) for names, texts in asked if texts]
     conditions = [filters.contains_any(searched, texts) for searched, texts in wanted]
+    if matching and pairs:
+        conditions.append(condition_of(pairs, matching))
     is_active = filters.boolean(parameters.get("isActive"))
     if is_active is not None:
         conditions.append((User.active == ACTIVE) if is_active else (User.active != ACTIVE))
@@ -147,3 +154,9 @@ def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool) 
     if table.is_campus and next(iter(order), None) == "username":
         ordered = ordered[:1]  # unique there; MariaDB uses its index only if no column follows
     return Filters(conditions, ordered, [([column.key for column in searched], texts) for searched, texts in wanted])
+
+
+def _refuse_too_many(texts: int, pairs: Collection[Pair]) -> None:
+    """Refuse to look for too many texts. An empty value is none, but each other pair takes time as well."""
+    if texts + sum(1 for _, value in pairs if value) > MOST_TERMS or len(set(pairs)) > MOST_TERMS:
+        raise UnreadableRequest("Too many search terms.")

@@ -1,5 +1,6 @@
 """/api/users, /api/users/{id} and /api/me."""
 
+from functools import partial
 from http import HTTPStatus
 
 from flask import Blueprint, Response, g, request
@@ -231,7 +232,8 @@ def _listing(shown: Properties, parameters: Parameters, *, privileged: bool) -> 
     rows = policy.rows_in_lists(current_caller())
     if not parameters.keys() - PAGING:
         return parts().lists.unfiltered(shown.columns, shared_maker_of(USER, shown), rows)
-    filters = read_filters(parts().users, parameters, privileged=privileged)
+    matching = partial(parts().extra_fields.matching, db.session()) if privileged else None
+    filters = read_filters(parts().users, parameters, privileged=privileged, matching=matching)
     return parts().lists.filtered(shown.columns, maker_of(USER, shown), filters, rows)
 
 

@@ -15,6 +15,7 @@ from factories import CONTRACT, Clock, Database, bearer
 from flask import Flask
 
 from models import AuditRecord, User
+from models.extra_fields import insert_field
 
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 NEW = {"username": "new", "email": "new@example.com"}
@@ -166,6 +167,8 @@ def test_refusal_of_a_stranger_writes_a_line_with_its_reason(world: World, caplo
 #: The words of a command, and the event that it writes.
 COMMANDS: dict[str, tuple[list[str], str]] = {
     "audit prune": (["--older-than", "1"], "audit_pruned"),
+    "extra-fields create": (["badge"], "extra_field_created"),
+    "extra-fields set": (["zoe", "legal_id", "AB-12"], "user_changed"),
     "jwt generate-keypair": (["--overwrite", "--no-interaction"], "keys_replaced"),
     "jwt generate-token": (["zoe"], "token_issued"),
     "jwt prune": ([], "keys_pruned"),
@@ -184,6 +187,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
 #: Commands that change nothing that is there. `poort setup` makes what is missing: the keys, the tables, a first user.
 READING_COMMANDS = {
     "audit tail",
+    "extra-fields list",
     "jwt check-config",
     "poort doctor",
     "poort setup",
@@ -215,6 +219,8 @@ def test_command_writes_one_event(world: World, tmp_path: Path, name: str) -> No
     (tmp_path / "rows.json").write_text(json.dumps([NEW]))
     if name == "users reset-totp":
         world.enrol()
+    with world.database.session() as session:
+        insert_field(session, "legal_id", None, world.clock())
     before = len(world.database.rows(AuditRecord))
     arguments = [word.format(file=tmp_path / "rows.json") for word in words]
     done = world.app.test_cli_runner().invoke(args=[*name.split(), *arguments])
