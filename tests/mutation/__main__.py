@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from fnmatch import fnmatch
 from pathlib import Path
 from queue import SimpleQueue
@@ -68,16 +69,14 @@ def _options() -> argparse.Namespace:
 
 
 def _survivors(chosen: list[Mutant], modules: list[str]) -> list[Mutant]:
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ExitStack() as ended:
         copies: SimpleQueue[Copy] = SimpleQueue()
         for number in range(_PROCESSES):
-            copies.put(Copy(Path(folder) / str(number)))
+            copies.put(ended.enter_context(closing(Copy(Path(folder) / str(number)))))
         began, first = time.monotonic(), copies.get()
         tests = first.learn(modules)
         copies.put(first)
-        _say(
-            f"{len(tests.seconds)} tests pass, and it is known which lines they run: {time.monotonic() - began:.0f} s", flush=True
-        )
+        _say(f"{len(tests.seconds)} tests pass; which lines they run is known after {time.monotonic() - began:.0f} s")
 
         def survives(mutant: Mutant) -> bool:
             copy = copies.get()
@@ -89,10 +88,8 @@ def _survivors(chosen: list[Mutant], modules: list[str]) -> list[Mutant]:
         found = []
         with ThreadPoolExecutor(_PROCESSES) as threads:
             for number, (mutant, is_alive) in enumerate(zip(chosen, threads.map(survives, chosen), strict=True), 1):
-                _say(
-                    f"{time.monotonic() - began:5.0f} s {number:4} {'SURVIVED' if is_alive else 'killed  '} {mutant.name[:150]}",
-                    flush=True,
-                )
+                outcome = "SURVIVED" if is_alive else "killed"
+                _say(f"{time.monotonic() - began:5.0f} s {number:4} {outcome:8} {mutant.name[:150]}")
                 found += [mutant] if is_alive else []
         return found
 
