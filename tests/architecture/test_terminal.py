@@ -4,7 +4,12 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+from flask import Flask
+
+from commands import register_commands
+from commands.terminal import Commands
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path.relative_to(ROOT).as_posix() for room in ("blueprints", "commands") for path in (ROOT / room).rglob("*.py"))
@@ -42,6 +47,18 @@ def raw_calls(source: str) -> Iterator[str]:
 def test_command_shows_nothing_as_it_is(module: str) -> None:
     found = list(raw_calls((ROOT / module).read_text()))
     assert {name: found.count(name) for name in found} == ALLOWED.get(module, {})
+
+
+def test_help_shows_each_example_on_one_line() -> None:
+    app = Flask("commands")
+    register_commands(app)
+    groups = [group for group in app.cli.commands.values() if isinstance(group, Commands)]
+    commands = [command for group in groups for command in group.commands.values()]
+    assert len(commands) >= 15
+    for command in commands:
+        examples = [line for line in command.get_help(click.Context(command)).splitlines() if line.startswith("  Example: ")]
+        assert examples == [line[2:] for line in command.callback.__doc__.splitlines() if "Example: " in line]
+        assert len(examples) == 1
 
 
 def test_planted_call_is_found() -> None:
