@@ -11,7 +11,7 @@ from benchmarks.storm import PEERS, RATE_OF_PEERS, RATES
 
 MISSING = "-"
 
-_HOW_TO_READ = """Written by `make bench`; [README.md](README.md) says what is measured and how. Figures are medians of rounds,
+_HOW_TO_READ = """Written by `make bench`; [Benchmarks](README.md) says what is measured and how. Figures are medians of rounds,
 with the lowest and the highest round in brackets. Ratios are made round by round: what else the machine does meets both sides."""
 
 

@@ -25,6 +25,10 @@ from sqlalchemy.exc import OperationalError
 
 START_TIMEOUT_SECONDS = 60
 
+#: Which of the processes that run tests this is, and how many there are (pytest-xdist).
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+
 Started = TypeVar("Started", bound="Program")
 
 
@@ -189,9 +193,15 @@ def find_program(name: str, *places: str) -> str:
 
 
 def free_port() -> int:
-    """Return a free port of the loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a free port of the loopback.
+
+    Another program may take it before the caller does. The kernel gives clients ports from 32768 on, so this one is below
+    them, and each process that runs tests draws from ports of its own.
+    """
+    while True:
+        port = 12_000 + secrets.randbelow(20_000 // WORKERS) * WORKERS + WORKER
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def run(command: list[str]) -> None:

@@ -17,7 +17,7 @@ from commands.terminal import Commands, Refusal, say
 from models import db
 from models.user import shown_roles
 from models.verification_key import VerificationKey, withdraw_key
-from security.keys.pair import MINIMUM_BITS, UnusableKey, is_pem, make_key_pair, public_pem_of, write_key_pair
+from security.keys.pair import MINIMUM_BITS, UnusableKey, make_key_pair, public_pem_of, write_key_pair
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def generate_keypair(dry_run: bool, skip_if_exists: bool, overwrite: bool, no_in
         return
     if skip_if_exists and overwrite:
         _stop("Both options `--skip-if-exists` and `--overwrite` cannot be combined.")
-    if is_pem(ours.settings.jwt_secret_key) or is_pem(ours.settings.jwt_public_key):
+    if not ours.keys.files.are_paths:
         _stop("JWT_SECRET_KEY and JWT_PUBLIC_KEY hold keys instead of paths; there is nowhere to write new ones.")
     paths = Path(ours.settings.jwt_secret_key), Path(ours.settings.jwt_public_key)
     if not any(path.exists() for path in paths) or _may_replace(skip_if_exists, overwrite, asks=not no_interaction):

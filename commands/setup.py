@@ -17,7 +17,7 @@ from models.campus import enrol
 from models.passwords import hash_password
 from models.roles import ROLE_ADMIN
 from models.user import STATUS_TEACHER
-from security.keys.pair import is_pem, make_key_pair, write_key_pair
+from security.keys.pair import make_key_pair, write_key_pair
 
 cli = Commands("poort", help="Set up and check the server.")
 
@@ -63,7 +63,7 @@ def setup() -> None:
 
 def _make_keys(ours: Parts) -> None:
     settings = ours.settings
-    if is_pem(settings.jwt_secret_key) or is_pem(settings.jwt_public_key):
+    if not ours.keys.files.are_paths:
         return
     private_path, public_path = Path(settings.jwt_secret_key), Path(settings.jwt_public_key)
     if not private_path.exists() and not public_path.exists():

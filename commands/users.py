@@ -8,7 +8,7 @@ import click
 
 from blueprints.auditing import record_event
 from blueprints.parts import parts
-from blueprints.users.resource import USER, columns_of, full_name, read_filters
+from blueprints.users.resource import USER, full_name, read_filters
 from blueprints.users.writing import change_user, columns_to_write, insert_user, save, validate_user
 from commands.password_prompt import ask_password, show_password, with_password
 from commands.terminal import Commands, Refusal, say, say_row, words
@@ -104,7 +104,7 @@ def list_users(search: str) -> None:
     _refuse_what_is_no_text("--search", search)
     table = parts().users
     filters = read_filters(table, {"search": search}, privileged=True)
-    users = table.select(db.session(), columns_of(USER.readable)).where(*filters.conditions)
+    users = table.select(db.session(), USER.readable.columns).where(*filters.conditions)
     for row in chain.from_iterable(in_chunks(db.session(), users, User.id)):
         state = "active" if row.active == ACTIVE else f"active={row.active}"
         say_row(str(row.id), row.username, full_name(row).strip(), row.email, words(row.roles), state)

@@ -1,4 +1,4 @@
-"""What is set: every variable of the server, parsed once at the start."""
+"""The settings of the server: every variable, parsed once at the start."""
 
 from config.settings import InvalidSetting, Settings, load_settings, parse_settings
 

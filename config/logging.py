@@ -1,4 +1,4 @@
-"""Log lines: JSON, one object a line, or a form for people. What a stranger sent can start no line and move no cursor."""
+"""Write log lines, as JSON or for people. Text from a client can neither start a new line nor move the cursor."""
 
 import json
 import logging
@@ -14,17 +14,17 @@ from typing import Any, ClassVar, TextIO
 
 access_log = logging.getLogger("poort.access")
 
-#: The id of the request at hand, for every line that is written meanwhile; empty outside of one.
+#: The id of the current request, which every log line carries; empty outside a request.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes time, level, process, logger, message, request id, what came as `extra=`, and a traceback, as one JSON object."""
+    """Writes one JSON object: time, level, process, logger, message, request id, the `extra=` fields and a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format one record. ASCII only: no control, bidi or line separator character gets through."""
+        """Format one record, in ASCII: no control character, bidirectional mark or line separator gets through."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -41,13 +41,12 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Writes the same for a person: local time, level, logger, message, and what came as `extra=`; a traceback is indented."""
+    """Writes a line for people: local time, level, logger, message and the `extra=` fields. Tracebacks are indented."""
 
-    # As a terminal numbers them: dim, green, yellow, red.
+    # ANSI codes: dim, green, yellow, red.
     _COLOURS: ClassVar = {logging.DEBUG: "2", logging.INFO: "32", logging.WARNING: "33", logging.ERROR: "31"}
 
     def __init__(self, *, in_colour: bool) -> None:
-        """Take whether the terminal shows colours."""
         super().__init__()
         self._in_colour = in_colour
 
@@ -74,12 +73,12 @@ class TextFormatter(logging.Formatter):
 
 
 def printable(text: str) -> str:
-    """Write out what does not print: control characters, line separators, what changes the direction of a line."""
+    """Escape unprintable characters: control characters, line separators and bidirectional marks."""
     return text if text.isprintable() else "".join(char if char.isprintable() else _written_out(char) for char in text)
 
 
 def quoted(text: str) -> str:
-    """Quote a text as Python does, with quotes, backslashes and what does not print escaped."""
+    """Quote a text as Python does; escape quotes, backslashes and unprintable characters."""
     mark = '"' if "'" in text and '"' not in text else "'"
     return mark + printable(text.replace("\\", "\\\\").replace(mark, f"\\{mark}")) + mark
 
@@ -89,14 +88,14 @@ def _written_out(char: str) -> str:
 
 
 def _one_word(value: object) -> str:
-    """Return a value so that it cannot be taken for two."""
+    """Return a value as one word; as JSON if it has spaces, quotes, `=`, backslashes or unprintable characters."""
     if isinstance(value, str) and value.isprintable() and not any(char in value for char in ' ="\\'):
         return value
     return json.dumps(value, default=str)
 
 
 def logging_configuration(level: str, form: str) -> dict[str, Any]:
-    """Describe the logging of the server for `logging.config.dictConfig`: lines on standard error, as LOG_FORMAT has it."""
+    """Return a configuration for `logging.config.dictConfig` that writes to standard error, in the form of LOG_FORMAT."""
     on_terminal = sys.stderr.isatty()
     formatter: dict[str, Any] = {"()": "config.logging.JsonFormatter"}
     if form == "text" or (form == "auto" and on_terminal):
@@ -116,21 +115,21 @@ def logging_configuration(level: str, form: str) -> dict[str, Any]:
 
 
 def set_up_logging(level: str, form: str) -> None:
-    """Send the log of this process to standard error: `auto`, `json` or `text`."""
+    """Send the log of this process to standard error; `form` is `auto`, `json` or `text`."""
     logging.config.dictConfig(logging_configuration(level, form))
-    # No line says from which line of code it comes; looking for it takes as long as writing the rest.
-    logging._srcfile = None  # noqa: SLF001 - as logging's own manual has it
+    # Do not look up the calling line of code: no log line shows it, and it doubles the time of each.
+    logging._srcfile = None  # noqa: SLF001 - as the manual of `logging` advises
 
 
 def log_request(method: str, route: str | None, status: int, duration_ms: float, user_id: int | None) -> None:
-    """Write the line of a request to the log, with its id; as JsonFormatter would, and faster.
+    """Write the log line of a request, as JsonFormatter would but faster.
 
-    Nothing of it is what a stranger sent: the method is one of ours, and the route is a rule of the URL map.
+    Nothing in it comes from the client: the method is one that we serve, and the route is a rule of the URL map.
     """
     if not access_log.isEnabledFor(logging.INFO):
         return
     handlers = logging.getLogger().handlers
-    if len(handlers) != 1 or not isinstance(handlers[0].formatter, JsonFormatter):  # a person, or somebody else too
+    if len(handlers) != 1 or not isinstance(handlers[0].formatter, JsonFormatter):  # text for people, or more handlers
         said = {"method": method, "route": route, "status": status, "duration_ms": duration_ms, "user_id": user_id}
         access_log.info("request", extra=said)
         return
@@ -141,16 +140,16 @@ def log_request(method: str, route: str | None, status: int, duration_ms: float,
         f'"route":{_quoted(route)},"status":{status},"duration_ms":{duration_ms},"user_id":{_quoted(user_id)}}}\n'
     )
     handler: logging.StreamHandler[TextIO] = handlers[0]  # type: ignore[assignment]  # see logging_configuration
-    # A log that cannot be written, on a full disk say, is no reason to refuse an answer.
+    # A failing log, on a full disk for example, must not fail the request.
     with suppress(OSError), handler.lock or nullcontext():
         handler.stream.write(line)
         handler.flush()
 
 
-# An id is made of letters, digits and hyphens (blueprints/request_hooks.py).
+# Needs no escaping: an id has only letters, digits and hyphens (blueprints/request_hooks.py).
 _REQUEST_ID = '"request_id":"%s",'
 
-# Few methods and routes, and not many who are busy. All are short: gunicorn takes no method of more than 20 letters.
+# Methods, routes and active users are few, and all are short: gunicorn refuses methods of more than 20 letters.
 _quoted = lru_cache(maxsize=1024)(json.dumps)
 
 

@@ -1,4 +1,4 @@
-"""From the text of a variable to its value; each function raises ValueError with the second half of a sentence."""
+"""Parse the text of each variable. Functions raise ValueError with the end of a sentence that begins with its name."""
 
 import re
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
-# Symfony's word for the networks of RFC 1918 and their kin.
+# What Symfony calls `private_ranges`: RFC 1918, RFC 4193, loopback and link-local networks.
 _PRIVATE_RANGES = (
     "127.0.0.0/8",
     "10.0.0.0/8",
@@ -36,14 +36,14 @@ _DRIVERS = {
     "pdo_sqlite": "sqlite",
 }
 
-# Options that a URL may carry on to the driver; Doctrine's own (serverVersion, charset, …) mean nothing to it.
+# URL options that reach the driver. Doctrine's own (serverVersion, charset, …) are dropped.
 _DRIVER_OPTIONS = {
     "mysql+pymysql": {"unix_socket", "ssl_ca"},
     "postgresql+psycopg": {"sslmode", "sslrootcert"},
     "sqlite": set[str](),
 }
 
-# Of redis-py's many options those that say where and who; how long to wait is the throttle's own business.
+# Of redis-py's options only the database and credentials: the throttle sets the time-outs.
 _REDIS_OPTIONS = {
     "redis": {"db", "username", "password"},
     "rediss": {"db", "username", "password", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"},
@@ -52,7 +52,7 @@ _REDIS_OPTIONS = {
 
 
 def boolean(text: str) -> bool:
-    """Read 1, true, yes, on and 0, false, no, off, in any case."""
+    """Parse 1, true, yes, on and 0, false, no, off, in any case."""
     word = text.strip().lower()
     if word in _TRUE | _FALSE:
         return word in _TRUE
@@ -60,7 +60,7 @@ def boolean(text: str) -> bool:
 
 
 def integer(least: int, most: int) -> Callable[[str], int]:
-    """Make a reader of whole numbers from `least` to `most`, both included."""
+    """Return a parser of whole numbers from `least` to `most`, both included."""
 
     def parse(text: str) -> int:
         if re.fullmatch(r"\s*-?[0-9]{1,18}\s*", text) and least <= int(text) <= most:
@@ -71,7 +71,7 @@ def integer(least: int, most: int) -> Callable[[str], int]:
 
 
 def one_of(*words: str) -> Callable[[str], str]:
-    """Make a reader of one word out of a few, in any case."""
+    """Return a parser that accepts a few words, in any case."""
 
     def parse(text: str) -> str:
         if text.strip().lower() in words:
@@ -82,17 +82,17 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 
 def origin_pattern(text: str) -> re.Pattern[str] | None:
-    """Read the regular expression of the allowed web origins; empty allows none."""
+    """Parse the regular expression of allowed web origins; empty allows none."""
     if not text:
         return None
     try:
         return re.compile(text, re.IGNORECASE)
     except re.error as reason:
-        raise ValueError(f"must be a regular expression, but {text!r} is none: {reason}") from None
+        raise ValueError(f"must be a regular expression, but {text!r} is not one: {reason}") from None
 
 
 def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Read addresses and networks, comma-separated; `private_ranges` stands for the private ones."""
+    """Parse comma-separated addresses and networks, among them the word `private_ranges`."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     try:
         return tuple(
@@ -103,9 +103,9 @@ def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 
 
 def database_url(text: str) -> URL:
-    """Read a database URL in Doctrine's form: a scheme of PHP's, options that no driver here knows.
+    """Parse a database URL in Doctrine's form: with PHP's schemes, and with options that no driver here knows.
 
-    The password is never part of what is raised.
+    No error contains the password.
     """
     try:
         scheme, separator, rest = text.partition("://")
@@ -115,7 +115,7 @@ def database_url(text: str) -> URL:
         raise ValueError("must be a URL like mysql://user:password@host:3306/name, postgresql://… or sqlite:///file") from None
     if driver == "sqlite":
         if not url.database or url.database == ":memory:":
-            raise ValueError("must name a file, like sqlite:////var/lib/poort/poort.db, since the workers share it")
+            raise ValueError("must name a file that the workers can share, like sqlite:////var/lib/poort/poort.db")
         return URL.create("sqlite", database=url.database)
     if not url.database:
         raise ValueError("must name the database after the host, like mysql://user:password@host:3306/name")
@@ -126,7 +126,7 @@ def database_url(text: str) -> URL:
 
 
 def redis_url(text: str) -> str:
-    """Read the URL of a Redis server; empty for none. The password is never part of what is raised."""
+    """Parse the URL of a Redis server; empty for none. No error contains the password."""
     if not text:
         return ""
     try:
@@ -135,18 +135,18 @@ def redis_url(text: str) -> str:
         place = url.path if url.scheme == "unix" else url.hostname
         number = options.get("db") or ("" if url.scheme == "unix" else url.path.strip("/"))
         is_whole = place and url.port != 0 and not url.fragment and re.fullmatch("[0-9]{0,5}", number)
-    except ValueError:  # its text may be a part of the password
+    except ValueError:  # dropped, since its text may hold part of the password
         is_whole = None
     if not is_whole or set(options) - _REDIS_OPTIONS.get(url.scheme, set()) or url.scheme not in _REDIS_OPTIONS:
         raise ValueError(
             "must be a URL like redis://:password@host:6379/0, rediss://… or unix:///run/redis.sock?db=0, "
-            "with what is special in a password percent-encoded"
+            "with special characters in the password percent-encoded"
         )
     return url.scheme + text[len(url.scheme) :]
 
 
 def database_url_of_parts(host: str, port: str, name: str, user: str, password: str) -> str:
-    """Join Chamilo's five variables to the URL of its MariaDB."""
+    """Build the URL of a MariaDB from Chamilo's five variables."""
     return (
         f"mysql://{quote(user, safe='')}:{quote(password, safe='')}@{host or 'localhost'}:{port or '3306'}/{quote(name, safe='')}"
     )

@@ -1,6 +1,6 @@
-"""Every variable that the server knows, one line each; parsed at the start, never read again.
+"""Define every variable of the server, one line each. They are parsed once, at the start.
 
-Values come from `.env`, then `.env.local`, then the environment, the last winning. Nothing here is read from a database.
+Values come from `.env`, then `.env.local`, then the environment; the last one wins. None comes from a database.
 """
 
 import dataclasses
@@ -23,12 +23,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class InvalidSetting(ValueError):
-    """A variable whose value cannot be used; the message is one sentence that names it."""
+    """A variable with an unusable value. The message is one sentence that names the variable."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Variable:
-    """One variable: its name in the environment, its default as written there, its unit or form, and its meaning."""
+    """An environment variable: its name, default as text, parser, unit or form, and meaning."""
 
     name: str
     default: str
@@ -43,59 +43,59 @@ def _variable(name: str, default: str, parse: Callable[[str], Any], unit: str, m
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
-    """What is set, as parsed values; no `repr`, since some are secret. Made by `load_settings` or `parse_settings`."""
+    """The parsed settings, from `load_settings` or `parse_settings`. There is no `repr`, since some are secret."""
 
     # fmt: off
-    app_env: str = _variable("APP_ENV", "prod", parsing.one_of("dev", "test", "prod"), "dev, test or prod", "in prod a weak passphrase stops the start; the default is dev under the `flask` command")
-    app_secret: str = _variable("APP_SECRET", "", str, "text", "keys the hashes of throttled names and the secrets of second factors; the same on every host, and never changed; where it is empty, JWT_PASSPHRASE serves")
-    app_enable_api_entrypoint: bool = _variable("APP_ENABLE_API_ENTRYPOINT", "0", parsing.boolean, "1/true/yes/on", "serves the explorer and the API's documents at /api")
-    jwt_secret_key: str = _variable("JWT_SECRET_KEY", "%kernel.project_dir%/config/jwt/private.pem", str, "path, or the PEM itself", "the RSA private key that signs (a path, not an HMAC secret)")
-    jwt_public_key: str = _variable("JWT_PUBLIC_KEY", "%kernel.project_dir%/config/jwt/public.pem", str, "path, or the PEM itself", "the RSA public key that verifies")
-    jwt_passphrase: str = _variable("JWT_PASSPHRASE", "", str, "text", "opens the private key")
-    jwt_allow_weak_passphrase: bool = _variable("JWT_ALLOW_WEAK_PASSPHRASE", "0", parsing.boolean, "1/true/yes/on", "lets a server in prod start with an empty passphrase or the one that Chamilo ships")
-    jwt_token_ttl_seconds: int = _variable("JWT_TOKEN_TTL", "3600", parsing.integer(1, 10**9), "seconds", "how long a token is good for")
+    app_env: str = _variable("APP_ENV", "prod", parsing.one_of("dev", "test", "prod"), "dev, test or prod", "prod refuses to start with a weak passphrase; under the `flask` command the default is dev")
+    app_secret: str = _variable("APP_SECRET", "", str, "text", "protects the hashes of throttled names and the secrets of second factors; use the same on every host, and never change it; if empty, JWT_PASSPHRASE takes its place")
+    app_enable_api_entrypoint: bool = _variable("APP_ENABLE_API_ENTRYPOINT", "0", parsing.boolean, "1/true/yes/on", "serves the explorer and the API documents under /api")
+    jwt_secret_key: str = _variable("JWT_SECRET_KEY", "%kernel.project_dir%/config/jwt/private.pem", str, "path, or the PEM itself", "the RSA private key that signs tokens; not an HMAC secret")
+    jwt_public_key: str = _variable("JWT_PUBLIC_KEY", "%kernel.project_dir%/config/jwt/public.pem", str, "path, or the PEM itself", "the RSA public key that verifies tokens")
+    jwt_passphrase: str = _variable("JWT_PASSPHRASE", "", str, "text", "decrypts the private key")
+    jwt_allow_weak_passphrase: bool = _variable("JWT_ALLOW_WEAK_PASSPHRASE", "0", parsing.boolean, "1/true/yes/on", "allows APP_ENV=prod with an empty passphrase or the one that Chamilo ships")
+    jwt_token_ttl_seconds: int = _variable("JWT_TOKEN_TTL", "3600", parsing.integer(1, 10**9), "seconds", "lifetime of an access token")
     jwt_clock_skew_seconds: int = _variable("JWT_CLOCK_SKEW", "0", parsing.integer(0, 3600), "seconds", "leeway for exp, iat and nbf")
-    jwt_kid: bool = _variable("JWT_KID", "1", parsing.boolean, "1/true/yes/on", "puts the key's id (RFC 7638) into the header of tokens; without it every key of the set is tried")
-    jwt_issuer: str = _variable("JWT_ISSUER", "", str, "text", "the iss claim: where it is set, tokens have it and need it")
-    jwt_audience: str = _variable("JWT_AUDIENCE", "", str, "text", "the aud claim: where it is set, tokens have it and need it")
-    refresh_token_ttl_seconds: int = _variable("REFRESH_TOKEN_TTL", "0", parsing.integer(0, 10**9), "seconds", "how long a refresh token is good for while nobody uses it; 0 gives none")
-    refresh_token_max_lifetime_seconds: int = _variable("REFRESH_TOKEN_MAX_LIFETIME", "2592000", parsing.integer(1, 10**9), "seconds", "how long a session may go on by refreshing, whatever its use")
-    refresh_token_max_sessions: int = _variable("REFRESH_TOKEN_MAX_SESSIONS", "10", parsing.integer(1, 1000), "sessions", "of one user at a time; one more ends the one that was not used longest")
-    login_throttling_max_attempts: int = _variable("LOGIN_THROTTLING_MAX_ATTEMPTS", "10", parsing.integer(0, 10**6), "failures", "per user name and address in an interval, five times as many per address; 0 switches both off")
-    login_throttling_interval_seconds: int = _variable("LOGIN_THROTTLING_INTERVAL", "60", parsing.integer(1, 86_400), "seconds", "the window of the throttle, fixed, from the first failure")
-    redis_url: str = _variable("REDIS_URL", "", parsing.redis_url, "redis://, rediss:// or unix://", "counts failed sign-ins there instead of in the database")
-    password_hash_cost: int = _variable("PASSWORD_HASH_COST", "13", parsing.integer(4, 16), "log2 of rounds", "bcrypt's cost for new password hashes")
-    password_hash_queue: int = _variable("PASSWORD_HASH_QUEUE", "12", parsing.integer(0, 100), "sign-ins or password changes", "may wait in a worker while it hashes another; one more is answered 503")
-    password_hash_wait_seconds: int = _variable("PASSWORD_HASH_WAIT", "5", parsing.integer(1, 60), "seconds", "how long they wait for their turn; then 503 as well")
-    password_min_length: int = _variable("PASSWORD_MIN_LENGTH", "0", parsing.integer(0, 4096), "characters", "what a new password needs at least; 0 asks for none")
-    password_refuse_common: bool = _variable("PASSWORD_REFUSE_COMMON", "0", parsing.boolean, "1/true/yes/on", "refuses the 30,000 commonest passwords as new ones")
-    max_items_per_page: int = _variable("MAX_ITEMS_PER_PAGE", "1000", parsing.integer(1, 10**6), "users", "caps itemsPerPage, silently")
-    user_delete_mode: str = _variable("USER_DELETE_MODE", "soft", parsing.one_of("soft", "hard"), "soft or hard", "soft keeps a deleted user's row with active = -2, hard removes it")
-    cors_allow_origin: Pattern[str] | None = _variable("CORS_ALLOW_ORIGIN", r"^https?://(localhost|127\.0\.0\.1)(:[0-9]+)?$", parsing.origin_pattern, "regular expression", "web origins whose scripts may call; empty for none")
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _variable("TRUSTED_PROXIES", "", parsing.networks, "addresses or networks, comma-separated", "whose X-Forwarded-* headers count; private_ranges is understood")
-    database_url: URL = _variable("DATABASE_URL", "sqlite:///%kernel.project_dir%/var/poort.db", parsing.database_url, "Doctrine's form", "mysql://, postgresql:// or sqlite:///; where it is not set, DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD are looked at")
+    jwt_kid: bool = _variable("JWT_KID", "1", parsing.boolean, "1/true/yes/on", "puts the key id (RFC 7638) into the header of tokens; a token without one is tried against every key")
+    jwt_issuer: str = _variable("JWT_ISSUER", "", str, "text", "the iss claim; if set, issued tokens carry it and accepted tokens must match it")
+    jwt_audience: str = _variable("JWT_AUDIENCE", "", str, "text", "the aud claim; if set, issued tokens carry it and accepted tokens must match it")
+    refresh_token_ttl_seconds: int = _variable("REFRESH_TOKEN_TTL", "0", parsing.integer(0, 10**9), "seconds", "how long a session lasts without a refresh; 0 switches refresh tokens off")
+    refresh_token_max_lifetime_seconds: int = _variable("REFRESH_TOKEN_MAX_LIFETIME", "2592000", parsing.integer(1, 10**9), "seconds", "how long a session lasts at most, however often it is refreshed")
+    refresh_token_max_sessions: int = _variable("REFRESH_TOKEN_MAX_SESSIONS", "10", parsing.integer(1, 1000), "sessions", "allowed per user; one more ends the session that was unused for longest")
+    login_throttling_max_attempts: int = _variable("LOGIN_THROTTLING_MAX_ATTEMPTS", "10", parsing.integer(0, 10**6), "failures", "allowed per user name and address in an interval, and five times as many per address; 0 switches both limits off")
+    login_throttling_interval_seconds: int = _variable("LOGIN_THROTTLING_INTERVAL", "60", parsing.integer(1, 86_400), "seconds", "length of a throttle window, which starts at the first failure")
+    redis_url: str = _variable("REDIS_URL", "", parsing.redis_url, "redis://, rediss:// or unix://", "counts failed sign-ins in Redis instead of the database")
+    password_hash_cost: int = _variable("PASSWORD_HASH_COST", "13", parsing.integer(4, 16), "log2 of rounds", "bcrypt cost of new password hashes")
+    password_hash_queue: int = _variable("PASSWORD_HASH_QUEUE", "12", parsing.integer(0, 100), "sign-ins or password changes", "allowed to wait while a worker hashes another; further ones get 503")
+    password_hash_wait_seconds: int = _variable("PASSWORD_HASH_WAIT", "5", parsing.integer(1, 60), "seconds", "how long a sign-in or password change waits for its turn; after that it gets 503")
+    password_min_length: int = _variable("PASSWORD_MIN_LENGTH", "0", parsing.integer(0, 4096), "characters", "minimum length of a new password; 0 sets no minimum")
+    password_refuse_common: bool = _variable("PASSWORD_REFUSE_COMMON", "0", parsing.boolean, "1/true/yes/on", "refuses the 30,000 most common passwords as new passwords")
+    max_items_per_page: int = _variable("MAX_ITEMS_PER_PAGE", "1000", parsing.integer(1, 10**6), "users", "upper limit of itemsPerPage; larger values are lowered silently")
+    user_delete_mode: str = _variable("USER_DELETE_MODE", "soft", parsing.one_of("soft", "hard"), "soft or hard", "soft keeps the row of a deleted user, with active = -2; hard removes it")
+    cors_allow_origin: Pattern[str] | None = _variable("CORS_ALLOW_ORIGIN", r"^https?://(localhost|127\.0\.0\.1)(:[0-9]+)?$", parsing.origin_pattern, "regular expression", "web origins whose scripts may call the API; empty allows none")
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _variable("TRUSTED_PROXIES", "", parsing.networks, "addresses or networks, comma-separated", "proxies whose X-Forwarded-* headers count; private_ranges stands for private and loopback networks")
+    database_url: URL = _variable("DATABASE_URL", "sqlite:///%kernel.project_dir%/var/poort.db", parsing.database_url, "Doctrine's form", "mysql://, postgresql:// or sqlite:///; if not set, DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD are used")
     database_schema: str = _variable("DATABASE_SCHEMA", "own", parsing.one_of("own", "chamilo"), "own or chamilo", "chamilo serves the tables of a running campus, on MariaDB 10.11+ or MySQL 8")
-    access_url_id: int = _variable("ACCESS_URL_ID", "1", parsing.integer(1, 2**31 - 1), "id in access_url", "the portal of the campus that this server stands for")
-    read_only: bool = _variable("READ_ONLY", "0", parsing.boolean, "1/true/yes/on", "never writes to the database: sign-ins leave no trace, writes answer 503; for a trial")
-    password_rehash: bool = _variable("PASSWORD_REHASH", "1", parsing.boolean, "1/true/yes/on", "replaces an old hash by a bcrypt one after a good sign-in")
-    port: int = _variable("PORT", "8000", parsing.integer(1, 65_535), "TCP port", "where `make serve` listens, on 127.0.0.1")
-    web_concurrency: int = _variable("WEB_CONCURRENCY", "2", parsing.integer(1, 256), "processes", "gunicorn's workers")
-    metrics_port: int = _variable("METRICS_PORT", "0", parsing.integer(0, 65_535), "TCP port", "where gunicorn serves /metrics for Prometheus, on 127.0.0.1; 0 for nowhere, and nothing is counted")
-    log_level: str = _variable("LOG_LEVEL", "info", parsing.one_of("debug", "info", "warning", "error"), "debug, info, warning or error", "what is written to the log")
-    log_format: str = _variable("LOG_FORMAT", "auto", parsing.one_of("auto", "json", "text"), "auto, json or text", "the form of log lines; auto is text on a terminal and JSON elsewhere")
+    access_url_id: int = _variable("ACCESS_URL_ID", "1", parsing.integer(1, 2**31 - 1), "id in access_url", "the portal of the campus that this server serves")
+    read_only: bool = _variable("READ_ONLY", "0", parsing.boolean, "1/true/yes/on", "never writes to the database: sign-ins leave no trace and writes get 503; for a trial")
+    password_rehash: bool = _variable("PASSWORD_REHASH", "1", parsing.boolean, "1/true/yes/on", "replaces an older kind of hash with bcrypt after a successful sign-in")
+    port: int = _variable("PORT", "8000", parsing.integer(1, 65_535), "TCP port", "where `make serve` listens on 127.0.0.1")
+    web_concurrency: int = _variable("WEB_CONCURRENCY", "2", parsing.integer(1, 256), "processes", "gunicorn workers")
+    metrics_port: int = _variable("METRICS_PORT", "0", parsing.integer(0, 65_535), "TCP port", "where gunicorn serves /metrics for Prometheus on 127.0.0.1; 0 switches metrics off")
+    log_level: str = _variable("LOG_LEVEL", "info", parsing.one_of("debug", "info", "warning", "error"), "debug, info, warning or error", "the least severe level that is logged")
+    log_format: str = _variable("LOG_FORMAT", "auto", parsing.one_of("auto", "json", "text"), "auto, json or text", "form of log lines; auto is text on a terminal and JSON elsewhere")
     # fmt: on
 
 
 VARIABLES: Mapping[str, Variable] = {field.name: field.metadata["variable"] for field in dataclasses.fields(Settings)}
 
-# Chamilo's own way to name its database. They are read only where DATABASE_URL is not set.
+# Chamilo's own variables for its database, read only if DATABASE_URL is not set.
 DATABASE_PARTS = ("DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER", "DATABASE_PASSWORD")
 
 
 def parse_settings(variables: Mapping[str, str], project_dir: Path = ROOT) -> Settings:
-    """Parse variables, with the defaults where one is missing.
+    """Parse variables; missing ones have their defaults. Raises InvalidSetting.
 
-    `%kernel.project_dir%` in a value stands for `project_dir`. Raises InvalidSetting.
+    `%kernel.project_dir%` in a value stands for `project_dir`.
     """
     given = dict(variables)
     if not given.get("DATABASE_URL") and any(given.get(name) for name in DATABASE_PARTS):
@@ -111,9 +111,9 @@ def parse_settings(variables: Mapping[str, str], project_dir: Path = ROOT) -> Se
             raise InvalidSetting(f"{variable.name} {reason}.") from None
     settings = Settings(**parsed)
     if settings.read_only and settings.refresh_token_ttl_seconds:
-        raise InvalidSetting("REFRESH_TOKEN_TTL must be 0 where READ_ONLY is on: refresh tokens are kept in the database.")
+        raise InvalidSetting("REFRESH_TOKEN_TTL must be 0 if READ_ONLY is on: refresh tokens are stored in the database.")
     if settings.metrics_port == settings.port:
-        raise InvalidSetting(f"METRICS_PORT must be another port than PORT, which is {settings.port}.")
+        raise InvalidSetting(f"METRICS_PORT must differ from PORT, which is {settings.port}.")
     if settings.database_schema == "chamilo":
         _refuse_beside_campus(settings)
     return settings
@@ -125,16 +125,16 @@ def _refuse_beside_campus(settings: Settings) -> None:
             "DATABASE_SCHEMA=chamilo needs a DATABASE_URL of MariaDB or MySQL, like mysql://user:password@host/chamilo."
         )
     if settings.user_delete_mode == "hard":
-        raise InvalidSetting("USER_DELETE_MODE must be soft beside a campus, whose other tables point to its users.")
+        raise InvalidSetting("USER_DELETE_MODE must be soft with DATABASE_SCHEMA=chamilo: other tables there refer to users.")
 
 
 _EMPTY_MEANS_SOMETHING = {"CORS_ALLOW_ORIGIN", "JWT_PASSPHRASE"}
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read `.env`, `.env.local` and the environment, and parse them. Raises InvalidSetting.
+    """Parse the settings from `.env`, `.env.local` and the environment. Raises InvalidSetting.
 
-    POORT_ENV_FILE names another `.env`, such as Chamilo's own; its folder is then `%kernel.project_dir%`.
+    POORT_ENV_FILE names a file to use instead of `.env`, such as Chamilo's; `%kernel.project_dir%` is then its folder.
     """
     environment = dict(os.environ if environ is None else environ)
     under_flask = environment.get("FLASK_RUN_FROM_CLI") == "true"
@@ -150,16 +150,16 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def env_files(environ: Mapping[str, str]) -> tuple[Path, Path]:
-    """Return where `.env` and `.env.local` are, or would be."""
+    """Return the paths of `.env` and `.env.local`, which may not exist."""
     env_file = Path(environ.get("POORT_ENV_FILE") or ROOT / ".env").resolve()
     return env_file, env_file.with_name(env_file.name + ".local")
 
 
 def _without_what_flask_loaded(environment: dict[str, str]) -> dict[str, str]:
-    """Take out what the `flask` command put into the environment from the `.env` of the working folder.
+    """Remove the variables that the `flask` command loaded from the `.env` of the working folder.
 
-    It does so before the application is loaded, and `.env.local` would lose against it. What a person set to the
-    very value that `.env` has cannot be told apart, and need not be, but where `.env.local` says otherwise.
+    They would override `.env.local`. A variable that an operator set to the same value is removed too, which only matters if
+    `.env.local` differs.
     """
     if environment.get("FLASK_SKIP_DOTENV", "0").lower() not in {"0", "false", "no"}:
         return environment
@@ -172,13 +172,13 @@ def _without_what_flask_loaded(environment: dict[str, str]) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Driver:
-    """What talks to a database or to Redis: the module, and the file that pins it."""
+    """The Python driver of a database or of Redis: its module, and the file that pins it."""
 
     module: str
     requirements: str
 
 
-#: By SQLAlchemy's name of the driver; SQLite's comes with Python.
+#: By SQLAlchemy's name of the driver. SQLite's comes with Python.
 DRIVERS: Mapping[str, Driver] = {
     "mysql+pymysql": Driver("pymysql", "requirements-mysql.txt"),
     "postgresql+psycopg": Driver("psycopg", "requirements-postgresql.txt"),
@@ -189,19 +189,19 @@ REDIS_DRIVER = Driver("redis", "requirements-redis.txt")
 
 
 def drivers_of(settings: Settings) -> Mapping[str, Driver]:
-    """Return what the settings need beside requirements.txt, by the variable that asks for it."""
+    """Return the drivers that the settings need, by the variable that needs them."""
     needed = {"DATABASE_URL": DRIVERS.get(settings.database_url.drivername), "REDIS_URL": settings.redis_url and REDIS_DRIVER}
     return {variable: driver for variable, driver in needed.items() if driver}
 
 
 def require_drivers(settings: Settings) -> None:
-    """Raise InvalidSetting where a driver that the settings need is not installed."""
+    """Raise InvalidSetting if a driver that the settings need is not installed."""
     for variable, driver in drivers_of(settings).items():
         _require(variable, driver)
 
 
 def require_driver(url: URL) -> None:
-    """Raise InvalidSetting where the driver of a database is not installed."""
+    """Raise InvalidSetting if the driver of a database is not installed."""
     if driver := DRIVERS.get(url.drivername):
         _require("DATABASE_URL", driver)
 
@@ -213,5 +213,5 @@ def _require(variable: str, driver: Driver) -> None:
 
 
 def stop_start(problem: Exception) -> SystemExit:
-    """Make the one-sentence end of a start that cannot go on: standard error, exit status 1."""
+    """Return the exit of a failed start: one sentence on standard error, status 1."""
     return SystemExit(f"{Path(sys.argv[0]).name}: {printable(str(problem))}")

@@ -1,1 +1,1 @@
-"""The pages of the documentation, and the two programs that `make docs` runs before MkDocs: nothing of the server."""
+"""The pages of the documentation, and two programs that `make docs` runs before MkDocs. Not part of the server."""

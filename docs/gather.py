@@ -1,6 +1,6 @@
-"""Gather the pages of the site below one folder: docs/, and what its pages link to in the repository, with links made to fit.
+"""Gather the pages of the site in one folder: docs/, and the repository files it links to, with links adjusted.
 
-So the pages read well where the repository is shown, too. MkDocs does the rest (mkdocs.yml). Nothing here is MkDocs' own.
+This way the links also work where the repository itself is shown. MkDocs does the rest (mkdocs.yml).
 """
 
 import os
@@ -16,13 +16,13 @@ DOCS = ROOT / "docs"
 #: Where mkdocs.yml looks for pages.
 PAGES = ROOT / ".site-pages"
 
-#: What is copied as it is; all other files become pages that show their text.
+#: Files that are copied unchanged. Other files become pages that show their text.
 PICTURES = {".svg", ".png", ".css"}
 
-#: Of texts whose ending is not the name of their language.
+#: The language of each file extension, for highlighting.
 LANGUAGES = {".conf": "nginx", ".service": "ini", ".timer": "ini", ".py": "python", ".sh": "sh", ".yml": "yaml", ".json": "json"}
 
-#: Examples of one step, which follow each other without a word between: a tab each.
+#: The tab title of each language, for adjacent examples of one step.
 TABS = {"sh": "curl", "python": "Python", "js": "JavaScript"}
 
 _FENCE = re.compile(r"^(`{3,})([a-z]*)[^\n]*\n.*?^\1\n", re.MULTILINE | re.DOTALL)
@@ -31,11 +31,11 @@ _ELSEWHERE = re.compile(r"[a-z+.-]+:|/")
 
 
 class BrokenLink(ValueError):
-    """A page links to what is not in the repository."""
+    """A link to a file that is not in the repository."""
 
 
 def place_of(file: Path) -> str:
-    """Return where a file of the repository is in the site; names lose a leading dot, which web servers may hide."""
+    """Return the path of a file in the site. Names lose a leading dot, since web servers may hide such files."""
     if file == ROOT / "README.md":
         return "index.md"
     path = file.relative_to(DOCS if file.is_relative_to(DOCS) else ROOT)
@@ -57,8 +57,8 @@ def page_of(file: Path) -> tuple[str, set[Path]]:
             return match[0]
         target = (file.parent / match[2]).resolve()
         if not target.is_relative_to(ROOT) or not target.is_file():
-            raise BrokenLink(f"{file.relative_to(ROOT)} links to {match[2]}, which is no file of the repository.")
-        linked.update({target} - {ROOT / "README.md"})  # the site has a first page of its own
+            raise BrokenLink(f"{file.relative_to(ROOT)} links to {match[2]}, which is not a file of the repository.")
+        linked.update({target} - {ROOT / "README.md"})  # the site has an index.md of its own
         return match[1] + os.path.relpath(place_of(target), Path(place_of(file)).parent)
 
     parts, end = [], 0
@@ -70,7 +70,7 @@ def page_of(file: Path) -> tuple[str, set[Path]]:
 
 
 def _tabbed(parts: list[str]) -> str:
-    """Join texts and, at odd places, fenced blocks; where blocks of several languages follow each other, as tabs."""
+    """Join texts and fenced blocks (at odd positions); adjacent blocks in several languages become tabs."""
     languages = {place: block[2] for place, part in enumerate(parts) if place % 2 and (block := _FENCE.match(part))}
     for place, language in languages.items():
         before = languages.get(place - 2) if not parts[place - 1].strip() else None
@@ -82,7 +82,7 @@ def _tabbed(parts: list[str]) -> str:
 
 
 def gather(into: Path, first: Iterable[Path]) -> None:
-    """Write the pages anew, from some on to all that they link to. Raises BrokenLink."""
+    """Write the pages anew, from `first` on to everything that they link to. Raises BrokenLink."""
     shutil.rmtree(into, ignore_errors=True)
     waiting, done = list(first), set[Path]()
     while waiting:
@@ -101,12 +101,12 @@ def gather(into: Path, first: Iterable[Path]) -> None:
 
 
 def pages() -> list[Path]:
-    """Return the pages and pictures of docs/, and what gives the site its looks."""
+    """Return the pages, pictures and style sheets of docs/."""
     return sorted(file for file in DOCS.rglob("*") if file.suffix in PICTURES | {".md"})
 
 
 def main() -> None:
-    """Gather the pages where mkdocs.yml looks for them."""
+    """Gather the pages in the folder that mkdocs.yml names."""
     try:
         gather(PAGES, pages())
     except BrokenLink as problem:

@@ -13,14 +13,14 @@ EXAMPLE = ROOT / ".env.example"
 INTRODUCTION = """\
 # Configuration
 
-<!-- Made by `make docs` out of config/settings.py and .env.example: change those. -->
+<!-- Written by `make docs` from config/settings.py and .env.example: change those. -->
 
-Every variable that the server knows. Values come from `.env`, then `.env.local`, then the environment; the last one wins.
-They are read once, at the start: restart the server after a change. A value that cannot be used stops the start with one
-sentence that names the variable. Names that Chamilo has too mean the same as there.
+These are all variables of the server. Values come from `.env`, then `.env.local`, then the environment; the last one wins.
+The server reads them once: restart it after a change. A value that cannot be used stops the start with one sentence that
+names the variable. Variables that Chamilo has too mean the same there.
 
-`POORT_ENV_FILE`, in the environment alone, names another file instead of `.env`, such as Chamilo's own. `.local` is added to
-its name for the second file. `%kernel.project_dir%` in a value stands for the folder of that file, or else for Poort's own.
+`POORT_ENV_FILE`, in the environment only, names a file to use instead of `.env`, such as Chamilo's own. The name of the second
+file is then that name with `.local`. `%kernel.project_dir%` in a value stands for the folder of the file, by default Poort's.
 """
 
 _BY_NAME = {variable.name: variable for variable in VARIABLES.values()}
@@ -28,7 +28,7 @@ _BY_NAME = {variable.name: variable for variable in VARIABLES.values()}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What .env.example says of one variable, or of some that go together."""
+    """What .env.example says about one variable, or about a group."""
 
     section: str
     names: tuple[str, ...]
@@ -36,11 +36,11 @@ class Entry:
 
 
 class Untrue(ValueError):
-    """.env.example says something else than config/settings.py."""
+    """.env.example contradicts config/settings.py."""
 
 
 def entries(example: str) -> list[Entry]:
-    """Read .env.example: sections `# --- …`, and in them comments that end in lines `NAME=…`, each `#` or not."""
+    """Parse .env.example: sections (`# --- …`) of comments, each followed by lines `NAME=…`, some commented out."""
     found, section = [], ""
     for block in example.split("\n\n"):
         if title := re.match(r"# --- (.+)", block):
@@ -54,7 +54,7 @@ def entries(example: str) -> list[Entry]:
 
 
 def page(example: str) -> str:
-    """Return the page. Raises Untrue where the two sources differ, or one has a variable that the other has not."""
+    """Return the page. Raises Untrue if the two sources differ, or .env.example lacks a variable."""
     parts, section, described = [INTRODUCTION], "", set()
     for entry in entries(example):
         if entry.section != section:
@@ -65,7 +65,7 @@ def page(example: str) -> str:
         parts.append("### " + ", ".join(f"`{name}`" for name in entry.names) + "\n")
         parts.append(_described(known[0], entry.comment) if known else _filled(entry.comment))
     if missing := set(_BY_NAME) - described:
-        raise Untrue(f".env.example does not have {', '.join(sorted(missing))}.")
+        raise Untrue(f".env.example lacks {', '.join(sorted(missing))}.")
     return "\n".join(parts)
 
 
@@ -83,7 +83,7 @@ def _filled(text: str) -> str:
 
 
 def _range(variable: Variable) -> str:
-    """Return what a number may be, out of what its reader says of a text that is none."""
+    """Return the bounds of a number, taken from the message of its parser."""
     try:
         variable.parse("no number")
     except ValueError as reason:
@@ -93,7 +93,7 @@ def _range(variable: Variable) -> str:
 
 
 def main() -> None:
-    """Write the page where it says something else."""
+    """Write the page if it has changed."""
     text = page(EXAMPLE.read_text())
     if not PAGE.exists() or PAGE.read_text() != text:
         PAGE.write_text(text)

@@ -1,4 +1,4 @@
-"""What Alembic does for this application: the tables of `models`, and never a table that somebody else made."""
+"""Run the migrations: of the tables of `models` only, and never of tables that another program made."""
 
 from alembic import context
 from flask import current_app
@@ -10,9 +10,9 @@ from models.user_search import is_of_search
 
 
 def refuse_foreign_database(connection: Connection, *, is_campus: bool) -> None:
-    """Stop, having written nothing, where there is a `user` table that these migrations did not make.
+    """Stop before anything is written if another program made the `user` table.
 
-    Beside a campus it is Chamilo's, and must be there; only tables of ours are made then.
+    Beside a campus that table is Chamilo's and must exist; only tables of our own are created then.
     """
     tables = set(inspect(connection).get_table_names())
     if is_campus:
@@ -28,14 +28,14 @@ def refuse_foreign_database(connection: Connection, *, is_campus: bool) -> None:
 
 
 def patient_engine() -> Engine:
-    """Return an engine whose statements may take longer than those of a request: an index over many rows does."""
+    """Return an engine without the time limit of requests: to index many rows takes longer."""
     is_sqlite = db.engine.dialect.name == "sqlite"
     timeout = {"timeout": LOCK_TIMEOUT_SECONDS} if is_sqlite else {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
     return create_engine(db.engine.url, connect_args=timeout, hide_parameters=True, poolclass=NullPool)
 
 
 def run_migrations() -> None:
-    """Bring the database to the wanted revision, in one transaction where the database can."""
+    """Migrate the database to the requested revision, in one transaction if the database can."""
     with patient_engine().connect() as connection:
         refuse_foreign_database(connection, is_campus=current_app.config["DATABASE_IS_CAMPUS"])
         connection.rollback()

@@ -1,4 +1,4 @@
-"""What is stored: the tables, what is true of a row, password hashes and the role hierarchy."""
+"""The database: tables, rules about rows, password hashes and the role hierarchy."""
 
 from models.audit_record import AuditRecord
 from models.campus import ACCESS_URL_OF_EVERYONE, AccessUrl, AccessUrlRelUser, UserAuthSource, UserRelUser

@@ -1,4 +1,4 @@
-"""Who is an administrator that can act, so that the last one is not lost."""
+"""Find the administrators who can act, so that nobody removes the last one."""
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
@@ -7,48 +7,39 @@ from typing import Any, Protocol
 from sqlalchemy import Text, func, or_, select, type_coerce
 from sqlalchemy.orm import Session
 
-from models.role_list import RoleList
 from models.roles import ROLE_ADMIN, ROLE_GLOBAL_ADMIN, reachable_roles, roles_to_show
 from models.transactions import ChangedMeanwhile
-from models.user import ACTIVE, HasState, User, refusal
+from models.user import ACTIVE, HasRoles, HasState, User, refusal
 
-#: The columns that tell whether a user counts.
+#: The columns that decide whether a user is an administrator.
 ADMINISTRATOR_COLUMNS = ("id", "roles", "active", "locked", "expiration_date")
 
 
 class LastAdministrator(Exception):
-    """A change that would leave nobody who administers."""
+    """A change that would leave no administrator."""
 
     def __init__(self) -> None:
-        """Say so, as the wire does (docs/compatibility.md: last-administrator)."""
+        """Set the message for clients (docs/compatibility.md#last-administrator)."""
         super().__init__("The last administrator cannot lose that role.")
 
 
-class HasRolesAndState(HasState, Protocol):
-    """A row with the columns above."""
-
-    @property
-    def id(self) -> int:
-        """The id of the user."""
-
-    @property
-    def roles(self) -> RoleList:
-        """The roles as they are stored."""
+class HasRolesAndState(HasRoles, HasState, Protocol):
+    """A row with ADMINISTRATOR_COLUMNS."""
 
 
 def is_administrator(user: HasRolesAndState, now: datetime) -> bool:
-    """Tell whether a user counts: may sign in, and has ROLE_ADMIN or what includes it."""
+    """Tell whether a user may sign in and has ROLE_ADMIN, directly or through another role."""
     return refusal(user, now) is None and _administers(user.roles)
 
 
 def loses_administrator(user: HasRolesAndState, columns: Mapping[str, Any], now: datetime) -> bool:
-    """Tell whether a user counts now and would not after a change of columns."""
+    """Tell whether a user is an administrator now and would not be after a change of `columns`."""
     stays = _administers(columns.get("roles", user.roles)) and columns.get("active", user.active) == ACTIVE
     return not stays and is_administrator(user, now)
 
 
 def find_others(session: Session, user: HasRolesAndState, columns: Mapping[str, Any], now: datetime) -> frozenset[int]:
-    """Return the ids of the other administrators where a change would cost this one, else none; nothing is locked.
+    """Return the ids of the other administrators if a change costs this one, else none. Locks nothing.
 
     Raises LastAdministrator if there is no other.
     """
@@ -61,15 +52,15 @@ def find_others(session: Session, user: HasRolesAndState, columns: Mapping[str, 
 
 
 def require_other(user: HasRolesAndState, columns: Mapping[str, Any], others: Iterable[HasRolesAndState], now: datetime) -> None:
-    """Look again at what `find_others` found, with all these rows held. Raises ChangedMeanwhile if it is to be found anew."""
+    """Check again, with all these rows locked, that another administrator remains. Raises ChangedMeanwhile if not."""
     if loses_administrator(user, columns, now) and not any(is_administrator(other, now) for other in others):
         raise ChangedMeanwhile
 
 
 def find_administrators(session: Session, now: datetime) -> frozenset[int]:
-    """Return the ids of all who count, of all portals. It reads every row: ask only where one is about to be lost."""
+    """Return the ids of the administrators of all portals. Reads every row: call it only if one may be lost."""
     stored = func.upper(type_coerce(User.roles, Text()))
-    # Both encodings of roles hold the names as they are.
+    # Both encodings of roles contain the plain names.
     named = or_(*(stored.contains(role, autoescape=True) for role in (ROLE_ADMIN, ROLE_GLOBAL_ADMIN)))
     candidates = select(*(getattr(User, name) for name in ADMINISTRATOR_COLUMNS)).where(User.active == ACTIVE, named)
     return frozenset(row.id for row in session.execute(candidates) if is_administrator(row, now))

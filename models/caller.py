@@ -1,4 +1,4 @@
-"""The caller of a request, what may have ended their token, and the user whom they ask about: in one statement."""
+"""Find the caller of a request, whether their token was ended, and the user in the path, with one statement."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -17,9 +17,9 @@ from models.user_table import UserTable, can_be_stored
 
 
 class FoundCaller(NamedTuple):
-    """What a request with a token needs of its user; `valid_after` is null where all their tokens are good.
+    """The user of a token. `granted` includes roles that follow from the hierarchy.
 
-    `granted` are the roles that they have, by themselves or through the hierarchy.
+    `valid_after` is the second from which their tokens are valid; None if all are.
     """
 
     id: int
@@ -32,17 +32,18 @@ class FoundCaller(NamedTuple):
     is_revoked: bool
 
 
-#: The columns that judge a caller.
+#: The columns that decide whether a caller may do anything.
 CALLER_COLUMNS = ("id", "username", "roles", "active", "locked", "expiration_date")
 
 
-def _found(values: Values) -> FoundCaller:
+def found_caller(values: Values) -> FoundCaller:
+    """Make a caller of the values of CALLER_COLUMNS, then `valid_after` and `is_revoked`."""
     user_id, username, roles, *state = values
     return FoundCaller(user_id, username, reachable_roles(frozenset(roles_to_show(roles))), *state)
 
 
 class Callers:
-    """Finds callers, and the users whom their paths name."""
+    """Finds callers, and the users that request paths name."""
 
     def __init__(
         self,
@@ -52,9 +53,9 @@ class Callers:
         validity: TokenValidity,
         item: tuple[Sequence[str], Callable[[Values], Any]],
     ) -> None:
-        """Take what reads, what is known of the tables, and the columns of an item, `id` first, with what makes one of them.
+        """Take the sources, and the columns of an item (`id` first) with the function that makes one from their values.
 
-        Nothing is looked at before the first use.
+        Nothing is read before the first use.
         """
         self._reader = reader
         self._session = session
@@ -64,9 +65,10 @@ class Callers:
         self._read: Read | None = None
 
     def find(self, username: str, keys: Sequence[str], item_id: int) -> tuple[FoundCaller | None, Any]:
-        """Return the user of a name, judged by the one or two keys of their token, and the user with the id, or None.
+        """Return the caller, and the user `item_id`, each None if there is none; without a caller, both are None.
 
-        Case does not matter in a name, and nothing else is forgiven.
+        `keys` are the one or two keys under which the token may be revoked. The case of `username` does not matter
+        (docs/compatibility.md#username-match).
         """
         if not can_be_stored(username):
             return None, None
@@ -79,7 +81,7 @@ class Callers:
             "item_id": item_id,
         }
         rows = self._reader.rows(self._read or self._make_read(), parameters)
-        # A campus's collation forgives accents and trailing spaces; we do not.
+        # A campus's collation ignores accents and trailing spaces; sign-in must not.
         if not rows or (rows[0][0].username != username and canonical_username(rows[0][0].username) != canonical):
             return None, None
         found: tuple[FoundCaller, Any] = rows[0]
@@ -98,7 +100,7 @@ class Callers:
             .select_from(User)
             .outerjoin(item, item.id == bindparam("item_id"))
             .where(named == bindparam("name")),
-            (len(FoundCaller._fields), _found),
+            (len(FoundCaller._fields), found_caller),
             (len(self._item_columns), lambda values: None if values[0] is None else self._make_item(values)),
         )
         return self._read

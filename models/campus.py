@@ -1,4 +1,4 @@
-"""The tables around a user that Chamilo needs: portals, who is in them, how one signs in, who knows whom."""
+"""Chamilo's tables around a user: portals, memberships, ways to sign in, and links between users."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -9,18 +9,18 @@ from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 from models.database import MYSQL_TABLE, Base, UtcDateTime
 from models.user import User
 
-#: The portal that every campus has, and that a new user joins.
+#: The portal that every campus has. New users join it.
 ACCESS_URL_OF_EVERYONE = 1
 
 #: Values of `relation_type` (Chamilo's UserRelUser).
 FRIEND, DELETED, BOSS = 3, 6, 8
 
-#: The way to sign in with the password in `user`.
+#: Sign-in with the password in `user`, as a value of `authentication`.
 PLATFORM = "platform"
 
 
 class AccessUrl(Base):
-    """A portal: one campus may serve several, each under a URL of its own."""
+    """A portal. One campus may serve several, each under a URL of its own."""
 
     __tablename__ = "access_url"
     __table_args__ = MYSQL_TABLE
@@ -35,7 +35,7 @@ class AccessUrl(Base):
 
 
 class AccessUrlRelUser(Base):
-    """A user is in a portal."""
+    """The membership of a user in a portal."""
 
     __tablename__ = "access_url_rel_user"
     __table_args__ = MYSQL_TABLE
@@ -46,7 +46,7 @@ class AccessUrlRelUser(Base):
 
 
 class UserAuthSource(Base):
-    """A user may sign in to a portal in this way; `platform` is with the password in `user`."""
+    """A way in which a user may sign in to a portal."""
 
     __tablename__ = "user_auth_source"
     __table_args__ = MYSQL_TABLE
@@ -58,7 +58,7 @@ class UserAuthSource(Base):
 
 
 class UserRelUser(Base):
-    """One user's link to another."""
+    """A link from one user to another."""
 
     __tablename__ = "user_rel_user"
     __table_args__ = MYSQL_TABLE
@@ -72,7 +72,7 @@ class UserRelUser(Base):
 
 
 def enrol(session: Session, user_ids: Iterable[int], access_url_id: int) -> None:
-    """Let new users sign in to a portal: without either row Chamilo refuses them."""
+    """Let new users sign in to a portal. Chamilo refuses a user who lacks either row."""
     ids = list(user_ids)
     session.execute(insert(AccessUrlRelUser), [{"access_url_id": access_url_id, "user_id": user_id} for user_id in ids])
     sources = [{"authentication": PLATFORM, "url_id": access_url_id, "user_id": user_id} for user_id in ids]
@@ -80,7 +80,7 @@ def enrol(session: Session, user_ids: Iterable[int], access_url_id: int) -> None
 
 
 def refusal_of_portal(session: Session, user_id: int, access_url_id: int) -> str | None:
-    """Say, in Chamilo's words, why a user may not sign in to a portal with a password; None where they may."""
+    """Return Chamilo's message if a user may not sign in to a portal with a password, else None."""
     by_password = (
         UserAuthSource.user_id == user_id,
         UserAuthSource.url_id == access_url_id,
@@ -95,19 +95,19 @@ def refusal_of_portal(session: Session, user_id: int, access_url_id: int) -> str
 
 
 def ids_seen_by(user_id: int | BindParameter[int]) -> Select[tuple[int]]:
-    """Select the ids of the users whom a plain user sees in a list: themselves and those linked to them, either way."""
+    """Select the ids that a plain user sees in a list: their own, and those of users linked to them, either way."""
     rel = UserRelUser
     seen = union(
         select(User.id).where(User.id == user_id),
         select(rel.friend_user_id).where(rel.user_id == user_id, rel.relation_type != DELETED),
         select(rel.user_id).where(rel.friend_user_id == user_id, rel.relation_type != DELETED),
     )
-    # MariaDB asks a bare union anew for each of all users; a table of its own it reads once.
+    # MariaDB evaluates a bare union again for every user, but a derived table only once.
     return select(seen.subquery("seen").c.id)
 
 
 def are_acquainted(session: Session, one: int, other: int) -> bool:
-    """Tell whether two users are friends, or friends of a friend, or one is the boss of the other."""
+    """Tell whether two users are friends, share a friend, or one is the boss of the other."""
     rel = UserRelUser
     direct = select(rel.id).where(
         rel.relation_type.in_((FRIEND, BOSS)),

@@ -1,4 +1,4 @@
-"""Reading fast: statements that are compiled once, run on a connection that each thread holds, in autocommit."""
+"""Read fast: statements that are compiled once, on a connection that each thread keeps, in autocommit."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,25 +16,25 @@ from models.remembered_rows import Part, RememberedRows, Values, size_of
 
 _SQLITE_CACHE_KIB = 64
 
-# A connection keeps what it found up to this: a worker has 16 threads with a connection each, and 8 MB for all of them.
+# Bounds of the results that a connection caches. A worker has 16 threads with a connection each: 8 MB in all.
 _MOST_BYTES_KEPT = 512 * 1024
 _MOST_BYTES_OF_FOUND = 64 * 1024
 
-# What was found takes this much beside its list: its key, and its places in three dictionaries.
+# Overhead of a cached result: its key, and its entries in three dictionaries.
 _BYTES_OF_FOUND = 1024
 
 
 class Read:
-    """A statement with named parameters, compiled at its first use for the database at hand.
+    """A statement with named parameters, compiled on first use for the current database.
 
-    `parts` makes something of each row: of so many columns, one after the other, by a function of their values. What it
-    makes is shared by all who read the same values, and must not be changed by them.
+    Each of `parts` takes a number of columns, in order, and a function that makes an object of their values. All readers of
+    equal values share that object and must not change it.
     """
 
     def __init__(self, statement: Select[Any], *parts: tuple[int, Callable[[Values], Any]], is_kept: bool = False) -> None:
-        """Take the statement; what changes between two uses is a `bindparam` of it.
+        """Take the statement; its variable values are `bindparam`s.
 
-        What one that `is_kept` found is given again where the database says that nothing has changed, which SQLite can.
+        `is_kept`: on SQLite, reuse the result until another connection commits.
         """
         self.statement = statement
         self.is_kept = is_kept
@@ -42,17 +42,17 @@ class Read:
         self._compiled: Compiled | None = None
 
     def compiled(self, dialect: Dialect) -> "Compiled":
-        """Return the text for the driver, and what makes its parameters and values ours."""
+        """Return the statement compiled for a dialect."""
         if self._compiled is None:
             self._compiled = Compiled(self.statement, self._parts, dialect)
         return self._compiled
 
 
 class Compiled:
-    """A statement as the driver takes it. Values go through the column types, as SQLAlchemy itself would have it."""
+    """A statement as the driver takes it. Values are converted by the column types, as SQLAlchemy does."""
 
     def __init__(self, statement: Select[Any], parts: Sequence[tuple[int, Callable[[Values], Any]]], dialect: Dialect) -> None:
-        """Compile; the types of a campus's database are those of our own columns."""
+        """Compile the statement. A campus's tables have the column types of our own."""
         compiled = statement.compile(dialect=dialect)
         self.text = str(compiled)
         self._order = compiled.positiontup
@@ -66,12 +66,12 @@ class Compiled:
             start += width
 
     def parameters(self, given: Mapping[str, Any]) -> Any:
-        """Return parameters as the driver takes them: by name, or in its order."""
+        """Return the parameters as the driver takes them: by name, or in its order."""
         everything = {**self._fixed, **given} if self._fixed else given
         return everything if self._order is None else [everything[name] for name in self._order]
 
     def run(self, cursor: Any, given: Mapping[str, Any], remembered: RememberedRows) -> list[Any]:
-        """Return what is made of the rows that the driver finds: of each the one part, or a tuple of all parts."""
+        """Run the statement, and return what the part, or a tuple of what the parts, made of each row."""
         cursor.execute(self.text, self.parameters(given))
         rows = cursor.fetchall()
         get = remembered.get
@@ -82,19 +82,19 @@ class Compiled:
 
 
 class Reader:
-    """Reads for one application. What a read sees is what is committed when it runs."""
+    """Runs reads for one application. A read sees what is committed when it runs."""
 
     def __init__(self, engine: Callable[[], Engine]) -> None:
-        """Take what gives the engine: it is known only inside an application context."""
+        """Take a function that returns the engine, which is known only inside an application context."""
         self._engine = engine
         self._held = threading.local()
         self._all: list[Connection] = []
         self._remembered = RememberedRows()
 
     def rows(self, read: Read, parameters: Mapping[str, Any]) -> list[Any]:
-        """Run a statement. A connection that broke since its last use is replaced, once; raises what SQLAlchemy raises.
+        """Run a read. A connection that broke since its last use is replaced once. Raises what SQLAlchemy raises.
 
-        Whatever else fails is not tried again: it may have waited for its time limit.
+        Other failures are not retried: they may have waited for the time limit already.
         """
         held: _Held = getattr(self._held, "connection", None) or self._hold()
         try:
@@ -103,22 +103,22 @@ class Reader:
             if not held.is_broken(reason):
                 raise held.named(reason) from reason
             self._let_go(held)
-        # If it fails again, SQLAlchemy says how, in its own words.
+        # Run it through SQLAlchemy first, so that a second failure raises SQLAlchemy's exception.
         held = self._hold()
         held.connection.execute(read.statement, dict(parameters)).close()
         return held.rows(read, parameters, self._remembered)
 
     def close(self) -> None:
-        """Close all connections; the next read opens another."""
+        """Close all connections. The next read opens another."""
         while self._all:
             self._all.pop().close()
         self._held = threading.local()
 
     def _hold(self) -> "_Held":
         connection = self._engine().connect().execution_options(isolation_level="AUTOCOMMIT")
-        connection.detach()  # it is this thread's for good, and none of the pool's
+        connection.detach()  # it belongs to this thread for good, not to the pool
         if connection.dialect.name == "sqlite":
-            # Many threads read the same pages, and the kernel keeps those once for all.
+            # Many threads read the same pages, which the kernel caches once for all of them.
             connection.exec_driver_sql(f"PRAGMA cache_size = -{_SQLITE_CACHE_KIB}")
         self._all.append(connection)
         held = self._held.connection = _Held(connection)
@@ -134,7 +134,7 @@ class Reader:
 
 
 class _Held:
-    """A connection that is held, and the driver's own below it."""
+    """The connection of a thread, and the driver's connection below it."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -146,11 +146,11 @@ class _Held:
         self._kept: FIFOCache[tuple[Any, ...], _Found] = FIFOCache(_MOST_BYTES_KEPT, getsizeof=attrgetter("size"))
 
     def is_broken(self, reason: Any) -> bool:
-        """Tell whether a failure is the connection's, and no other statement will do better on it."""
+        """Tell whether the connection itself failed, so that no statement can succeed on it."""
         return self._dialect.is_disconnect(reason, self.driver, None)
 
     def named(self, reason: Exception) -> DBAPIError:
-        """Return a failure of the driver as SQLAlchemy names it; without the statement, which is not for the log."""
+        """Return a failure of the driver as SQLAlchemy's exception, without the statement, which must not be logged."""
         named = DBAPIError.instance(None, None, reason, self.driver_error, hide_parameters=True, dialect=self._dialect)
         return cast("DBAPIError", named)
 
@@ -173,7 +173,7 @@ class _Held:
             cursor.close()
 
     def _forget_what_is_old(self, cursor: Any) -> None:
-        """Forget what was found before another connection, of whatever process, has committed; this one only reads."""
+        """Clear the cache if another connection, of any process, has committed. This connection only reads."""
         (version,) = cursor.execute("PRAGMA data_version").fetchone()
         if version != self._version:
             self._kept.clear()
@@ -181,7 +181,7 @@ class _Held:
 
 
 class _Found:
-    """What a read found. Only `RememberedRows` holds the items themselves, so that each counts once; numbers are held here."""
+    """A cached result. It refers to items weakly, since `RememberedRows` holds and counts them; it holds numbers itself."""
 
     def __init__(self, things: list[Any]) -> None:
         self._things = things
@@ -192,8 +192,8 @@ class _Found:
         self.size = _BYTES_OF_FOUND + size_of(self._things) + size_of(self._references)
 
     def things(self) -> list[Any] | None:
-        """Return them; None where one was forgotten meanwhile."""
+        """Return the result; None if an item was evicted meanwhile."""
         if self._references is None:
             return self._things
         things = [reference() for reference in self._references]
-        return things if all(things) else None  # no item is false
+        return things if all(things) else None  # items are never falsy

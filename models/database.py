@@ -1,4 +1,4 @@
-"""The database: the session, column types that mean the same on SQLite, PostgreSQL and MariaDB, and engine options."""
+"""The database session, engine options, and column types that mean the same on SQLite, PostgreSQL and MariaDB."""
 
 import logging
 import sqlite3
@@ -35,26 +35,28 @@ from models.sqlite_limit import LimitedConnection
 
 logger = logging.getLogger(__name__)
 
-# A session waits this long for a lock or a server, and then fails with a clear error instead of hanging.
+# Longest waits for a server or a lock. After that a session fails with a clear error instead of hanging.
 CONNECT_TIMEOUT_SECONDS = 5
-# For the one lock of SQLite's; a sign-in may wait for it three times, and nginx for no more than a minute.
+# For SQLite's single lock. A sign-in may wait for it three times, and nginx waits for a minute.
 LOCK_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 15
 RECYCLE_SECONDS = 1800
 
-#: Which migrations were run; Chamilo has a table of its own for that.
+#: Alembic's record of migrations; Chamilo has a table of its own.
 VERSION_TABLE = "poort_alembic_version"
 
-#: How many rows are read or written at once where there are many.
+#: The number of rows that bulk operations read or write at once.
 CHUNK = 1000
 
+#: The width of columns for addresses: the longest text form of an IPv6 address (RFC 4291, section 2.2).
+ADDRESS_LENGTH = 45
 
-#: How MariaDB and MySQL keep Chamilo's tables.
+#: Options of Chamilo's tables on MariaDB and MySQL.
 MYSQL_TABLE = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_ci"}
 
 
 class Base(DeclarativeBase):
-    """The base of every table, with a naming convention, so that migrations can name constraints on every database."""
+    """The base of all tables. Its naming convention lets migrations name constraints on every database."""
 
     metadata = MetaData(
         naming_convention={
@@ -70,7 +72,7 @@ db = SQLAlchemy(model_class=Base, disable_autonaming=True)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime in Python, whole seconds without a zone in the table, as Doctrine stores it."""
+    """An aware UTC datetime in Python; in the table whole seconds without a zone, as Doctrine stores it."""
 
     impl = DateTime
     cache_ok = True
@@ -80,26 +82,26 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC).replace(tzinfo=None, microsecond=0)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give the zone back."""
+        """Add the zone again."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 def long_text() -> TypeEngine[str]:
-    """Return Chamilo's `longtext`: unbounded text on every database."""
+    """Return the type of Chamilo's `longtext`: unbounded text on every database."""
     return Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 
 def exact_string(length: int) -> TypeEngine[str]:
-    """Return a varchar that compares code point by code point, trailing spaces included; the migration gives it the collation."""
+    """Return a varchar that compares code points, trailing spaces included. The migration sets its collation."""
     return String(length)
 
 
 def engine_options(url: URL) -> dict[str, Any]:
-    """Return the options with which SQLAlchemy opens the database at `url`."""
+    """Return SQLAlchemy's options for the engine of a database."""
     if url.get_backend_name() == "sqlite":
         limited = partial(LimitedConnection, seconds=STATEMENT_TIMEOUT_SECONDS)
         return {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS, "factory": limited}, "hide_parameters": True}
-    # The values of a statement are people's data and hashes: they are not for the log.
+    # Parameters are hidden because they hold personal data and hashes, which must not be logged.
     options: dict[str, Any] = {
         "hide_parameters": True,
         "pool_pre_ping": True,
@@ -110,11 +112,11 @@ def engine_options(url: URL) -> dict[str, Any]:
     options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
     if url.get_backend_name() == "mysql":
         options["connect_args"] |= {"read_timeout": 2 * STATEMENT_TIMEOUT_SECONDS, "write_timeout": 2 * STATEMENT_TIMEOUT_SECONDS}
-        # READ COMMITTED spares the gap locks that two sign-ins at once would deadlock on.
+        # READ COMMITTED avoids gap locks, on which two concurrent sign-ins would deadlock.
         options["isolation_level"] = "READ COMMITTED"
     if url.get_backend_name() == "postgresql":
         options["connect_args"] |= {"options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c timezone=UTC"}
-        # A host that is gone says nothing, and TCP alone would wait for a quarter of an hour.
+        # TCP alone would wait for a vanished host for a quarter of an hour.
         options["connect_args"] |= {"tcp_user_timeout": 2000 * STATEMENT_TIMEOUT_SECONDS}
         options["connect_args"] |= {"keepalives_idle": STATEMENT_TIMEOUT_SECONDS, "keepalives_interval": 5, "keepalives_count": 3}
     return options
@@ -122,14 +124,14 @@ def engine_options(url: URL) -> dict[str, Any]:
 
 @event.listens_for(Engine, "connect")
 def _prepare_connection(connection: Any, _record: object) -> None:
-    """Set what holds per connection; SQLite's write-ahead log holds for the file, and migrations set it."""
+    """Set the options of a new connection. SQLite's write-ahead log belongs to the file, and migrations set it."""
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
-        # In KiB, where SQLite would take 2 MB: each thread has a connection, and the kernel keeps the file, once for all.
+        # In KiB; the default is 2 MB. Each thread has a connection, and the kernel caches the file once for all.
         connection.execute("PRAGMA cache_size = -512")
     elif type(connection).__module__.startswith("pymysql"):
-        # Chamilo writes UTC. MariaDB and MySQL name the time limit otherwise, one in seconds, one in milliseconds.
+        # Chamilo writes UTC. MariaDB's time limit is in seconds; MySQL's has another name and is in milliseconds.
         is_mariadb = "mariadb" in connection.get_server_info().lower()
         limit = ("max_statement_time", 1) if is_mariadb else ("max_execution_time", 1000)
         with connection.cursor() as cursor:
@@ -137,9 +139,9 @@ def _prepare_connection(connection: Any, _record: object) -> None:
 
 
 def upsert(session: Session, table: type[Base], row: Mapping[str, Any], *, replaces: bool = True) -> None:
-    """Insert a row; where its key is taken, set its other columns, or, unless it `replaces`, leave the row that is there.
+    """Insert a row. If its key is taken, set the other columns, or leave the row unless `replaces`.
 
-    It is one statement, so that nobody comes between.
+    One statement does it, so no other transaction can come between.
     """
     keys = [column.name for column in inspect(table).primary_key]
     others = {name: value for name, value in row.items() if name not in keys} if replaces else {}
@@ -157,18 +159,18 @@ def upsert(session: Session, table: type[Base], row: Mapping[str, Any], *, repla
 
 
 def count_met(session: Session, statement: Executable) -> int:
-    """Execute an UPDATE or DELETE of which no object in the session needs to hear, and return how many rows it met."""
+    """Execute an UPDATE or DELETE and return how many rows it matched. Objects in the session stay unchanged."""
     result = session.execute(statement, execution_options={"synchronize_session": False})
     return cast("CursorResult[Any]", result).rowcount
 
 
 def missing_tables(session: Session) -> list[str]:
-    """Return which tables the database lacks."""
+    """Return the tables that the database lacks."""
     return sorted(set(Base.metadata.tables) - set(inspect(session.connection()).get_table_names()))
 
 
 def missing_columns(session: Session) -> list[str]:
-    """Return which columns our own tables lack, as `table.column`; tables that are missing are not looked at."""
+    """Return the columns that our own tables lack, as `table.column`. Missing tables are not listed."""
     ours = [name for name in Base.metadata.tables if name.startswith("poort_")]
     found = inspect(session.connection()).get_multi_columns(filter_names=ours)
     return sorted(
@@ -178,19 +180,24 @@ def missing_columns(session: Session) -> list[str]:
     )
 
 
+def epoch_ms(moment: datetime) -> int:
+    """Return a moment in milliseconds since the epoch."""
+    return int(moment.timestamp() * 1000)
+
+
 def storable(text: str, length: int | None) -> str:
-    """Cut a text of a stranger to its column, and write out what some column does not take: half a surrogate pair, and NUL."""
+    """Cut a client's text to its column, and escape what some databases refuse: lone surrogates and NUL."""
     return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")[:length]
 
 
 def make_folder_of(url: URL) -> None:
-    """Create the folder of an SQLite file, where it is missing; SQLite itself does not."""
+    """Create the folder of an SQLite file, since SQLite itself does not."""
     if url.get_backend_name() == "sqlite" and url.database:
         Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def continue_after_given_ids(session: Session, table: FromClause) -> None:
-    """Let PostgreSQL go on counting after ids that were given; the other databases do so by themselves."""
+    """Make PostgreSQL number new rows after explicit ids; the other databases do so by themselves."""
     if session.get_bind().dialect.name == "postgresql":
         largest = select(func.max(table.c.id)).scalar_subquery()
         session.execute(select(func.setval(func.pg_get_serial_sequence(f'"{table.description}"', "id"), largest)))
@@ -199,9 +206,9 @@ def continue_after_given_ids(session: Session, table: FromClause) -> None:
 def in_chunks(
     session: Session, statement: Select[*tuple[Any, ...]], key: InstrumentedAttribute[int]
 ) -> Iterator[Sequence[Row[Any]]]:
-    """Yield the rows of a statement in chunks by a key that it selects as `id`.
+    """Yield the rows of a statement in chunks, by ascending `key`, which the statement selects as `id`.
 
-    One long answer would outlast the time limit of a statement.
+    One long result would exceed the time limit of a statement.
     """
     last = 0
     while rows := session.execute(statement.where(key > last).order_by(None).order_by(key).limit(CHUNK)).all():

@@ -1,7 +1,7 @@
-"""Which failures of the database are no fault of ours: it is gone, full, locked, slow, or takes no writes at the moment.
+"""Tell outages of the database from faults of ours: it is gone, full, locked, slow or read-only.
 
-The database's own code decides, not the class of the exception: drivers call the most different failures operational, "too many
-SQL variables" among them. A failure that is not listed is the statement's own, and would come again with the same statement.
+The database's own code decides, not the class of the exception: drivers use OperationalError for very different failures, such
+as "too many SQL variables". A code that is not listed means a fault of the statement, which would fail again.
 """
 
 import sqlite3
@@ -12,31 +12,31 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 # https://www.sqlite.org/rescode.html; the low eight bits of an extended code are the primary one.
 _SQLITE = frozenset(
     (
-        *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL),  # somebody else has the lock
-        *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM),  # what the host lacks
-        *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT),  # no writes at the moment; the time limit
+        *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL),  # locked by another connection
+        *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM),  # disk, files, memory
+        *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT),  # read-only at the moment; the time limit
     )
 )
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html; a class is the first two characters of a code.
 _POSTGRESQL_CLASSES = frozenset(
     (
-        *("08", "57", "58"),  # the connection, the operator (57014 is the time limit), the system
-        *("53", "55", "40"),  # resources, an object in use, a deadlock
+        *("08", "57", "58"),  # connection; operator (57014 is the time limit); system
+        *("53", "55", "40"),  # resources; object in use; deadlock
     )
 )
-_POSTGRESQL = frozenset(("25006",))  # cannot write in a read-only transaction; the rest of its class is a fault of ours
+_POSTGRESQL = frozenset(("25006",))  # write in a read-only transaction; the rest of its class is a fault of ours
 
 # https://mariadb.com/kb/en/mariadb-error-codes/ and https://dev.mysql.com/doc/mysql-errors/8.4/en/
 _MARIADB = frozenset(
     (
-        *(1040, 1043, 1044, 1045, 1049, 1129, 1203, 1226),  # no connection is given to us
-        *(1053, 1158, 1159, 1160, 1161, 1317, 1927, 4031),  # one is ended, or breaks
-        *(2002, 2003, 2005, 2006, 2013, 2014, 2055),  # the same, as the client has it
+        *(1040, 1043, 1044, 1045, 1049, 1129, 1203, 1226),  # connection refused
+        *(1053, 1158, 1159, 1160, 1161, 1317, 1927, 4031),  # connection ended or broken
+        *(2002, 2003, 2005, 2006, 2013, 2014, 2055),  # the same, as the client library reports it
         *(1020, 1205, 1206, 1213),  # locks and deadlocks
         *(1021, 1037, 1038, 1041, 1114, 1135, 1637),  # disk and memory
-        *(1290, 1792, 1836),  # no writes at the moment
-        *(1969, 3024),  # the time limit, of MariaDB and of MySQL
+        *(1290, 1792, 1836),  # read-only at the moment
+        *(1969, 3024),  # the time limits of MariaDB and MySQL
     )
 )
 
@@ -53,32 +53,32 @@ def is_outage(error: DBAPIError) -> bool:
     orig: Any = error.orig
     if (code := getattr(orig, "sqlite_errorcode", None)) is not None:
         return code & 0xFF in _SQLITE
-    if number := _number_of(orig):  # before the state, which PyMySQL has too, and mostly a general one
+    if number := _number_of(orig):  # before the state, which PyMySQL also sets, mostly to a general one
         return number in _MARIADB
     if state := getattr(orig, "sqlstate", None):
         return state[:2] in _POSTGRESQL_CLASSES or state in _POSTGRESQL
-    # A connection that could not be opened has no code, and no statement either.
+    # A connection that could not be opened has neither a code nor a statement.
     is_of_the_connection = error.statement is None or not hasattr(orig, "sqlstate")
     return is_of_the_connection and isinstance(error, OperationalError | InterfaceError)
 
 
 def code_of(error: BaseException) -> str:
-    """Return what the database calls a failure: `SQLITE_FULL`, `25006`, `1290`; nothing of its text, which may hold data."""
+    """Return the database's code of a failure: `SQLITE_FULL`, `25006`, `1290`. Its text may hold data and is left out."""
     orig = getattr(error, "orig", None)
     return str(_number_of(orig) or getattr(orig, "sqlite_errorname", None) or getattr(orig, "sqlstate", None) or "")
 
 
 def is_time_limit(error: BaseException) -> bool:
-    """Tell whether a statement ran for longer than it may; on PostgreSQL and MariaDB it may have waited for a lock."""
+    """Tell whether a statement exceeded its time limit; on PostgreSQL and MariaDB it may have waited for a lock."""
     return code_of(error) in _TIME_LIMITS
 
 
 def is_deadlock(error: DBAPIError) -> bool:
-    """Tell whether the database ended a transaction for the sake of another: the same may succeed at once."""
+    """Tell whether the database ended this transaction in favor of another. A retry may succeed at once."""
     return code_of(error) in _DEADLOCKS
 
 
 def _number_of(orig: Any) -> int | None:
-    """Return the number by which PyMySQL's exceptions begin."""
+    """Return the number that is the first argument of PyMySQL's exceptions."""
     first = orig.args[0] if orig is not None and orig.args else None
     return first if isinstance(first, int) else None

@@ -1,4 +1,4 @@
-"""What a new password must be: long enough, and none of the commonest. Off by default, as in Chamilo."""
+"""Rules for new passwords: a minimum length, and none of the most common. Off by default, as in Chamilo."""
 
 import importlib
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class PasswordPolicy:
-    """The rules for new passwords; `min_length` counts characters, 0 asks for none."""
+    """The rules for new passwords. `min_length` is in characters; 0 sets no minimum."""
 
     min_length: int = 0
     common: frozenset[str] = field(default=frozenset(), repr=False)
@@ -16,14 +16,14 @@ class PasswordPolicy:
         return len(password) < self.min_length
 
     def is_common(self, password: str) -> bool:
-        """Tell whether a password, whatever its case, is among the commonest."""
+        """Tell whether a password, in any case, is among the most common."""
         return password.lower() in self.common
 
 
 def common_passwords() -> frozenset[str]:
-    """Return the 30,000 commonest passwords, lower case, by zxcvbn's list.
+    """Return the 30,000 most common passwords of zxcvbn's list, in lower case.
 
-    Loaded by name and only where it is wanted: the module takes 14 MB.
+    The module takes 14 MB, so it is loaded by name, and only if wanted.
     """
     lists = importlib.import_module("zxcvbn.frequency_lists").FREQUENCY_LISTS
     return frozenset(lists["passwords"])

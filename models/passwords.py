@@ -1,4 +1,4 @@
-"""Password hashes: bcrypt as Symfony writes it, and every older kind that a campus may hold (contract 7)."""
+"""Password hashes: bcrypt as Symfony writes it, and older kinds in a campus (docs/compatibility.md#passwords)."""
 
 import base64
 import hashlib
@@ -9,10 +9,10 @@ from collections.abc import Iterable
 import argon2
 import bcrypt
 
-#: Longer passwords never match and are never hashed; in bytes, as PHP counts.
+#: In bytes, as PHP counts. Longer passwords never match and are never hashed.
 MAX_PASSWORD_BYTES = 4096
 
-# bcrypt reads 72 bytes and stops at a NUL; PHP's hasher digests such passwords first.
+# bcrypt reads 72 bytes and stops at NUL. Symfony's hasher digests passwords beyond that first.
 _BCRYPT_BYTES = 72
 
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}", re.ASCII)
@@ -23,13 +23,13 @@ _SHA512_ROUNDS = 5000
 
 _ARGON2 = ("$argon2id$", "$argon2i$")
 
-#: A stored hash beyond these bounds is refused and not computed. bcrypt at 16 takes some four seconds.
+#: Hashes beyond these bounds are refused without computing them. bcrypt at cost 16 takes four seconds.
 MAX_BCRYPT_COST = 16
 _MAX_ARGON2_KIB, _MAX_ARGON2_PASSES, _MAX_ARGON2_LANES = 1024 * 1024, 20, 64
 
 
 def is_too_costly(hashed: str) -> bool:
-    """Tell whether checking a hash would take too long or too much memory: nothing here wrote it, or could."""
+    """Tell whether a hash would take too long or too much memory to check. Poort never writes such a hash."""
     if kind := _BCRYPT.fullmatch(hashed):
         return int(kind[1]) > MAX_BCRYPT_COST
     if not hashed.startswith(_ARGON2):
@@ -42,17 +42,17 @@ def is_too_costly(hashed: str) -> bool:
 
 
 def hash_password(password: str, cost: int) -> str:
-    """Hash a password as `$2y$`, with 2**cost rounds. Raises ValueError over 4096 bytes."""
+    """Hash a password as bcrypt's `$2y$`, with 2**cost rounds. Raises ValueError over 4096 bytes."""
     secret = _encode(password)
     if secret is None:
         raise ValueError(f"a password has at most {MAX_PASSWORD_BYTES} bytes")
     hashed = bcrypt.hashpw(_bcrypt_input(secret), bcrypt.gensalt(cost)).decode("ascii")
-    # `$2b$` and `$2y$` name the same algorithm; PHP knows the latter only.
+    # `$2b$` and `$2y$` name the same algorithm, but PHP knows only the latter.
     return "$2y$" + hashed.removeprefix("$2b$")
 
 
 def verify_password(password: str, hashed: str, salt: str = "") -> bool:
-    """Tell whether the password is the one that was hashed; False for a hash that may not sign in: md5, or one too costly."""
+    """Tell whether the password matches the hash. Never true for MD5, or for a hash that is too costly."""
     secret = _encode(password)
     if not secret or is_too_costly(hashed):
         return False
@@ -69,7 +69,7 @@ def verify_password(password: str, hashed: str, salt: str = "") -> bool:
 
 
 def needs_rehash(hashed: str, cost: int) -> bool:
-    """Tell whether a hash is to be replaced after a good sign-in: all but `$2y$` at `cost` or above."""
+    """Tell whether to replace a hash after a successful sign-in: any but `$2y$` at `cost` or above."""
     kind = _BCRYPT.fullmatch(hashed)
     return not (kind and hashed.startswith("$2y$") and int(kind[1]) >= cost)
 
@@ -80,9 +80,10 @@ def is_too_long(password: str) -> bool:
 
 
 def padding_costs(hashed: str, cost: int) -> Iterable[int]:
-    """Return the bcrypt costs that, spent after a check of `hashed`, bring it up to the time of one hash at `cost`.
+    """Return the bcrypt costs to spend after checking `hashed`, so that both take as long as one hash at `cost`.
 
-    Without them the time of a refusal would tell the kind of the hash, and so the age of the account.
+    Otherwise the time of a refusal would reveal the kind of hash, and so the age of the account
+    (docs/compatibility.md#same-time).
     """
     if kind := _BCRYPT.fullmatch(hashed):
         # 2**c + 2**c + 2**(c+1) + … + 2**(cost-1) = 2**cost
@@ -93,13 +94,13 @@ def padding_costs(hashed: str, cost: int) -> Iterable[int]:
 
 
 def spend_time(costs: Iterable[int]) -> None:
-    """Spend the time of one bcrypt hash at each of the costs."""
+    """Spend the time of one bcrypt hash at each of `costs`."""
     for cost in costs:
         bcrypt.hashpw(b"nobody's password", bcrypt.gensalt(max(cost, 4)))
 
 
 def _encode(password: str) -> bytes | None:
-    """Return the bytes of a password; None where it is too long, or no text that UTF-8 can carry."""
+    """Return the bytes of a password; None if it is too long or UTF-8 cannot encode it."""
     try:
         secret = password.encode()
     except UnicodeEncodeError:
@@ -109,7 +110,7 @@ def _encode(password: str) -> bytes | None:
 
 def _bcrypt_input(secret: bytes) -> bytes:
     if len(secret) > _BCRYPT_BYTES or b"\0" in secret:
-        # 88 base64 characters, of which bcrypt reads 72: so does PHP's hasher.
+        # bcrypt reads 72 of the 88 base64 characters, as in Symfony's hasher.
         return base64.b64encode(hashlib.sha512(secret).digest())[:_BCRYPT_BYTES]
     return secret
 

@@ -1,8 +1,8 @@
-"""PHP's `serialize()` for the one thing that Chamilo 2 stores with it: an array of strings. Never an object."""
+"""Read and write PHP's `serialize()` form of an array of strings, as Chamilo 2 stores roles. Objects are refused."""
 
 import re
 
-#: Longer texts are not read, in bytes; a list of roles is far shorter.
+#: The longest text that is read, in bytes; a list of roles is far shorter.
 MAX_BYTES = 64 * 1024
 
 _HEAD = re.compile(rb"a:(0|[1-9][0-9]{0,4}):\{")
@@ -11,13 +11,13 @@ _STRING = re.compile(rb's:([0-9]{1,5}):"')
 
 
 class NotSerializedStrings(ValueError):
-    """A text that is no serialized array of strings."""
+    """A text that is not a serialized array of strings."""
 
 
 def unserialize_strings(text: str) -> list[str]:
-    """Read `a:1:{i:0;s:12:"ROLE_STUDENT";}`: the values in their order; keys may have gaps or be names.
+    """Read `a:1:{i:0;s:12:"ROLE_STUDENT";}`: the values in order. Keys may have gaps or be names.
 
-    Lengths count bytes. Raises NotSerializedStrings for anything else: nesting, numbers, objects, a rest.
+    Lengths count bytes. Raises NotSerializedStrings for anything else: nesting, numbers, objects, trailing text.
     """
     data = text.encode()
     head = _HEAD.match(data)

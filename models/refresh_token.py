@@ -1,4 +1,4 @@
-"""Sessions that go on by refreshing, and their refresh tokens: hashes and salts, never a token."""
+"""Sessions that last by refreshing, and their refresh tokens: hashes and salts, never a token."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,15 +6,15 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Row, String, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import CHUNK, MYSQL_TABLE, Base, UtcDateTime, count_met
+from models.database import ADDRESS_LENGTH, CHUNK, MYSQL_TABLE, Base, UtcDateTime, count_met
 
-ADDRESS_LENGTH, USER_AGENT_LENGTH = 45, 255
+USER_AGENT_LENGTH = 255
 
 
 class SignInSession(Base):
-    """A family of refresh tokens: what began with one sign-in. It ends when its row is gone, or at `expires_at`.
+    """A family of refresh tokens that began with one sign-in. It ends with its row, or at `expires_at`.
 
-    `password_digest` names the password that it began with: beside a campus, one is changed without our being told.
+    `password_digest` identifies the password at the sign-in, since a campus may change a password without telling us.
     """
 
     __tablename__ = "poort_session"
@@ -31,10 +31,9 @@ class SignInSession(Base):
 
 
 class RefreshToken(Base):
-    """A refresh token of a session, as its SHA-256; used once, and then the predecessor of the next.
+    """A refresh token as its SHA-256. It is used once, and its successor is derived from it and `salt`.
 
-    The next one follows from it and the salt, which is there until the next one is used. The row stays as long as the
-    session, so that a token which comes back is known.
+    The salt is deleted when the successor is used. The row stays as long as the session, so that reuse is detected.
     """
 
     __tablename__ = "poort_refresh_token"
@@ -47,37 +46,37 @@ class RefreshToken(Base):
 
 
 def find_owner(session: Session, token_hash: str) -> Row[str, int] | None:
-    """Find whose a refresh token is: `session_id` and `user_id`; None where it, or its session, is not there."""
+    """Return `session_id` and `user_id` of a refresh token; None if it, or its session, does not exist."""
     owner = select(RefreshToken.session_id, SignInSession.user_id).where(RefreshToken.session_id == SignInSession.id)
     return session.execute(owner.where(RefreshToken.hash == token_hash)).one_or_none()
 
 
 def hold_session(session: Session, session_id: str, now: datetime) -> SignInSession | None:
-    """Hold a session that is alive until the transaction ends: whoever ends it does so before, or after."""
+    """Lock a live session until commit, so that ending it runs either before or after this transaction."""
     alive = select(SignInSession).where(SignInSession.id == session_id, SignInSession.expires_at > now)
     return session.scalar(alive.with_for_update())
 
 
 def use_token(session: Session, token_hash: str, now_ms: int) -> bool:
-    """Use a refresh token, and tell whether that was the first time: of all who race, one is told so."""
+    """Mark a refresh token as used. Of all concurrent callers, only the first gets True."""
     unused = (RefreshToken.hash == token_hash, RefreshToken.used_at_ms.is_(None))
     return count_met(session, update(RefreshToken).where(*unused).values(used_at_ms=now_ms)) > 0
 
 
 def forget_salts(session: Session, session_id: str, but_of: str) -> None:
-    """Forget from what the older tokens' successors were made, so that no old token and a copy of the table yield a new one."""
+    """Delete older salts, so that an old token plus a stolen table cannot derive a valid one."""
     older = (RefreshToken.session_id == session_id, RefreshToken.hash != but_of, RefreshToken.salt.is_not(None))
     count_met(session, update(RefreshToken).where(*older).values(salt=None))
 
 
 def live_sessions_of(session: Session, user_id: int, now: datetime) -> Sequence[SignInSession]:
-    """Return the sessions of a user that are alive, the newest first."""
+    """Return a user's live sessions, newest first."""
     alive = select(SignInSession).where(SignInSession.user_id == user_id, SignInSession.expires_at > now)
     return session.scalars(alive.order_by(SignInSession.created_at.desc(), SignInSession.id)).all()
 
 
 def end_session(session: Session, session_id: str, user_id: int) -> bool:
-    """End a session of a user, and tell whether there was one."""
+    """End a session of a user. Return whether there was one."""
     ended = count_met(session, delete(SignInSession).where(SignInSession.id == session_id, SignInSession.user_id == user_id)) > 0
     if ended:
         count_met(session, delete(RefreshToken).where(RefreshToken.session_id == session_id))
@@ -85,19 +84,19 @@ def end_session(session: Session, session_id: str, user_id: int) -> bool:
 
 
 def end_sessions_of(session: Session, user_id: int) -> None:
-    """End every session of a user. The sessions go first: a refresh holds its session while it makes the next token."""
+    """End every session of a user. Sessions are deleted first, since a refresh locks its session while it adds a token."""
     ids = list(session.scalars(select(SignInSession.id).where(SignInSession.user_id == user_id)))
     session.execute(delete(SignInSession).where(SignInSession.user_id == user_id))
     session.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(ids)))
 
 
 def remove_expired_sessions(session: Session, now: datetime, user_id: int | None = None) -> int:
-    """Remove the sessions that are over, of one user or of all, and return their number."""
+    """Delete expired sessions, of one user or of all. Return their number."""
     over = select(SignInSession.id).where(SignInSession.expires_at <= now).limit(CHUNK)
     if user_id is not None:
         over = over.where(SignInSession.user_id == user_id)
     removed = 0
-    # What someone holds is being ended by them.
+    # Another transaction that locks a session is already ending it.
     while ids := session.scalars(over.with_for_update(skip_locked=True)).all():
         removed += count_met(session, delete(SignInSession).where(SignInSession.id.in_(ids)))
         count_met(session, delete(RefreshToken).where(RefreshToken.session_id.in_(ids)))

@@ -16,22 +16,21 @@ logger = logging.getLogger(__name__)
 
 
 class RoleList(list[str]):
-    """Role names, and the encoding in which their row keeps them: `json` (Chamilo 3, and ours) or `php` (Chamilo 2)."""
+    """Role names, and the encoding of their row: `json` (Chamilo 3 and Poort) or `php` (Chamilo 2)."""
 
     def __init__(self, roles: Iterable[str] = (), encoding: str = "json") -> None:
-        """Take the roles and the encoding."""
         super().__init__(roles)
         self.encoding = encoding
 
 
 class Roles(TypeDecorator[RoleList]):
-    """The `roles` column: both encodings are read, by the first byte; each row is written back in its own."""
+    """The `roles` column. It reads both encodings, told apart by the first byte, and writes each row in its own."""
 
     impl = Text
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Use the wide text type of each database."""
+        """Return the unbounded text type of the database."""
         return mysql.LONGTEXT() if dialect.name in {"mysql", "mariadb"} else Text()
 
     def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> str | None:
@@ -43,7 +42,7 @@ class Roles(TypeDecorator[RoleList]):
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> RoleList:
-        """Read a list of strings; what is neither encoding is no role, and is logged."""
+        """Read a list of roles. Text in neither encoding is logged and gives no roles."""
         if not value:
             return RoleList()
         read = _remembered_roles if len(value) <= _LONGEST_REMEMBERED_ROLES else _read_roles
@@ -54,18 +53,18 @@ def _read_roles(value: str) -> tuple[tuple[str, ...], str]:
     try:
         return (tuple(unserialize_strings(value)), "php") if value.startswith("a") else (tuple(_json_strings(value)), "json")
     except ValueError:
-        logger.error("a row's roles are neither JSON nor a serialized array of strings; it has none")
+        logger.error("the roles of a row are neither JSON nor a serialized array of strings; the user gets none")
         return (), "json"
 
 
-# Many rows, few different lists of roles, and all but a stranger's are short. At their worst 1,024 of these take 7 MB.
+# Many rows share few lists of roles, and genuine ones are short. 1,024 entries take 7 MB at worst.
 _LONGEST_REMEMBERED_ROLES = 256
 _remembered_roles = lru_cache(maxsize=1024)(_read_roles)
 
 
 def _json_strings(value: str) -> list[str]:
     roles = json.loads(value)
-    # An array of PHP with gaps in its keys is a JSON object.
+    # PHP encodes an array with gaps in its keys as a JSON object.
     roles = list(roles.values()) if isinstance(roles, dict) else roles
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
         raise ValueError("not strings")

@@ -1,4 +1,4 @@
-"""The role hierarchy of Chamilo, and what is true of a list of roles. Pure: no table is read here."""
+"""Chamilo's role hierarchy, and rules about lists of roles. Nothing here reads a table."""
 
 import re
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ ROLE_USER = "ROLE_USER"
 ROLE_ADMIN = "ROLE_ADMIN"
 ROLE_GLOBAL_ADMIN = "ROLE_GLOBAL_ADMIN"
 
-#: Who has the role on the left has those on the right too (contract 5). Everyone has ROLE_USER.
+#: A role includes those on its right (docs/compatibility.md#roles). Everyone has ROLE_USER.
 ROLE_HIERARCHY: dict[str, tuple[str, ...]] = {
     "ROLE_STUDENT": ("ROLE_USER",),
     "ROLE_TEACHER": ("ROLE_STUDENT",),
@@ -27,7 +27,7 @@ ROLE_HIERARCHY: dict[str, tuple[str, ...]] = {
     "ROLE_GLOBAL_ADMIN": ("ROLE_ADMIN", "ROLE_ALLOWED_TO_SWITCH"),
 }
 
-#: The role that a user of a platform level (`status`) is given (contract 5).
+#: The role of each platform level (docs/compatibility.md#status).
 ROLE_OF_STATUS = {
     1: "ROLE_TEACHER",
     3: "ROLE_SESSION_MANAGER",
@@ -37,7 +37,7 @@ ROLE_OF_STATUS = {
     20: "ROLE_INVITEE",
 }
 
-# Roles that Chamilo gives for one page view, by the course or session at hand; storing one would make it last.
+# Chamilo gives these roles for one page view, by the current course or session. Stored, one would become permanent.
 _CONTEXT_ROLE_PREFIX = "ROLE_CURRENT_COURSE_"
 
 _NAME = re.compile(r"ROLE_[A-Z0-9_]{1,60}", re.ASCII)
@@ -51,18 +51,18 @@ _REACHED = {role: _with_all_below(role) for role in ROLE_HIERARCHY}
 
 
 def reachable_roles(roles: frozenset[str]) -> frozenset[str]:
-    """Return `roles` with everything that they include, ROLE_USER among it."""
+    """Return `roles`, all roles that they include, and ROLE_USER."""
     return roles.union((ROLE_USER,), *(_REACHED[role] for role in roles if role in _REACHED))
 
 
 def are_role_names(roles: Iterable[str], held: Iterable[str] = ()) -> bool:
-    """Tell whether all are names of roles: `ROLE_` and up to 60 letters, digits and underscores; `held` ones pass as they are."""
+    """Tell whether all roles have valid names (docs/compatibility.md#role-names); those in `held` pass anyway."""
     known = {_trimmed(role) for role in held}
     return all(_NAME.fullmatch(_trimmed(role)) or _trimmed(role) in known for role in roles)
 
 
 def roles_to_store(roles: Iterable[str]) -> list[str]:
-    """Return what is kept of the given roles: trimmed, upper case, unique, without ROLE_USER and context roles."""
+    """Return the roles to store: trimmed, in upper case, unique, without ROLE_USER and context roles."""
     cleaned = dict.fromkeys(_trimmed(role) for role in roles)
     return [role for role in cleaned if role and role != ROLE_USER and not role.startswith(_CONTEXT_ROLE_PREFIX)]
 
@@ -72,7 +72,7 @@ def _trimmed(role: str) -> str:
 
 
 def roles_to_show(stored: Iterable[str]) -> list[str]:
-    """Return the stored roles as the wire has them: upper case, unique, in stored order, ROLE_USER last."""
+    """Return the roles as clients see them: in upper case, unique, in stored order, ROLE_USER last."""
     shown = dict.fromkeys(role.upper() for role in stored)
     shown.pop(ROLE_USER, None)
     return [*shown, ROLE_USER]

@@ -1,4 +1,4 @@
-"""Second factors: the secret of a user's authenticator app, encrypted, and the hashes of their backup codes."""
+"""Second factors: the encrypted secret of a user's authenticator app, and the hashes of their backup codes."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -9,14 +9,14 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.database import Base, UtcDateTime, count_met, upsert
 
-#: After so many wrong codes in a row at sign-ins no code is accepted, until the password or the second factor is reset.
+#: After this many consecutive wrong codes at sign-ins no code is accepted (docs/compatibility.md#totp-limits).
 MOST_WRONG_CODES = 100
 
 
 class SecondFactor(Base):
-    """A user's authenticator app. It counts from `confirmed_at` on; `last_step` is the last code that was used (RFC 6238).
+    """A user's authenticator app, in force since `confirmed_at`. `last_step` is the step of the last used code (RFC 6238).
 
-    `wrong_codes` are those in a row at sign-ins.
+    `wrong_codes` counts consecutive wrong codes at sign-ins.
     """
 
     __tablename__ = "poort_second_factor"
@@ -29,7 +29,7 @@ class SecondFactor(Base):
 
 
 class BackupCode(Base):
-    """A code for once, in the place of the app's; as a hash."""
+    """The hash of a code that may be used once instead of one from the app."""
 
     __tablename__ = "poort_backup_code"
 
@@ -38,21 +38,21 @@ class BackupCode(Base):
 
 
 class Enrolment(NamedTuple):
-    """What is known of a user's app: the encrypted secret, and whether the user has shown a code of it."""
+    """A user's app: its encrypted secret, and whether the user has confirmed it with a code."""
 
     secret: str
     is_confirmed: bool
 
 
 class SecondFactorTable:
-    """Reads who has a second factor: nobody beside a campus, nor where a server that only reads is ahead of its tables."""
+    """Finds second factors. There are none beside a campus, nor in a database that lacks the tables."""
 
     def __init__(self, *, is_campus: bool, tables_may_be_missing: bool) -> None:
-        """Take where this is, and whether to look for the tables first; that is done once."""
+        """Take whether the tables may be missing, as on a read-only server. If so, the first use checks."""
         self._is_there: bool | None = False if is_campus else None if tables_may_be_missing else True
 
     def find(self, session: Session, user_id: int) -> Enrolment | None:
-        """Return what there is of a user, confirmed or only begun."""
+        """Return a user's app, confirmed or not, or None."""
         if self._is_there is None:
             self._is_there = inspect(session.connection()).has_table(SecondFactor.__tablename__)
         if not self._is_there:
@@ -63,33 +63,33 @@ class SecondFactorTable:
 
 
 def begin(session: Session, user_id: int, secret: str) -> None:
-    """Keep a secret that counts for nothing yet, in the place of an earlier one. Hold the user's row, and look, before."""
+    """Store a secret that is not in force yet, in place of an earlier one. Lock the user's row and check it first."""
     row = {"user_id": user_id, "secret": secret, "confirmed_at": None, "last_step": None, "wrong_codes": 0}
     upsert(session, SecondFactor, row)
 
 
 def confirm(session: Session, user_id: int, secret: str, step: int, now: datetime) -> bool:
-    """Let a begun secret count; its code of a step is used with that. Tell whether it was there, and only begun."""
+    """Put a stored secret into force, and mark its code of `step` as used. False if it is gone or was in force."""
     begun = (SecondFactor.user_id == user_id, SecondFactor.secret == secret, SecondFactor.confirmed_at.is_(None))
     return count_met(session, update(SecondFactor).where(*begun).values(confirmed_at=now, last_step=step)) == 1
 
 
 def use_step(session: Session, user_id: int, secret: str, step: int) -> bool:
-    """Use the code of a step. Tell whether neither it nor a later one was used before: of several at once one wins."""
+    """Mark the code of `step` as used. False if it, or a later one, was used before, or another caller was faster."""
     is_new = or_(SecondFactor.last_step.is_(None), SecondFactor.last_step < step)
     confirmed = (SecondFactor.user_id == user_id, SecondFactor.secret == secret, SecondFactor.confirmed_at.is_not(None))
     return count_met(session, update(SecondFactor).where(*confirmed, is_new).values(last_step=step)) == 1
 
 
 def count_wrong_codes(session: Session, user_id: int) -> int:
-    """Return how many codes of a user were wrong in a row at sign-ins."""
+    """Return the number of a user's consecutive wrong codes at sign-ins."""
     return session.scalar(select(SecondFactor.wrong_codes).where(SecondFactor.user_id == user_id)) or 0
 
 
 def begin_guess(session: Session, user_id: int, secret: str) -> int | None:
-    """Count a code as wrong before it is looked at, and return which in a row it is; None where no more are accepted.
+    """Count a code as wrong before checking it. Return the new number; None if no more are accepted.
 
-    The row is held until the transaction ends, so that no two guesses get the same number.
+    Locks the row until commit, so that no two guesses get the same number.
     """
     may_guess = (SecondFactor.user_id == user_id, SecondFactor.secret == secret, SecondFactor.wrong_codes < MOST_WRONG_CODES)
     counted = update(SecondFactor).where(*may_guess).values(wrong_codes=SecondFactor.wrong_codes + 1)
@@ -97,25 +97,25 @@ def begin_guess(session: Session, user_id: int, secret: str) -> int | None:
 
 
 def take_guess_back(session: Session, user_id: int) -> None:
-    """Count one wrong code less: one that could not be looked at is none."""
+    """Take back the count of one wrong code that could not be checked."""
     some = (SecondFactor.user_id == user_id, SecondFactor.wrong_codes > 0)
     count_met(session, update(SecondFactor).where(*some).values(wrong_codes=SecondFactor.wrong_codes - 1))
 
 
 def forget_wrong_codes(session: Session, user_id: int) -> None:
-    """Begin to count wrong codes anew: after a good one, and after a new password."""
+    """Reset the count of wrong codes, after a valid one or a new password."""
     some = (SecondFactor.user_id == user_id, SecondFactor.wrong_codes > 0)
     count_met(session, update(SecondFactor).where(*some).values(wrong_codes=0))
 
 
 def replace_backup_codes(session: Session, user_id: int, hashes: Iterable[str]) -> None:
-    """Give a user new backup codes; what is left of the old ones is gone."""
+    """Replace the backup codes of a user, used or not."""
     session.execute(delete(BackupCode).where(BackupCode.user_id == user_id))
     session.execute(insert(BackupCode), [{"user_id": user_id, "hash": hashed} for hashed in hashes])
 
 
 def use_backup_code(session: Session, user_id: int, hashed: str) -> bool:
-    """Use a backup code. Tell whether it was there: of several at once one wins."""
+    """Use up a backup code. False if it does not exist, or another caller was faster."""
     return count_met(session, delete(BackupCode).where(BackupCode.user_id == user_id, BackupCode.hash == hashed)) == 1
 
 
@@ -125,8 +125,8 @@ def count_backup_codes(session: Session, user_id: int) -> int:
 
 
 def remove_second_factor(session: Session, user_id: int) -> bool:
-    """Remove the app and the backup codes of a user. Tell whether there was an app, confirmed or only begun."""
-    # In this order, which is that of a sign-in with a backup code: the other one may end in a deadlock.
+    """Delete a user's app and backup codes. Return whether there was an app, confirmed or not."""
+    # The same order as in a sign-in with a backup code. The other order can deadlock with it.
     was_there = count_met(session, delete(SecondFactor).where(SecondFactor.user_id == user_id)) == 1
     session.execute(delete(BackupCode).where(BackupCode.user_id == user_id))
     return was_there

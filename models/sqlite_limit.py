@@ -1,37 +1,37 @@
-"""The time limit of SQLite's statements, which the other databases have themselves."""
+"""A time limit for SQLite's statements. The other databases have one of their own."""
 
 import sqlite3
 import time
 from collections.abc import Callable
 from typing import Any
 
-# SQLite asks after so many of its steps whether to go on, and has to wait for Python's lock each time: some 10 ms.
+# SQLite checks the limit after so many of its steps, about 10 ms. Each check waits for Python's lock.
 _STEPS = 500_000
 
 
 class LimitedConnection(sqlite3.Connection):
-    """A connection whose statements fail with SQLITE_INTERRUPT when they have run for too long."""
+    """A connection on which a statement that runs for too long fails with SQLITE_INTERRUPT."""
 
     def __init__(self, *arguments: Any, seconds: float, timer: Callable[[], float] = time.monotonic, **options: Any) -> None:
-        """Take what `sqlite3.connect` takes, and how long a statement may run."""
+        """Take the arguments of `sqlite3.connect`, and how long a statement may run."""
         super().__init__(*arguments, **options)
         self._limit = _Limit(seconds, timer)
         self.set_progress_handler(self._limit.is_over, _STEPS)
 
     def cursor(self, factory: Any = None) -> Any:  # noqa: ARG002 - sqlite3's
-        """Return a cursor whose statements are timed."""
+        """Return a cursor that times its statements."""
         cursor = super().cursor(_LimitedCursor)
         cursor.limit = self._limit
         return cursor
 
     def commit(self) -> None:
-        """Commit: a statement of its own, whose time begins now."""
+        """Commit, timed as a statement of its own."""
         self._limit.begin()
         super().commit()
 
 
 class _Limit:
-    """The second at which the statement that runs must end."""
+    """The moment by which the running statement must end."""
 
     def __init__(self, seconds: float, timer: Callable[[], float]) -> None:
         self._seconds, self._timer, self._ends_at = seconds, timer, float("inf")
@@ -54,5 +54,5 @@ class _LimitedCursor(sqlite3.Cursor):
         return super().execute(*arguments)
 
     def executemany(self, *arguments: Any) -> Any:
-        self.limit.lift()  # a statement for each row of an import, of which each is short
+        self.limit.lift()  # an import: many statements, each of them short
         return super().executemany(*arguments)

@@ -1,4 +1,4 @@
-"""Which stored password hashes are dearer than new ones, and which are too costly to be checked at all."""
+"""Count stored password hashes that cost more than new ones, and those too costly to check at all."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from models.database import in_chunks
 from models.passwords import MAX_BCRYPT_COST, is_too_costly
 from models.user import User
 
-# `$2y$13$` and what follows.
+# `$2y$13$…`: the pattern, the length of the prefix, and the cost in it.
 _BCRYPT, _PREFIX_LENGTH, _COST = "$2_$__$%", 7, slice(4, 6)
 
 
 @dataclass(frozen=True, slots=True)
 class DearHashes:
-    """How many hashes are dearer than new ones, the highest bcrypt cost among them, and how many are never computed."""
+    """The number of hashes that cost more than new ones, their highest bcrypt cost, and the number that is refused."""
 
     dearer: int
     highest_cost: int
@@ -23,7 +23,7 @@ class DearHashes:
 
 
 def find_dear_hashes(session: Session, cost: int) -> DearHashes:
-    """Count stored hashes whose bcrypt cost is above `cost`, and those beyond the bounds. It reads every row."""
+    """Count hashes with a bcrypt cost above `cost`, and those beyond the bounds. Reads every row."""
     prefix = func.substr(User.password, 1, _PREFIX_LENGTH)
     numbers: dict[int, int] = {}
     for found, number in session.execute(select(prefix, func.count()).where(User.password.like(_BCRYPT)).group_by(prefix)):

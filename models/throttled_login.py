@@ -1,4 +1,4 @@
-"""Counts of failed sign-ins and the like, shared by all workers: one row for each name or network, while its window lasts."""
+"""The windows of the throttle, shared by all workers: one row for each name or network while its window lasts."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.database import Base, count_met
 
-# How often a reservation starts over when others make and end the same window at the same moment.
+# How often to retry a reservation while other transactions start and end the same window.
 _ATTEMPTS = 8
 
 
 class ThrottledLogin(Base):
-    """A window: how many slots of it are taken, and when it ends. The key is a hash, never a name."""
+    """A window: the number of its slots that are taken, and when it ends. The key is a hash, never a name."""
 
     __tablename__ = "poort_throttled_login"
 
@@ -24,7 +24,7 @@ class ThrottledLogin(Base):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One slot of a window: taken, or refused because the window is full. Times are milliseconds since the epoch."""
+    """A slot of a window: taken, or refused because the window is full. Times are milliseconds since the epoch."""
 
     key: str
     ends_at_ms: int
@@ -32,12 +32,12 @@ class Slot:
 
 
 def latest_end(now_ms: int, interval_ms: int) -> int:
-    """Return the latest moment at which a window can end: a later one is of a clock that was wrong, and would last for long."""
+    """Return the latest plausible end of a window. A later one comes from a wrong clock and must not count."""
     return now_ms + 2 * interval_ms
 
 
 def reserve(session: Session, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
-    """Take one slot atomically, starting a window where none is open. Each step is a transaction of its own."""
+    """Take one slot atomically, and start a window if none is open. Each step is a transaction of its own."""
     row = ThrottledLogin
     for _ in range(_ATTEMPTS):
         ends_at_ms, latest_ms = now_ms + interval_ms, latest_end(now_ms, interval_ms)
@@ -61,7 +61,7 @@ def reserve(session: Session, key: str, limit: int, now_ms: int, interval_ms: in
 
 
 def give_back(session: Session, slot: Slot) -> None:
-    """Return a slot, unless its window is over. The last slot takes the window with it: no failure, no window."""
+    """Return a slot, unless its window is over. The last slot removes the window."""
     row = ThrottledLogin
     same_window = (row.key == slot.key, row.ends_at_ms == slot.ends_at_ms)
     if count_met(session, update(row).where(*same_window, row.hits > 0).values(hits=row.hits - 1)):

@@ -1,4 +1,4 @@
-"""When tokens die before they expire: all of a user name up to a second, or one, or those of one session."""
+"""Ends tokens early: all of a user's issued before a moment, a single one, or a session's."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,25 +13,25 @@ from models.refresh_token import end_sessions_of
 
 
 class TokenValidity:
-    """Reads what ended tokens. A server that only reads may stand beside a campus that has none of our tables."""
+    """Reads which tokens were ended. On a read-only server beside a campus the tables may be missing."""
 
     def __init__(self, *, tables_may_be_missing: bool) -> None:
-        """Take whether to look for the tables first; that is done once."""
+        """Take whether the tables may be missing. If so, the first use checks."""
         self._is_there = None if tables_may_be_missing else True
 
     def find_valid_after(self, session: Session, username: str) -> int:
-        """Return from which second since the epoch on tokens of a user name are good; 0 where all are."""
+        """Return the second since the epoch from which a user name's tokens are valid; 0 if all are."""
         return (session.scalar(_valid_after(canonical_username(username))) or 0) if self._has_tables(session) else 0
 
     def judge(self, session: Session, username: str, keys: Sequence[str]) -> tuple[int | None, bool]:
-        """Return `valid_after` and `is_revoked` of the token with these keys, as `columns` selects them."""
+        """Return `valid_after` and `is_revoked` of a token with these keys, as `columns` selects them."""
         row = session.execute(select(*self.columns(session, canonical_username(username), keys))).one()
         return row.valid_after, bool(row.is_revoked)
 
     def columns(self, session: Session, canonical: Any, keys: Sequence[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-        """Return what a statement selects to judge a token by: `valid_after`, null for none, and `is_revoked`.
+        """Return the columns that judge a token: `valid_after`, null for none, and `is_revoked`.
 
-        `canonical` is a canonical user name, `keys` what the token may be revoked under; both may be parameters.
+        `canonical` is a canonical user name, and `keys` are those the token may be revoked under. Both may be parameters.
         """
         if not self._has_tables(session):
             return null().label("valid_after"), false().label("is_revoked")
@@ -47,7 +47,7 @@ class TokenValidity:
 
 
 class TokensValidAfter(Base):
-    """From which second on the tokens of a user name are good. It outlives the user: the name may come back."""
+    """The second from which a user name's tokens are valid. It outlives the user, since the name may come back."""
 
     __tablename__ = "poort_tokens_valid_after"
 
@@ -65,28 +65,28 @@ class RevokedToken(Base):
 
 
 def end_all_tokens(session: Session, user_id: int, username: str, now: datetime) -> None:
-    """Refuse, from now on, every token that a user has: access tokens by the name, refresh tokens by the id.
+    """End every token of a user: access tokens by name, refresh tokens by id.
 
-    What is kept is the next whole second; `iat` has no fractions, so nothing that was issued up to now reaches it.
+    The next whole second is stored. `iat` has no fractions, so no token issued until now reaches it.
     """
     end_tokens_of_name(session, username, now)
     end_sessions_of(session, user_id)
 
 
 def end_tokens_of_name(session: Session, username: str, now: datetime) -> None:
-    """Refuse every access token that was issued to a user name up to now."""
+    """End every access token issued to a user name until now."""
     row = {"username_canonical": canonical_username(username), "valid_after": int(now.timestamp()) + 1}
     upsert(session, TokensValidAfter, row)
 
 
 def revoke(session: Session, key: str, expires_at: int, now: datetime) -> None:
-    """Refuse the tokens with a key until a second since the epoch; what needs no refusing any more is removed."""
+    """Refuse the tokens with a key until `expires_at`, in seconds since the epoch. Delete what has expired."""
     session.execute(delete(RevokedToken).where(RevokedToken.expires_at < int(now.timestamp())))
     upsert(session, RevokedToken, {"key": key, "expires_at": expires_at})
 
 
 def remove_outlived(session: Session, now: datetime, longest_ttl_seconds: int) -> None:
-    """Remove what refuses nothing any more, since every token that it could meet has expired."""
+    """Delete rows that no longer refuse anything, because all tokens that they could meet have expired."""
     second = int(now.timestamp())
     session.execute(delete(RevokedToken).where(RevokedToken.expires_at < second))
     session.execute(delete(TokensValidAfter).where(TokensValidAfter.valid_after < second - longest_ttl_seconds))

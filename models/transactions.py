@@ -1,4 +1,4 @@
-"""Transactions that are run again where the database, or what changed meanwhile, ended them."""
+"""Run a transaction again after a deadlock, or if what it was prepared for has changed."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,18 +10,18 @@ from models.outages import is_deadlock
 
 Result = TypeVar("Result")
 
-# The next attempt of a deadlock's victim waits for the winner, so that two are nearly always enough.
+# After a deadlock the next attempt waits for the winner, so two attempts are nearly always enough.
 _ATTEMPTS = 5
 
 
 class ChangedMeanwhile(Exception):
-    """What the transaction was prepared for is not so any more: prepare it again."""
+    """What the transaction was prepared for has changed: prepare it again."""
 
 
 def commit(session: Session, write: Callable[[], Result]) -> Result:
-    """Run `write` and commit, or roll back and raise what it raises; a deadlock's victim is run again.
+    """Run `write` and commit; on failure, roll back and raise. Retry after a deadlock or ChangedMeanwhile.
 
-    `write` begins its transaction itself and may be called several times.
+    `write` begins its own transaction, and may be called several times.
     """
     for _ in range(_ATTEMPTS - 1):
         try:

@@ -1,4 +1,4 @@
-"""The `user` table, Chamilo's own, and what is true of one of its rows."""
+"""Chamilo's `user` table, and rules about one of its rows."""
 
 from datetime import datetime
 from typing import Protocol
@@ -12,18 +12,18 @@ from models.folding import FOLDED_LENGTH
 from models.role_list import RoleList, Roles
 from models.roles import roles_to_show
 
-#: Values of `active` (contract 5).
+#: Values of `active` (docs/compatibility.md#active).
 ACTIVE, INACTIVE, SOFT_DELETED = 1, 0, -2
 
-#: Values of `status`, the platform level (contract 5).
+#: Values of `status`, the platform level (docs/compatibility.md#status).
 STATUS_TEACHER, STATUS_STUDENT = 1, 5
 
-#: The widest user name that the table holds, in characters.
+#: The longest user name that the table holds, in characters.
 USERNAME_LENGTH = 100
 
 
 class User(Base):
-    """The columns of our own schema: Chamilo's, and the folded copies. A campus's table has some of them; see UserTable."""
+    """The columns of our own schema: Chamilo's, and folded copies. A campus's table lacks some; see UserTable."""
 
     __tablename__ = "user"
     __table_args__ = MYSQL_TABLE
@@ -86,14 +86,14 @@ class User(Base):
     email_folded: Mapped[str] = mapped_column(exact_string(FOLDED_LENGTH), index=True)
 
 
-# A list in the order of a name goes on by ascending id, whichever way the names go, so that each way needs an index.
+# Users with equal names are ordered by ascending id, also in descending order of names, so each direction needs an index.
 for _name in (User.username_folded, User.firstname_folded, User.lastname_folded):
     Index(f"ix_user_{_name.key}_id", _name, User.id)
     Index(f"ix_user_{_name.key}_desc_id", _name.desc(), User.id)
 
 
 class HasState(Protocol):
-    """What decides whether a user may do anything at all."""
+    """A row with the columns that decide whether a user may do anything."""
 
     @property
     def active(self) -> int:
@@ -105,19 +105,23 @@ class HasState(Protocol):
 
     @property
     def expiration_date(self) -> datetime | None:
-        """When it ends, if ever."""
+        """When the account expires, if ever."""
 
 
 class HasRoles(Protocol):
-    """Whose roles are asked for."""
+    """A row with roles."""
+
+    @property
+    def id(self) -> int:
+        """The id of the user."""
 
     @property
     def roles(self) -> RoleList:
-        """The roles as they are stored."""
+        """The stored roles."""
 
 
 class Account(Protocol):
-    """What signing in looks at: columns of a `user` row, whether an ORM object or a plain row."""
+    """The columns of `user` that sign-in reads, whether from an ORM object or a plain row."""
 
     id: int
     username: str
@@ -131,7 +135,7 @@ class Account(Protocol):
 
 
 def refusal(account: HasState, now: datetime) -> str | None:
-    """Say why an account may neither sign in nor use a token; None where it may. For the log only, never for the wire."""
+    """Return why an account may neither sign in nor use a token, for the log only; None if it may."""
     if account.active != ACTIVE:
         return "soft-deleted" if account.active == SOFT_DELETED else "inactive"
     if account.locked:
@@ -142,5 +146,5 @@ def refusal(account: HasState, now: datetime) -> str | None:
 
 
 def shown_roles(account: HasRoles) -> list[str]:
-    """Return the roles of an account as tokens and bodies have them."""
+    """Return the roles of an account as tokens and responses show them."""
     return roles_to_show(account.roles)

@@ -1,4 +1,4 @@
-"""Lists of users: what is asked for most, all or those whom one sees, compiled once; what is filtered, as it comes."""
+"""Lists of users. Those without a filter are compiled once; a filtered one has a statement of its own."""
 
 import time
 from collections.abc import Callable, MutableMapping, Sequence
@@ -18,17 +18,17 @@ from models.user_search import Wanted, candidates, has_sqlite_index, match_expre
 from models.user_table import UserTable
 from models.user_total import UserTotals
 
-#: From so many rows before a page on, their ids alone are read: rows are long.
+#: From this offset on, a page is first found as ids in an index, since rows are long.
 DEEP_OFFSET = 1000
 
-#: So many candidates, and no more, are looked up one by one; reading every row is faster then.
+#: Up to this many candidates are looked up one by one. Beyond it, reading every row is faster.
 MOST_CANDIDATES = 20_000
 
-#: So many matches, and no more, are found at once, and their page among them; else the order is followed until it is full.
+#: Up to this many matches are found at once, and the page among them. Beyond it, the order is followed up to the page.
 FEW_MATCHES = 300
 
-# A filtered list has a statement for each choice of filters, of up to 200 KB once it is compiled. So they have a cache of their
-# own, which holds half as many again before it forgets the oldest: 7 MB.
+# Each choice of filters compiles to a statement of up to 200 KB, so these have a cache of their own. It holds half as many
+# again before it evicts the oldest: 7 MB.
 _COMPILED = 24
 
 Make = Callable[[Values], Any]
@@ -36,7 +36,7 @@ Make = Callable[[Values], Any]
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a list is narrowed to and how it is ordered; `wanted` says again which of the conditions look for texts."""
+    """The conditions and the order of a list. `wanted` repeats those conditions that search for text."""
 
     conditions: Sequence[ColumnElement[bool]]
     order: Sequence[Any]
@@ -44,7 +44,7 @@ class Filters:
 
 
 class UserLists:
-    """Lists users, all of them or those whom a user sees."""
+    """Lists all users, or those that a user sees."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class UserLists:
         users: UserTable,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take what reads, and what is known of the table; nothing is looked at before the first use."""
+        """Take the sources. Nothing is read before the first use."""
         self._reader = reader
         self._session = session
         self._users = users
@@ -63,14 +63,14 @@ class UserLists:
         self._compiled: MutableMapping[Any, Any] = LRUCache(_COMPILED)
 
     def seen_by(self, columns: tuple[str, ...], make: Make, user_id: int | None) -> "UserList":
-        """Return the list of the users whom a user sees, or of all, by ascending id; `make` makes an item of the columns."""
+        """Return the list of users that `user_id` sees (None: all), by ascending id. `make` makes an item of `columns`."""
         everyone = user_id is None
         reads = self._reads.get((columns, everyone)) or self._make_reads(columns, make, everyone=everyone)
         total = self._totals.of_everyone if everyone else None
         return UserList(self._reader, reads, total, {} if everyone else {"user_id": user_id})
 
     def filtered(self, columns: tuple[str, ...], make: Make, filters: Filters, user_id: int | None) -> "FilteredList":
-        """Return the list of those of them whom filters leave, in their order."""
+        """Return the list of the users among these that match, in the order of the filters."""
         session = self._session()
         seen = [] if user_id is None else [User.id.in_(ids_seen_by(user_id))]
         if self._has_index is None:
@@ -113,13 +113,13 @@ class _Reads:
 
 
 class UserList:
-    """One list, as rest.pagination wants it."""
+    """An unfiltered list, for rest.pagination."""
 
     def __init__(self, reader: Reader, reads: _Reads, total: Callable[[], int] | None, parameters: dict[str, Any]) -> None:
         self._reader, self._reads, self._total, self._parameters = reader, reads, total, parameters
 
     def count(self) -> int:
-        """Return how many there are in all."""
+        """Return the number of users in the list."""
         return int(self._reader.rows(self._reads.count, self._parameters)[0]) if self._total is None else self._total()
 
     def fetch(self, limit: int, offset: int) -> Sequence[Any]:
@@ -130,10 +130,10 @@ class UserList:
 
 @dataclass(kw_only=True)
 class FilteredList:
-    """A list with a statement of its own, as rest.pagination wants it: it is counted first.
+    """A list with a statement of its own, for rest.pagination. Call `count` before `fetch`.
 
-    `execute` runs a statement, `users` selects all users and `total` counts them. `seen` limits the list to the users whom the
-    caller sees. `expression` is what SQLite's index is asked, if there is one.
+    `execute` runs a statement, `users` selects all users and `total` counts them. `seen` limits the list to users that the
+    caller sees. `expression` is the query for SQLite's search index, if there is one.
     """
 
     execute: Callable[[Select[Any]], Result[Any]]
@@ -145,19 +145,19 @@ class FilteredList:
     total: Callable[[], int]
 
     def __post_init__(self) -> None:
-        """Begin with the conditions as they were asked for."""
+        """Begin with the requested conditions."""
         self._conditions = [*self.filters.conditions, *self.seen]
         self._matches: Sequence[int] | None = None
 
     def count(self) -> int:
-        """Return how many there are in all."""
+        """Return the number of users in the list."""
         if not self._conditions:
             return self.total()
         if self.expression is not None:
             found = candidates(self.expression)
             if self._number(found.limit(MOST_CANDIDATES + 1).subquery()) <= MOST_CANDIDATES:
                 self._conditions = [User.id.in_(found), *self._conditions]
-        # Without the word PostgreSQL would read row by row, in the hope to have so many soon, and leave its trigrams alone.
+        # Without MATERIALIZED, PostgreSQL plans for the LIMIT: it reads row by row and ignores its trigrams.
         ids = select(User.id).where(*self._conditions).cte("matches").prefix_with("MATERIALIZED", dialect="postgresql")
         matches = self.execute(select(ids.c.id).limit(FEW_MATCHES + 1)).scalars().all()
         if len(matches) <= FEW_MATCHES:
@@ -189,6 +189,6 @@ def _page(users: Select[Any], conditions: Sequence[Any], order: Sequence[Any], l
 
 
 def _deep_page(users: Select[Any], conditions: Sequence[Any], order: Sequence[Any], limit: Any, offset: Any) -> Select[Any]:
-    """Find the ids of the page in an index, and read the rows of these alone."""
+    """Find the ids of the page in an index, then read only those rows."""
     page = _in_order(select(User.id).where(*conditions), order, limit, offset).subquery("page")
     return users.join(page, page.c.id == User.id).order_by(*order)

@@ -1,4 +1,4 @@
-"""What a new row of `user` holds: what is given, what is usual, what follows from it, and what must not be null."""
+"""Make a row of `user`: given values, defaults, derived copies, and fillers for columns that must not be null."""
 
 import secrets
 import uuid
@@ -11,7 +11,7 @@ from models.folding import canonical_username, fold, lower_case
 from models.role_list import RoleList
 from models.user import ACTIVE, STATUS_STUDENT, User
 
-#: What of a user has a folded copy in our own schema.
+#: The columns that have a folded copy in our own schema.
 SEARCHED = ("username", "firstname", "lastname", "email")
 
 #: The columns of our own schema.
@@ -20,13 +20,13 @@ OWN_COLUMNS = frozenset(User.__table__.columns.keys())
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What a table has: its columns, and what to put into those that must not be null and that we know nothing of."""
+    """The columns of a table, and fillers for those that must not be null and that we do not know."""
 
     names: frozenset[str]
     fillers: Mapping[str, Any]
 
 
-#: What a new row has where nothing is said (contract 5), apart from times and random values.
+#: Defaults of a new row, apart from times and random values (docs/compatibility.md#user-properties).
 DEFAULTS: Mapping[str, Any] = {
     "website": "",
     "biography": "",
@@ -43,7 +43,7 @@ DEFAULTS: Mapping[str, Any] = {
 
 
 def complete_row(columns: Columns, encoding: str, values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return all that a new row needs: values, defaults, copies, and fillers for columns that we know nothing of."""
+    """Return a whole new row: values, defaults, copies, and fillers for unknown columns."""
     row: dict[str, Any] = dict.fromkeys(columns.names & OWN_COLUMNS - {"id"})
     row |= dict(DEFAULTS) | _made(now) | dict(values)
     row |= copies_of(row)
@@ -57,7 +57,7 @@ def _made(now: datetime) -> dict[str, Any]:
 
 
 def copies_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what follows from the names and the e-mail: folded and canonical copies."""
+    """Return the folded and canonical copies that follow from names and e-mail."""
     copies: dict[str, Any] = {f"{name}_folded": fold(values[name]) for name in values.keys() & set(SEARCHED)}
     if "username" in values:
         copies["username_canonical"] = canonical_username(values["username"])

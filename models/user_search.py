@@ -1,4 +1,4 @@
-"""Search by trigrams: which users may match, found in an index of every three letters in a row."""
+"""Search by trigrams: find users who may match, in an index of every three consecutive letters."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Select, column, inspect, literal, select, table
 from sqlalchemy.orm import Session
 
-#: SQLite's index (FTS5). Triggers of the `user` table keep it, so that it follows whoever writes.
+#: SQLite's index (FTS5). Triggers of the `user` table update it, whichever program writes.
 SQLITE_INDEX = "poort_user_search"
 
 #: PostgreSQL's index (pg_trgm).
@@ -14,26 +14,26 @@ POSTGRESQL_INDEX = "ix_user_trigrams"
 
 _LETTERS = 3
 
-# More make the question longer and the answer hardly shorter.
+# More make the query longer and its result hardly shorter.
 _MOST_TRIGRAMS = 32
 
-#: Columns, and texts of which one of them must contain one; folded, as the columns are.
+#: Columns and texts: one of the columns must contain one of the texts. Both are folded.
 Wanted = tuple[Sequence[str], Sequence[str]]
 
 
 def is_of_search(name: str | None) -> bool:
-    """Tell whether a table or an index is the search's, which no model declares: a database may lack what it needs."""
+    """Tell whether a table or index belongs to the search. No model declares these: a database may not support them."""
     return name is not None and (name.startswith(SQLITE_INDEX) or name == POSTGRESQL_INDEX)
 
 
 def has_sqlite_index(session: Session) -> bool:
-    """Tell whether there is SQLite's index; the library that made the table may have been too old for one."""
+    """Tell whether SQLite's index exists. The SQLite library that ran the migration may have been too old."""
     connection = session.connection()
     return connection.dialect.name == "sqlite" and inspect(connection).has_table(SQLITE_INDEX)
 
 
 def match_expression(wanted: Sequence[Wanted]) -> str | None:
-    """Write what FTS5 is asked for; None where nothing has three letters. It finds all who match, and some who do not."""
+    """Return a query for FTS5 that finds all matches and some other users; None without a text of three letters."""
     groups = [
         f"{{{' '.join(columns)}}} : ({' OR '.join(map(_all_trigrams, texts))})"
         for columns, texts in wanted
@@ -43,13 +43,13 @@ def match_expression(wanted: Sequence[Wanted]) -> str | None:
 
 
 def candidates(expression: str) -> Select[tuple[Any]]:
-    """Select the ids of the users whom SQLite's index has for an expression."""
+    """Select the ids that SQLite's index finds for a query."""
     index = table(SQLITE_INDEX, column("rowid"), column(SQLITE_INDEX))
     return select(index.c.rowid).where(index.c[SQLITE_INDEX].op("MATCH")(literal(expression)))
 
 
 def _all_trigrams(text: str) -> str:
-    """Ask for every trigram of a text, in any order: the index keeps no places, and LIKE decides."""
+    """Require every trigram of a text, in any order: the index stores no positions, and LIKE decides."""
     trigrams = dict.fromkeys(text[start : start + _LETTERS] for start in range(len(text) - _LETTERS + 1))
     quoted = ('"' + trigram.replace('"', '""') + '"' for trigram in list(trigrams)[:_MOST_TRIGRAMS])
     return f"({' AND '.join(quoted)})"

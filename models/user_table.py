@@ -1,8 +1,8 @@
-"""Reading and writing the `user` table as it is: our own, or the one of a running campus, which has fewer columns."""
+"""Read and write the `user` table as it is: our own, or that of a running campus, which has fewer columns."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime, time
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from sqlalchemy import CursorResult, Select, column, delete, insert, inspect, null, select, table, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from models.database import continue_after_given_ids, count_met
 from models.folding import canonical_username, fold
 from models.role_list import RoleList
-from models.user import USERNAME_LENGTH, Account, User
+from models.user import USERNAME_LENGTH, Account, HasRoles, User
 from models.user_row import OWN_COLUMNS, SEARCHED, Columns, complete_row, copies_of
 from models.user_total import count_change, recount
 
@@ -18,7 +18,7 @@ Column = InstrumentedAttribute[Any]
 
 _FOLDED_COLUMNS = frozenset(f"{name}_folded" for name in SEARCHED)
 
-#: What a campus may lack, by its version; without any other column of contract 7 this server cannot serve it.
+#: Columns that a campus may lack, depending on its version. Without a required one this server cannot serve it.
 OPTIONAL_COLUMNS = _FOLDED_COLUMNS | frozenset(
     ("uuid", "password_updated_at", "mfa_enabled", "mfa_service", "mfa_secret", "mfa_backup_codes", "mfa_last_used")
 )
@@ -28,7 +28,7 @@ REQUIRED_COLUMNS = frozenset(
     created_at updated_at""".split()  # noqa: SIM905 - a list of 27 strings, one a line, would hide what it says
 )
 
-# What only Chamilo 3 has; where there is no row to look at, it tells how roles are encoded.
+# Only Chamilo 3 has these. In a table without rows they tell how roles are encoded.
 _OF_CHAMILO_3 = frozenset(("password_updated_at", "mfa_enabled"))
 
 #: The columns of an Account.
@@ -36,66 +36,59 @@ ACCOUNT = ("id", "username", "password", "salt", "roles", "active", "locked", "e
 
 
 class UnusableTable(Exception):
-    """A `user` table that this server cannot work with; the message says what it lacks."""
-
-
-class HasIdAndRoles(Protocol):
-    """A row of a user that has at least the id and the roles."""
-
-    id: int
-    roles: RoleList
+    """A `user` table that this server cannot use. The message says what it lacks."""
 
 
 _OWN = Columns(OWN_COLUMNS, {})
 
 
 class UserTable:
-    """The `user` table of one application. Beside a campus its columns are read once, at the first use."""
+    """The `user` table of one application. The columns of a campus's table are read at the first use."""
 
     def __init__(self, *, is_campus: bool) -> None:
-        """Take whether the table is a campus's, or our own."""
+        """Take whether the table is a campus's or our own."""
         self.is_campus = is_campus
         self._columns: Columns | None = None if is_campus else _OWN
 
     @property
     def searched(self) -> dict[str, Column]:
-        """Return the columns that are searched and ordered by: folded copies, or, under a campus's collation, the names."""
+        """Return the columns for search and order: folded copies, or a campus's names under its collation."""
         return {name: getattr(User, name if self.is_campus else f"{name}_folded") for name in SEARCHED}
 
     @property
     def fold(self) -> Callable[[str], str]:
-        """Return what brings a search text to the form of the searched columns."""
+        """Return the function that brings a search text into the form of the searched columns."""
         return str if self.is_campus else fold
 
     def columns(self, session: Session) -> Columns:
-        """Return what the table has. Raises UnusableTable."""
+        """Return the columns of the table. Raises UnusableTable."""
         if self._columns is None:
             self._columns = _read_columns(session)
         return self._columns
 
     def select(self, session: Session, names: Iterable[str]) -> Select[Any]:
-        """Select columns of users; one that the table does not have is null."""
+        """Select columns of users. A column that the table lacks is null."""
         present = self.columns(session).names
         return select(*(getattr(User, name) if name in present else null().label(name) for name in names)).select_from(User)
 
     def find_account(self, session: Session, username: str) -> Account | None:
-        """Find the account of a user name; case does not matter, nothing else is forgiven."""
+        """Find the account of a user name. Only its case does not matter (docs/compatibility.md#username-match)."""
         if not can_be_stored(username):
             return None
         row = session.execute(self.select(session, ACCOUNT).where(self._is_named(username))).one_or_none()
-        # A campus's collation forgives accents and trailing spaces; we do not.
+        # A campus's collation ignores accents and trailing spaces; sign-in must not.
         if row is None or canonical_username(row.username) != canonical_username(username):
             return None
         return cast("Account", row)
 
     def is_taken(self, session: Session, username: str, but_by: int | None = None) -> bool:
-        """Tell whether someone other than the user with the id `but_by` has this name, as the unique index compares names."""
+        """Tell whether a user other than `but_by` has this name, as the unique index compares names."""
         if not can_be_stored(username):
             return False
         return session.execute(select(User.id).where(self._is_named(username), User.id != (but_by or 0))).first() is not None
 
     def insert(self, session: Session, values: Mapping[str, Any], now: datetime) -> int:
-        """Insert a user, with the defaults of contract 5 and all columns that must not be null; return the id."""
+        """Insert a user, with defaults and all columns that must not be null. Return the id."""
         columns = self.columns(session)
         row = complete_row(columns, self._encoding_of_new_rows(session, columns), values, now)
         result = cast("CursorResult[Any]", session.execute(insert(self._as_it_is(row)).values(row)))
@@ -104,7 +97,7 @@ class UserTable:
         return user_id
 
     def insert_many(self, session: Session, rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
-        """Insert users at once. Those that bring their id go first, so that it is free. `recount` ends the transaction."""
+        """Insert many users. Rows with an id go first, so that it is free. End the transaction with `recount`."""
         columns = self.columns(session)
         encoding = self._encoding_of_new_rows(session, columns)
         complete = [complete_row(columns, encoding, row, now) for row in rows]
@@ -113,29 +106,29 @@ class UserTable:
                 session.execute(self._statement_for_many(session, group[0]), group)
                 continue_after_given_ids(session, User.__table__)
 
-    def change(self, session: Session, held: HasIdAndRoles, changes: Mapping[str, Any]) -> None:
-        """Update a user: the columns that change and their copies, and no other; roles in the encoding of the row."""
+    def change(self, session: Session, held: HasRoles, changes: Mapping[str, Any]) -> None:
+        """Update only the changed columns of a user and their copies. Roles keep the encoding of the row."""
         present = self.columns(session).names
         changed = {name: value for name, value in (dict(changes) | copies_of(changes)).items() if name in present}
         if "roles" in changed:
             changed["roles"] = RoleList(changed["roles"], held.roles.encoding)
         if changed:
-            # There is a statement for each choice of columns, and SQLAlchemy would keep 500 of them with their first values.
+            # Each choice of columns is a statement, and SQLAlchemy would cache 500 of them with their first values.
             statement = update(User).where(User.id == held.id).values(changed)
             session.execute(statement, execution_options={"compiled_cache": None})
 
     def lock(self, session: Session, user_id: int, names: Iterable[str]) -> Any:
-        """Begin a transaction that holds the row of a user, and return columns of it; None where there is none."""
+        """Begin a transaction that locks a user's row. Return columns of it, or None if there is no such user."""
         return self.hold(session, names, user_id).get(user_id)
 
     def hold(self, session: Session, names: Iterable[str], user_id: int, shared: Collection[int] = ()) -> dict[int, Any]:
-        """Begin a transaction that holds rows, and return columns of those that are there, by id.
+        """Begin a transaction that locks rows. Return columns of the existing ones, by id.
 
-        The row of `user_id` is held alone (0 for none), the `shared` ones together with other readers. All are taken by
-        ascending id, so that no two of these transactions wait for each other.
+        `user_id` (0 for none) is locked exclusively, the `shared` ones together with other readers. All are locked by ascending
+        id, so that two of these transactions cannot deadlock.
         """
         session.rollback()
-        if session.get_bind().dialect.name == "sqlite":  # it has one lock for all, taken by the first write
+        if session.get_bind().dialect.name == "sqlite":  # its single lock is otherwise taken by the first write
             session.execute(text("BEGIN IMMEDIATE"))
         chosen, others = self.select(session, names).order_by(User.id), sorted(set(shared) - {user_id})
         below, above = [other for other in others if other < user_id], [other for other in others if other > user_id]
@@ -147,26 +140,26 @@ class UserTable:
         return held
 
     def recount(self, session: Session) -> None:
-        """Count all users anew, after many were inserted, or where somebody else wrote to the table."""
+        """Count all users again, after a bulk insert, or if another program wrote to the table."""
         recount(session, is_campus=self.is_campus)
 
     def remove(self, session: Session, user_id: int) -> None:
-        """Delete the row of a user for good."""
+        """Delete the row of a user."""
         if count_met(session, delete(User).where(User.id == user_id)):
             count_change(session, user_id, -1, is_campus=self.is_campus)
 
     def _statement_for_many(self, session: Session, row: Mapping[str, Any]) -> Any:
         statement = insert(self._as_it_is(row))
-        # What gives ids back is sent as few long statements; SQLite's index of names is slow with many short ones.
+        # With RETURNING, SQLAlchemy sends few long statements. Many short ones are slow with SQLite's search index.
         return statement.returning(User.id) if session.get_bind().dialect.name == "sqlite" else statement
 
     def _as_it_is(self, row: Mapping[str, Any]) -> Any:
-        """Return the table to insert a row into: a campus's lacks some of our columns, and has some to be filled."""
+        """Return the table for inserting a row: a campus's lacks some of our columns, and has others that need fillers."""
         return table("user", *(column(name, _type_of(name)) for name in row)) if self.is_campus else User
 
     def _is_named(self, username: str) -> Any:
         if self.is_campus:
-            return User.username == username  # its index; `username_canonical` has none there
+            return User.username == username  # Chamilo has no index on `username_canonical`
         return User.username_canonical == canonical_username(username)
 
     def _encoding_of_new_rows(self, session: Session, columns: Columns) -> str:
@@ -195,15 +188,15 @@ def _read_columns(session: Session) -> Columns:
 
 
 def _type_of(name: str) -> Any:
-    """Return the type of a column that we know; one that we do not know is left to the driver."""
+    """Return the type of a known column. An unknown one is left to the driver."""
     return User.__table__.columns[name].type if name in OWN_COLUMNS else None
 
 
 def _zero(kind: Any) -> Any:
-    """Return the empty value of a column's type: 0, empty text, or, of a type that has none, the beginning of time."""
+    """Return the empty value of a type: 0 or empty text; for dates and times, the beginning of time."""
     try:
         return _BEGINNING.get(kind.python_type) or kind.python_type()
-    except NotImplementedError:  # a type of MariaDB's own that SQLAlchemy has no Python type for; it takes text
+    except NotImplementedError:  # a type of MariaDB without a Python type in SQLAlchemy; it takes text
         return ""
 
 
@@ -211,7 +204,7 @@ _BEGINNING = {datetime: datetime(1970, 1, 1), date: date(1970, 1, 1), time: time
 
 
 def can_be_stored(username: str) -> bool:
-    """Tell whether a row could bear this name; PostgreSQL refuses NUL, and no database takes half a surrogate pair."""
+    """Tell whether a row can have this name. PostgreSQL refuses NUL, and every database lone surrogates."""
     return 0 < len(username) <= USERNAME_LENGTH and "\0" not in username and _is_encodable(username)
 
 

@@ -1,4 +1,4 @@
-"""The public keys of all hosts, so that each verifies what any of them signs."""
+"""The public keys of all hosts, so that each verifies the tokens of the others."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from models.database import Base, count_met, exact_string, upsert
 
 
 class VerificationKey(Base):
-    """A public key, by its thumbprint (RFC 7638), and the second until which tokens may be met that it verifies.
+    """A public key, by its thumbprint (RFC 7638). Tokens that need it may exist until `expires_at`, in seconds.
 
-    One that is withdrawn verifies nothing on any host, whatever files say; its row stays until those are over as well.
+    A withdrawn key verifies nothing on any host, whatever the files say. Its row stays until its tokens have expired.
     """
 
     __tablename__ = "poort_verification_key"
@@ -23,12 +23,12 @@ class VerificationKey(Base):
 
 
 def find_verification_keys(session: Session, now: int) -> Sequence[VerificationKey]:
-    """Return the keys of all hosts that have not expired, withdrawn ones too; `now` is in seconds since the epoch."""
+    """Return the unexpired keys of all hosts, withdrawn ones too. `now` is in seconds since the epoch."""
     return session.scalars(select(VerificationKey).where(VerificationKey.expires_at > now).order_by(VerificationKey.kid)).all()
 
 
 def publish_key(session: Session, kid: str, public_pem: str, expires_at: int) -> None:
-    """Let every host verify with a key, at least until a second since the epoch: what is there is never shortened."""
+    """Let every host verify with a key, at least until `expires_at`. An existing row is never shortened."""
     row = {"kid": kid, "public_pem": public_pem, "expires_at": expires_at, "is_withdrawn": False}
     upsert(session, VerificationKey, row, replaces=False)
     later = VerificationKey.kid == kid, VerificationKey.expires_at < expires_at
@@ -36,11 +36,11 @@ def publish_key(session: Session, kid: str, public_pem: str, expires_at: int) ->
 
 
 def withdraw_key(session: Session, kid: str, public_pem: str, expires_at: int) -> None:
-    """Let no host verify with a key any more; `expires_at` is when nobody would do so anyway."""
+    """Stop all hosts from verifying with a key. Its last token expires by `expires_at`."""
     publish_key(session, kid, public_pem, expires_at)
     session.execute(update(VerificationKey).where(VerificationKey.kid == kid).values(is_withdrawn=True))
 
 
 def remove_expired_keys(session: Session, now: int) -> int:
-    """Remove the keys that verify nothing any more, and return how many those were."""
+    """Delete expired keys. Return their number."""
     return count_met(session, delete(VerificationKey).where(VerificationKey.expires_at <= now))

@@ -1,1 +1,1 @@
-"""Who are you, and may you: keys, tokens, the bearer of a request, access rules, and the throttle of sign-ins."""
+"""Authentication and authorization: keys, tokens, the caller of a request, access rules, and the throttle of sign-ins."""

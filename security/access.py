@@ -1,4 +1,4 @@
-"""Who may call a route: every view says so, or the server does not start."""
+"""Access rules of routes: a view that declares none stops the start of the server."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -6,40 +6,40 @@ from typing import Any
 
 from flask import Flask, g
 from flask.globals import app_ctx
+from flask.typing import RouteCallable
 
 from security.bearer import Caller, authenticate_caller
 from security.errors import AccessDenied
 
-View = Callable[..., Any]
 Rule = Callable[[Caller], bool]
 
 _RULE = "access_rule"
 
 
-def public(view: View) -> View:
-    """Declare that anyone may call a view, whether or not they bear a token; a token is not looked at."""
+def public(view: RouteCallable) -> RouteCallable:
+    """Let anyone call a view. A token in the request is ignored."""
     setattr(view, _RULE, "public")
     return view
 
 
-def is_public(view: View) -> bool:
-    """Tell whether anyone may call a view."""
+def is_public(view: RouteCallable) -> bool:
+    """Tell whether a view was declared `public`."""
     return getattr(view, _RULE, None) == "public"
 
 
-def requires(rule: Rule, item: Callable[..., int] | None = None) -> Callable[[View], View]:
-    """Declare that a caller needs a good token, else 401, and must satisfy a rule about their roles, else 403.
+def requires(rule: Rule, item: Callable[..., int] | None = None) -> Callable[[RouteCallable], RouteCallable]:
+    """Let only callers with a valid token, else 401, who satisfy a rule, else 403, call a view.
 
-    `item` reads the id of the user whom the path names from the view's arguments; the user comes with the caller, in one
-    statement, and the view finds them in `current_item()`.
+    `item` takes the view's arguments and returns the id of the user in the path. That user is read in the same statement
+    as the caller; the view gets the row from `current_item()`.
     """
 
-    def decorate(view: View) -> View:
+    def decorate(view: RouteCallable) -> RouteCallable:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            here = app_ctx.g
-            here.caller, here.item = authenticate_caller(item(*args, **kwargs) if item else 0)
-            if not rule(here.caller):
+            context = app_ctx.g
+            context.caller, context.item = authenticate_caller(item(*args, **kwargs) if item else 0)
+            if not rule(context.caller):
                 raise AccessDenied
             return view(*args, **kwargs)
 
@@ -50,23 +50,23 @@ def requires(rule: Rule, item: Callable[..., int] | None = None) -> Callable[[Vi
 
 
 def is_authenticated(_caller: Caller) -> bool:
-    """Any signed-in user; what they may do with one item is decided when it is known."""
+    """Allow any signed-in user; the view itself decides about single items."""
     return True
 
 
 def current_caller() -> Caller:
-    """Return who sent the request; only in a view that `requires` something."""
+    """Return the caller of the current request. Only for views that are decorated with `requires`."""
     caller: Caller = g.caller
     return caller
 
 
 def current_item() -> Any:
-    """Return the row of the user whom the path names, None where there is none; only where `requires` was given `item`."""
+    """Return the row of the user in the path, or None. Only for views whose `requires` has `item`."""
     return g.item
 
 
 def refuse_undeclared_routes(app: Flask) -> None:
-    """Raise RuntimeError where a route has no declared rule."""
-    bare = [endpoint for endpoint, view in app.view_functions.items() if not hasattr(view, _RULE)]
-    if bare:
-        raise RuntimeError(f"routes without @public or @requires: {bare}")
+    """Raise RuntimeError if a route declares no access rule."""
+    undeclared = [endpoint for endpoint, view in app.view_functions.items() if not hasattr(view, _RULE)]
+    if undeclared:
+        raise RuntimeError(f"routes without @public or @requires: {undeclared}")

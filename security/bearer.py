@@ -1,4 +1,4 @@
-"""From the `Authorization` header to the caller of a request (RFC 6750), through flask-jwt-extended."""
+"""Authenticate a request: from its `Authorization` header (RFC 6750) to the caller, through flask-jwt-extended."""
 
 from datetime import datetime
 from typing import Any, NamedTuple, NoReturn, cast
@@ -13,11 +13,11 @@ from security.errors import BadCredentials, InvalidToken, MissingToken
 from security.tokens import AccessTokens, Claims, StrictJWTManager
 from security.verified_tokens import BearerToken, VerifiedTokens
 
-_NAME = "poort-bearer"
+_EXTENSION = "poort-bearer"
 
 
 class Caller(NamedTuple):
-    """Who sent a request, as their row says now: never as the token says."""
+    """The user who sent a request, as the database has them now, not as the token describes them."""
 
     id: int
     username: str
@@ -25,12 +25,12 @@ class Caller(NamedTuple):
     token: BearerToken
 
     def is_granted(self, role: str) -> bool:
-        """Tell whether the caller has a role, by themselves or through the hierarchy."""
+        """Tell whether the caller has a role, directly or through the role hierarchy."""
         return role in self.roles
 
 
-class Bearers(NamedTuple):
-    """What finds the caller of a request, for one application."""
+class Authentication(NamedTuple):
+    """What authenticates the requests of one application."""
 
     tokens: AccessTokens
     callers: Callers
@@ -38,8 +38,8 @@ class Bearers(NamedTuple):
 
 
 def install_bearers(app: Flask, manager: StrictJWTManager, tokens: AccessTokens, callers: Callers) -> None:
-    """Give an application what finds callers, and flask-jwt-extended our look-up, and our failures for all of its own."""
-    app.extensions[_NAME] = Bearers(tokens, callers, VerifiedTokens())
+    """Have an application authenticate requests, and replace every failure of flask-jwt-extended by one of ours."""
+    app.extensions[_EXTENSION] = Authentication(tokens, callers, VerifiedTokens())
     manager.user_lookup_loader(lambda _header, _claims: authenticate_caller()[0])
     manager.unauthorized_loader(_raise_missing)
     for loader in (manager.invalid_token_loader, manager.user_lookup_error_loader, manager.token_verification_failed_loader):
@@ -49,52 +49,51 @@ def install_bearers(app: Flask, manager: StrictJWTManager, tokens: AccessTokens,
 
 
 def authenticate_caller(item_id: int = 0) -> tuple[Caller, Any]:
-    """Verify the token of the request, and load its user and the row of the user with an id, or None.
+    """Return the caller of the current request, and the user with the id `item_id`, or None.
 
     Raises security.errors.AuthenticationFailure.
     """
-    # Werkzeug's own header would be made anew; this is one word of the request as it came.
+    # `request.headers` would parse the whole environment; this reads one entry of it.
     token = bearer_token(request_ctx.request.environ.get("HTTP_AUTHORIZATION", ""))
     if token is None:
         raise MissingToken
-    bearers: Bearers = app_ctx.app.extensions[_NAME]
-    tokens, callers, verified = bearers
+    authentication: Authentication = app_ctx.app.extensions[_EXTENSION]
+    tokens, callers, verified = authentication
     now: datetime = app_ctx.g.now
-    said = verified.find(token, tokens.kids, int(now.timestamp()), tokens.clock_skew_seconds)
-    if said is None:
+    bearer = verified.find(token, tokens.keys.verification_kids(), int(now.timestamp()), tokens.clock_skew_seconds)
+    if bearer is None:
         claims = cast("Claims", decode_token(token))
-        said = BearerToken.of(token, claims)
-        verified.add(token, said, claims.kid)
-    return _find(callers, said, now, item_id)
+        bearer = BearerToken.of(token, claims)
+        verified.add(token, bearer, claims.kid)
+    if not isinstance(bearer.username, str):
+        raise BadCredentials("the username claim is no text")
+    found, item = callers.find(bearer.username, bearer.keys, item_id)
+    return get_caller(found, bearer, now), item
 
 
 def bearer_token(header: str) -> str | None:
-    """Take the token from a header: the scheme in any case, one space, one word. Anything else counts as no token."""
+    """Return the token of an `Authorization` header, or None: `Bearer` in any case, one space, one word.
+
+    See docs/compatibility.md#bearer.
+    """
     scheme, _, token = header.strip(" ").partition(" ")
     if scheme.lower() != "bearer" or not token or " " in token or "," in token:
         return None
     return token
 
 
-def _find(callers: Callers, said: BearerToken, now: datetime, item_id: int) -> tuple[Caller, Any]:
-    if not isinstance(said.username, str):
-        raise BadCredentials("the username claim is no text")
-    found, item = callers.find(said.username, said.keys, item_id)
-    return judged(found, said, now), item
+def get_caller(found: FoundCaller | None, bearer: BearerToken, now: datetime) -> Caller:
+    """Return the caller, if the row found for a token lets them in.
 
-
-def judged(found: FoundCaller | None, said: BearerToken, now: datetime) -> Caller:
-    """Return the caller whose token says this, if the row that was found lets them in.
-
-    Raises BadCredentials where the account may not be used, InvalidToken where the token was ended.
+    Raises BadCredentials if the account may not be used, InvalidToken if the token was revoked or ended.
     """
     if found is None:
         raise BadCredentials("unknown user")
     if reason := refusal(found, now):
         raise BadCredentials(reason)
-    if found.is_revoked or said.issued_at < (found.valid_after or 0):
+    if found.is_revoked or bearer.issued_at < (found.valid_after or 0):
         raise InvalidToken
-    return Caller(found.id, found.username, found.granted, said)
+    return Caller(found.id, found.username, found.granted, bearer)
 
 
 def _raise_missing(_reason: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The claims of an access token, one line each."""
+"""The claims of an access token (docs/compatibility.md#token)."""
 
 from datetime import datetime
 from typing import Any
@@ -7,11 +7,14 @@ from typing import Any
 def claims_for(
     username: str, roles: list[str], issued_at: datetime, ttl_seconds: int, session_id: str | None = None
 ) -> dict[str, Any]:
-    """Return the claims about a user in the order in which lexik writes them: clients that compare text rely on it."""
-    second = int(issued_at.timestamp())
+    """Return the claims of a token that lives for `ttl_seconds`: JWT_TOKEN_TTL, unless a command asked for another time.
+
+    The order is lexik's, since some clients compare tokens as text. Only a token of a session has `sid` (docs/refresh.md).
+    """
+    issued_second = int(issued_at.timestamp())
     claims: dict[str, Any] = {
-        "iat": second,
-        "exp": second + ttl_seconds,
+        "iat": issued_second,
+        "exp": issued_second + ttl_seconds,
         "roles": roles,
         "username": username,
     }
@@ -19,5 +22,5 @@ def claims_for(
 
 
 def party_claims(issuer: str, audience: str) -> dict[str, Any]:
-    """Return the claims that say who issues a token and whom it is for; an empty one is left out."""
+    """Return `iss` and `aud` (RFC 7519, section 4.1), each left out if it is empty."""
     return {name: value for name, value in (("iss", issuer), ("aud", audience)) if value}

@@ -1,4 +1,4 @@
-"""The address of a request's client: the peer's, unless the peer is a proxy that is trusted to name another."""
+"""Find the address of the client: the peer's, unless the peer is a trusted proxy."""
 
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -9,33 +9,33 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Network = IPv4Network | IPv6Network
 
-# No address is longer (RFC 4291, section 2.2), and no column is wider.
-_LENGTH = 45
+# The longest text form of an IPv6 address (RFC 4291, section 2.2), and the width of our columns.
+_MAX_LENGTH = 45
 
 
 class TrustedProxies:
-    """WSGI middleware: X-Forwarded-For and -Proto count from a trusted proxy, and from nobody else.
+    """WSGI middleware that believes X-Forwarded-For and X-Forwarded-Proto only from trusted proxies.
 
-    It writes the client's address in its plain form, so that everything behind it sees one form. A peer on a unix socket
-    has no address; it is trusted where any proxy is.
+    It sets REMOTE_ADDR in the form of `plain_address`. A peer on a unix socket has no address; it is trusted if there is any
+    trusted proxy.
     """
 
     def __init__(self, app: Application, networks: tuple[Network, ...]) -> None:
-        """Take the application and the networks of the trusted proxies."""
+        """Take the application, and the networks of trusted proxies."""
         self._app = app
         self._behind_proxy = ProxyFix(app, x_for=0, x_proto=1, x_host=0, x_port=0, x_prefix=0)
         self._networks = networks
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Pass the request on, with the client's address where the proxy told it."""
+        """Set the client's address and call the application."""
         peer = environ.get("REMOTE_ADDR", "")
         if not self._is_trusted(peer):
             environ["REMOTE_ADDR"] = plain_address(peer)
             return self._app(environ, start_response)
-        # The proxy adds the last address. ProxyFix reads the field as a list with quoted texts, so that a client's
-        # lone quotation mark would hide it. Where the last text is no address, the proxy's own one counts.
-        named = parse_address(environ.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2])
-        environ["REMOTE_ADDR"] = str(named) if named else plain_address(peer)
+        # Only the last address is the proxy's. ProxyFix cannot read it, since it parses quoted strings: a client could hide
+        # the address behind a quotation mark. Without a valid last address, the proxy counts as the client.
+        forwarded = parse_address(environ.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2])
+        environ["REMOTE_ADDR"] = str(forwarded) if forwarded else plain_address(peer)
         return self._behind_proxy(environ, start_response)
 
     def _is_trusted(self, peer: str) -> bool:
@@ -44,15 +44,15 @@ class TrustedProxies:
         address = parse_address(peer)
         if address is None:
             return False
-        # A network may be written as IPv4 or, by somebody who listens on [::], as IPv4-mapped IPv6.
+        # TRUSTED_PROXIES may name an IPv4 network as IPv4-mapped IPv6, which is how a socket on [::] shows it.
         forms = (address, IPv6Address(f"::ffff:{address}")) if isinstance(address, IPv4Address) else (address,)
         return any(form in network for network in self._networks for form in forms)
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Read an address, also as a proxy may write it: `[2001:db8::1]:443`, `192.0.2.1:4711`. None where it is none.
+    """Parse an address, with or without a port (`[2001:db8::1]:443`, `192.0.2.1:4711`). Return None if it is invalid.
 
-    IPv4-mapped IPv6 is IPv4. A zone (`%eth0`, RFC 4007) is dropped: it means nothing to other hosts.
+    IPv4-mapped IPv6 becomes IPv4. A zone (`%eth0`, RFC 4007) is dropped, since it means nothing to other hosts.
     """
     text = text.strip()
     if text.startswith("["):
@@ -71,16 +71,16 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def plain_address(text: str) -> str:
-    """Return an address in the one form in which it is kept; other text as it is, cut to the length of an address."""
-    # IPv4 has one form; every request passes here.
+    """Return an address in canonical form; any other text unchanged, but cut to 45 characters."""
+    # Every request gets here, and IPv4 has only one form.
     address = parse_address(text) if ":" in text else None
-    return text[:_LENGTH] if address is None else str(address)
+    return text[:_MAX_LENGTH] if address is None else str(address)
 
 
 def network_of(address: str, prefix_length: int = 64) -> str:
-    """Return the network that an address shares with its neighbors: IPv6 by its prefix, IPv4 as it is, other text as it is.
+    """Return the network of an IPv6 address; IPv4 and other text as `plain_address` has them.
 
-    A subscriber has a whole /64 at least (RFC 6177), so that single addresses of IPv6 tell nobody apart.
+    A subscriber gets a /64 or more (RFC 6177), so one client has many IPv6 addresses (docs/compatibility.md#ipv6-networks).
     """
     parsed = parse_address(address)
     if isinstance(parsed, IPv6Address):

@@ -1,18 +1,20 @@
-"""The failures of authentication and authorization, each with the one message that the wire has for it.
+"""The failures of authentication and authorization, with the one message that a client sees of each.
 
 AuthenticationFailure (401)
-├── BadCredentials      no such user, wrong password, or an account that may not sign in: never said which
-│   └── RefusedByPortal after the right password: Chamilo's own words, beside a campus
-├── CodeRequired        the password was right, and the user has a second factor
-├── TooManyAttempts     the throttle; 401 on the wire, as Symfony has it, with Retry-After
-├── MissingToken        no bearer token in the request
-├── InvalidToken        a token that is wrong in any way but the next two
-├── ExpiredToken        exp has passed
-├── MissingUsername     a good token that names nobody
-├── MissingRefreshToken no refresh token in the body
-└── InvalidRefreshToken a refresh token that is wrong in any way
-    └── ReusedRefreshToken  used before, and not just now: its session has ended with it
-AccessDenied (403)      authenticated, and not allowed
+├── BadCredentials          unknown user, wrong password, or an account that may not sign in; clients cannot tell which
+│   └── RefusedByPortal     the password was right, but the campus portal refuses the user, in Chamilo's words
+├── CodeRequired            the password was right, but the code of the user's second factor is missing
+├── TooManyAttempts         the throttle; 401 with Retry-After, as in Symfony
+├── MissingToken            the request has no bearer token
+├── InvalidToken            a token that is malformed, forged, not valid yet, revoked or ended
+├── ExpiredToken            `exp` has passed: 401 `Expired JWT Token`
+├── MissingUsername         a valid token that names no user
+├── MissingRefreshToken     the body has no refresh token
+└── InvalidRefreshToken     an unknown or expired refresh token, or one whose user may not sign in
+    └── ReusedRefreshToken  used before, and after the grace period: its session has ended
+AccessDenied (403)          the caller is known, but not allowed to do this
+
+`rest.problem.problem_body` renders them all. The messages of tokens are lexik's (docs/compatibility.md#bearer).
 """
 
 from typing import Any
@@ -22,17 +24,17 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 
 
 class AuthenticationFailure(Unauthorized):
-    """401 with `WWW-Authenticate: Bearer` (RFC 6750) and one fixed message."""
+    """401 with `WWW-Authenticate: Bearer` (RFC 6750, section 3) and one fixed message."""
 
     message = ""
 
     def __init__(self, message: str | None = None) -> None:
-        """Take the class's message where none is given."""
+        """Take a message; by default the one of the class."""
         super().__init__(message or self.message, www_authenticate=WWWAuthenticate("Bearer"))
 
 
 class BadCredentials(AuthenticationFailure):
-    """Who you are could not be shown. `reason` is for the log, never for the wire."""
+    """The caller could not prove who they are. `reason` is for the audit; clients never see it."""
 
     message = "Invalid credentials."
 
@@ -43,7 +45,7 @@ class BadCredentials(AuthenticationFailure):
 
 
 class RefusedByPortal(BadCredentials):
-    """The password was right, and the campus does not let this user in; the words are Chamilo's and go on the wire."""
+    """The password was right, but the campus portal refuses this user. Clients see Chamilo's words."""
 
     def __init__(self, reason: str) -> None:
         """Take Chamilo's words."""
@@ -52,17 +54,17 @@ class RefusedByPortal(BadCredentials):
 
 
 class CodeRequired(AuthenticationFailure):
-    """The right password, without the code that this user signs in with as well."""
+    """The password was right, but the user's second factor was not sent."""
 
     message = "Two-factor code required."
     reason = "second factor asked"
 
 
 class TooManyAttempts(AuthenticationFailure):
-    """The window is full for a user name or an address. `is_first` is for the audit: later refusals by it are not written."""
+    """The window of a user name or an address is full. Only the refusal with `is_first` is audited, not the later ones."""
 
     def __init__(self, retry_after_seconds: int, *, is_first: bool = True) -> None:
-        """Take the seconds until the window ends, at least 1, and whether it refuses for the first time in this process."""
+        """Take the seconds until the window ends (1 or more), and whether this process refuses for the first time in it."""
         minutes = -(-retry_after_seconds // 60)
         unit = "minute" if minutes == 1 else "minutes"
         super().__init__(f"Too many failed login attempts, please try again in {minutes} {unit}.")
@@ -75,37 +77,37 @@ class TooManyAttempts(AuthenticationFailure):
 
 
 class MissingToken(AuthenticationFailure):
-    """No token in the request."""
+    """The request has no bearer token."""
 
     message = "JWT Token not found"
 
 
 class InvalidToken(AuthenticationFailure):
-    """A token that is not one of ours."""
+    """The token is malformed, forged, not valid yet, revoked or ended."""
 
     message = "Invalid JWT Token"
 
 
 class ExpiredToken(AuthenticationFailure):
-    """A token whose time is over; looked at before the signature, as lexik does."""
+    """`exp` has passed. Checked before the signature, as lexik does, so a forged token can get this too."""
 
     message = "Expired JWT Token"
 
 
 class MissingUsername(AuthenticationFailure):
-    """A token without the claim that names its user."""
+    """The token is valid, but has no `username` claim."""
 
     message = 'Unable to find key "username" in the token payload.'
 
 
 class MissingRefreshToken(AuthenticationFailure):
-    """No refresh token in the body."""
+    """The body has no refresh token."""
 
     message = "JWT Refresh Token Not Found"
 
 
 class InvalidRefreshToken(AuthenticationFailure):
-    """A refresh token that gives nothing. `reason`, and `about` whom it is, are for the audit, never for the wire."""
+    """A refresh token was refused. `reason` and `about` (the user and session) are for the audit; clients never see them."""
 
     message = "Invalid JWT Refresh Token"
 
@@ -117,12 +119,12 @@ class InvalidRefreshToken(AuthenticationFailure):
 
 
 class ReusedRefreshToken(InvalidRefreshToken):
-    """A token that was used before: two have it. The transaction at hand ends its session, and is to be committed."""
+    """A refresh token was used twice, so two parties have it. Commit the transaction: it ends the session."""
 
 
 class AccessDenied(Forbidden):
-    """Authenticated, and not allowed."""
+    """The caller is authenticated, but not allowed to do this."""
 
     def __init__(self, message: str = "Access Denied.") -> None:
-        """Take the recorded text, or the one of a special rule."""
+        """Take a message; by default Chamilo's."""
         super().__init__(message)

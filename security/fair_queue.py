@@ -1,4 +1,4 @@
-"""A queue that deals turns round: first by network, within a network by user, and to each user in order of arrival."""
+"""A round-robin queue: networks take turns, and so do the users of a network. A user's own tickets are served in order."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -8,35 +8,35 @@ Ticket = TypeVar("Ticket")
 
 
 class Requester(NamedTuple):
-    """Who asks for a turn: the network of the client (security/client_address.py), and the canonical user name."""
+    """The client that wants a turn: its network (`client_address.network_of`) and its canonical user name."""
 
     network: str = ""
     username: str = ""
 
 
 class FairQueue(Generic[Ticket]):
-    """Waiting tickets. Nothing here locks: the caller does."""
+    """Waiting tickets. Not thread-safe: the caller must hold a lock."""
 
     def __init__(self) -> None:
-        """Begin with none."""
-        # Dictionaries keep their order: whoever was served goes to the end.
+        """Start empty."""
+        # Ordered dictionaries: the network and user just served move to the end.
         self._networks: dict[str, dict[str, deque[Ticket]]] = {}
         self._served = Requester()
 
     def add(self, requester: Requester, ticket: Ticket) -> None:
-        """Add a ticket behind those of the same user."""
+        """Add a ticket behind the other tickets of the same user."""
         self._networks.setdefault(requester.network, {}).setdefault(requester.username, deque()).append(ticket)
 
     def take(self) -> Ticket | None:
-        """Remove and return the ticket whose turn it is; None if nobody waits.
+        """Remove and return the next ticket; None if the queue is empty.
 
-        It is never the turn of the network that was served last, nor of its user, while others wait.
+        The network, and its user, that was served last is not next while others wait.
         """
         if not self._networks:
             return None
-        network = _other_than(self._served.network, self._networks)
+        network = _first_other(self._networks, self._served.network)
         users = self._networks.pop(network)
-        username = _other_than(self._served.username, users)
+        username = _first_other(users, self._served.username)
         tickets = users.pop(username)
         ticket = tickets.popleft()
         if tickets:
@@ -47,7 +47,7 @@ class FairQueue(Generic[Ticket]):
         return ticket
 
     def discard(self, requester: Requester, ticket: Ticket) -> bool:
-        """Remove a ticket, and tell whether it still waited."""
+        """Remove a ticket, and tell whether it was still in the queue."""
         users = self._networks.get(requester.network, {})
         tickets = users.get(requester.username, deque())
         if ticket not in tickets:
@@ -60,10 +60,10 @@ class FairQueue(Generic[Ticket]):
         return True
 
     def displaceable(self, requester: Requester) -> Requester | None:
-        """Return whose newest ticket gives way to one of `requester` where the queue is full; None if nobody's does.
+        """Return the client that must give up its newest ticket to `requester` if the queue is full, or None.
 
-        It is a user's with the most tickets, of the network with the most. They give way only to a network, or to a user of
-        the same network, that has fewer by two or more: else the two would displace each other in turn.
+        It is the user with the most tickets in the network with the most tickets. `requester`'s network, or in the same
+        network `requester`, must have at least two tickets fewer, or else the two would displace each other in turn.
         """
         waiting = {network: sum(map(len, users.values())) for network, users in self._networks.items()}
         network = max(waiting, key=lambda name: waiting[name], default=requester.network)
@@ -76,7 +76,7 @@ class FairQueue(Generic[Ticket]):
         return None
 
     def displace_for(self, requester: Requester) -> Ticket | None:
-        """Remove and return the ticket that gives way to one of `requester`, if any does."""
+        """Remove and return the ticket that is displaced for `requester`, or None."""
         loser = self.displaceable(requester)
         if loser is None:
             return None
@@ -89,6 +89,6 @@ class FairQueue(Generic[Ticket]):
         return max(users, key=lambda name: len(users[name]), default="")
 
 
-def _other_than(served: str, names: Iterable[str]) -> str:
-    """Return the first name that is not the served one, unless there is no other."""
+def _first_other(names: Iterable[str], served: str) -> str:
+    """Return the first of the names that is not `served`, or `served` if there is no other."""
     return next((name for name in names if name != served), served)

@@ -1,4 +1,4 @@
-"""Where requests hash passwords: one at a time, on a thread that gives way to all others, so that sign-ins slow no read."""
+"""The hashing thread: one password at a time, at low priority, so that sign-ins do not slow other requests."""
 
 import logging
 import os
@@ -20,26 +20,26 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-#: Work that no client asks for.
+#: The requester of work that no client asked for.
 NOBODY = Requester()
 
-# The kernel gives such a thread a thirtieth of what it gives one of a request, and all that is left where none is busy.
+# The kernel then gives the thread a thirtieth of the time of a busy request thread, and all the time that is left over.
 _NICENESS = 15
 
-# A storm is worth a line now and then, not one a refusal.
+# Not a line for each refusal.
 _SECONDS_BETWEEN_WARNINGS = 10
 
 
 @dataclass(eq=False, slots=True)
 class _Turn:
-    """Work that waits for its turn, and what becomes of it."""
+    """Work that waits for its turn, and its result. `queued_at` is monotonic time, in seconds."""
 
     work: Callable[[], Any]
     requester: Requester
-    asked_at: float
+    queued_at: float
     result: Future[Any] = field(default_factory=Future)
 
-    def take(self) -> None:
+    def run(self) -> None:
         """Do the work."""
         try:
             self.result.set_result(self.work())
@@ -48,51 +48,51 @@ class _Turn:
 
 
 class HashingThread:
-    """Does the hashing of one process in turns: one at a time, few wait, and the rest are refused.
+    """Runs the hashing of one process, one turn at a time. A few callers may wait, the others are refused with 503.
 
-    Turns are dealt round, first by network and then by user, so that no client takes them all. Where the queue is full, a
-    client with many waiting turns loses the newest of them to one with few. Each waiting caller occupies a server thread:
-    run more threads than the queue is long, or reads will wait too.
+    Networks take turns, and so do the users of a network, so that no client gets all the turns. If the queue is full, a
+    client with many waiting turns loses the newest to a client with few. Each waiting caller occupies a server thread: run
+    more threads than the queue is long, or reads will wait too.
     """
 
     def __init__(self, most_waiting: int, wait_seconds: int) -> None:
-        """Take how many may wait for their turn, and how long."""
+        """Take how many callers may wait, and for how long."""
         self._most_inside = most_waiting + 1
         self._wait_seconds = wait_seconds
-        #: Since the start of this process: refusals, turns, and the seconds that passed before those turns.
+        #: Since the start of this process: refusals, turns, and the total wait of those turns.
         self.refused_total = 0
         self.turns_total = 0
         self.waited_seconds_total = 0.0
         self._warned_at = float("-inf")
-        self._tell: Callable[[int], object] = _tell_nobody
-        self._begin()
-        begin = weakref.WeakMethod(self._begin)
-        os.register_at_fork(after_in_child=lambda: (method := begin()) and method())
+        self._observe: Callable[[int], object] = lambda _inside: None
+        self._reset()
+        reset = weakref.WeakMethod(self._reset)
+        os.register_at_fork(after_in_child=lambda: (method := reset()) and method())
 
-    def _begin(self) -> None:
-        """Begin without anyone inside. The thread itself starts at the first turn: a fork leaves it behind."""
+    def _reset(self) -> None:
+        """Empty the queue. The thread starts at the first turn, since a fork does not copy threads."""
         self._lock = threading.Lock()
-        #: How many wait or are being hashed for.
+        #: The number of callers that wait, or whose turn it is.
         self.inside = 0
         self._waiting: FairQueue[_Turn] = FairQueue()
-        self._executor = ThreadPoolExecutor(1, "hashing", _give_way)
+        self._executor = ThreadPoolExecutor(1, "hashing", _lower_priority)
 
-    def watch(self, tell: Callable[[int], object]) -> None:
-        """Have somebody told how many are inside, whenever that changes; under a lock, so in no time."""
-        self._tell = tell
+    def watch(self, observe: Callable[[int], object]) -> None:
+        """Call `observe` with `inside` whenever it changes. A lock is held meanwhile, so `observe` must not block."""
+        self._observe = observe
 
     def require_room(self, requester: Requester = NOBODY) -> None:
-        """Raise 503 where this requester would find no room: cheaper than finding out after other work."""
+        """Raise 503 now if the queue has no room for this requester, before the caller does other work."""
         with self._lock:
             has_room = self._is_open_to(requester)
         if not has_room:
             raise self._refusal()
 
     def run(self, work: Callable[[], Result], requester: Requester = NOBODY) -> Result:
-        """Do work in one turn, and return or raise what it does. Hold no connection and no lock meanwhile.
+        """Do work in one turn, and return its result or raise its exception. Hold no connection and no lock meanwhile.
 
-        Raises 503 where there is no room, where the turn goes to a client that waits with less, or where it does not come in
-        time; the work is not done then, nor later.
+        Raises 503 if the queue is full, if another client displaces this turn, or if the turn does not come in time. Then the
+        work is never done.
         """
         turn = _Turn(work, requester, time.monotonic())
         self._enter(turn)
@@ -103,17 +103,17 @@ class HashingThread:
                 still_waits = self._waiting.discard(requester, turn)
             if still_waits:
                 raise self._refusal()
-            return cast("Result", turn.result.result())  # what has begun is waited for
+            return cast("Result", turn.result.result())  # a turn that has begun is never cut off
         finally:
             with self._lock:
                 self.inside -= 1
-                self._tell(self.inside)
+                self._observe(self.inside)
 
     def _is_open_to(self, requester: Requester) -> bool:
         return self.inside < self._most_inside or self._waiting.displaceable(requester) is not None
 
     def _enter(self, turn: _Turn) -> None:
-        """Queue a turn, in the place of another one if need be. Raises 503."""
+        """Queue a turn; if the queue is full, displace another one. Raises 503."""
         displaced = None
         with self._lock:
             has_room = self._is_open_to(turn.requester)
@@ -122,40 +122,36 @@ class HashingThread:
                     displaced = self._waiting.displace_for(turn.requester)
                 self._waiting.add(turn.requester, turn)
                 self.inside += 1
-                self._tell(self.inside)
+                self._observe(self.inside)
         if not has_room:
             raise self._refusal()
         if displaced is not None:
             displaced.result.set_exception(self._refusal())
 
     def _take_next(self) -> None:
-        """Take the turn that is next by now; there may be fewer than were queued."""
+        """Run the next turn, if there still is one."""
         with self._lock:
             turn = self._waiting.take()
         if turn is not None:
             self.turns_total += 1
-            self.waited_seconds_total += time.monotonic() - turn.asked_at
-            turn.take()
+            self.waited_seconds_total += time.monotonic() - turn.queued_at
+            turn.run()
 
     def _refusal(self) -> ServiceUnavailable:
         now = time.monotonic()
         with self._lock:
             self.refused_total += 1
-            warns = now - self._warned_at >= _SECONDS_BETWEEN_WARNINGS
-            if warns:
+            is_due = now - self._warned_at >= _SECONDS_BETWEEN_WARNINGS
+            if is_due:
                 self._warned_at = now
-        if warns:
+        if is_due:
             logger.warning("more passwords to hash than this process can", extra={"refused_total": self.refused_total})
-        # Whoever waits now is served or refused by then.
+        # By then every caller that waits now has been served or refused.
         return ServiceUnavailable("Too many passwords are being checked at the moment.", retry_after=self._wait_seconds)
 
 
-def _tell_nobody(_inside: int) -> None:
-    """Stand in for whoever watches."""
-
-
-def _give_way() -> None:
-    """Lower the priority of this thread, which only Linux can: elsewhere it would be that of the process."""
+def _lower_priority() -> None:
+    """Lower the priority of this thread, on Linux only: other systems would lower that of the whole process."""
     if sys.platform == "linux":
-        with suppress(OSError):  # a sandbox may forbid it, and a process may be nicer already
+        with suppress(OSError):  # a sandbox may forbid it, or the process has a lower priority already
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

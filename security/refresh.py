@@ -1,8 +1,8 @@
-"""Refresh tokens: opaque, good for once, each made from the one before it, so that a lost answer can be given again.
+"""Refresh tokens: opaque and single-use. Each is derived from its predecessor, so that a lost answer can be given again.
 
-A session is the family of the tokens that follow from one sign-in. Whoever presents a token that was used before, and not
-just now, is a thief, or was robbed by one: the session ends. Guesses need no throttle, since a token has 256 bits; the
-refreshes of one session are counted by the caller of this module, between `find_presented` and `refresh`.
+A session is the family of tokens that follow from one sign-in. A token that is used again after the grace period was copied,
+so its session ends. Guessing needs no throttle, since a token has 256 bits. The view limits the refreshes of a session, between
+`find_presented` and `refresh`. What clients see: docs/refresh.md.
 """
 
 import base64
@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 
 from models import refresh_token as stored
 from models.campus import refusal_of_portal
-from models.database import storable
-from models.refresh_token import ADDRESS_LENGTH, USER_AGENT_LENGTH, RefreshToken, SignInSession
+from models.database import ADDRESS_LENGTH, epoch_ms, storable
+from models.refresh_token import USER_AGENT_LENGTH, RefreshToken, SignInSession
 from models.token_validity import revoke
 from models.user import Account, refusal
 from models.user_table import ACCOUNT
@@ -28,7 +28,8 @@ from security.errors import InvalidRefreshToken, ReusedRefreshToken
 from security.sign_in import SignIns
 from security.verified_tokens import session_key
 
-#: For so long a token that was just used gives the same successor again: its answer was lost, or two tabs asked at once.
+#: The grace period. For this long after its first use a token gives the same successor again, since an answer may be lost, and
+#: two tabs may refresh at once.
 GRACE_MS = 10_000
 
 SESSION_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -36,7 +37,10 @@ SESSION_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class RefreshRules:
-    """How long a refresh token lasts unused, a session in all, and an access token; and how many sessions a user has."""
+    """Limits of sessions: `ttl_seconds` without a refresh, `max_lifetime_seconds` in all, `max_sessions` a user.
+
+    `access_ttl_seconds` is the longest time that an access token is accepted, leeway included.
+    """
 
     ttl_seconds: int
     max_lifetime_seconds: int
@@ -46,7 +50,7 @@ class RefreshRules:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Where a sign-in came from, as its user is shown it."""
+    """Where a sign-in came from, as the list of the user's sessions shows it."""
 
     address: str
     user_agent: str
@@ -54,7 +58,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A refresh token as it is handed out, and never kept, with the session that it belongs to."""
+    """A refresh token for the client, and its session. The database has only a hash of it."""
 
     session_id: str
     token: str = field(repr=False)
@@ -63,7 +67,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """A refresh token that is known: its text, the session and the user that it belongs to, and when it came."""
+    """A known refresh token that a client sent, its session and its user. `asked_at` is when the request arrived."""
 
     token: str = field(repr=False)
     session_id: str
@@ -73,7 +77,7 @@ class Presented:
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What a refresh gives: whose it is, as their row says now, since when an access token may be dated, and the grant."""
+    """The outcome of a refresh: the account as it is now, the time to issue an access token at, and the next refresh token."""
 
     account: Account
     issued_at: datetime
@@ -82,29 +86,29 @@ class Refreshed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sessions:
-    """Begins, refreshes and ends the sessions of an application. All methods write in the transaction of the caller."""
+    """Begins, refreshes and ends sessions. All methods write in the transaction of their caller."""
 
     rules: RefreshRules
     sign_ins: SignIns
 
     def begin(self, session: Session, account: Account, password_hash: str, client: Client, now: datetime) -> Grant:
-        """Begin a session with its first refresh token, in the transaction that holds the user's row."""
+        """Begin a session with its first refresh token. The transaction must hold the user's row."""
         token, session_id = secrets.token_urlsafe(32), secrets.token_hex(16)
         begun = SignInSession(
             id=session_id,
             user_id=account.id,
             created_at=now,
             last_used_at=now,
-            expires_at=_end(now, now, self.rules),
+            expires_at=_session_end(now, now, self.rules),
             password_digest=_password_digest(session_id, password_hash),
             address=storable(client.address, ADDRESS_LENGTH),
             user_agent=storable(client.user_agent, USER_AGENT_LENGTH),
         )
-        session.add_all((begun, _row(token, session_id)))
+        session.add_all((begun, _token_row(token, session_id)))
         return Grant(session_id, token, begun.expires_at)
 
     def make_room(self, session: Session, user_id: int, now: datetime) -> list[str]:
-        """End a user's surplus sessions, those unused for longest, so that one more may begin. Return the ids of these."""
+        """End sessions of a user, the longest unused first, until one more may begin. Return the ids of the ended ones."""
         stored.remove_expired_sessions(session, now, user_id)
         by_use = sorted(stored.live_sessions_of(session, user_id, now), key=lambda alive: alive.last_used_at, reverse=True)
         surplus = [alive.id for alive in by_use[self.rules.max_sessions - 1 :]]
@@ -113,26 +117,26 @@ class Sessions:
         return surplus
 
     def end(self, session: Session, session_id: str, user_id: int, now: datetime) -> bool:
-        """End a session of a user with all its tokens, and tell whether there was one."""
-        # A collation may forgive case and spaces; the key under which the tokens of a session are refused forgives nothing.
+        """End a session of a user and all its tokens. Tell whether there was one."""
+        # The database may match an id in another case or with spaces, and `session_key` would then revoke nothing.
         ended = SESSION_ID.fullmatch(session_id) is not None and stored.end_session(session, session_id, user_id)
         if ended:
             revoke(session, session_key(session_id), int(now.timestamp()) + self.rules.access_ttl_seconds, now)
         return ended
 
     def refresh(self, session: Session, presented: Presented) -> Refreshed:
-        """Exchange a refresh token for its successor, in a transaction that is left open.
+        """Exchange a refresh token for its successor. The caller commits.
 
-        It holds the user's row, then the session's, so whatever ends them runs either before or after. The time that the
-        request waited for the rows is not held against it.
+        Locks the user's row, then the session's, so that whatever ends them runs either before or after. The grace period is
+        measured at the arrival of the request, `presented.asked_at`, so waiting for locks does not use it up.
 
-        Raises InvalidRefreshToken, of it ReusedRefreshToken where the transaction is to be committed, and 503.
+        Raises InvalidRefreshToken; its subclass ReusedRefreshToken, after which the caller commits too; and 503.
         """
         account = self.sign_ins.begin_when_good(session, partial(self._hold_account, session, presented))
         now = self.sign_ins.clock()
         about = {"username": account.username, "user_id": account.id, "details": {"session": presented.session_id}}
         held, row = self._hold_session(session, presented, account, now, about)
-        token = self._successor(session, held, row, presented, now)
+        token = self._find_successor(session, held, row, presented, now)
         if token is None:
             self.end(session, held.id, account.id, now)
             raise ReusedRefreshToken("used before", **about)
@@ -140,7 +144,7 @@ class Sessions:
         return Refreshed(account, now, Grant(held.id, token, held.expires_at))
 
     def _hold_account(self, session: Session, presented: Presented) -> Account:
-        """Begin the transaction, and return the account that it holds. Raises InvalidRefreshToken where it may not sign in."""
+        """Begin the transaction with a lock on the account. Raises InvalidRefreshToken if the account may not sign in."""
         account: Account | None = self.sign_ins.users.lock(session, presented.user_id, ACCOUNT)
         about = {"user_id": presented.user_id, "details": {"session": presented.session_id}}
         if account is None:
@@ -155,39 +159,39 @@ class Sessions:
     def _hold_session(
         self, session: Session, presented: Presented, account: Account, now: datetime, about: dict[str, Any]
     ) -> tuple[SignInSession, RefreshToken]:
-        """Return the session and the token, held for a change. Raises InvalidRefreshToken where the session is over."""
+        """Return the session, locked, and the row of the token. Raises InvalidRefreshToken if the session is over."""
         held = stored.hold_session(session, presented.session_id, now)
         row = session.get(RefreshToken, _hash(presented.token))
-        if held is None or row is None or _end(now, held.created_at, self.rules) <= now:
+        if held is None or row is None or _session_end(now, held.created_at, self.rules) <= now:
             raise InvalidRefreshToken("the session is over", **about)
         if held.password_digest != _password_digest(held.id, account.password):
             raise InvalidRefreshToken("the password is another one", **about)
         return held, row
 
-    def _successor(
+    def _find_successor(
         self, session: Session, held: SignInSession, row: RefreshToken, presented: Presented, now: datetime
     ) -> str | None:
-        """Return the next token: made now at the first use, the same again at a use just after it; else None."""
+        """Return the next token: new at the first use, the same within the grace period, None after it."""
         used_at_ms, salt = row.used_at_ms, row.salt
         if salt is None:
             return None
         token = _derive(presented.token, salt)
-        if stored.use_token(session, row.hash, _milliseconds(now)):
+        if stored.use_token(session, row.hash, epoch_ms(now)):
             stored.forget_salts(session, held.id, but_of=row.hash)
-            session.add(_row(token, held.id))
-            held.expires_at = _end(now, held.created_at, self.rules)
+            session.add(_token_row(token, held.id))
+            held.expires_at = _session_end(now, held.created_at, self.rules)
             return token
-        return token if used_at_ms is None or _milliseconds(presented.asked_at) - used_at_ms < GRACE_MS else None
+        return token if used_at_ms is None or epoch_ms(presented.asked_at) - used_at_ms < GRACE_MS else None
 
 
 def find_session(session: Session, presented: str, user_id: int) -> str | None:
-    """Find the session of a user that a refresh token belongs to, used or not."""
+    """Return the id of the session that a refresh token of a user, used or not, belongs to, or None."""
     owner = stored.find_owner(session, _hash(presented))
     return owner.session_id if owner is not None and owner.user_id == user_id else None
 
 
 def find_presented(session: Session, token: str, asked_at: datetime) -> Presented:
-    """Find whose a refresh token is, used or not, and hold nothing. Raises InvalidRefreshToken."""
+    """Find the session and the user of a refresh token, used or not. Locks nothing. Raises InvalidRefreshToken."""
     owner = stored.find_owner(session, _hash(token))
     session.rollback()
     if owner is None:
@@ -195,12 +199,12 @@ def find_presented(session: Session, token: str, asked_at: datetime) -> Presente
     return Presented(token, owner.session_id, owner.user_id, asked_at)
 
 
-def _row(token: str, session_id: str) -> RefreshToken:
+def _token_row(token: str, session_id: str) -> RefreshToken:
     return RefreshToken(hash=_hash(token), session_id=session_id, salt=secrets.token_hex(32))
 
 
-def _end(now: datetime, created_at: datetime, rules: RefreshRules) -> datetime:
-    """Return when a session ends that is used now: by lying idle, or by its age."""
+def _session_end(now: datetime, created_at: datetime, rules: RefreshRules) -> datetime:
+    """Return when a session that is used now ends: unused for too long, or too old, whichever comes first."""
     idle, aged = timedelta(seconds=rules.ttl_seconds), timedelta(seconds=rules.max_lifetime_seconds)
     return min(now + idle, created_at + aged).replace(microsecond=0)
 
@@ -216,7 +220,3 @@ def _hash(token: str) -> str:
 
 def _password_digest(session_id: str, password_hash: str) -> str:
     return hashlib.sha256(f"{session_id}:{password_hash}".encode()).hexdigest()
-
-
-def _milliseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

@@ -1,35 +1,35 @@
-"""Remembers what was written down a moment ago, so that no stranger can fill the log or the audit."""
+"""Find repeated events, so that nobody can fill the log or the audit."""
 
 import hashlib
 import threading
 
 # An entry takes about 200 bytes.
-_MOST = 4096
+_MAX_KEYS = 4096
 
-# A search of a full memory for windows that are over takes half a millisecond. Strangers can fill it, so that each of their
-# requests would take so long.
-_SEARCH_PAUSE_MS = 1000
+# Removing ended windows from a full memory takes 0.5 ms. Anyone can fill it, so that without a pause every request would
+# take that long.
+_CLEANUP_PAUSE_MS = 1000
 
 
 class SaidOnce:
-    """Tells the first event of a key in a window from those after it, in one process.
+    """Tells whether an event is the first with its key in a time window, in one process.
 
-    It holds digests, never the keys, and a bounded number of them. While it is full of windows that last, it calls no event
-    of another key the first: nobody can make it forget, and what is not said is still counted and in the requests' log.
+    It holds a bounded number of digests, never the keys. While it is full of open windows, no event with a new key counts as
+    first, so nobody can make it forget. Events that are not first still appear in the request log.
     """
 
-    def __init__(self, most: int = _MOST) -> None:
-        """Take how many keys it may hold."""
-        self._most = most
+    def __init__(self, max_keys: int = _MAX_KEYS) -> None:
+        """Take the number of keys to hold at most."""
+        self._max_keys = max_keys
         self._lock = threading.Lock()
         self._ends_at_ms: dict[bytes, int] = {}
-        self._searched_at_ms = -_SEARCH_PAUSE_MS
+        self._cleaned_at_ms = -_CLEANUP_PAUSE_MS
 
     def is_first(self, key: str, now_ms: int, ends_at_ms: int) -> bool:
-        """Tell whether an event is the first of its key, and count no other one as such until the window ends."""
+        """Tell whether an event is the first with its key, and open a window for the key until `ends_at_ms`."""
         digest = _digest(key)
         with self._lock:
-            # An end after the one at hand is of a clock that was wrong, and would last for long.
+            # A window that ends after the new one was opened while the clock was ahead.
             if now_ms < self._ends_at_ms.get(digest, 0) <= ends_at_ms:
                 return False
             if digest not in self._ends_at_ms and not self._make_room(now_ms):
@@ -38,16 +38,16 @@ class SaidOnce:
             return True
 
     def knows(self, key: str, now_ms: int) -> bool:
-        """Tell whether a key has a window that lasts."""
+        """Tell whether a key has an open window."""
         return now_ms < self._ends_at_ms.get(_digest(key), 0)
 
     def _make_room(self, now_ms: int) -> bool:
-        # The clock may have been set back.
-        is_time = not 0 <= now_ms - self._searched_at_ms < _SEARCH_PAUSE_MS
-        if is_time and len(self._ends_at_ms) >= self._most:
-            self._searched_at_ms = now_ms
+        # The difference is negative if the clock was set back.
+        may_clean = not 0 <= now_ms - self._cleaned_at_ms < _CLEANUP_PAUSE_MS
+        if may_clean and len(self._ends_at_ms) >= self._max_keys:
+            self._cleaned_at_ms = now_ms
             self._ends_at_ms = {digest: end for digest, end in self._ends_at_ms.items() if end > now_ms}
-        return len(self._ends_at_ms) < self._most
+        return len(self._ends_at_ms) < self._max_keys
 
 
 def _digest(key: str) -> bytes:

@@ -1,4 +1,4 @@
-"""From a user name and a password to an account, in the time of one hash whoever asks."""
+"""Check a user name and a password. Every refusal takes the time of one hash (docs/compatibility.md#same-time)."""
 
 import logging
 from collections.abc import Callable
@@ -20,10 +20,10 @@ from security.hashing import HashingThread
 
 logger = logging.getLogger(__name__)
 
-#: Longer user names are refused without a look, as Symfony refuses them; in characters.
+#: In characters. Symfony refuses longer user names too.
 MAX_USERNAME_LENGTH = 4096
 
-# The end of a second is at most one away; more means that the clock of some host is wrong.
+# The next second is at most one away. A longer wait means that the clock of some host is wrong.
 _MAX_WAIT_SECONDS = 2
 
 _MAX_WAITS = 5
@@ -31,7 +31,7 @@ _MAX_WAITS = 5
 
 @dataclass(frozen=True, slots=True)
 class SignInRules:
-    """What a server holds of sign-ins: the cost of new hashes, whether old ones are renewed, and the portal, if any."""
+    """Settings of sign-ins: the cost of new hashes, whether to renew old ones, and the id of the campus portal, if any."""
 
     hash_cost: int
     rehashes: bool
@@ -40,7 +40,7 @@ class SignInRules:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """An account that signed in, and the new hash of its password, where the old one is to be replaced."""
+    """An account whose password was right, and a new hash of that password if the stored one must be replaced."""
 
     account: Account
     new_hash: str | None
@@ -48,9 +48,9 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIns:
-    """Checks passwords, and begins the transactions that let accounts in. One object serves a whole application.
+    """Checks passwords, and begins the transactions of sign-ins. An application has one.
 
-    `may_write` is false where the server is read-only: it locks no row then.
+    With READ_ONLY, `may_write` is false and no row is locked.
     """
 
     rules: SignInRules
@@ -62,10 +62,10 @@ class SignIns:
     may_write: bool
 
     def authenticate(self, session: Session, username: str, password: str, requester: Requester, now: datetime) -> SignedIn:
-        """Check a password. No connection is held while it is hashed.
+        """Check a password. No connection is held during the hash.
 
-        Raises BadCredentials with the true reason, or RefusedByPortal with Chamilo's own words, which only someone with the
-        right password gets to read; 503 where too many passwords are being checked.
+        Raises BadCredentials with the true reason, RefusedByPortal only if the password was right, and 503 if too many
+        passwords are being checked.
         """
         signed_in = self._verify(session, username, password, requester, partial(_check, now=now, rules=self.rules))
         portal = self.rules.access_url_id
@@ -83,7 +83,7 @@ class SignIns:
         self, session: Session, username: str, password: str, requester: Requester, check: Callable[..., SignedIn]
     ) -> SignedIn:
         if not username or not password or len(username) > MAX_USERNAME_LENGTH:
-            # A refusal writes rows, and what it costs is what bounds them.
+            # A refusal writes rows. The cost of a hash bounds how many a client can cause.
             self.hashing.run(partial(spend_time, [self.rules.hash_cost]), requester)
             raise BadCredentials("an empty or over-long user name or password")
         account = self.users.find_account(session, username)
@@ -91,18 +91,18 @@ class SignIns:
         return self.hashing.run(partial(check, account, password), requester)
 
     def admit(self, session: Session, checked: Account) -> Account:
-        """Begin the transaction that lets a checked account in. Return the account as it is now: its roles count.
+        """Begin the transaction of a sign-in whose password was right. Return the account as it is now, with its roles.
 
         Locks the row until the commit, so "end all tokens" runs either before or after this sign-in, never in the middle.
-        A token that is issued now is good. In a second in which all tokens were ended this waits for the next second, since
-        `iat` has no fractions.
+        If all tokens were ended in this second, waits for the next one: `iat` has no fractions, and a token from this second
+        would be refused.
 
-        Raises BadCredentials where the account changed while its password was hashed, 503 where the clock is behind.
+        Raises BadCredentials if the account changed during the hash, and 503 if the clock is behind.
         """
         return self.begin_when_good(session, partial(self._hold, session, checked))
 
     def begin_when_good(self, session: Session, begin: Callable[[], Account]) -> Account:
-        """Begin a transaction with `begin` in a second whose tokens are good for the account that it returns. Raises 503."""
+        """Begin a transaction with `begin`, in a second in which new tokens of its account are valid. Raises 503."""
         for _ in range(_MAX_WAITS):
             account = begin()
             wait = self.validity.find_valid_after(session, account.username) - self.clock().timestamp()
@@ -126,7 +126,7 @@ class SignIns:
 
 
 def _check(account: Account | None, password: str, now: datetime, rules: SignInRules) -> SignedIn:
-    """Do all the hashing of a sign-in, in one turn: nobody is refused, or waits again, in the middle of it."""
+    """Do all the hashing of a sign-in. It is one turn, so that nobody is refused, or waits again, in the middle."""
     cost = rules.hash_cost
     if account is None or is_too_long(password):
         spend_time([cost])

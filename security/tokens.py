@@ -1,4 +1,7 @@
-"""Access tokens: claims and keys to a compact JWS (RFC 7515) and back, strictly and in one pass."""
+"""Issue and verify access tokens: JWTs (RFC 7519) in compact JWS form (RFC 7515), signed with RS256.
+
+Why not flask-jwt-extended's own verification: docs/adr/0001-own-verification-of-tokens.md.
+"""
 
 import base64
 import binascii
@@ -24,43 +27,43 @@ from security.keys.pair import KeyPair
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
 
-# What a header line may hold; a longer text is no token of ours and is not worth a look.
+# gunicorn accepts no longer header field (`limit_request_field_size`).
 _MAX_LENGTH = 8190
 
 _ALGORITHM = "RS256"
 
 
 class Keys(Protocol):
-    """What signs, and what verifies: security.keys.key_set.KeySet in a server."""
+    """The keys that sign and verify; in a server a security.keys.key_set.KeySet."""
 
     def signing_pair(self, until: int) -> KeyPair:
-        """Return the pair that signs, once every host verifies what it signs until then, in seconds since the epoch."""
+        """Return the pair that signs. Every host must accept its tokens up to `until`, in seconds since the epoch."""
 
     def verification_keys(self) -> Mapping[str, RSAPublicKey]:
-        """Return the public keys of the set by their ids, the one of the signing pair first."""
+        """Return the public keys of the set by `kid`; the signing pair's comes first."""
 
     def verification_kids(self) -> frozenset[str]:
-        """Return the ids of these keys."""
+        """Return the `kid`s of `verification_keys`."""
 
     def newer_verification_keys(self) -> Mapping[str, RSAPublicKey]:
-        """Return them as they are now, where what `verification_keys` gives may have been read a moment ago."""
+        """Return the public keys of the set, read again if they are not fresh."""
 
 
 class Claims(dict[str, Any]):
-    """The claims of a verified token, and `kid`, the id of the key that verified it."""
+    """The claims of a verified token, and the `kid` of the key that verified it."""
 
     def __init__(self, claims: Mapping[str, Any], kid: str) -> None:
-        """Take the claims and the key's id."""
+        """Take the claims and the `kid`."""
         super().__init__(claims)
         self.kid = kid
 
 
 @dataclass(frozen=True, repr=False)
 class AccessTokens:
-    """Issues and verifies access tokens.
+    """Issues access tokens that live for `ttl_seconds` (JWT_TOKEN_TTL), and verifies them.
 
-    Headers have `kid` where `names_key` says so. Where `issuer` and `audience` are set, issued tokens carry them and accepted
-    tokens must match them.
+    `clock_skew_seconds` (JWT_CLOCK_SKEW) is the leeway for `exp`, `iat` and `nbf`. With `names_key` the header has `kid`.
+    If `issuer` or `audience` is set, issued tokens carry it and accepted tokens must match it.
     """
 
     keys: Keys
@@ -80,25 +83,23 @@ class AccessTokens:
         issued_at: datetime | None = None,
         session_id: str | None = None,
     ) -> str:
-        """Sign a token for a user, good from `issued_at`, or now, for `ttl_seconds`, or as long as is set.
+        """Sign a token for a user. By default it is valid from now on, for `ttl_seconds` of this object.
 
-        It may publish the key first, in a transaction of its own: hold none that has written meanwhile, since SQLite has
-        one writer at a time. Raises SQLAlchemy's errors where that fails.
+        This may first publish the key in a separate transaction. Commit your own writes before you call it, since SQLite
+        has one writer at a time. Raises SQLAlchemyError if the key cannot be published.
         """
-        lasts = ttl_seconds or self.ttl_seconds
-        claims = claims_for(username, roles, issued_at or self.clock(), lasts, session_id)
+        claims = claims_for(username, roles, issued_at or self.clock(), ttl_seconds or self.ttl_seconds, session_id)
         claims |= party_claims(self.issuer, self.audience)
         pair = self.keys.signing_pair(claims["exp"] + self.clock_skew_seconds)
         header = {"typ": "JWT", "alg": _ALGORITHM} | ({"kid": pair.kid} if self.names_key else {})
         return jwt.encode(claims, pair.signing_key, _ALGORITHM, header, sort_headers=False)
 
-    @property
-    def kids(self) -> frozenset[str]:
-        """Return the ids of the keys that verify now. Raises UnusableKey."""
-        return self.keys.verification_kids()
-
     def verify(self, token: str) -> Claims:
-        """Return the claims of a token. Raises ExpiredToken or InvalidToken, in lexik's order: shape, expiry, the rest."""
+        """Return the claims of a token. Raises ExpiredToken if `exp` has passed, InvalidToken for all else.
+
+        The checks come in lexik's order (docs/compatibility.md#bearer): form, expiry, the rest. So an expired token gets
+        ExpiredToken whatever its signature.
+        """
         match = _COMPACT.fullmatch(token) if len(token) <= _MAX_LENGTH else None
         if match is None:
             raise InvalidToken
@@ -111,53 +112,53 @@ class AccessTokens:
             raise ExpiredToken
         if _numeric_date(claims, "iat") - leeway > now or ("nbf" in claims and _numeric_date(claims, "nbf") - leeway > now):
             raise InvalidToken
-        # The algorithm is ours, never the header's; an extension that must be understood is not (RFC 7515, 4.1.11).
+        # The header never chooses the algorithm. No critical extension is understood (RFC 7515, section 4.1.11).
         if header.get("alg") != _ALGORITHM or "crit" in header or not isinstance(header.get("kid", ""), str):
             raise InvalidToken
-        kid = self._verifying_kid(header.get("kid", ""), token[: match.end(2)].encode(), signature)
+        kid = self._get_signer(header.get("kid", ""), token[: match.end(2)].encode(), signature)
         if self.issuer and claims.get("iss") != self.issuer:
             raise InvalidToken
         if self.audience and not _is_for(self.audience, claims.get("aud")):
             raise InvalidToken
         return Claims(claims, kid)
 
-    def _verifying_kid(self, named: str, signed: bytes, signature: bytes) -> str:
-        """Return the id of the key that signed: the `named` one, or any of the set if it has no such key.
+    def _get_signer(self, named_kid: str, signed: bytes, signature: bytes) -> str:
+        """Return the `kid` of the key that signed. A `kid` of the set is tried alone, for any other every key is tried.
 
         Raises InvalidToken.
         """
         keys = self.keys.verification_keys()
-        candidates = {named: keys[named]} if named in keys else keys
-        kid = _signer(candidates, signed, signature)
-        if kid is None and named not in keys:
-            # A host may have begun to sign a moment ago.
+        candidates = {named_kid: keys[named_kid]} if named_kid in keys else keys
+        kid = _find_verifying_kid(candidates, signed, signature)
+        if kid is None and named_kid not in keys:
+            # Another host may have started to sign with a new key a moment ago.
             newer = self.keys.newer_verification_keys()
-            kid = _signer({kid: key for kid, key in newer.items() if kid not in keys}, signed, signature)
+            kid = _find_verifying_kid({kid: key for kid, key in newer.items() if kid not in keys}, signed, signature)
         if kid is None:
             raise InvalidToken
         return kid
 
 
 class StrictJWTManager(JWTManager):
-    """flask-jwt-extended with our verification in the place of its own, which is lax and parses a token four times."""
+    """flask-jwt-extended with our verification instead of its own, which is lax and parses a token four times."""
 
     def __init__(self, app: Flask, tokens: AccessTokens) -> None:
-        """Take the application and what verifies."""
+        """Take the application, and the object that verifies its tokens."""
         self._tokens = tokens
         super().__init__(app)
 
     def _decode_jwt_from_config(self, encoded_token: str, *_unused: Any, **_options: Any) -> Claims:
         claims = self._tokens.verify(encoded_token)
-        if claims.get("username") is None:  # flask-jwt-extended would fall over a missing identity claim
+        if claims.get("username") is None:  # flask-jwt-extended would raise KeyError
             raise MissingUsername
         return claims
 
 
-def _signer(keys: Mapping[str, RSAPublicKey], signed: bytes, signature: bytes) -> str | None:
-    return next((kid for kid, key in keys.items() if _has_signed(key, signed, signature)), None)
+def _find_verifying_kid(keys: Mapping[str, RSAPublicKey], signed: bytes, signature: bytes) -> str | None:
+    return next((kid for kid, key in keys.items() if _verifies(key, signed, signature)), None)
 
 
-def _has_signed(key: RSAPublicKey, signed: bytes, signature: bytes) -> bool:
+def _verifies(key: RSAPublicKey, signed: bytes, signature: bytes) -> bool:
     try:
         key.verify(signature, signed, PKCS1v15(), SHA256())
     except InvalidSignature:
@@ -165,16 +166,16 @@ def _has_signed(key: RSAPublicKey, signed: bytes, signature: bytes) -> bool:
     return True
 
 
-def _is_for(audience: str, named: Any) -> bool:
-    """Tell whether an `aud` names us: alone, or among others (RFC 7519, section 4.1.3)."""
-    return bool(named == audience) or (isinstance(named, list) and audience in named)
+def _is_for(audience: str, aud: Any) -> bool:
+    """Tell whether an `aud` claim, a text or a list, names `audience` (RFC 7519, section 4.1.3)."""
+    return bool(aud == audience) or (isinstance(aud, list) and audience in aud)
 
 
 def _json_object(segment: str) -> dict[str, Any]:
-    """Read a JSON object without doubt: strict UTF-8, no NaN, and no name twice, of which readers take different ones."""
+    """Decode a JSON object strictly: UTF-8, no NaN, no duplicate names, which parsers read in different ways."""
     try:
         text = _base64url(segment).decode("utf-8")
-        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_duplicates)
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError):
         raise InvalidToken from None
     if not isinstance(value, dict):
@@ -183,7 +184,7 @@ def _json_object(segment: str) -> dict[str, Any]:
 
 
 def _base64url(segment: str) -> bytes:
-    """Decode base64url in its one canonical form: without padding, with zeros in the bits that carry nothing."""
+    """Decode base64url in its canonical form only: no padding, and zeros in the unused bits."""
     try:
         decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except binascii.Error:
@@ -201,12 +202,12 @@ def _numeric_date(claims: dict[str, Any], name: str) -> float:
     return value
 
 
-def _refuse(constant: str) -> NoReturn:
+def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(constant)
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("duplicate name")
     return members

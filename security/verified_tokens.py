@@ -1,21 +1,23 @@
-"""Tokens that were found good: a token comes with every request, and checking its signature again says nothing new."""
+"""The cache of verified tokens: a client sends the same token many times, and one check of its signature is enough."""
 
 import hashlib
 from collections.abc import Collection
 from threading import Lock
 from typing import Any, NamedTuple, Self
 
-# The oldest token goes when there are more. What is kept of a token is shorter than its text, plus some 700 bytes: all
-# entries together take less than 8 MB.
-_MOST = 4096
-_LONGEST = 1536
+# An entry takes less than the token's text plus 700 bytes, so a full cache takes less than 8 MB.
+_MAX_TOKENS = 4096
+_MAX_CHARACTERS = 1536
 
-# A token of another hand may claim to last longer than a column can say.
-_END_OF_TIME = 2**53
+# A token signed elsewhere may have an `exp` that no database column holds.
+_LAST_SECOND = 2**53
 
 
 class BearerToken(NamedTuple):
-    """What a good token says, and the hashes under which it may have been revoked: its own, and its session's, if any."""
+    """The content of a verified token, and the keys under which it may be revoked: its own, then its session's, if any.
+
+    Times are seconds since the epoch.
+    """
 
     username: Any
     issued_at: float
@@ -26,18 +28,21 @@ class BearerToken(NamedTuple):
 
     @classmethod
     def of(cls, token: str, claims: dict[str, Any]) -> Self:
-        """Name a token by its `jti`, else by its payload: never by its whole text, which may have several forms."""
+        """Read the claims of a token. Its key is a hash of its `jti`, or else of its payload.
+
+        A hash of the whole text would miss the same claims under another header.
+        """
         jti, session_id = claims.get("jti"), claims.get("sid")
         key = _hash(f"jti:{jti}" if isinstance(jti, str) and jti else f"payload:{token.split('.')[1]}")
         session_id = session_id if isinstance(session_id, str) and session_id else None
         keys = (key,) if session_id is None else (key, session_key(session_id))
-        issued_at, expires_at = claims["iat"], min(int(claims["exp"]), _END_OF_TIME)
+        issued_at, expires_at = claims["iat"], min(int(claims["exp"]), _LAST_SECOND)
         not_before = max(issued_at, claims.get("nbf", issued_at))
         return cls(claims.get("username"), issued_at, not_before, expires_at, keys, session_id)
 
     @property
     def key(self) -> str:
-        """Return the hash that names this token alone."""
+        """Return the key of this token alone."""
         return self.keys[0]
 
 
@@ -47,36 +52,35 @@ def session_key(session_id: str) -> str:
 
 
 class VerifiedTokens:
-    """What good tokens say, by the digest of their text, and the key that verified each; for all threads of a worker."""
+    """Caches verified tokens under their SHA-256, with the id of the key that verified each. All threads share it."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start empty."""
         self._tokens: dict[bytes, tuple[str, BearerToken]] = {}
         self._lock = Lock()
 
     def find(self, token: str, kids: Collection[str], now: int, leeway: int) -> BearerToken | None:
-        """Return what a verified token says, if its key is one of `kids` and its times are good now.
+        """Return the content of a cached token, unless its key has left the set, it has expired, or it is not valid yet.
 
-        `kids` are the keys that verify at this moment: a token is good only while its key is. `now` is in seconds since
-        the epoch, `leeway` in seconds.
+        `kids` are the ids of the keys that verify now, `now` is in seconds since the epoch, `leeway` in seconds.
         """
-        kid, said = self._tokens.get(hashlib.sha256(token.encode()).digest(), _UNKNOWN)
-        if said is None or kid not in kids or said.expires_at + leeway <= now or said.not_before - leeway > now:
+        kid, bearer = self._tokens.get(hashlib.sha256(token.encode()).digest(), _MISS)
+        if bearer is None or kid not in kids or bearer.expires_at + leeway <= now or bearer.not_before - leeway > now:
             return None
-        return said
+        return bearer
 
-    def add(self, token: str, said: BearerToken, kid: str) -> None:
-        """Remember what a good token says and which key verified it; a token over 1,536 characters is not remembered."""
-        if len(token) > _LONGEST:
+    def add(self, token: str, bearer: BearerToken, kid: str) -> None:
+        """Cache a verified token, unless it is longer than 1,536 characters. A full cache drops its oldest entry."""
+        if len(token) > _MAX_CHARACTERS:
             return
         with self._lock:
-            if len(self._tokens) >= _MOST:
+            if len(self._tokens) >= _MAX_TOKENS:
                 del self._tokens[next(iter(self._tokens))]
-            self._tokens[hashlib.sha256(token.encode()).digest()] = kid, said
+            self._tokens[hashlib.sha256(token.encode()).digest()] = kid, bearer
 
 
-_UNKNOWN = ("", None)
+_MISS = ("", None)
 
 
-def _hash(name: str) -> str:
-    return hashlib.sha256(name.encode(errors="replace")).hexdigest()
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()

@@ -1,4 +1,4 @@
-"""A write ends with its right: its caller is looked at again under the locks of the transaction that writes."""
+"""Check the caller again in the transaction that writes (docs/compatibility.md#write-rechecked)."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
@@ -6,16 +6,15 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from models.caller import CALLER_COLUMNS, FoundCaller
+from models.caller import CALLER_COLUMNS, found_caller
 from models.folding import canonical_username
-from models.roles import reachable_roles, roles_to_show
 from models.token_validity import TokenValidity
 from models.user_table import UserTable
-from security.bearer import Caller, judged
+from security.bearer import Caller, get_caller
 
 
 class Held(NamedTuple):
-    """What a transaction holds: the caller and the user who is written, as they are now, and the rows of others."""
+    """The rows that a transaction has locked: the caller, the user who is written, and others, all as they are now."""
 
     caller: Caller
     user: Any
@@ -23,10 +22,10 @@ class Held(NamedTuple):
 
 
 class WriteGuard:
-    """Begins the transactions of writes."""
+    """Begins transactions that write."""
 
     def __init__(self, users: UserTable, validity: TokenValidity, clock: Callable[[], datetime]) -> None:
-        """Take what is known of the tables, and the clock."""
+        """Take the tables of users and of ended tokens, and the clock."""
         self._users = users
         self._validity = validity
         self._clock = clock
@@ -34,21 +33,19 @@ class WriteGuard:
     def begin(
         self, session: Session, caller: Caller, user_id: int = 0, columns: Sequence[str] = (), others: Collection[int] = ()
     ) -> Held:
-        """Begin a transaction that holds the row of a user, and those of the caller and of others, shared.
+        """Begin a transaction that locks the row of a user, and, shared, the rows of the caller and of others.
 
-        `columns` are read of each, beside those of a caller; the user is None where there is none. Between the request's
-        authentication and this moment the token may have been ended and the caller demoted or deactivated.
+        Each row has `columns` and the columns of a caller. The user is None if there is no such row. Since the request was
+        authenticated, the token may have been ended, or the caller demoted or deactivated.
 
-        Raises BadCredentials or InvalidToken, as authentication does. Whether the caller still may is for the view to ask.
+        Raises BadCredentials or InvalidToken, as authentication does. The view must check its access rule again.
         """
         names = tuple(dict.fromkeys((*CALLER_COLUMNS, *columns)))
         rows = self._users.hold(session, names, user_id, {caller.id, *others})
-        # A statement of its own: one that waits for a lock goes on with what was committed before it.
-        valid_after, is_revoked = self._validity.judge(session, caller.username, caller.token.keys)
+        # A separate statement, since one that waited for a lock may still see the state from before the wait.
+        ended = self._validity.judge(session, caller.username, caller.token.keys)
         row, found = rows.get(caller.id), None
         if row is not None and canonical_username(row.username) == canonical_username(caller.username):
-            granted = reachable_roles(frozenset(roles_to_show(row.roles)))
-            state = (row.active, row.locked, row.expiration_date)
-            found = FoundCaller(row.id, row.username, granted, *state, valid_after, is_revoked)
-        now_allowed = judged(found, caller.token, self._clock())
-        return Held(now_allowed, rows.get(user_id), [rows[other] for other in others if other in rows])
+            found = found_caller((*(getattr(row, name) for name in CALLER_COLUMNS), *ended))
+        caller_now = get_caller(found, caller.token, self._clock())
+        return Held(caller_now, rows.get(user_id), [rows[other] for other in others if other in rows])

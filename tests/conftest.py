@@ -2,15 +2,17 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from databases import KINDS, Databases
+from databases import EACH_KIND, Databases
 from factories import Clock, Database, dispose, settings_for
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
 from hypothesis import HealthCheck, settings
 from installed import needed
+from parallel import arrange, turn
 
 from app import create_app
 from benchmarks.services import RedisServer, start_redis
@@ -27,7 +29,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     made.close()
 
 
-@pytest.fixture(params=[pytest.param(kind, marks=[] if kind == "sqlite" else pytest.mark.services) for kind in KINDS])
+@pytest.fixture(params=EACH_KIND)
 def database(request: pytest.FixtureRequest, databases: Databases) -> Database:
     """An empty database with the newest schema, of each kind in turn."""
     return databases.shared(request.param)
@@ -87,6 +89,20 @@ def _no_socket_beyond_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    arrange(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    worker = getattr(item.config, "workerinput", None)
+    if worker is None:
+        return (yield)
+    # The folder of all processes of this run.
+    with turn(Path(item.config._tmp_path_factory.getbasetemp()).parent, alone=item.get_closest_marker("quiet") is not None):
+        return (yield)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -13,6 +13,9 @@ from benchmarks.services import STARTERS, Server
 
 KINDS = ("sqlite", "postgresql", "mariadb")
 
+#: Parameters of a test: one database of each kind, where all but SQLite need a server.
+EACH_KIND = [pytest.param(kind, marks=[] if kind == "sqlite" else pytest.mark.services) for kind in KINDS]
+
 
 class Databases:
     """The databases of a test session: a server is started when the first test asks for it, and once."""

@@ -1,1 +1,1 @@
-"""The key pair: files, checks, rotation, and the form that RFC 7517 gives a key."""
+"""The RSA key pair: its files and checks, the set of keys that verify tokens, and the JSON Web Key form (RFC 7517)."""

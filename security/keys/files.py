@@ -1,6 +1,6 @@
-"""The key pair as files: where they are, the public keys that were put aside beside them, and changing the pair safely.
+"""The files of the key pair, and safe ways to change them.
 
-`private.pem` and `public.pem` are the pair; `public-<kid>.pem` are the public keys of pairs before it.
+`private.pem` and `public.pem` are the pair. `public-<kid>.pem` are public keys of earlier pairs, set aside to verify tokens.
 """
 
 import fcntl
@@ -32,28 +32,28 @@ _PUT_ASIDE = re.compile(r"public-([A-Za-z0-9_-]{43})\.pem", re.ASCII)
 
 
 class FilesInUse(Exception):
-    """Someone else is changing the pair."""
+    """Another process is changing the pair."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextPair:
-    """A pair that is on the disk and not in its place yet."""
+    """A pair that is on disk, but not yet in its final place."""
 
     pair: KeyPair
-    _files: dict[Path, Path]
+    _unfinished: dict[Path, Path]
 
     def take_over(self) -> None:
-        """Put the pair in its place: the private key first, from which the public one can be made again."""
-        for path, unfinished in self._files.items():
+        """Move the pair into place. The private key goes first, since the public one can be derived from it."""
+        for path, unfinished in self._unfinished.items():
             unfinished.replace(path)
-            _write_folder(path.parent)
+            _sync_folder(path.parent)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFiles:
-    """The two keys, as settings name them: paths or PEM texts; and what opens the private one."""
+    """The two keys as the settings give them, each a path or a PEM text, and the passphrase of the private key."""
 
-    private: str = field(repr=False)  # it may be the key itself
+    private: str = field(repr=False)  # may be the key itself
     public: str
     passphrase: str = field(repr=False)
 
@@ -62,21 +62,17 @@ class KeyFiles:
         """Tell whether both keys are files."""
         return not is_pem(self.private) and not is_pem(self.public)
 
-    def version(self) -> tuple[int, ...]:
-        """Return what changes whenever the private key does."""
-        return file_version(self.private)
-
     def load(self) -> KeyPair:
-        """Load the pair and hold the keys against each other. Raises UnusableKey."""
+        """Load the pair, and check that the keys belong together. Raises UnusableKey."""
         return load_key_pair(self.private, self.public, self.passphrase)
 
     def load_signing_pair(self) -> KeyPair:
-        """Load the private key alone: while it is being replaced, the public one is a step behind. Raises UnusableKey."""
+        """Load the private key only, since a rotation replaces it before the public one. Raises UnusableKey."""
         return KeyPair(read_private_key(self.private, self.passphrase))
 
     def keys_put_aside(self, put_aside_after: float) -> Iterator[tuple[str, RSAPublicKey | UnusableKey]]:
-        """Yield the keys that were put aside after a second since the epoch, by their ids, or what is wrong with one."""
-        for kid, path, put_aside_at in self._put_aside():
+        """Yield the `kid` of each key that was set aside after a second since the epoch, and the key or why it is unusable."""
+        for kid, path, put_aside_at in self._paths_put_aside():
             if put_aside_at > put_aside_after:
                 try:
                     key = read_public_key(str(path))
@@ -86,7 +82,7 @@ class KeyFiles:
                     yield kid, key if thumbprint(key) == kid else UnusableKey(f"{path} is not the key that its name says.")
 
     def public_keys(self) -> dict[str, RSAPublicKey]:
-        """Return every public key that can be told from the files, by its id, whether or not the passphrase opens a key."""
+        """Return every public key that the files give, by `kid`. A private key that cannot be opened is left out."""
         found = [key for _, key in self.keys_put_aside(0) if isinstance(key, RSAPublicKey)]
         with suppress(UnusableKey):
             found.append(read_public_key(self.public))
@@ -95,24 +91,25 @@ class KeyFiles:
         return {thumbprint(key): key for key in found}
 
     def remove_put_aside(self, put_aside_before: float, kids: Collection[str]) -> int:
-        """Remove the keys that were put aside up to a second since the epoch, and those with some ids; return how many."""
-        over = [path for kid, path, put_aside_at in self._put_aside() if kid in kids or put_aside_at <= put_aside_before]
-        for path in over:
+        """Remove the keys that were set aside by a second since the epoch, and those with the given `kids`. Return how many."""
+        paths = [path for kid, path, put_aside_at in self._paths_put_aside() if kid in kids or put_aside_at <= put_aside_before]
+        for path in paths:
             path.unlink(missing_ok=True)
-        return len(over)
+        return len(paths)
 
-    def _put_aside(self) -> list[tuple[str, Path, float]]:
+    def _paths_put_aside(self) -> list[tuple[str, Path, float]]:
+        """Return the `kid`, the path and the time of each key that was set aside."""
         if is_pem(self.public):
             return []
         found = []
         for path in sorted(Path(self.public).resolve().parent.glob("public-*.pem")):
             if name := _PUT_ASIDE.fullmatch(path.name):
-                with suppress(FileNotFoundError):  # removed meanwhile
+                with suppress(FileNotFoundError):  # another process has removed it
                     found.append((name[1], path, path.stat().st_mtime))
         return found
 
     def repair(self, pair: KeyPair) -> None:
-        """Write the public key of a private key that a killed rotation left alone. Raises OSError."""
+        """Write the public key anew if a killed rotation has replaced only the private one. Raises OSError."""
         if is_pem(self.public) or read_public_key(self.public).public_numbers() == pair.verification_key.public_numbers():
             return
         path = Path(self.public).resolve()
@@ -120,7 +117,7 @@ class KeyFiles:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep others from changing the pair meanwhile. Raises FilesInUse, OSError."""
+        """Lock the folder of the pair against other processes that want to change it. Raises FilesInUse, OSError."""
         folder = Path(self.private).resolve().parent
         with (folder / ".lock").open("ab") as lock:
             try:
@@ -130,25 +127,25 @@ class KeyFiles:
             yield
 
     def put_aside(self, pair: KeyPair, now: datetime) -> None:
-        """Keep the public key of a pair for verification, as of now. Raises OSError."""
+        """Set the public key of a pair aside, to verify the tokens that the pair signed up to `now`. Raises OSError."""
         public = Path(self.public).resolve()
         _replace(path_put_aside(self.public, pair.kid), pair.public_pem.encode(), like=public, modified_at=now)
 
     @contextmanager
     def next_pair(self, bits: int) -> Iterator[NextPair]:
-        """Make a pair and write it next to the one that it will replace, for as long as the context lasts. Raises OSError."""
+        """Write a new pair next to the current one. Unless it takes over, it is removed at the end. Raises OSError."""
         private, public = Path(self.private).resolve(), Path(self.public).resolve()
         self._remove_unfinished()
         private_pem, public_pem = make_key_pair(self.passphrase, bits)
-        with ExitStack() as unfinished:
-            files = {}
+        with ExitStack() as stack:
+            unfinished = {}
             for path, content in ((private, private_pem), (public, public_pem)):
-                files[path] = _write_like(path, content, like=path)
-                unfinished.callback(files[path].unlink, missing_ok=True)
-            yield NextPair(KeyFiles(private_pem.decode(), public_pem.decode(), self.passphrase).load(), files)
+                unfinished[path] = _write_like(path, content, like=path)
+                stack.callback(unfinished[path].unlink, missing_ok=True)
+            yield NextPair(KeyFiles(private_pem.decode(), public_pem.decode(), self.passphrase).load(), unfinished)
 
     def _remove_unfinished(self) -> None:
-        """Remove what killed rotations have left; only under the lock."""
+        """Remove the unfinished files of killed rotations. Needs the lock."""
         for source in (self.private, self.public):
             path = Path(source).resolve()
             for left in path.parent.glob(f".{path.stem}*.pem.*"):
@@ -156,7 +153,7 @@ class KeyFiles:
 
 
 def file_version(source: str) -> tuple[int, ...]:
-    """Return what changes whenever a file does; nothing where there is none, or where the setting is the key itself."""
+    """Return a value that changes whenever a file does; empty if there is no file, or if `source` is a PEM text."""
     try:
         found = Path(source).stat()
     except (OSError, ValueError):
@@ -172,26 +169,26 @@ def _replace(path: Path, content: bytes, *, like: Path, modified_at: datetime | 
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    _write_folder(path.parent)
+    _sync_folder(path.parent)
 
 
 def _write_like(path: Path, content: bytes, *, like: Path) -> Path:
-    """Write a file beside `path`, with the owner and the mode of another: the server must read it, whoever changes the keys."""
-    model = like.stat()
+    """Write an unfinished file next to `path`, with owner and mode of `like`, so that the server can read what root writes."""
+    wanted = like.stat()
     unfinished = write_beside(path, content, 0o600)
     try:
-        made = unfinished.stat()
-        if (made.st_uid, made.st_gid) != (model.st_uid, model.st_gid):
-            os.chown(unfinished, model.st_uid, model.st_gid)
-        unfinished.chmod(stat.S_IMODE(model.st_mode))
+        written = unfinished.stat()
+        if (written.st_uid, written.st_gid) != (wanted.st_uid, wanted.st_gid):
+            os.chown(unfinished, wanted.st_uid, wanted.st_gid)
+        unfinished.chmod(stat.S_IMODE(wanted.st_mode))
     except OSError:
         unfinished.unlink()
         raise
     return unfinished
 
 
-def _write_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
+def _sync_folder(folder: Path) -> None:
+    """Flush the entries of a folder to disk: renames in it must survive a crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""The RSA key pair: reading it in every form that PHP and OpenSSL write, making it, and saying what is wrong with it."""
+"""Read, check, make and write the RSA key pair. Every PEM form that PHP and OpenSSL write can be read."""
 
 import os
 import pwd
@@ -25,30 +25,30 @@ from security.keys.json_web_key import thumbprint
 
 MINIMUM_BITS = 2048
 
-# What Chamilo ships in its `.env`, known to everyone who has read it.
+# The passphrase in the `.env` that Chamilo ships, which is public.
 _SHIPPED_PASSPHRASE = "your_secret_passphrase"  # noqa: S105 - the one that must not be used
 
 _PEM_START = "-----BEGIN "
 
 
 class UnusableKey(Exception):
-    """A key that cannot be used: one sentence on the fault, one on the cure. Never a part of a key or a passphrase."""
+    """A key cannot be used. The text says the fault and the cure, and never holds a part of a key or a passphrase."""
 
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A private key, and what follows from it."""
+    """A private key, and its public key."""
 
     signing_key: RSAPrivateKey
 
     @cached_property
     def verification_key(self) -> RSAPublicKey:
-        """The public key."""
+        """The public key, derived from the private one."""
         return self.signing_key.public_key()
 
     @cached_property
     def kid(self) -> str:
-        """The id of the public key."""
+        """The `kid` of the public key."""
         return thumbprint(self.verification_key)
 
     @cached_property
@@ -63,23 +63,22 @@ def public_pem_of(key: RSAPublicKey) -> str:
 
 
 def load_key_pair(private: str, public: str, passphrase: str) -> KeyPair:
-    """Load the pair from two paths or PEM texts. Raises UnusableKey naming the exact fault.
+    """Load the pair from two paths or PEM texts. Raises UnusableKey.
 
-    A public key that was put aside and still stands beside the next private key is no fault: a rotation is at that step,
-    or was killed there.
+    The public key may be an older one that was set aside: a rotation is under way, or was killed, between its last two steps.
     """
     pair = KeyPair(read_private_key(private, passphrase))
     given = read_public_key(public)
     if pair.verification_key.public_numbers() != given.public_numbers() and not _was_put_aside(public, given):
         raise UnusableKey(
-            f"The public key {_name(public)} does not belong to the private key {_name(private)}. "
+            f"The public key {_describe(public)} does not belong to the private key {_describe(private)}. "
             "Put the matching file in its place, or make a new pair with `flask jwt generate-keypair --overwrite`."
         )
     return pair
 
 
 def path_put_aside(public: str, kid: str) -> Path:
-    """Return where the public key with an id stands once it has a successor."""
+    """Return the path where the public key with a `kid` is set aside. `public` is the path of the current one."""
     return Path(public).resolve().parent / f"public-{kid}.pem"
 
 
@@ -88,23 +87,23 @@ def _was_put_aside(public: str, key: RSAPublicKey) -> bool:
 
 
 def refuse_weak_passphrase(passphrase: str) -> None:
-    """Raise UnusableKey for a passphrase that is empty or known to everyone."""
+    """Raise UnusableKey if a passphrase is empty, or the one that Chamilo ships."""
     if passphrase in {"", _SHIPPED_PASSPHRASE}:
         fault = "is the one that Chamilo ships" if passphrase else "is empty"
         raise UnusableKey(
-            f"JWT_PASSPHRASE {fault}, which is not safe in production. Set one of your own and make a new pair with "
-            "`flask jwt generate-keypair --overwrite`, or set JWT_ALLOW_WEAK_PASSPHRASE=1 to go on all the same."
+            f"JWT_PASSPHRASE {fault}, which is not safe in production. Set another one and make a new pair with "
+            "`flask jwt generate-keypair --overwrite`, or set JWT_ALLOW_WEAK_PASSPHRASE=1 to start anyway."
         )
 
 
 def refuse_open_private_key(private: str) -> None:
-    """Raise UnusableKey where everyone on the machine may read the file of the private key."""
+    """Raise UnusableKey if every user of this machine may read or write the file of the private key."""
     if not is_pem(private) and Path(private).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
         raise UnusableKey(f"Everyone on this machine may read the private key {private}. Run `chmod 600 {private}`.")
 
 
 def check_keys(private: str, public: str, passphrase: str, *, weak_passphrase_is_fine: bool) -> KeyPair:
-    """Return the pair, unless something keeps a server from signing safely with it. Raises UnusableKey."""
+    """Load the pair, and check that a server can sign safely with it. Raises UnusableKey."""
     if not weak_passphrase_is_fine:
         refuse_weak_passphrase(passphrase)
     pair = load_key_pair(private, public, passphrase)
@@ -113,7 +112,7 @@ def check_keys(private: str, public: str, passphrase: str, *, weak_passphrase_is
 
 
 def make_key_pair(passphrase: str, bits: int) -> tuple[bytes, bytes]:
-    """Make a new pair: the private key as encrypted PKCS#8 PEM (plain without a passphrase), the public one as SPKI PEM."""
+    """Make a pair: the private key as PKCS#8 PEM, encrypted unless the passphrase is empty, the public one as SPKI PEM."""
     key = generate_private_key(public_exponent=65537, key_size=bits)
     encryption = BestAvailableEncryption(os.fsencode(passphrase)) if passphrase else NoEncryption()
     return (
@@ -123,7 +122,7 @@ def make_key_pair(passphrase: str, bits: int) -> tuple[bytes, bytes]:
 
 
 def write_key_pair(private_path: Path, public_path: Path, private_pem: bytes, public_pem: bytes) -> None:
-    """Write both files, 0600 and 0644: each whole or not at all, and neither before both are on the disk."""
+    """Write both files, with modes 0600 and 0644. Both are on disk before either is moved into place."""
     unfinished: dict[Path, Path] = {}
     try:
         for path, content, mode in ((private_path, private_pem, 0o600), (public_path, public_pem, 0o644)):
@@ -136,7 +135,7 @@ def write_key_pair(private_path: Path, public_path: Path, private_pem: bytes, pu
 
 
 def write_beside(path: Path, content: bytes, mode: int) -> Path:
-    """Write a file next to the one whose place it will take, all the way to the disk, and return where it is."""
+    """Write a temporary file in the folder of `path`, flush it to disk, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -153,7 +152,7 @@ def write_beside(path: Path, content: bytes, mode: int) -> Path:
 
 def read_private_key(source: str, passphrase: str) -> RSAPrivateKey:
     """Read a private key from a path or a PEM text. Raises UnusableKey."""
-    name, pem = _name(source), _read(source, "private")
+    name, pem = _describe(source), _read_pem(source, "private")
     try:
         key = load_pem_private_key(pem, None)
     except TypeError:
@@ -168,28 +167,28 @@ def read_private_key(source: str, passphrase: str) -> RSAPrivateKey:
 
 def _decrypt(pem: bytes, passphrase: str, name: str) -> PrivateKeyTypes:
     try:
-        # The library takes no empty password. To PBKDF2 a NUL is the same, since HMAC fills its key up with zeros.
+        # The library refuses an empty password. To PBKDF2 a NUL is equal to it, since HMAC pads its key with zeros.
         return load_pem_private_key(pem, os.fsencode(passphrase) or b"\0")
     except (ValueError, UnsupportedAlgorithm) as reason:
         if "unknown" in str(reason).lower():
-            cure = "Write it anew with `openssl pkey -in private.pem -aes256 -out new.pem`."
+            cure = "Encrypt it again with `openssl pkey -in private.pem -aes256 -out new.pem`."
             raise UnusableKey(f"The private key {name} is encrypted in a way that is not supported. {cure}") from None
-    cure = "Set JWT_PASSPHRASE to the one with which the key was made."
+    cure = "Set JWT_PASSPHRASE to the passphrase of that key."
     raise UnusableKey(f"JWT_PASSPHRASE does not open the private key {name}. {cure}")
 
 
 def read_public_key(source: str) -> RSAPublicKey:
     """Read a public key from a path or a PEM text. Raises UnusableKey."""
-    return parse_public_key(_read(source, "public"), _name(source))
+    return parse_public_key(_read_pem(source, "public"), _describe(source))
 
 
-@lru_cache(maxsize=256)  # a set of keys is read again and again, and seldom changes
+@lru_cache(maxsize=256)  # KeySet reads the same keys every second
 def parse_public_key(pem: bytes, name: str) -> RSAPublicKey:
-    """Read a public key from its PEM text; `name` is for messages. Raises UnusableKey."""
+    """Parse a public key in PEM form; `name` is for messages. Raises UnusableKey."""
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
-        cure = "Write it anew from the private key with `openssl pkey -in private.pem -pubout -out public.pem`."
+        cure = "Extract it from the private key with `openssl pkey -in private.pem -pubout -out public.pem`."
         raise UnusableKey(f"{name} is not a public key in PEM form. {cure}") from None
     if not isinstance(key, RSAPublicKey):
         raise UnusableKey(f"The public key {name} is not an RSA key, which RS256 needs. {_NEW_PAIR}")
@@ -203,11 +202,11 @@ _NEW_PAIR = "Make a new pair with `flask jwt generate-keypair --overwrite`."
 def _refuse_weak(key: RSAPublicKey, name: str) -> None:
     if key.key_size < MINIMUM_BITS:
         raise UnusableKey(f"The {name} has {key.key_size} bits, and RS256 needs {MINIMUM_BITS} (RFC 7518). {_NEW_PAIR}")
-    if key.public_numbers().e != 65537:  # noqa: PLR2004 - F4, the only exponent in use
+    if key.public_numbers().e != 65537:  # noqa: PLR2004 - the only exponent in use
         raise UnusableKey(f"The {name} has the public exponent {key.public_numbers().e} instead of 65537. {_NEW_PAIR}")
 
 
-def _read(source: str, kind: str) -> bytes:
+def _read_pem(source: str, kind: str) -> bytes:
     if is_pem(source):
         return source.encode()
     try:
@@ -220,17 +219,17 @@ def _read(source: str, kind: str) -> bytes:
 
 
 def _this_user() -> str:
-    number = os.geteuid()
+    uid = os.geteuid()
     try:
-        return f"{pwd.getpwuid(number).pw_name} (uid {number})"
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
     except KeyError:
-        return f"uid {number}"
+        return f"uid {uid}"
 
 
 def is_pem(source: str) -> bool:
-    """Tell whether a setting is a key itself, and not the path of one."""
+    """Tell whether a setting is a key in PEM form, rather than a path."""
     return source.lstrip().startswith(_PEM_START)
 
 
-def _name(source: str) -> str:
+def _describe(source: str) -> str:
     return "given in the environment" if is_pem(source) else source

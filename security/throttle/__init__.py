@@ -1,1 +1,1 @@
-"""Limits on attempts: the rules, and the stores that count."""
+"""The throttle: limits on failed attempts, and the stores that count them."""

@@ -1,4 +1,7 @@
-"""The throttle of sign-ins and codes, by user name and network, for all workers together; and other counts in windows."""
+"""The throttle of failed sign-ins and codes, by user name and network, shared by all workers; and other limits in windows.
+
+What clients see: docs/compatibility.md#throttle.
+"""
 
 import hashlib
 import hmac
@@ -12,6 +15,7 @@ from datetime import datetime
 
 from werkzeug.exceptions import TooManyRequests
 
+from models.database import epoch_ms
 from models.throttled_login import Slot
 from security.client_address import network_of
 from security.errors import BadCredentials, TooManyAttempts
@@ -20,34 +24,31 @@ from security.throttle.stores import StoreUnavailable, WindowStore
 
 logger = logging.getLogger(__name__)
 
-#: How often a user may have their own password hashed in a minute, sign-ins apart.
+#: Hashes of their own password that a user may cause in a minute, sign-ins not counted.
 OWN_PASSWORD_HASHES = 10
 
-#: An address may fail as often under all names together.
+#: The limit of an address, under all names together, is so many times the limit of one name.
 ADDRESS_FACTOR = 5
 
-#: Networks by the length of an IPv6 prefix, and how much more they may fail than one address: a subscriber, a site.
+#: IPv6 networks by prefix length (a subscriber, a site), and how many times the limits of an IPv4 address they have.
 NETWORKS = ((64, 1), (48, 10))
 
-#: So many failures at one name in an hour, from wherever, are written down and counted; nobody is refused for them.
+#: So many failed sign-ins with one name in an hour, from any address, cause one more audit event. Nobody is refused for them.
 FAILURES_TO_REPORT = 100
 
-#: So many wrong codes or passwords in a row may be sent with one access token, or those of one session.
+#: So many wrong codes or passwords in a row end the session of an access token, or the token alone if it has no session.
 MOST_FAILURES_OF_A_TOKEN = 20
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 3_600_000
 
-# A limit that nobody reaches.
-_PLENTY = 10**9
-
-# So many characters of a name tell names apart; more would only cost.
+# Longer names are cut: as many characters as the column of user names has.
 _NAME_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A window to hold a slot of: the hash that it is kept under, how many slots it has, and how long it lasts."""
+    """A window of `limit` slots. `key` is the hash that it is stored under."""
 
     key: str
     limit: int
@@ -55,12 +56,12 @@ class Window:
 
 
 class LoginLimiter:
-    """Lets so many sign-ins fail in a window, and no more: a slot is reserved before the hash, and given back on success."""
+    """Limits failed sign-ins in a window. An attempt takes a slot before the hash, and returns it unless it fails."""
 
     def __init__(
         self, store: WindowStore, clock: Callable[[], datetime], max_attempts: int, interval_seconds: int, secret: str
     ) -> None:
-        """Take the store, the clock, the limit of a name (0 switches all off), the window, and the key of the hashes."""
+        """Take the store, the clock, the limit of a name (0: no throttle), the window, and the secret of the HMAC keys."""
         self._store = store
         self._clock = clock
         self._max_attempts = max_attempts
@@ -69,30 +70,30 @@ class LoginLimiter:
         self._lock = threading.Lock()
         self._refusals = SaidOnce()
         self._reports = SaidOnce()
-        #: How often an attempt went on uncounted since the start of this process, because the store was down.
+        #: Attempts that went on uncounted because the store was down, since the start of this process.
         self.unavailable_total = 0
-        #: How many names failed too often in an hour, as this process saw them.
+        #: Names that this process reported for too many failures in an hour.
         self.reported_names_total = 0
 
     def attempt(self, address: str, username: str) -> AbstractContextManager[None]:
-        """Hold a slot around a sign-in in each of its windows: the name's in this network, and the network's.
+        """Hold a slot of each window of a sign-in: the name's window in this network, and the network's own.
 
-        IPv6 has both twice, for the /64 and, ten times as large, for the /48. Only BadCredentials keeps the slots taken.
-        Raises TooManyAttempts where a window is full. Nobody elsewhere is kept from the same name.
+        IPv6 has two of each, for the /64 and, ten times as large, for the /48. Slots are returned unless BadCredentials is
+        raised. Raises TooManyAttempts if a window is full. Other networks are not locked out of the name.
         """
         name = throttled_name(username)
-        # Networks of IPv4 are the address itself, whatever the length: one entry, with the factor of an address.
+        # An IPv4 address is its own network for every length, so the last factor, 1, remains.
         factors = {network_of(address, length): factor for length, factor in reversed(NETWORKS)}
         by_name = (self._window("name", f"{name}-{network}", factor) for network, factor in factors.items())
         by_address = (self._window("address", network, factor * ADDRESS_FACTOR) for network, factor in factors.items())
         return self._hold(*by_name, *by_address)
 
     def attempt_code(self, username: str, wrong_in_a_row: int = 0, series: str = "") -> AbstractContextManager[None]:
-        """Hold a slot of the name's window, whatever the address, around a code that follows the right password.
+        """Hold a slot, as in `attempt`, of the name's window for codes, around a code that follows the right password.
 
-        As in `attempt`. Each time that as many codes in a row were wrong as a window has slots, it lasts twice as long, up to an
-        hour. Another `series` is another window: since the last reset. Only a client that knows the password can use a window
-        up, so that it is nobody's means to lock a user out.
+        The window is the same for all addresses: only a client with the right password can fill it, so nobody else can lock the
+        user out. It lasts twice as long, up to an hour, for each full window of wrong codes in a row. Another `series`, after
+        a reset, is another window.
         """
         doublings = wrong_in_a_row // max(1, self._max_attempts)
         interval_ms = min(self._interval_ms << doublings, max(_HOUR_MS, self._interval_ms))
@@ -100,28 +101,28 @@ class LoginLimiter:
         return self._hold(Window(key, self._max_attempts, interval_ms))
 
     def attempt_by_token(self, key: str) -> AbstractContextManager[None]:
-        """Hold a slot of an access token's window, or its session's, around a code or a password that is sent with it.
+        """Hold a slot, as in `attempt`, of the window of an access token or its session, around a code or password sent with it.
 
-        As in `attempt`. `key` is the hash that the token is revoked under. A stolen token uses up its own window alone.
+        `key` is what the token or session is revoked under. The thief of a token can fill only the window of that token.
         """
         return self._hold(self._window("token", key))
 
     def is_last_failure(self, key: str, lasts_seconds: int) -> bool:
-        """Count a wrong code or password that was sent with a token, and tell whether there were too many in a row.
+        """Count a wrong code or password that was sent with a token. Tell whether there were too many in a row.
 
-        They are kept for so long as the token or its session may live. It holds where the throttle is off, too.
+        The count is kept for `lasts_seconds`, the life of the token or session. It works without the throttle too.
         """
         slot = self._reserve("token failures", key, MOST_FAILURES_OF_A_TOKEN - 1, lasts_seconds * 1000)
         return slot is not None and not slot.taken
 
     def forget_failures(self, key: str) -> None:
-        """Begin to count anew what was sent with a token, since something of it was right."""
-        # A store that is down has lost count already, and said so.
+        """Reset the count of `is_last_failure`, after a right code or password."""
+        # If the store is down, the attempt around this has logged it.
         with suppress(StoreUnavailable):
             self._store.clear(self._key("token failures", key))
 
     def is_to_report(self, username: str) -> bool:
-        """Count a failed sign-in at a name, from wherever; tell once a name, hour and process that there were too many."""
+        """Count a failed sign-in of a name from any address. Tell once an hour and process that there were too many."""
         slot = self._reserve("failures", throttled_name(username), FAILURES_TO_REPORT - 1, _HOUR_MS)
         if slot is None or slot.taken or not self._reports.is_first(slot.key, self._now_ms(), slot.ends_at_ms):
             return False
@@ -130,29 +131,28 @@ class LoginLimiter:
         return True
 
     def count(self, kind: str, name: str, limit: int) -> None:
-        """Count one of the `limit` actions of a kind that a name may do in a minute; a refused action is not counted.
+        """Count an action of a kind, of which a name may do `limit` a minute. A refused action is not counted.
 
-        Raises TooManyRequests with `Retry-After`. It holds where the throttle of sign-ins is off, too, and where the store
-        cannot be reached the action goes on.
+        Raises TooManyRequests with `Retry-After`. It works without the throttle too. If the store is down, the action goes on.
         """
         now_ms = self._now_ms()
         try:
             slot = self._store.reserve(self._key(kind, name), limit, now_ms, _MINUTE_MS)
         except StoreUnavailable as reason:
-            self._note_unavailable("the throttle's store cannot be reached: %s; the request goes on", reason)
+            self._count_unavailable("the throttle's store cannot be reached: %s; the request goes on", reason)
             return
         if not slot.taken:
             raise TooManyRequests("Too Many Requests", retry_after=_seconds_until(slot.ends_at_ms, now_ms))
 
     def count_own_password(self, user_id: int) -> None:
-        """Count a hash of a user's own password. Raises TooManyRequests, as `count` does."""
+        """Count a hash of a user's own password. Raises TooManyRequests as `count` does."""
         self.count("own-password", str(user_id), OWN_PASSWORD_HASHES)
 
     def check(self) -> None:
-        """Take a slot that nobody needs, and give it back. Raises StoreUnavailable; a limiter that is off needs no store."""
+        """Check the store: take a slot and return it. Without a throttle there is no check. Raises StoreUnavailable."""
         if self._max_attempts:
-            now_ms = self._now_ms()
-            self._store.give_back(self._store.reserve(self._key("check", ""), _PLENTY, now_ms, self._interval_ms))
+            slot = self._store.reserve(self._key("check", ""), 10**9, self._now_ms(), self._interval_ms)
+            self._store.give_back(slot)
 
     @contextmanager
     def _hold(self, *windows: Window) -> Iterator[None]:
@@ -169,16 +169,16 @@ class LoginLimiter:
     def _take(self, windows: tuple[Window, ...]) -> list[Slot]:
         now_ms = self._now_ms()
         taken: list[Slot] = []
-        missed = 0
-        # A window that has refused is asked first: while it goes on doing so, the others are not written.
+        is_reported = False
+        # A window that has refused comes first: while it does so again, nothing is written to the others.
         for window in sorted(windows, key=lambda window: not self._refusals.knows(window.key, now_ms)):
             try:
                 slot = self._store.reserve(window.key, window.limit, now_ms, window.interval_ms)
             except StoreUnavailable as reason:
-                # A store that is down must not lock everybody out; that it is down must be seen, once an attempt.
-                missed += 1
-                if missed == 1:
-                    self._note_unavailable("the throttle's store cannot be reached: %s; the sign-in goes on", reason)
+                # A store that is down must not lock everybody out, but the log must show it, once an attempt.
+                if not is_reported:
+                    self._count_unavailable("the throttle's store cannot be reached: %s; the sign-in goes on", reason)
+                is_reported = True
                 continue
             if not slot.taken:
                 self._give_back(taken)
@@ -192,11 +192,11 @@ class LoginLimiter:
             try:
                 self._store.give_back(slot)
             except StoreUnavailable as reason:
-                self._note_unavailable("the throttle's store cannot be reached: %s; a slot stays taken", reason)
+                self._count_unavailable("the throttle's store cannot be reached: %s; a slot stays taken", reason)
                 break
 
     def _reserve(self, kind: str, text: str, limit: int, interval_ms: int) -> Slot | None:
-        """Take a slot that is not given back; None where the store is down, which the attempt around it has said."""
+        """Take a slot for good. Return None if the store is down, which the attempt around this has logged."""
         try:
             return self._store.reserve(self._key(kind, text), limit, self._now_ms(), interval_ms)
         except StoreUnavailable:
@@ -206,9 +206,9 @@ class LoginLimiter:
         return Window(self._key(kind, text), self._max_attempts * factor, self._interval_ms)
 
     def _now_ms(self) -> int:
-        return int(self._clock().timestamp() * 1000)
+        return epoch_ms(self._clock())
 
-    def _note_unavailable(self, text: str, reason: StoreUnavailable) -> None:
+    def _count_unavailable(self, text: str, reason: StoreUnavailable) -> None:
         with self._lock:
             self.unavailable_total += 1
         logger.error(text, reason, extra={"unavailable_total": self.unavailable_total})
@@ -218,14 +218,14 @@ class LoginLimiter:
 
 
 def _seconds_until(end_ms: int, now_ms: int) -> int:
-    """Return whole seconds, rounded up, and at least one."""
+    """Return the whole seconds until then, rounded up, at least 1."""
     return max(1, -(-(end_ms - now_ms) // 1000))
 
 
 def throttled_name(username: str) -> str:
-    """Bring the ways to write a name that look alike to one, so that they share a window.
+    """Return a form of a user name that is equal for names that look alike, so that they share a window.
 
-    Compatibility forms, case, spaces around it, and what does not show (soft hyphen, zero-width) make no difference.
+    Compatibility forms, case, surrounding spaces and invisible characters (soft hyphen, zero-width) make no difference.
     """
-    shown = (char for char in unicodedata.normalize("NFKC", username[: 4 * _NAME_LENGTH]) if unicodedata.category(char) != "Cf")
-    return "".join(shown).casefold().strip()[:_NAME_LENGTH]
+    visible = (char for char in unicodedata.normalize("NFKC", username[: 4 * _NAME_LENGTH]) if unicodedata.category(char) != "Cf")
+    return "".join(visible).casefold().strip()[:_NAME_LENGTH]

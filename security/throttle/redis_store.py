@@ -1,4 +1,4 @@
-"""The throttle's windows on Redis, for all workers of all hosts: each step is one script, which nothing can come between."""
+"""The throttle's windows on Redis, shared by all hosts. Each step is one script, and so atomic."""
 
 import threading
 import time
@@ -11,18 +11,17 @@ from security.throttle.stores import StoreUnavailable
 
 _PREFIX = "poort:throttle:"
 
-# A sign-in waits no longer than this for a connection, and then for an answer.
+# For a connection, and again for an answer. A sign-in waits for both.
 _TIMEOUT_SECONDS = 1
 
-# A server that did not answer is asked again after so long, by one request; the others meanwhile go on without it.
-_PAUSE_SECONDS = 1
+# After a failure only one request tries again after this pause, and the others go on without the store.
+_RETRY_PAUSE_SECONDS = 1
 
-# When a window ends is said by the clock of the caller. Redis's own only clears what nobody asks for any more, so
-# much later that the clocks of the hosts may differ.
-_KEPT_LONGER_MS = 60_000
+# The caller's clock ends a window. Redis's expiry only removes abandoned ones; the margin allows for clocks that differ.
+_EXPIRY_MARGIN_MS = 60_000
 
-# KEYS[1]: the window. ARGV: the limit, now, the length of a window, its latest end, how long Redis keeps it. Returns whether
-# a slot was taken, and when the window ends.
+# KEYS[1]: the window. ARGV: limit, now, length of a window, latest possible end, expiry. Returns whether a slot was taken, and
+# when the window ends.
 _RESERVE = """
 local window = redis.call('HMGET', KEYS[1], 'hits', 'ends_at_ms')
 local hits, ends_at_ms = tonumber(window[1] or 0), tonumber(window[2] or 0)
@@ -38,7 +37,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[5])
 return {1, ends_at_ms}
 """
 
-# KEYS[1]: the window. ARGV: when it ended at the reservation; another one of the same key is left alone.
+# KEYS[1]: the window. ARGV: its end at the reservation. A later window with the same key is left alone.
 _GIVE_BACK = """
 local window = redis.call('HMGET', KEYS[1], 'hits', 'ends_at_ms')
 if window[2] ~= ARGV[1] then
@@ -55,16 +54,16 @@ _CLEAR = "return redis.call('DEL', KEYS[1])"
 
 
 class RedisWindows:
-    """Windows on a Redis server, with one pool of connections a process, which are opened when they are first needed.
+    """Windows on a Redis server. Connections are opened when they are first needed.
 
-    A server that is down is not waited for by every sign-in: see `_ask`.
+    While the server is down, one request a second waits for it, and the others fail at once.
     """
 
     def __init__(self, url: str, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Take the URL (redis://, rediss:// or unix://), and what measures the pause after a failure."""
-        # An optional package (requirements-redis.txt): loaded where it is asked for, as SQLAlchemy loads a driver.
+        """Take the URL (redis://, rediss:// or unix://), and a timer in seconds."""
+        # An optional package (requirements-redis.txt).
         redis = import_module("redis")
-        # What fails is not repeated: whether the server did it nobody knows, and a slot would be taken twice.
+        # No retries: the server may have run the script before the failure, and a slot would be taken twice.
         client = redis.Redis.from_url(
             url,
             protocol=2,
@@ -78,39 +77,39 @@ class RedisWindows:
         self._close = client.close
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._asked_again_at: float | None = None
+        self._retry_at: float | None = None
 
     def reserve(self, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
         """Take a slot of a window."""
         latest_ms = latest_end(now_ms, interval_ms)
-        taken, ends_at_ms = self._ask(self._reserve, key, limit, now_ms, interval_ms, latest_ms, interval_ms + _KEPT_LONGER_MS)
+        taken, ends_at_ms = self._run(self._reserve, key, limit, now_ms, interval_ms, latest_ms, interval_ms + _EXPIRY_MARGIN_MS)
         return Slot(key, ends_at_ms, taken=bool(taken))
 
     def give_back(self, slot: Slot) -> None:
-        """Return a slot; the last one takes the window with it."""
-        self._ask(self._give_back, slot.key, slot.ends_at_ms)
+        """Return a slot. If it was the last, remove the window."""
+        self._run(self._give_back, slot.key, slot.ends_at_ms)
 
     def clear(self, key: str) -> None:
         """Remove a window."""
-        self._ask(self._clear, key)
+        self._run(self._clear, key)
 
     def close(self) -> None:
         """Close the connections of this process."""
         self._close()
 
-    def _ask(self, script: Any, key: str, *arguments: int) -> Any:
-        """Run a script; after a failure one caller tries again after a pause, and all others are refused at once."""
+    def _run(self, script: Any, key: str, *arguments: int) -> Any:
+        """Run a script. After a failure one caller tries again after a pause, and the others fail at once."""
         with self._lock:
-            if self._asked_again_at is not None:
-                if self._monotonic() < self._asked_again_at:
+            if self._retry_at is not None:
+                if self._monotonic() < self._retry_at:
                     raise StoreUnavailable("not asked again yet")
-                self._asked_again_at = self._monotonic() + _PAUSE_SECONDS
+                self._retry_at = self._monotonic() + _RETRY_PAUSE_SECONDS
         try:
             answer = script(keys=[_PREFIX + key], args=arguments)
         except self._failures as reason:
             with self._lock:
-                self._asked_again_at = self._monotonic() + _PAUSE_SECONDS
-            # Only the kind: the text may name the server, and its cause holds what was sent.
+                self._retry_at = self._monotonic() + _RETRY_PAUSE_SECONDS
+            # Only the type: the text may name the server, and a cause would hold the arguments.
             raise StoreUnavailable(type(reason).__name__) from None
-        self._asked_again_at = None
+        self._retry_at = None
         return answer

@@ -1,4 +1,4 @@
-"""Where the throttle keeps its windows: in the database, or in the memory of one worker; on Redis: redis_windows.py."""
+"""Stores of the throttle's windows: the database, or the memory of one worker. Redis is in redis_store.py."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,33 +11,35 @@ from sqlalchemy.orm import Session
 
 from models.throttled_login import Slot, give_back, latest_end, remove, remove_ended, reserve
 
+_MAX_WINDOWS = 10_000
+
 
 class WindowStore(Protocol):
-    """Where the windows are kept. A store that is down raises StoreUnavailable."""
+    """A store of windows. Every method raises StoreUnavailable if the store is down. Times are ms since the epoch."""
 
     def reserve(self, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
-        """Take a slot of the window of a key, atomically, or be refused because it is full."""
+        """Take a slot of a window, atomically, unless it is full. If none is open, open one that lasts `interval_ms`."""
 
     def give_back(self, slot: Slot) -> None:
-        """Return a slot that was taken."""
+        """Return a taken slot. If it was the last, remove the window."""
 
     def clear(self, key: str) -> None:
-        """Remove the window of a key, if there is one."""
+        """Remove a window, if it is there."""
 
 
 class StoreUnavailable(Exception):
-    """The store of the windows cannot be reached."""
+    """The store cannot be reached."""
 
 
 class DatabaseWindows:
-    """Windows in the database, in short transactions of their own, apart from those of the request."""
+    """Windows in the database. Each step is a short transaction, separate from that of the request."""
 
     def __init__(self, engine: Callable[[], Engine]) -> None:
-        """Take what gives the engine: it is known only inside an application context."""
+        """Take a function that returns the engine of the application context."""
         self._engine = engine
 
     def reserve(self, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
-        """Take a slot; one key in 256 clears the windows that are over on its way."""
+        """Take a slot. One key in 256 also removes all windows that have ended."""
         with self._session() as session:
             if key.startswith("00"):
                 remove_ended(session, now_ms)
@@ -63,19 +65,19 @@ class DatabaseWindows:
 
 
 class MemoryWindows:
-    """Windows in the memory of one worker, for a server that may not write to its database."""
+    """Windows in the memory of one worker, for a read-only server."""
 
     def __init__(self) -> None:
-        """Begin without windows."""
+        """Start empty."""
         self._lock = threading.Lock()
         self._windows: dict[str, tuple[int, int]] = {}
 
     def reserve(self, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
-        """Take a slot; a full memory forgets the windows that are over, and where that is not enough the oldest quarter."""
+        """Take a slot. A full memory drops the windows that have ended, and then, if need be, the oldest quarter."""
         with self._lock:
-            if len(self._windows) > _MOST_WINDOWS:
-                lasting = [(name, window) for name, window in self._windows.items() if window[1] > now_ms]
-                self._windows = dict(lasting[-(_MOST_WINDOWS * 3 // 4) :])
+            if len(self._windows) > _MAX_WINDOWS:
+                open_windows = [(name, window) for name, window in self._windows.items() if window[1] > now_ms]
+                self._windows = dict(open_windows[-(_MAX_WINDOWS * 3 // 4) :])
             hits, ends_at_ms = self._windows.get(key, (0, 0))
             if not now_ms < ends_at_ms <= latest_end(now_ms, interval_ms):
                 hits, ends_at_ms = 0, now_ms + interval_ms
@@ -85,7 +87,7 @@ class MemoryWindows:
             return Slot(key, ends_at_ms, taken=True)
 
     def give_back(self, slot: Slot) -> None:
-        """Return a slot; the last one takes the window with it."""
+        """Return a slot. If it was the last, remove the window."""
         with self._lock:
             hits, ends_at_ms = self._windows.get(slot.key, (0, 0))
             if ends_at_ms == slot.ends_at_ms and hits > 1:
@@ -97,6 +99,3 @@ class MemoryWindows:
         """Remove a window."""
         with self._lock:
             self._windows.pop(key, None)
-
-
-_MOST_WINDOWS = 10_000

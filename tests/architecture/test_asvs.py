@@ -102,7 +102,7 @@ SAID = {
     "7.1.2": ("Sessions", ("REFRESH_TOKEN_MAX_SESSIONS", "one more ends")),
     "8.1.1": ("Who may do what", ("see one user", "delete a user", "blueprints/users/policy.py")),
     "8.1.2": ("Who may do what", ("public fields", "ten harmless fields", "blueprints/users/resource.py")),
-    "15.1.3": ("Many at once", ("PASSWORD_HASH_QUEUE", "PASSWORD_HASH_WAIT", "MAX_ITEMS_PER_PAGE", "Retry-After")),
+    "15.1.3": ("Overload", ("PASSWORD_HASH_QUEUE", "PASSWORD_HASH_WAIT", "MAX_ITEMS_PER_PAGE", "Retry-After")),
     "16.2.3": ("Logs", ("standard error", "poort_audit", "track_e_login_record", "nginx")),
 }
 
@@ -138,7 +138,7 @@ def events_in_the_code() -> set[str]:
 
 
 def test_every_event_is_on_the_security_page() -> None:
-    table = SECURITY.partition("\n## The audit\n")[2].partition("\n## ")[0]
+    table = SECURITY.partition("\n## Audit log\n")[2].partition("\n## ")[0]
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", "\n".join(re.findall(r"^\| (.+?) \|", table, re.MULTILINE))))
     assert named == events_in_the_code()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import body_of, name_in, signed_in_as
 from campus.conftest import Campus
 from factories import CONTRACT
 from flask.testing import FlaskClient
@@ -42,7 +43,7 @@ def changes(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[A
 @pytest.mark.parametrize("username", ["admin", "alice", "ünïcodé", "legsha", "legbc4", "legargon"])
 def test_each_kind_of_hash_signs_in(campus: Campus, username: str) -> None:
     client = campus.app(PASSWORD_HASH_COST="4").test_client()
-    assert sign_in(client, username, PASSWORDS[username]).status_code == 200
+    assert signed_in_as(sign_in(client, username, PASSWORDS[username])) == username
 
 
 def test_sign_in_changes_last_login_and_an_old_hash_alone(campus: Campus) -> None:
@@ -94,7 +95,7 @@ def test_password_change_renews_the_hash_alone(campus: Campus) -> None:
     client.patch("/api/users/2", headers=headers, json={"plainPassword": "brandnew"})
     expected = {"password", "updated_at"} | ({"password_updated_at"} if campus.version == 3 else set())
     assert changes(before, campus.snapshot()["user"]) == {2: expected}
-    assert sign_in(client, "alice", "brandnew").status_code == 200
+    assert signed_in_as(sign_in(client, "alice", "brandnew")) == "alice"
 
 
 def test_soft_delete_changes_active_alone(campus: Campus) -> None:
@@ -116,7 +117,7 @@ def test_new_user_has_all_that_chamilo_needs(campus: Campus) -> None:
     assert len(campus.run("SELECT 1 FROM access_url_rel_user WHERE user_id = :id AND access_url_id = 1", id=user_id)) == 1
     source = "SELECT authentication FROM user_auth_source WHERE user_id = :id AND url_id = 1"
     assert campus.run(source, id=user_id) == [{"authentication": "platform"}]
-    assert sign_in(client, "neu", "secret").status_code == 200
+    assert signed_in_as(sign_in(client, "neu", "secret")) == "Neu"
 
 
 def test_first_row_of_an_empty_table_is_encoded_by_the_version(campus: Campus) -> None:
@@ -170,7 +171,7 @@ def test_user_whom_the_portal_refuses_reads_chamilos_words(campus: Campus, table
 def test_other_portal_has_users_of_its_own(campus: Campus) -> None:
     client = campus.app(PASSWORD_HASH_COST="4").test_client()
     body = {"username": "two", "email": "two@example.com", "password": "secret"}
-    assert client.post("/api/access_urls/2/user", headers=headers_of(client, "admin"), json=body).status_code == 201
+    assert name_in(client.post("/api/access_urls/2/user", headers=headers_of(client, "admin"), json=body), 201) == "two"
     beside_two = campus.app(PASSWORD_HASH_COST="4", ACCESS_URL_ID="2").test_client()
     assert [sign_in(there, "two", "secret").status_code for there in (client, beside_two)] == [401, 200]
 
@@ -193,8 +194,8 @@ def test_read_only_leaves_no_trace(campus: Campus) -> None:
     before = campus.snapshot(), campus.run("SHOW TABLES")
     client = campus.app(READ_ONLY="1", PASSWORD_HASH_COST="4").test_client()
     headers = headers_of(client, "admin")
-    assert sign_in(client, "legsha", PASSWORDS["legsha"]).status_code == 200
-    assert client.get("/api/users/2", headers=headers).status_code == 200
+    assert signed_in_as(sign_in(client, "legsha", PASSWORDS["legsha"])) == "legsha"
+    assert name_in(client.get("/api/users/2", headers=headers)) == "alice"
     answers = [
         client.post("/api/users", headers=headers, json={}),
         client.put("/api/users/2", headers=headers, json={}),
@@ -216,7 +217,7 @@ def test_other_writers_columns_are_not_lost(campus: Campus) -> None:
     headers = headers_of(client, "admin") | MERGE_PATCH
     for turn in range(20):
         campus.run("UPDATE `user` SET theme = :theme, lastname = :name WHERE id = 2", theme=f"t{turn}", name=f"n{turn}")
-        assert client.patch("/api/users/2", headers=headers, json={"firstname": f"f{turn}"}).status_code == 200
+        assert body_of(client.patch("/api/users/2", headers=headers, json={"firstname": f"f{turn}"}))["firstname"] == f"f{turn}"
         (row,) = campus.run("SELECT firstname, lastname, theme FROM `user` WHERE id = 2")
         assert row == {"firstname": f"f{turn}", "lastname": f"n{turn}", "theme": f"t{turn}"}
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from answers import name_in, signed_in_as
 from campus.conftest import Campus
 from factories import Database, bearer
 from flask.testing import FlaskCliRunner
@@ -59,8 +60,8 @@ def test_who_is_here_already_stays_as_they_are(befriended: Campus, runner: Flask
 def test_moved_user_signs_in(befriended: Campus, runner: FlaskCliRunner, database: Database, app: Any) -> None:
     move(runner, befriended.url)
     answer = app.test_client().post("/api/authentication_token", json={"username": "legsha", "password": "shapass"})
-    assert answer.status_code == 200
-    assert app.test_client().get("/api/me", headers=bearer(app, database.user(2))).status_code == 200
+    assert signed_in_as(answer) == "legsha"
+    assert name_in(app.test_client().get("/api/me", headers=bearer(app, database.user(2))))
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://root:s3cret@127.0.0.1:1/none"])

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 import bcrypt
 import pytest
 import replay
-from databases import KINDS, Databases
+from databases import EACH_KIND, Databases
 from factories import CONTRACT, Clock, Database, dispose, settings_for
 from flask import Flask
 from redis import Redis
@@ -123,7 +123,7 @@ def play(player: replay.Replay, case: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize(("area", "name"), [(area, name) for area, cases in CASES.items() for name in cases])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EACH_KIND)
 def test_recorded_case_holds(mismatches: Any, kind: str, area: str, name: str) -> None:
     assert mismatches(kind)[area, name] == [], f"{CASES[area][name]}"
 

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from answers import names_in
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
@@ -21,7 +22,7 @@ from databases import Databases
 from factories import CONTRACT, START, Clock, Database
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from security.keys.json_web_key import json_web_key
@@ -299,7 +300,7 @@ def test_table_is_as_long_as_it_should_be() -> None:
 @pytest.mark.parametrize("form", ACCEPTED)
 def test_odd_token_with_a_good_signature_is_accepted(client: FlaskClient, form: str) -> None:
     answer = client.get("/api/users", headers={"Authorization": f"Bearer {ACCEPTED[form]}"})
-    assert answer.status_code == 200
+    assert names_in(answer) == ["alice"]
 
 
 class Canary(BaseHTTPRequestHandler):
@@ -331,7 +332,8 @@ def canary() -> Iterator[ThreadingHTTPServer]:
 def test_no_address_in_a_token_is_called(client: FlaskClient, canary: ThreadingHTTPServer, header: str, kid: str | None) -> None:
     address = f"http://127.0.0.1:{canary.server_port}/jwks.json"
     assert_refused(client, signed(HEADER | {header: address, "kid": kid}, CLAIMS | {"iss": address}, OTHER), INVALID)
-    assert client.get("/api/users", headers={"Authorization": f"Bearer {signed(HEADER | {header: address})}"}).status_code == 200
+    headers = {"Authorization": f"Bearer {signed(HEADER | {header: address})}"}
+    assert names_in(client.get("/api/users", headers=headers)) == ["alice"]
     assert Canary.hits == []
 
 
@@ -357,9 +359,9 @@ def test_flipped_byte_of_any_segment_is_refused(client: FlaskClient, data: st.Da
 @given(st.integers(0, len(GOOD) - 1), st.sampled_from(string.ascii_letters + string.digits + "-_.=+/~%"))
 def test_changed_character_is_refused(client: FlaskClient, position: int, character: str) -> None:
     changed = GOOD[:position] + character + GOOD[position + 1 :]
-    if changed != GOOD:
-        answer = client.get("/api/users", headers={"Authorization": f"Bearer {changed}"})
-        assert (answer.status_code, answer.json in (INVALID, EXPIRED)) == (401, True)
+    assume(changed != GOOD)
+    answer = client.get("/api/users", headers={"Authorization": f"Bearer {changed}"})
+    assert (answer.status_code, answer.json in (INVALID, EXPIRED)) == (401, True)
 
 
 @pytest.mark.parametrize("part", [0, 1, 2])
@@ -384,7 +386,7 @@ def test_issuer_and_audience_are_needed_where_they_are_set(make_app: Any, clock:
     names = ["iat", "exp", "roles", "username"] + ["iss"] * bool(issuer) + ["aud"] * bool(audience)
     assert list(claims) == names
     for accepted in (own, signed(claims=claims | {"aud": ["others", audience]}), signed(claims=claims)):
-        assert client.get("/api/users", headers={"Authorization": f"Bearer {accepted}"}).status_code == 200
+        assert names_in(client.get("/api/users", headers={"Authorization": f"Bearer {accepted}"})) == ["alice"]
     for name in names[4:]:
         assert_refused(client, signed(claims={key: value for key, value in claims.items() if key != name}), INVALID)
         for other in (
@@ -408,4 +410,4 @@ def test_id_of_the_key_is_left_out_where_it_is_switched_off(make_app: Any) -> No
     token = app.extensions["poort"].tokens.issue("alice", [])
     header = token.split(".")[0]
     assert base64.urlsafe_b64decode(header + "==") == b'{"typ":"JWT","alg":"RS256"}'
-    assert app.test_client().get("/api/users", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    assert names_in(app.test_client().get("/api/users", headers={"Authorization": f"Bearer {token}"})) == ["alice"]

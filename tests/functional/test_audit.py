@@ -161,7 +161,7 @@ def test_refusal_is_answered_and_logged_without_its_row(
     answer = sign_in(client, "alice", "wrong")
     assert (answer.status_code, answer.json) == (401, {"code": 401, "message": "Invalid credentials."})
     assert (database.rows(AuditRecord), only(lines())["reason"]) == ([], "unknown user")
-    assert "an event of the audit has no row: OperationalError" in caplog.messages
+    assert "an audit event has no row: OperationalError" in caplog.messages
 
 
 def test_database_that_is_down_does_not_stop_the_line(clock: Clock, lines: Any) -> None:

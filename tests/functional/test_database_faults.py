@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
+from answers import body_of, name_in, signed_in_as
 from factories import Database, bearer
 from flask import Flask
 from flask.testing import FlaskClient
@@ -122,7 +123,7 @@ def test_full_disk_is_read_and_not_written(caller: Caller, database: Database, c
         found = session.execute(text("SELECT count(*) FROM user WHERE username LIKE 'new%'")).scalar()
     assert found == len(answers) - 1, "what was answered 201, and nothing of the rest"
     end()
-    assert caller.create().status_code == 201
+    assert name_in(caller.create(), 201) == BODY["username"]
 
 
 @contextmanager
@@ -153,7 +154,7 @@ def test_lock_of_somebody_else_is_waited_for_and_then_given_up(
         else:
             assert_come_back(caller.read())
         assert_come_back(caller.create())
-        assert caller.client.get("/healthz").status_code == 200
+        assert body_of(caller.client.get("/healthz")) == {"status": "ok"}
     assert codes(caplog) == {{"sqlite": "SQLITE_BUSY", "postgresql": "57014", "mariadb": "1969"}[database.kind]}
     assert [caller.read().status_code, caller.create().status_code] == [404, 201]
     assert caller.create().status_code == 422, "it was written once"
@@ -163,7 +164,7 @@ def test_lock_of_somebody_else_is_waited_for_and_then_given_up(
 def test_sign_in_under_a_lock_is_for_later_too(caller: Caller, database: Database) -> None:
     with locked(database):
         assert_come_back(caller.sign_in())
-    assert caller.sign_in().status_code == 200
+    assert signed_in_as(caller.sign_in()) == "alice"
 
 
 def test_host_of_the_database_that_is_gone_is_not_waited_for_by_tcp(make_app: Callable[..., Flask], database: Database) -> None:

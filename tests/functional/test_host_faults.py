@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from answers import signed_in_as
 from factories import Clock, Database, dispose, settings_for
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -67,7 +68,7 @@ def test_throttle_outlives_no_jump(client: FlaskClient, clock: Clock, seconds: i
     clock.advance(seconds)
     assert guesses() == [False] * 10 + [True], "a window of its own, as long as any"
     clock.advance(60)
-    assert sign_in(client).status_code == 200
+    assert signed_in_as(sign_in(client)) == "alice"
 
 
 def test_server_whose_keys_are_gone_says_so_and_recovers(database: Database, clock: Clock, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import body_of
 from click.testing import Result
 from factories import Clock, Database, bearer
 from flask import Flask
@@ -288,7 +289,7 @@ def test_start_repairs_what_a_killed_rotation_left(make_server: MakeServer, tmp_
     assert run(make_server(), "check-config").stdout == "The configuration seems correct.\n"
     assert (folder / "public.pem").read_text() != old
     load_key_pair(str(folder / "private.pem"), str(folder / "public.pem"), "")
-    assert make_server().test_client().get("/readyz").status_code == 200
+    assert body_of(make_server().test_client().get("/readyz"))["status"] == "ok"
 
 
 def test_folder_that_cannot_be_written_does_not_stop_a_start(
@@ -305,6 +306,6 @@ def test_folder_that_cannot_be_written_does_not_stop_a_start(
     monkeypatch.setattr(key_files, "write_beside", refuse)
     assert run(make_server(), "check-config").exit_code == 0
     assert (folder / "public.pem").read_text() == old
-    assert caplog.records[-1].message.endswith("cannot be written: Read-only file system")
+    assert caplog.records[-1].message.endswith("cannot be replaced: Read-only file system")
     result = run(make_server(), "rotate-key")
     assert (result.exit_code, "The keys cannot be written: " in result.stderr) == (1, True)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from answers import signed_in_as
 from factories import Clock, Database
 from flask import Flask
 from flask.testing import FlaskClient
@@ -170,7 +171,7 @@ def test_hundred_failures_at_a_name_in_an_hour_are_said_once_and_delay_nobody(
     (line,) = [record for record in caplog.records if record.getMessage() == "sign_in_failures"]
     assert (line.username, line.details, limiter.reported_names_total) == ("bob", {"in_an_hour": 100}, 1)
     assert {row.event for row in database.rows(AuditRecord)} == {"sign_in_refused"}
-    assert sign_in(client, "bob", "secret").status_code == 200
+    assert signed_in_as(sign_in(client, "bob", "secret")) == "bob"
     clock.advance(3600)
     for number in range(100):
         sign_in(client, name, address=f"198.51.100.{number}")
@@ -214,7 +215,7 @@ def test_memory_of_what_was_said_is_bounded_in_bytes_and_forgets_what_is_over() 
 
 def test_full_memory_of_what_was_said_is_searched_once_a_second() -> None:
     """Searching it takes half a millisecond, and a stranger can fill it."""
-    memory = SaidOnce(most=100)
+    memory = SaidOnce(max_keys=100)
     assert all(memory.is_first(str(number), 0, 500) for number in range(100))
     assert [memory.is_first("new", now_ms, now_ms + 60_000) for now_ms in (400, 600, 1399, 1400)] == [False, False, False, True]
     assert memory.is_first("another", 1401, 61_401), "there is room now"

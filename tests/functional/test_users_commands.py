@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import signed_in_as
 from factories import Database
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
@@ -45,7 +46,7 @@ def test_created_user_signs_in_with_the_given_password(runner: FlaskCliRunner, c
 def test_generated_password_is_printed_once_and_works(runner: FlaskCliRunner, client: FlaskClient) -> None:
     done = run(runner, "create", "zoe", "--email", "zoe@example.com", "--generate-password")
     password = done.output.partition("password: ")[2].strip()
-    assert client.post("/api/authentication_token", json={"username": "zoe", "password": password}).status_code == 200
+    assert signed_in_as(client.post("/api/authentication_token", json={"username": "zoe", "password": password})) == "zoe"
 
 
 @pytest.mark.parametrize(("name", "email", "text"), [("zoe", "zoe@example.com", "already used"), ("new", "none", "valid email")])
@@ -60,7 +61,7 @@ def test_invalid_user_is_refused_with_the_reason(
 def test_new_password_replaces_the_old_one(runner: FlaskCliRunner, client: FlaskClient, database: Database) -> None:
     database.make_user("zoe", [])
     assert run(runner, "set-password", "zoe", "--password-stdin", given="brandnew\n").exit_code == 0
-    assert client.post("/api/authentication_token", json={"username": "zoe", "password": "brandnew"}).status_code == 200
+    assert signed_in_as(client.post("/api/authentication_token", json={"username": "zoe", "password": "brandnew"})) == "zoe"
 
 
 def test_roles_are_granted_and_revoked(runner: FlaskCliRunner, database: Database) -> None:
@@ -113,7 +114,7 @@ def test_ids_go_on_after_imported_ones(runner: FlaskCliRunner, database: Databas
 
 def test_clear_password_is_hashed(client: FlaskClient, import_rows: Any) -> None:
     import_rows([{"username": "one", "email": "one@example.com", "password": "in clear"}])
-    assert client.post("/api/authentication_token", json={"username": "one", "password": "in clear"}).status_code == 200
+    assert signed_in_as(client.post("/api/authentication_token", json={"username": "one", "password": "in clear"})) == "one"
 
 
 def test_all_bad_rows_are_told_and_nothing_is_written(database: Database, import_rows: Any) -> None:

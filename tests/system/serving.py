@@ -22,6 +22,9 @@ FLASK = (sys.executable, "-m", "flask", "--app", str(ROOT / "wsgi.py"))
 
 WAIT_SECONDS = 30
 
+#: What /healthz says.
+HEALTHY = {"status": "ok"}
+
 
 def clean_environment(**variables: str) -> dict[str, str]:
     """Return the environment without what would set the server, but for what is given."""

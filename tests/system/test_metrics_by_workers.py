@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from installed import needed
 from prometheus_client.parser import text_string_to_metric_families
-from system.serving import GUNICORN, WAIT_SECONDS, Home, Server
+from system.serving import GUNICORN, HEALTHY, WAIT_SECONDS, Home, Server
 
 from benchmarks.services import find_program, free_port
 from config.settings import ROOT
@@ -64,7 +64,7 @@ class Metered(Server):
     def ask_both_workers(self) -> int:
         """Send requests until each worker has answered some; return how many."""
         for number in range(1, 500):
-            assert self.request("GET", "/healthz")[0] == 200
+            assert self.request("GET", "/healthz")[2] == HEALTHY
             if number % 10 == 0:
                 asked = {line["process"] for line in self.log_lines if line.get("route") == "/healthz"}
                 if asked >= self.workers():

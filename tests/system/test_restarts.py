@@ -156,7 +156,7 @@ def test_a_reload_keeps_the_socket_and_refuses_what_cannot_be_used(home: Home) -
             (home.folder / name).write_text(text)
             server.process.send_signal(signal.SIGHUP)
             server.wait_until(lambda: server.log.count("nothing is reloaded: ") == number)  # noqa: B023 - called at once
-        assert server.request("GET", "/api/me", **token)[0] == 200
+        assert server.request("GET", "/api/me", **token)[2]["username"] == "admin"
         assert server.workers() == workers
     finally:
         assert server.stop() == 0

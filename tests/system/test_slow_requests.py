@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from system.serving import GUNICORN, WAIT_SECONDS, Answer, Home, Server
+from system.serving import GUNICORN, HEALTHY, WAIT_SECONDS, Answer, Home, Server
 
 from blueprints.request_hooks import SAFE_HEADERS
 
@@ -138,7 +138,7 @@ def test_complete_requests_are_answered_beside_200_stalled_ones_that_are_few_or_
         kinds = list(STALLED.values())
         held = [stack.enter_context(opened(server, kinds[number % len(kinds)])) for number in range(200)]
         for _ in range(20):
-            assert server.request("GET", "/healthz")[0] == 200
+            assert server.request("GET", "/healthz")[2] == HEALTHY
             assert server.request("POST", "/api/authentication_token", {"username": "x", "password": "y"})[0] == 401
         last = [answers_of(connection)[-1] for connection in held]
     statuses = Counter((answer.status, answer.json["error"]) for answer in last)
@@ -168,7 +168,7 @@ def test_requests_in_two_packets_are_not_slow(home: Home) -> None:
         body = b'{"username":"x","password":"y"}'
         head = POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
         connections = [opened(server, head) for _ in range(40)]
-        assert server.request("GET", "/healthz")[0] == 200
+        assert server.request("GET", "/healthz")[2] == HEALTHY
         for connection in connections:
             connection.sendall(body)
         assert [answers_of(connection)[0].status for connection in connections] == [401] * 40
@@ -246,7 +246,7 @@ def test_an_answer_that_is_not_read_in_time_ends_the_connection(home: Home, read
     try:
         with opened(server, b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n") as connection, pytest.raises(ConnectionResetError):
             read(connection)
-        assert server.request("GET", "/")[0] == 200
+        assert server.request("GET", "/")[2] == 11
         said = [line for line in server.log_lines if line["message"].startswith("the client does not read the answer")]
         assert [line["level"] for line in said] == ["warning"]
     finally:
@@ -275,7 +275,7 @@ def test_a_thousand_stalled_connections_leave_no_descriptor_behind(home: Home) -
             connections = [opened(server, kinds[number % len(kinds)]) for number in range(200)]
             for connection in connections:
                 leave(connection)
-            assert server.request("GET", "/healthz")[0] == 200
+            assert server.request("GET", "/healthz")[2] == HEALTHY
             if before is None:  # SQLite and the like are open by now
                 before = descriptors(server)
         server.wait_until(lambda: descriptors(server) <= before)
@@ -301,7 +301,7 @@ def test_new_settings_are_not_held_up_by_slow_requests(home: Home) -> None:
         stalled = [opened(server, GET) for _ in range(8)]
         server.process.send_signal(signal.SIGHUP)
         server.wait_until(lambda: len(server.workers() - before) == 2)
-        assert server.request("GET", "/healthz")[0] == 200
+        assert server.request("GET", "/healthz")[2] == HEALTHY
         assert {answers_of(connection)[-1].status for connection in stalled} <= {408, 503}
         server.wait_until(lambda: not server.workers() & before)
 

@@ -11,7 +11,8 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from deploy.arriving_requests import ArrivedBody
 from rest import cors
-from rest.body import JSON, JSON_API, read_changes, read_object, request_bytes
+from rest.body import read_changes, read_object, request_bytes
+from rest.formats import jsonapi, plain_json
 from rest.problem import UnreadableRequest
 from rest.resource import Kind, Property, Resource
 
@@ -22,6 +23,7 @@ THING = Resource(
     properties=(
         Property("names", Kind.STRINGS, ("names",), writable=True),
         Property("size", Kind.INTEGER, ("size",), writable=True),
+        Property("title", Kind.STRING, ("title",), writable=True),
     ),
 )
 
@@ -85,7 +87,7 @@ def test_body_is_read_to_its_end() -> None:
 )
 def test_what_is_no_object_is_named(body: bytes, given: str) -> None:
     with pytest.raises(UnreadableRequest, match=f'"object", "{given}" given'):
-        read_object(JSON, body)
+        read_object(plain_json.BODY, body)
 
 
 @pytest.mark.parametrize(
@@ -93,12 +95,12 @@ def test_what_is_no_object_is_named(body: bytes, given: str) -> None:
 )
 def test_json_api_without_objects_is_unreadable(body: bytes) -> None:
     with pytest.raises(UnreadableRequest, match="must be objects"):
-        read_object(JSON_API, body)
+        read_object(jsonapi.BODY, body)
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"data":{}}', b'{"data":{"attributes":{}}}'])
 def test_json_api_that_says_nothing_changes_nothing(body: bytes) -> None:
-    assert read_object(JSON_API, body) == {}
+    assert read_object(jsonapi.BODY, body) == {}
 
 
 @pytest.mark.parametrize(
@@ -108,13 +110,16 @@ def test_json_api_that_says_nothing_changes_nothing(body: bytes) -> None:
         ({"names": {}}, 'The type of the "names" attribute must be "array", "array" given.'),
         ({"names": [1]}, 'The type of the "names" elements must be "string", "integer" given.'),
         ({"names": ["a\0"]}, 'The "names" attribute must not contain a NUL character.'),
+        ({"names": ["a", "\0"]}, 'The "names" attribute must not contain a NUL character.'),
+        ({"title": "a\0"}, 'The "title" attribute must not contain a NUL character.'),
+        ({"title": None}, 'The type of the "title" attribute must be "string", "NULL" given.'),
         ({"size": True}, 'The type of the "size" attribute must be "int", "boolean" given.'),
         ({"size": 1.0}, 'The type of the "size" attribute must be "int", "double" given.'),
     ],
 )
 def test_wrong_type_is_unreadable(document: dict[str, Any], text: str) -> None:
     with pytest.raises(UnreadableRequest) as caught:
-        read_changes(THING, document, frozenset(["names", "size"]))
+        read_changes(THING, document, frozenset(["names", "size", "title"]))
     assert caught.value.description == text
 
 

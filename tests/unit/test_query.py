@@ -63,7 +63,8 @@ def test_what_is_written_reads_the_same(parameters: dict[str, str]) -> None:
 
 @given(st.text(alphabet="a[]=&%0.1+", max_size=60))
 def test_no_query_falls_over(query: str) -> None:
-    build_query(parse_query(query))
+    written = build_query(parse_query(query))
+    assert build_query(parse_query(written)) == written
 
 
 def test_long_query_is_cut_and_deep_one_is_not_nested() -> None:

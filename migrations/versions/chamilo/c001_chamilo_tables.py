@@ -1,4 +1,4 @@
-"""Chamilo's tables around a user, in our own schema: the names and widths of contract 7, and folded copies for search."""
+"""Chamilo's tables around a user, with Chamilo's names and widths (docs/compatibility.md#database), and folded copies."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,7 @@ LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 UUID = sa.LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
 
 
-# In the order in which they can be dropped.
+# In an order in which they can be dropped.
 TABLES = (
     "user_rel_user",
     "user_auth_source",
@@ -27,7 +27,7 @@ TABLES = (
 
 
 def exact_string(length: int) -> sa.String:
-    """Return a varchar that compares code point by code point on the database at hand, trailing spaces included."""
+    """Return a varchar that compares code points, trailing spaces included, on the current database."""
     dialect = op.get_bind().dialect
     if dialect.name == "postgresql":
         return sa.String(length, collation="C")
@@ -190,7 +190,7 @@ def upgrade() -> None:
         "access_url",
         *(sa.column(name) for name in ("id", "url", "description", "active", "created_by")),
     )
-    # The portal that every campus has; explicit, since other tables point to 1.
+    # The portal that every campus has. Its id is explicit, since other tables refer to it.
     op.bulk_insert(access_url, [{"id": 1, "url": "http://localhost/", "description": "", "active": 1, "created_by": 1}])
     if op.get_bind().dialect.name == "postgresql":
         op.execute("SELECT setval(pg_get_serial_sequence('access_url', 'id'), 1)")

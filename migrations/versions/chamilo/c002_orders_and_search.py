@@ -1,4 +1,4 @@
-"""An index for every order of a list, and trigrams for search, where the database has any."""
+"""Indexes for every order of a list, and trigrams for search if the database supports them."""
 
 import logging
 
@@ -20,7 +20,7 @@ OLD, NEW = (", ".join(f"{row}.{name}" for name in SEARCHED) for row in ("old", "
 ENTER = f"INSERT INTO poort_user_search(rowid, {FOLDED}) VALUES (new.id, {NEW});"  # noqa: S608 - made of names
 LEAVE = f"INSERT INTO poort_user_search(poort_user_search, rowid, {FOLDED}) VALUES ('delete', old.id, {OLD});"  # noqa: S608
 
-# The texts stay in the `user` table alone, and the index keeps no places in them: it is a sixth of the table.
+# The index stores neither the texts nor positions in them, and so takes a sixth of the space of the table.
 CREATE = f"""CREATE VIRTUAL TABLE poort_user_search
     USING fts5({FOLDED}, content='user', content_rowid='id', tokenize='trigram', detail=column, columnsize=0)"""
 FILL = "INSERT INTO poort_user_search(poort_user_search) VALUES ('rebuild')"
@@ -38,15 +38,15 @@ def upgrade() -> None:
         op.drop_index(f"ix_user_{name}", table_name="user")
     dialect = op.get_bind().dialect.name
     if dialect == "sqlite":
-        _create((CREATE, FILL, AT_INSERT, AT_DELETE, AT_UPDATE), "its library has no trigrams (SQLite 3.34)")
+        _create((CREATE, FILL, AT_INSERT, AT_DELETE, AT_UPDATE), "the SQLite library is older than 3.34 and has no trigrams")
     if dialect == "postgresql":
         columns = ", ".join(f"{name} gin_trgm_ops" for name in SEARCHED)
         index = f'CREATE INDEX ix_user_trigrams ON "user" USING gin ({columns})'
-        _create(("CREATE EXTENSION IF NOT EXISTS pg_trgm", index), "the extension pg_trgm cannot be made")
+        _create(("CREATE EXTENSION IF NOT EXISTS pg_trgm", index), "the extension pg_trgm cannot be created")
 
 
 def downgrade() -> None:
-    """Go back to the indexes of before. The extension stays: others may use it."""
+    """Restore the former indexes. The extension stays, since others may use it."""
     dialect = op.get_bind().dialect.name
     if dialect == "sqlite":
         for event in ("insert", "delete", "update"):
@@ -61,10 +61,10 @@ def downgrade() -> None:
 
 
 def _create(statements: tuple[str, ...], obstacle: str) -> None:
-    """Execute statements, or none of them where the database lacks what they need: search then reads every row."""
+    """Execute all statements, or none if the database lacks support: search then reads every row."""
     try:
         with op.get_bind().begin_nested():
             for statement in statements:
                 op.execute(statement)
     except sa.exc.DBAPIError:
-        logger.warning("search will read every row: %s; see the README", obstacle)
+        logger.warning("search will read every row: %s; see docs/operators.md", obstacle)

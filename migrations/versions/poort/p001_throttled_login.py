@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the tables."""
+    """Create the table."""
     op.create_table(
         "poort_throttled_login",
         sa.Column("key", sa.String(length=64), nullable=False),

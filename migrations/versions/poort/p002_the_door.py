@@ -1,4 +1,4 @@
-"""Tokens that die early, keys of all hosts, refresh tokens, second factors and the audit."""
+"""Tokens that end early, keys of all hosts, refresh tokens, second factors and the audit."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 MYSQL = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_ci"}
 
-# In the order in which they can be dropped.
+# In an order in which they can be dropped.
 TABLES = (
     "poort_audit",
     "poort_backup_code",
@@ -24,7 +24,7 @@ TABLES = (
 
 
 def exact_string(length: int) -> sa.String:
-    """Return a varchar that compares code point by code point on the database at hand, trailing spaces included."""
+    """Return a varchar that compares code points, trailing spaces included, on the current database."""
     dialect = op.get_bind().dialect
     if dialect.name == "postgresql":
         return sa.String(length, collation="C")

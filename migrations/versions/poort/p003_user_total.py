@@ -1,4 +1,4 @@
-"""How many users there are."""
+"""The number of users."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the table and its row; where the other branch has not made the users yet, there are none."""
+    """Create the table and its row. There are no users yet if the other branch has not run."""
     op.create_table(
         "poort_user_total",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),

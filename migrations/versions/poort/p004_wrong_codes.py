@@ -1,4 +1,4 @@
-"""Wrong codes in a row of a second factor."""
+"""Consecutive wrong codes of a second factor."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column; nobody has sent a wrong code yet."""
+    """Add the column. Every count begins at 0."""
     op.add_column("poort_second_factor", sa.Column("wrong_codes", sa.Integer(), server_default=sa.text("0"), nullable=False))
 
 
