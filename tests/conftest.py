@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from parallel import arrange, turn
 
 from app import create_app
 from benchmarks.services import RedisServer, start_redis
+from security.keys import pair
 
 # A slow machine is no fault of a property.
 settings.register_profile("poort", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -76,6 +78,14 @@ def client(app: Flask) -> FlaskClient:
 @pytest.fixture
 def runner(app: Flask) -> FlaskCliRunner:
     return app.test_cli_runner()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _remembered_keys() -> Iterator[None]:
+    """Check the numbers of each private key once: it takes 30 ms, and most applications of the tests have the same one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("security.keys.pair.load_pem_private_key", lru_cache(64)(pair.load_pem_private_key))
+        yield
 
 
 @pytest.fixture(autouse=True)

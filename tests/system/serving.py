@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +23,10 @@ GUNICORN = (sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "gunic
 FLASK = (sys.executable, "-m", "flask", "--app", str(ROOT / "wsgi.py"))
 
 WAIT_SECONDS = 30
+
+#: Folders that were set up, with the password of the first user, by what their `.env` says.
+SET_UP: dict[str, tuple[Path, str]] = {}
+MODELS = tempfile.TemporaryDirectory(prefix="poort-models-")
 
 #: What /healthz says.
 HEALTHY = {"status": "ok"}
@@ -164,10 +170,28 @@ class Home:
         )
 
     def set_up(self) -> str:
-        """Run `flask poort setup`, and return the password of the first user."""
-        done = self.flask("poort", "setup")
-        assert done.returncode == 0, done.stderr
-        return done.stdout.rpartition("admin password: ")[2].strip()
+        """Run `flask poort setup`, and return the password of the first user.
+
+        It takes two seconds, so what it has made for the same `.env` is copied into other empty folders.
+        """
+        settings = (self.folder / ".env").read_text()
+        made, password = SET_UP.get(settings, (None, ""))
+        if made is None or (self.folder / "config").exists():
+            done = self.flask("poort", "setup")
+            assert done.returncode == 0, done.stderr
+            password = done.stdout.rpartition("admin password: ")[2].strip()
+            if made is None and (self.folder / "var").exists():
+                made = Path(tempfile.mkdtemp(dir=MODELS.name))
+                SET_UP[settings] = (made, password)
+                self.copy_to(made)
+        else:
+            Home(made).copy_to(self.folder)
+        return password
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy the keys and the database."""
+        for name in ("config", "var"):
+            shutil.copytree(self.folder / name, folder / name)
 
     def serve(self, **variables: str) -> Server:
         return Server(GUNICORN, self.folder, self.environment(**variables)).start()

@@ -70,6 +70,7 @@ def fingerprint(project: Path) -> dict[str, str]:
         return prints | {"rows": "\n".join(database.iterdump())}
 
 
+@pytest.mark.quiet
 def test_make_serve_sets_up_and_serves_and_a_second_run_changes_nothing(project: Path) -> None:
     server = serve(project)
     try:

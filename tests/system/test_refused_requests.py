@@ -182,6 +182,7 @@ def test_who_asks_is_not_told_by_a_stranger(server: Server) -> None:
     assert answer.json == {"error": 'No route found for "GET http://x/api/nope"'}
 
 
+@pytest.mark.quiet
 def test_clients_that_do_not_close_do_not_stop_a_worker(server: Server) -> None:
     asked = GET + b"Connection: close\r\n\r\n"
     held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(6)]

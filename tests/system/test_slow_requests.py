@@ -113,6 +113,7 @@ TRICKLED = {
 }
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("start", TRICKLED.values(), ids=TRICKLED)
 def test_a_request_that_trickles_ends_when_it_has_taken_too_long(quick: Server, start: bytes) -> None:
     """Each byte comes before the time without progress is over."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from load import Load
 from system.serving import Home
 
@@ -11,6 +12,7 @@ pytest_plugins = ("system.fixtures",)
 CLIENTS = 16
 
 
+@pytest.mark.quiet
 def test_no_read_fails_while_sign_ins_are_served_or_told_to_come_back(home: Home) -> None:
     # One name signs in for all of them, and none of them is a guess.
     home.write_env(
