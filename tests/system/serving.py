@@ -1,4 +1,4 @@
-"""Real servers for the tests of this folder: on free ports of the loopback, with a folder of their own, ended by their own id."""
+"""Start real servers for the tests of this folder, each on a free loopback port and in a folder of its own."""
 
 import json
 import os
@@ -33,7 +33,7 @@ HEALTHY = {"status": "ok"}
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """Return the environment without what would set the server, but for what is given."""
+    """Return the environment without variables that configure the server, plus the given ones."""
     known = {variable.name for variable in VARIABLES.values()} | set(DATABASE_PARTS)
     known |= {"POORT_ENV_FILE", "GUNICORN_CMD_ARGS", "FLASK_APP", "FLASK_DEBUG", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
     return {name: value for name, value in os.environ.items() if name not in known} | variables
@@ -41,7 +41,7 @@ def clean_environment(**variables: str) -> dict[str, str]:
 
 @dataclass
 class Server:
-    """A server that was started with a command; `folder` holds its log."""
+    """A server that a command starts; its log is in `folder`."""
 
     command: Sequence[str]
     folder: Path
@@ -72,13 +72,13 @@ class Server:
         return self
 
     def stop(self) -> int:
-        """End the server, and return its exit status."""
+        """Stop the server and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(WAIT_SECONDS)
 
     def workers(self) -> set[int]:
-        """Return the ids of the workers that there are now."""
+        """Return the process ids of the current workers."""
         return {int(child) for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()}
 
     def wait_until(self, reached: Callable[[], bool]) -> None:
@@ -106,7 +106,7 @@ class Server:
         return HTTPConnection("127.0.0.1", self.port, timeout=WAIT_SECONDS)
 
     def request(self, method: str, path: str, document: object = None, **headers: str) -> tuple[int, dict[str, str], Any]:
-        """Ask on a connection of its own; return status, headers (lower-case) and JSON."""
+        """Send a request on a new connection; return status, headers (lower-case) and JSON."""
         connection = self.connection()
         try:
             body = None if document is None else json.dumps(document)
@@ -121,7 +121,7 @@ class Server:
         return self.request("POST", "/api/authentication_token", {"username": username, "password": password})
 
     def exchange(self, raw: bytes) -> list["Answer"]:
-        """Send bytes, say that there are no more, and return all answers."""
+        """Send bytes, shut down the sending side, and return all answers."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_SECONDS) as connection:
             connection.sendall(raw)
             connection.shutdown(socket.SHUT_WR)
@@ -133,7 +133,7 @@ class Server:
 
 @dataclass
 class Answer:
-    """An answer, as it came over the wire."""
+    """An answer as it came over the wire."""
 
     status: int
     headers: dict[str, str]
@@ -153,7 +153,7 @@ class Answer:
 
 @dataclass
 class Home:
-    """A folder with an `.env` of its own; keys and database go into it."""
+    """A folder with its own `.env`, keys and database."""
 
     folder: Path
 
@@ -197,7 +197,7 @@ class Home:
         return Server(GUNICORN, self.folder, self.environment(**variables)).start()
 
     def fails_to_serve(self, **variables: str) -> str:
-        """Start gunicorn where it must not start, and return what it says, without the log."""
+        """Assert that gunicorn refuses to start; return its messages without log lines."""
         environment = self.environment(PORT=str(free_port())) | variables
         done = subprocess.run(
             GUNICORN, check=False, capture_output=True, text=True, cwd=self.folder, env=environment, timeout=WAIT_SECONDS
