@@ -214,7 +214,7 @@ def test_no_order_of_one_name_is_sorted_and_a_search_reads_trigrams(lists: UserL
         assert ids(lists, {"search": "zqx"}) == (0, [])
         found = plans.of(-2)  # the ids; then comes the page of them
         assert TRIGRAMS[database.kind] in found
-        assert ("CTE Scan on matches" in found) is (database.kind == "postgresql"), "else the planner expects many rows, and reads them one by one"
+        assert ("CTE Scan on matches" in found) is (database.kind == "postgresql"), "else the planner reads row by row"
 
 
 def test_plain_users_list_reads_those_whom_they_see_alone(lists: UserLists, plans: Plans, database: Database) -> None:

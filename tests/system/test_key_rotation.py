@@ -99,7 +99,9 @@ def test_hosts_with_keys_of_their_own_believe_each_other(home: Home, tmp_path_fa
     servers = [home.serve(WEB_CONCURRENCY="2"), second.serve(WEB_CONCURRENCY="2")]
     try:
         with closing(sqlite3.connect(home.folder / "var" / "poort.db")) as database:
-            assert database.execute("SELECT count(*) FROM poort_verification_key").fetchone() == (2,), "each key is published before its first token"
+            assert database.execute("SELECT count(*) FROM poort_verification_key").fetchone() == (2,), (
+                "published before its first token"
+            )
         tokens = [bearer(server, password) for server in servers]
         with ThreadPoolExecutor(2) as pool:
             rotation = pool.submit(rotate, second)
