@@ -1,4 +1,4 @@
-"""What tests are made of: databases, clocks, users and tokens."""
+"""Databases, clocks, users and tokens for tests."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -41,12 +41,12 @@ from models.user_table import UserTable
 
 CONTRACT = Path(__file__).parent / "contract"
 
-#: The lowest cost that bcrypt knows.
+#: The lowest bcrypt cost.
 COST = 4
 
 START = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
-#: In the order in which rows can be deleted; the portal that every campus has stays.
+#: In the order in which rows can be deleted. The default portal stays.
 TABLES = (
     *(UserRelUser, UserAuthSource, AccessUrlRelUser, TrackELogin, TrackELoginRecord, ThrottledLogin, User),
     *(AuditRecord, BackupCode, SecondFactor, RefreshToken, SignInSession, RevokedToken, TokensValidAfter, VerificationKey),
@@ -56,7 +56,7 @@ HAVE_ROWS = select(*(exists(select(literal(1)).select_from(table)) for table in 
 
 
 class Clock:
-    """A clock that stands still until it is told otherwise."""
+    """A clock that stands still until a test advances it."""
 
     def __init__(self) -> None:
         self.now = START
@@ -65,12 +65,12 @@ class Clock:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Pass the time; as `sleep` of an application too, so that nobody waits for real."""
+        """Let time pass. Applications use it as `sleep` too, so that tests need not wait."""
         self.now += timedelta(seconds=seconds)
 
 
 def settings_for(**variables: str) -> Settings:
-    """Return settings for tests: the cheapest hash, room for many at once, the contract's keys, the documents of the API."""
+    """Return settings for tests: the cheapest hash, a long hashing queue, the contract's keys, API documents on."""
     return parse_settings(
         {
             "APP_ENV": "test",
@@ -88,7 +88,7 @@ def settings_for(**variables: str) -> Settings:
 
 @dataclass
 class Database:
-    """A migrated database: its kind (sqlite, postgresql, mariadb) and a connection of the test's own."""
+    """A migrated database: its kind (sqlite, postgresql, mariadb), its URL, and an engine of the test's own."""
 
     kind: str
     url: str
@@ -109,13 +109,13 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """Begin a transaction of the test's own, committed at the end; what was loaded stays readable."""
+        """Begin a transaction that commits at the end; loaded rows stay readable."""
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
             session.commit()
 
     def clean(self) -> None:
-        """Remove what a test has left; most tables are empty, and one statement tells which are not."""
+        """Delete all rows of earlier tests. One statement finds the few tables that have any."""
         with self.session() as session:
             for table, has_rows in zip(TABLES, session.execute(HAVE_ROWS).one(), strict=True):
                 if has_rows:
