@@ -1,4 +1,4 @@
-"""`flask poort doctor`: what is in order, what is wrong, and the cure; never a secret."""
+"""`flask poort doctor` reports what is in order, what is wrong, and the cure; never a secret."""
 
 import json
 import os
@@ -41,7 +41,7 @@ OWN_ORIGIN = r"^https://campus\.example\.org$"
 
 
 class Patient:
-    """A server in a folder of its own, to be looked at."""
+    """A server in its own folder, for the doctor to examine."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.variables = folder, {"APP_ENV": "prod", "TRUSTED_PROXIES": "127.0.0.1", "CORS_ALLOW_ORIGIN": OWN_ORIGIN}
@@ -66,7 +66,7 @@ class Patient:
         return result.exit_code, result.output
 
     def findings(self, **options: Any) -> dict[str, tuple[str, str]]:
-        """Return state and sentence of each part; where a part has several, the worst."""
+        """Return the state and sentence of each part; the worst if a part has several."""
         code, said = self.run("poort", "doctor", "--json", **options)
         document = json.loads(said)
         order = ["error", "warning", "ok"]
@@ -80,7 +80,7 @@ class Patient:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that was set up, to be copied."""
+    """A folder that is set up once and then copied."""
     folder = tmp_path_factory.mktemp("patient")
     Patient(folder).set_up()
     return folder
@@ -108,7 +108,7 @@ def test_all_is_well(patient: Patient) -> None:
 def test_person_reads_a_line_a_finding_and_its_cure(patient: Patient) -> None:
     code, said = patient.run("poort", "doctor", TRUSTED_PROXIES="")
     lines = said.splitlines()
-    assert code == 0, "a warning is no failure"
+    assert code == 0, "a warning does not fail the command"
     assert all(line.startswith(("ok ", "warning ", "error ", " ")) for line in lines)
     (number,) = [number for number, line in enumerate(lines) if line.startswith("warning")]
     assert lines[number].startswith("warning  proxies    TRUSTED_PROXIES is empty")
@@ -244,7 +244,7 @@ def test_database_that_is_down_is_one_error(patient: Patient) -> None:
 
 @pytest.fixture
 def only_reading(app: Flask) -> Iterator[None]:
-    """Let nobody write to the database of an application."""
+    """Make an application's database read-only."""
     with app.app_context():
         engine = db.engine
         if engine.dialect.name != "sqlite":
