@@ -20,7 +20,7 @@ from .points import Mutant
 ROOT = Path(__file__).parents[2]
 
 #: The tests that need nothing but this process and a file of SQLite.
-FOLDERS = ("tests/unit", "tests/functional", "tests/contract")
+FOLDERS = ("tests/unit", "tests/functional", "tests/contract", "tests/clients/test_one_declaration.py")
 _PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "mutation.plugin", "-p", "no:randomly", "-p", "no:cacheprovider")
 
 #: Tests beyond so many seconds, the longest ones, are not tried on a mutant.

@@ -50,6 +50,7 @@ def test_query_is_read_as_php_reads_it(query: str, parameters: Any) -> None:
         ({"a": "b c/d~e"}, "a=b%20c%2Fd~e"),
         ({"a": {"0": "1", "1": "2"}}, "a%5B%5D=1&a%5B%5D=2"),
         ({"order": {"username": "asc"}}, "order%5Busername%5D=asc"),
+        ({"0": "a", "7": {"5": "b"}}, "0=a&7%5B%5D=b"),
     ],
 )
 def test_query_is_written_by_rfc_3986(parameters: Any, query: str) -> None:
