@@ -146,7 +146,7 @@ def test_old_key_is_a_warning(patient: Patient) -> None:
     assert (state, says.endswith(", 400 days old")) == ("warning", True)
 
 
-@pytest.mark.parametrize(("variables", "words"), [({}, "is empty"), ({"JWT_ALLOW_WEAK_PASSPHRASE": "1"}, "lets it be")])
+@pytest.mark.parametrize(("variables", "words"), [({}, "is empty"), ({"JWT_ALLOW_WEAK_PASSPHRASE": "1"}, "allows it")])
 def test_passphrase_that_production_refuses_is_a_warning_anywhere(
     patient: Patient, variables: dict[str, str], words: str
 ) -> None:
@@ -232,7 +232,7 @@ def test_clock_is_held_against_the_databases(patient: Patient, seconds: int, ske
     patient.clock = now()
     patient.clock.advance(seconds)
     found, says = patient.findings(JWT_CLOCK_SKEW=skew)["clock"]
-    assert (found, ("before" if seconds > 0 else "behind") in says) == (state, True)
+    assert (found, ("ahead of" if seconds > 0 else "behind") in says) == (state, True)
 
 
 def test_database_that_is_down_is_one_error(patient: Patient) -> None:
@@ -359,9 +359,9 @@ def test_dearer_hashes_are_counted_and_the_setting_that_levels_them_is_named(pat
     stored = (BCRYPT.format(4), BCRYPT.format(5), BCRYPT.format(7).replace("$2y", "$2a"), ARGON2.format(65536), "")
     code, said = patient.run("poort", "doctor", prepare=hashes(*stored))
     assert code == 0
-    assert "warning  hashes     2 stored hashes are dearer than PASSWORD_HASH_COST=4" in said
+    assert "warning  hashes     2 stored hashes cost more than PASSWORD_HASH_COST=4" in said
     assert "Set PASSWORD_HASH_COST=7:" in said
-    assert patient.findings(PASSWORD_HASH_COST="7")["hashes"] == ("ok", "no stored hash is dearer than PASSWORD_HASH_COST=7")
+    assert patient.findings(PASSWORD_HASH_COST="7")["hashes"] == ("ok", "no stored hash costs more than PASSWORD_HASH_COST=7")
 
 
 def test_hashes_that_are_refused_are_counted_apart(patient: Patient) -> None:

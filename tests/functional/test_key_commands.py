@@ -306,6 +306,6 @@ def test_folder_that_cannot_be_written_does_not_stop_a_start(
     monkeypatch.setattr(key_files, "write_beside", refuse)
     assert run(make_server(), "check-config").exit_code == 0
     assert (folder / "public.pem").read_text() == old
-    assert caplog.records[-1].message.endswith("cannot be written: Read-only file system")
+    assert caplog.records[-1].message.endswith("cannot be replaced: Read-only file system")
     result = run(make_server(), "rotate-key")
     assert (result.exit_code, "The keys cannot be written: " in result.stderr) == (1, True)

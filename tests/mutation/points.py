@@ -58,7 +58,8 @@ class Mutant:
     def diff(self) -> str:
         """Return the change as a unified diff."""
         before, after = self.source.decode().splitlines(), self.mutated.decode().splitlines()
-        return "\n".join(unified_diff(before, after, self.path, f"{self.path} ({self.function})", n=1, lineterm=""))
+        lines = unified_diff(before, after, self.path, f"{self.path} ({self.function})", n=1, lineterm="")
+        return "\n".join(line for line in lines if line != "+")
 
 
 def mutants_of(path: str, source: bytes) -> list[Mutant]:
@@ -73,7 +74,10 @@ def mutants_of(path: str, source: bytes) -> list[Mutant]:
     found = []
     for function, node, text in _changes(ast.parse(source), ""):
         start, end = offset(node.lineno, node.col_offset), offset(node.end_lineno or 0, node.end_col_offset or 0)
-        mutant = Mutant(path, function, source, start, end, text.encode())
+        # As many lines as before, so that all other code stays at its place.
+        padding = "\n" * source.count(b"\n", start, end)
+        padded = f"{text[:-1]}{padding})" if text.endswith(")") else text + padding
+        mutant = Mutant(path, function, source, start, end, padded.encode())
         try:
             compile(mutant.mutated, path, "exec")
         except SyntaxError:
