@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 
-from blueprints.users.extra_filter import Matching, condition_of, read_pairs
+from blueprints.users.extra_filter import Matching, conditions_of, read_pairs
 from models.extra_fields import Pair
 from models.passwords import MAX_PASSWORD_BYTES
 from models.roles import ROLE_OF_STATUS, roles_to_show
@@ -141,7 +141,7 @@ def shared_maker_of(properties: Properties) -> Callable[[tuple[Any, ...]], Item]
 def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, matching: Matching | None = None) -> Filters:
     """Read what a query narrows users to and orders them by; the id decides between equals.
 
-    The e-mail is searched for the privileged only. `matching` makes the condition of extra fields; without it their
+    The e-mail is searched for the privileged only. `matching` makes the conditions of extra fields; without it their
     parameters are ignored. Raises UnreadableRequest where there are too many texts to look for, or no such extra field.
     """
     columns = table.searched
@@ -152,7 +152,7 @@ def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, 
     wanted = [([columns[name] for name in names], texts) for names, texts in asked if texts]
     conditions = [filters.contains_any(searched, texts) for searched, texts in wanted]
     if matching and pairs:
-        conditions.append(condition_of(pairs, matching))
+        conditions += conditions_of(pairs, matching)
     is_active = filters.boolean(parameters.get("isActive"))
     if is_active is not None:
         conditions.append((User.active == ACTIVE) if is_active else (User.active != ACTIVE))
