@@ -5,12 +5,13 @@ INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check --
 COMPILE = CUSTOM_COMPILE_COMMAND="make pins" .venv/bin/pip-compile --quiet --generate-hashes $${EXTRAS:---strip-extras} --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links
 SCRIPTS = bin/console bin/new-env bin/serve
+PYTEST = .venv/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 
 # Where POORT_ENV_FILE names another file, such as Chamilo's own `.env`, there is none to write.
 ENV_FILE := $(if $(POORT_ENV_FILE),,.env)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve setup test lint docs bench bench-timing soak attack pins
+.PHONY: help serve setup check test mutants lint docs bench bench-timing soak attack pins
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
@@ -21,8 +22,15 @@ serve: $(ENV_FILE) .venv/.pins ## Set up what is missing, and serve on http://12
 setup: $(ENV_FILE) .venv/.pins ## Set up what is missing: .venv, .env, the key pair, the database, a first user
 	@exec .venv/bin/python bin/serve --setup
 
-test: .venv/.pins-dev ## Run all tests; ARGS="-k word" goes on to pytest
-	@exec .venv/bin/python -m pytest $(ARGS)
+check: .venv/.pins-dev ## Check in a minute what needs no other program: style, types, documents, and most tests, on SQLite
+	@$(MAKE) --no-print-directory lint
+	@exec $(PYTEST) -m "not services" tests/architecture tests/unit tests/functional tests/contract $(ARGS)
+
+test: .venv/.pins-dev ## Run all tests, on all processors; ARGS="-k word" goes on to pytest
+	@exec $(PYTEST) $(ARGS)
+
+mutants: .venv/.pins-dev ## Change the code in 350 places, one at a time, and see whether a test fails (20 minutes); ARGS="--seed 2"
+	@exec .venv/bin/python -m tests.mutation $(ARGS)
 
 lint: .venv/.pins-dev ## Check style, form and types: ruff and mypy
 	.venv/bin/ruff check . $(SCRIPTS)

@@ -1,4 +1,4 @@
-"""Joins the rooms to an application; the one file that knows all of them."""
+"""The application factory; the only module that imports every package of the server."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from blueprints import register_blueprints
 from blueprints.application import Application
 from blueprints.parts import Parts, install_parts
 from blueprints.request_hooks import register_request_hooks
-from blueprints.users.resource import USER, columns_of, shared_maker_of
+from blueprints.users.resource import USER
 from commands import register_commands
 from config import InvalidSetting, Settings, load_settings
 from config.settings import ROOT
@@ -28,6 +28,7 @@ from models.second_factor import SecondFactorTable
 from models.token_validity import TokenValidity
 from models.user_lists import UserLists
 from models.user_table import UserTable
+from rest.representation import shared_maker_of
 from security.access import refuse_undeclared_routes
 from security.audit import AuditTrail
 from security.bearer import install_bearers
@@ -48,7 +49,7 @@ MAX_BODY_BYTES = 1024 * 1024
 
 
 def utc_now() -> datetime:
-    """Return the time: an aware UTC datetime."""
+    """Return the current time as an aware UTC datetime."""
     return datetime.now(UTC)
 
 
@@ -57,68 +58,57 @@ def create_app(
     clock: Callable[[], datetime] = utc_now,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Flask:
-    """Build an application. Without settings it reads them; `sleep` waits by `clock`. Raises config.InvalidSetting."""
+    """Build an application, with the settings of the environment unless given. Raises config.InvalidSetting."""
     settings = settings or load_settings()
     app = _configure(settings)
-    parts = _build_parts(app, settings, clock, sleep)
-    _install(app, parts)
+    _set_up_database(app, settings)
+    _install(app, _build_parts(app, settings, clock, sleep))
     return app
 
 
 def _configure(settings: Settings) -> Flask:
-    """Make the Flask application with its database and migrations."""
-    is_campus = settings.database_schema == "chamilo"
     app = Application(__name__, static_folder=None)
     if app.debug and settings.app_env == "prod":
-        raise InvalidSetting("FLASK_DEBUG must be 0 where APP_ENV is prod: debugging shows the inside to whoever meets a fault.")
+        raise InvalidSetting(
+            "FLASK_DEBUG must be 0 where APP_ENV is prod: the debugger shows the server's code and data to clients."
+        )
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         PROVIDE_AUTOMATIC_OPTIONS=False,
-        DATABASE_IS_CAMPUS=is_campus,
-        SQLALCHEMY_DATABASE_URI=settings.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url),
-        # flask-jwt-extended: RS256 only. JWT_SECRET_KEY is an HMAC secret there and stays unset.
+        # flask-jwt-extended: RS256 only. JWT_SECRET_KEY is its HMAC secret and stays unset.
         JWT_ALGORITHM="RS256",
         JWT_IDENTITY_CLAIM="username",
         JWT_TOKEN_LOCATION=["headers"],
     )
     app.url_map.merge_slashes = False
+    return app
+
+
+def _set_up_database(app: Flask, settings: Settings) -> None:
+    is_campus = settings.database_schema == "chamilo"
+    app.config.update(
+        DATABASE_IS_CAMPUS=is_campus,
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url),
+    )
     try:
         make_folder_of(settings.database_url)
     except OSError as reason:
         raise InvalidSetting(
-            f"DATABASE_URL names a file in a folder that cannot be made: {reason.filename}: {reason.strerror}."
+            f"DATABASE_URL names a file in a folder that cannot be created: {reason.filename}: {reason.strerror}."
         ) from None
     db.init_app(app)
     migrate = Migrate(app, db, directory=str(ROOT / "migrations"), render_as_batch=True)
     if is_campus:
-        # Chamilo's tables are Chamilo's: beside a campus Alembic does not even know the branch that makes them.
+        # Chamilo owns its tables: beside a campus, Alembic does not even know the branch that creates them.
         migrate.configure(_leave_out_the_tables_of_chamilo)
-    return app
 
 
 def _build_parts(app: Flask, settings: Settings, clock: Callable[[], datetime], sleep: Callable[[float], None]) -> Parts:
-    """Build what views and commands are given."""
-    is_campus, secret = settings.database_schema == "chamilo", settings.app_secret or settings.jwt_passphrase
+    is_campus, may_write = settings.database_schema == "chamilo", not settings.read_only
+    secret = settings.app_secret or settings.jwt_passphrase
     users, reader = UserTable(is_campus=is_campus), Reader(lambda: db.engine)
-    validity = TokenValidity(tables_may_be_missing=settings.read_only)
-    hashing = HashingThread(settings.password_hash_queue, settings.password_hash_wait_seconds)
-    keys = KeySet(
-        KeyFiles(settings.jwt_secret_key, settings.jwt_public_key, settings.jwt_passphrase),
-        lambda: _engine_of(app),
-        clock,
-        settings.jwt_token_ttl_seconds + settings.jwt_clock_skew_seconds,
-        writes_rows=not settings.read_only,
-    )
-    sign_ins = SignIns(
-        rules=_sign_in_rules(settings),
-        users=users,
-        validity=validity,
-        hashing=hashing,
-        clock=clock,
-        sleep=sleep,
-        may_write=not settings.read_only,
-    )
+    keys, sign_ins = _key_set(app, settings, clock), _sign_ins(settings, users, clock, sleep)
     return Parts(
         settings=settings,
         clock=clock,
@@ -129,23 +119,23 @@ def _build_parts(app: Flask, settings: Settings, clock: Callable[[], datetime], 
         extra_fields=CampusExtraFields() if is_campus else ExtraFields(),
         reader=reader,
         lists=UserLists(reader, db.session, users),
-        validity=validity,
-        guard=WriteGuard(users, validity, clock),
-        hashing=hashing,
+        validity=sign_ins.validity,
+        guard=WriteGuard(users, sign_ins.validity, clock),
+        hashing=sign_ins.hashing,
         limiter=_limiter(settings, clock, secret),
         password_policy=_password_policy(settings),
         sign_ins=sign_ins,
         sessions=Sessions(rules=_refresh_rules(settings), sign_ins=sign_ins),
-        second_factors=SecondFactors(secret, SecondFactorTable(is_campus=is_campus, tables_may_be_missing=settings.read_only)),
-        audit=AuditTrail(lambda: db.engine, clock, writes_rows=not settings.read_only),
+        second_factors=SecondFactors(secret, SecondFactorTable(is_campus=is_campus, tables_may_be_missing=not may_write)),
+        audit=AuditTrail(lambda: db.engine, clock, writes_rows=may_write),
     )
 
 
 def _install(app: Flask, parts: Parts) -> None:
-    """Give the application its parts, and register what answers requests and what operators type."""
+    """Attach the parts to the application, and register routes, hooks and commands."""
     settings = parts.settings
     install_parts(app, parts)
-    item = columns_of(USER.readable), shared_maker_of(USER.readable)
+    item = USER.readable.columns, shared_maker_of(USER, USER.readable)
     callers = Callers(parts.reader, db.session, parts.users, parts.validity, item)
     install_bearers(app, StrictJWTManager(app, parts.tokens), parts.tokens, callers)
     register_request_hooks(app, settings, parts.clock)
@@ -153,6 +143,28 @@ def _install(app: Flask, parts: Parts) -> None:
     register_commands(app)
     refuse_undeclared_routes(app)
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+
+
+def _key_set(app: Flask, settings: Settings, clock: Callable[[], datetime]) -> KeySet:
+    return KeySet(
+        KeyFiles(settings.jwt_secret_key, settings.jwt_public_key, settings.jwt_passphrase),
+        lambda: _engine_of(app),
+        clock,
+        settings.jwt_token_ttl_seconds + settings.jwt_clock_skew_seconds,
+        writes_rows=not settings.read_only,
+    )
+
+
+def _sign_ins(settings: Settings, users: UserTable, clock: Callable[[], datetime], sleep: Callable[[float], None]) -> SignIns:
+    return SignIns(
+        rules=_sign_in_rules(settings),
+        users=users,
+        validity=TokenValidity(tables_may_be_missing=settings.read_only),
+        hashing=HashingThread(settings.password_hash_queue, settings.password_hash_wait_seconds),
+        clock=clock,
+        sleep=sleep,
+        may_write=not settings.read_only,
+    )
 
 
 def _sign_in_rules(settings: Settings) -> SignInRules:

@@ -1,4 +1,4 @@
-"""What gunicorn and the `flask` command load: the application of the settings that are found."""
+"""The entry point of gunicorn and the `flask` command: the application with the settings of the environment."""
 
 import click
 
@@ -14,12 +14,12 @@ try:
     settings = load_settings()
     context = click.get_current_context(silent=True)
     command = context.command.name if context else None
-    # A command speaks to a person; only what goes wrong there is worth a line of the log, and what the audit says.
+    # A command talks to its operator, so it logs only warnings, errors and the audit.
     set_up_logging(settings.log_level if command in {None, "run"} else "warning", settings.log_format)
     require_drivers(settings)
     app = create_app(settings)
     if command == "run":
-        # gunicorn checks the keys in deploy/gunicorn.conf.py, before it forks; other commands need none.
+        # gunicorn runs these checks in deploy/gunicorn.conf.py before it forks; other commands need no keys.
         with app.app_context():
             parts().check_keys()
             parts().check_table()

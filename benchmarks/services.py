@@ -25,6 +25,10 @@ from sqlalchemy.exc import OperationalError
 
 START_TIMEOUT_SECONDS = 60
 
+#: Which of the processes that run tests this is, and how many there are (pytest-xdist).
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+
 Started = TypeVar("Started", bound="Program")
 
 
@@ -120,9 +124,7 @@ def start_mariadb() -> Server:
 
 def start_postgresql() -> Server:
     """Start a PostgreSQL on the loopback that asks for no password."""
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: int(place.parent.name.partition(".")[0]))
-    newest = [str(place) for place in places[-1:]]
-    program, installer = find_program("postgres", *newest), find_program("initdb", *newest)
+    program, installer = find_program("postgres", *newest_postgresql()), find_program("initdb", *newest_postgresql())
     folder = Path(tempfile.mkdtemp(prefix="poort-postgresql-"))
     data, port, as_user = folder / "data", free_port(), _as_postgres(folder) if os.getuid() == 0 else []
     options = ("-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
@@ -134,6 +136,12 @@ def start_postgresql() -> Server:
     url = f"//postgres@127.0.0.1:{port}"
     urls = f"postgresql:{url}", f"postgresql+psycopg:{url}/postgres"
     return ready(Server("postgresql", process, folder, *urls, stop_signal=signal.SIGINT))
+
+
+def newest_postgresql() -> list[str]:
+    """Return the folder of the programs of the newest PostgreSQL that Debian has installed, if there is one."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
+    return [str(folder) for folder in folders[-1:]]
 
 
 def _as_postgres(folder: Path) -> list[str]:
@@ -185,9 +193,15 @@ def find_program(name: str, *places: str) -> str:
 
 
 def free_port() -> int:
-    """Return a free port of the loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a free port of the loopback.
+
+    Another program may take it before the caller does. The kernel gives clients ports from 32768 on, so this one is below
+    them, and each process that runs tests draws from ports of its own.
+    """
+    while True:
+        port = 12_000 + secrets.randbelow(20_000 // WORKERS) * WORKERS + WORKER
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def run(command: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Which URLs exist: one blueprint a room, all of them under the prefixes that are given here."""
+"""The routes of the server, one package per area, registered under their prefixes."""
 
 from flask import Flask
 
@@ -8,20 +8,20 @@ from blueprints.auth.sign_out import sign_out_blueprint
 from blueprints.docs import routes as docs_routes
 from blueprints.docs.explorer import Explorer
 from blueprints.health import routes as health_routes
-from blueprints.routing import SegmentConverter, SuffixConverter
 from blueprints.users import routes as users_routes
 from config import Settings
+from rest.paths import SegmentConverter, SuffixConverter
 
 
 def register_blueprints(app: Flask, settings: Settings) -> None:
-    """Register the routes that the settings switch on."""
+    """Register the routes that the settings enable."""
     app.url_map.converters |= {"suffix": SuffixConverter, "segment": SegmentConverter}
     refreshes = settings.refresh_token_ttl_seconds > 0
     api = [auth_routes.bp, sign_out_blueprint(has_sessions=refreshes), users_routes.bp]
     if refreshes:
         api += [refreshing.bp, sessions.bp]
     if settings.database_schema == "own":
-        # Beside a campus, second factors are Chamilo's.
+        # Beside a campus, Chamilo manages second factors.
         api.append(second_factor.bp)
     api.append(docs_routes.contexts)
     if settings.app_enable_api_entrypoint:

@@ -1,4 +1,4 @@
-"""Flask, without asking at every request for what this server has none of."""
+"""Flask without the per-request look-ups that this server does not need."""
 
 from typing import Any
 
@@ -8,20 +8,20 @@ from werkzeug.exceptions import NotFound
 from werkzeug.routing import MapAdapter
 from werkzeug.wsgi import get_host
 
-from blueprints.routing import can_name_something
+from rest.paths import is_canonical
 
 
 class Application(Flask):
-    """Flask without the look-ups that cost 4 to 8 of 100 µs each and find nothing here.
+    """Flask without look-ups that cost 4 to 8 of 100 µs each and find nothing here.
 
-    No route depends on the host, no blueprint has hooks of its own before a request or at its end, and there are no sessions.
+    No route depends on the host, no blueprint has hooks before a request or at its end, and there are no cookie sessions.
     """
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return what matches the path of a request; who it was sent to makes no difference. Raises NotFound."""
+        """Return the adapter that matches the path of a request, whatever its host. Raises NotFound."""
         if request is None:
             return None
-        if not can_name_something(request.environ):
+        if not is_canonical(request.environ):
             raise NotFound
         request.host = host = get_host(request.environ)
         environ = request.environ
@@ -29,7 +29,7 @@ class Application(Flask):
         return MapAdapter(self.url_map, host, request.root_path, "", request.scheme, request.path, request.method, query)
 
     def preprocess_request(self) -> Any:
-        """Run what was registered for before a request, until something answers it; no blueprint has such hooks of its own."""
+        """Run the application's functions before a request until one of them answers it; no blueprint has any."""
         for begin in self.before_request_funcs[None]:
             answer = begin()
             if answer is not None:
@@ -37,7 +37,7 @@ class Application(Flask):
         return None
 
     def process_response(self, response: Response) -> Response:
-        """Run what was registered for after a request: what its blueprint has, and then the application's, the last first."""
+        """Run the functions after a request: first the blueprint's, then the application's, each time the last one first."""
         registered = self.after_request_funcs
         names = request_ctx.request.blueprints if len(registered) > 1 else ()
         for name in (*names, None):
@@ -46,4 +46,4 @@ class Application(Flask):
         return response
 
     def do_teardown_request(self, exc: BaseException | None = None) -> None:
-        """Do nothing: what a request leaves is put away with the application context."""
+        """Do nothing: the application context cleans up."""

@@ -1,4 +1,4 @@
-"""Events of the audit, with who sent the request at hand and from where; under a command, who typed it."""
+"""Audit events of the current request or command, with its actor and address."""
 
 import os
 import pwd
@@ -13,18 +13,18 @@ from security.audit import Event
 
 
 def record_event(event: str, **about: Any) -> None:
-    """Write an event in the transaction at hand; the fields are those of security.audit.Event."""
+    """Record an event in the current transaction; `about` has fields of security.audit.Event."""
     parts().audit.record_with(db.session(), _event(event, about))
 
 
 def record_now(event: str, *, has_row: bool = True, once_for: str | None = None, **about: Any) -> None:
-    """Write an event in a transaction of its own; for `has_row` and `once_for` see AuditTrail.record_now."""
+    """Record an event in a transaction of its own; for `has_row` and `once_for` see AuditTrail.record_now."""
     parts().audit.record_now(_event(event, about), has_row=has_row, once_for=once_for)
 
 
 def _event(event: str, about: dict[str, Any]) -> Event:
     if not has_request_context():
-        return Event(event=event, actor=f"console:{_who_typed()}", **about)
+        return Event(event=event, actor=f"console:{_operator()}", **about)
     caller = g.get("caller")
     known: dict[str, Any] = {
         "actor": caller.username if caller else None,
@@ -34,8 +34,8 @@ def _event(event: str, about: dict[str, Any]) -> Event:
     return Event(event=event, **known | about)
 
 
-def _who_typed() -> str:
+def _operator() -> str:
     try:
-        return pwd.getpwuid(os.getuid()).pw_name  # not what the environment says: anyone may set that
+        return pwd.getpwuid(os.getuid()).pw_name  # an operator could set variables of the environment
     except KeyError:
         return str(os.getuid())

@@ -1,4 +1,4 @@
-"""What the views are given: the settings, the clock, and what signs, counts and verifies; made once, by app.py."""
+"""The objects that views and commands share, such as settings, clock and tokens; app.py builds them."""
 
 import logging
 from collections.abc import Callable
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The parts of one application."""
+    """The shared objects of an application."""
 
     settings: Settings
     clock: Callable[[], datetime]
@@ -63,7 +63,7 @@ class Parts:
     sessions: Sessions
 
     def check_keys(self) -> None:
-        """Look for whatever keeps this server from signing safely, and finish what a killed rotation left. Raises UnusableKey."""
+        """Check that the keys can sign safely, and complete an interrupted rotation. Raises UnusableKey."""
         settings = self.settings
         pair = check_keys(
             settings.jwt_secret_key,
@@ -74,13 +74,13 @@ class Parts:
         try:
             self.keys.files.repair(pair)
         except OSError as reason:
-            # Nobody here reads it again: what verifies is derived from the private key.
-            logger.warning("the public key belongs to the pair before, and cannot be written: %s", reason.strerror)
+            # This server does not read it again: it derives the public key from the private one.
+            logger.warning("the public key belongs to the previous pair, and cannot be replaced: %s", reason.strerror)
 
     def check_table(self) -> None:
-        """Look for tables that are missing, and for columns that ours or a campus's `user` table lack. Raises UnusableTable.
+        """Check that the database has the tables and columns that this server needs. Raises UnusableTable.
 
-        A database that cannot be reached is no fault of the tables: requests answer 503 until it can.
+        An unreachable database passes: requests are answered with 503 until it is back.
         """
         with suppress(OperationalError):
             self.users.columns(db.session())
@@ -88,25 +88,25 @@ class Parts:
             if not self.settings.read_only:
                 missing = missing_tables(db.session(), is_campus=self.users.is_campus) + missing_columns(db.session())
             if missing:
-                raise UnusableTable(f"The database lacks {', '.join(missing)}. `flask db upgrade` makes what is Poort's own.")
+                raise UnusableTable(f"The database lacks {', '.join(missing)}. Run `flask db upgrade` to create Poort's tables.")
 
 
 def install_parts(app: Flask, parts: Parts) -> None:
-    """Give an application its parts."""
+    """Attach the parts to an application."""
     app.extensions[_NAME] = parts
 
 
 def parts() -> Parts:
-    """Return the parts of the application at hand."""
+    """Return the parts of the current application."""
     return cast("Parts", current_app.extensions[_NAME])
 
 
 def requester_of(username: str) -> Requester:
-    """Return who asks for a hash, for the queue: the client's network, and the user whom the request names or is from."""
+    """Return the parties that share hashing turns fairly: the client's network and a user."""
     return Requester(network_of(request.remote_addr or ""), canonical_username(username))
 
 
 def refuse_when_read_only() -> None:
-    """Raise 503 where this server may not write to its database."""
+    """Raise ServiceUnavailable if this server may not write to its database."""
     if parts().settings.read_only:
         raise ServiceUnavailable("This server is read-only: it is on trial beside a campus. Write through Chamilo.")

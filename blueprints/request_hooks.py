@@ -1,41 +1,39 @@
-"""What is the same for every request: its id and time, the headers of its answer, its failures, its log line."""
+"""Hooks of every request: its id and time, common header fields, JSON for errors, and a line in the log."""
 
 import logging
 import re
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from random import getrandbits
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response
 from flask.globals import app_ctx, request_ctx
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound, ServiceUnavailable
+from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
-from blueprints.routing import raw_path
 from config import Settings
 from config.logging import log_request, request_id
 from models import db
 from models.outages import code_of, is_outage, is_time_limit
 from rest.answer import Answer
 from rest.cors import cors_headers, preflight_headers
-from rest.encoding import encode_json
+from rest.error_response import error_response
 from rest.negotiation import wants_problem_json
-from rest.problem import problem_body
+from rest.problem import REPRESENTATIONS
 from security.keys.pair import UnusableKey
 
 logger = logging.getLogger("poort")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 
-_ALLOW_ORDER = ("GET", "POST", "PUT", "PATCH", "DELETE")
-
 RETRY_AFTER_SECONDS = 5
 
-#: On every answer, also of what never reaches the application. A page sets its own policy (blueprints/docs/explorer.py).
-#: Strict-Transport-Security is said where TLS ends: deploy/nginx.conf.
+#: Header fields of every answer, also of those to requests that gunicorn refuses. A page sets its own policy
+#: (blueprints/docs/explorer.py). Strict-Transport-Security is set where TLS ends (deploy/nginx.conf).
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "deny",
@@ -44,44 +42,15 @@ SAFE_HEADERS = {
     "Cache-Control": "no-store",
 }
 
+# An Answer has a `Cache-Control` of its own.
+_SAFE_FOR_ANSWERS = tuple((name, value) for name, value in SAFE_HEADERS.items() if name != "Cache-Control")
+
 
 def register_request_hooks(app: Flask, settings: Settings, clock: Callable[[], datetime]) -> None:
-    """Register what is done around every request of an application."""
-
-    @app.before_request
-    def begin() -> Response | None:
-        # Each use of a proxy looks it up again: it is done once.
-        here, environ = app_ctx.g, request_ctx.request.environ
-        here.now, here.started = clock(), time.perf_counter()
-        given = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id.set(given if given and _REQUEST_ID.fullmatch(given) else f"{getrandbits(128):032x}")
-        if environ["REQUEST_METHOD"] == "OPTIONS" and _is_preflight(environ):
-            return Response(status=204, headers=preflight_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin))
-        return None
-
-    @app.after_request
-    def finish(response: Response) -> Response:
-        here, current = app_ctx.g, request_ctx.request
-        headers, environ = response.headers, current.environ
-        headers.extend((("X-Request-Id", request_id.get()), *_missing(response)))
-        if settings.app_enable_api_entrypoint and ("negotiated" in here or "documented" in here) and _is_representation(response):
-            link = f"<{current.scheme}://{current.host}/api/docs.jsonld>"
-            headers.add("Link", f'{link}; rel="http://www.w3.org/ns/hydra/core#apiDocumentation"')
-        if "HTTP_ORIGIN" in environ:
-            if environ["REQUEST_METHOD"] != "OPTIONS":
-                headers.update(cors_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin))
-            response.vary.add("Origin")
-        caller = here.get("caller")
-        log_request(
-            environ["REQUEST_METHOD"],
-            current.url_rule.rule if current.url_rule else None,
-            response.status_code,
-            round((time.perf_counter() - here.started) * 1000, 2),
-            caller.id if caller else None,
-        )
-        return response
-
-    # Registered after Flask-SQLAlchemy's own, and so run before it.
+    """Register the functions that run before and after each request, and those that answer errors."""
+    app.before_request(partial(_begin, settings, clock))
+    app.after_request(partial(_finish, settings))
+    # Flask runs the last registered function first: before Flask-SQLAlchemy's.
     app.teardown_appcontext(_give_connection_back)
     app.register_error_handler(HTTPException, _answer_failure)
     for unreachable in (DBAPIError, PendingRollbackError, PoolTimeout):
@@ -90,8 +59,52 @@ def register_request_hooks(app: Flask, settings: Settings, clock: Callable[[], d
     app.register_error_handler(Exception, _answer_unexpected)
 
 
+def _begin(settings: Settings, clock: Callable[[], datetime]) -> Response | None:
+    # Every use of Flask's `g` and `request` looks the context up again, so look it up once.
+    here, environ = app_ctx.g, request_ctx.request.environ
+    here.now, here.started = clock(), time.perf_counter()
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    request_id.set(given if given and _REQUEST_ID.fullmatch(given) else f"{getrandbits(128):032x}")
+    if environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ORIGIN" in environ and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
+        return Response(status=204, headers=preflight_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin))
+    return None
+
+
+def _finish(settings: Settings, response: Response) -> Response:
+    here, request = app_ctx.g, request_ctx.request
+    headers, environ = response.headers, request.environ
+    headers.extend((("X-Request-Id", request_id.get()), *_missing(response)))
+    if settings.app_enable_api_entrypoint and ("negotiated" in here or "documented" in here) and _is_representation(response):
+        link = f"<{request.scheme}://{request.host}/api/docs.jsonld>"
+        headers.add("Link", f'{link}; rel="http://www.w3.org/ns/hydra/core#apiDocumentation"')
+    if "HTTP_ORIGIN" in environ:
+        if environ["REQUEST_METHOD"] != "OPTIONS":
+            headers.update(cors_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin))
+        response.vary.add("Origin")
+    caller = here.get("caller")
+    log_request(
+        environ["REQUEST_METHOD"],
+        request.url_rule.rule if request.url_rule else None,
+        response.status_code,
+        round((time.perf_counter() - here.started) * 1000, 2),
+        caller.id if caller else None,
+    )
+    return response
+
+
+def _missing(response: Response) -> Iterable[tuple[str, str]]:
+    """Return the safe header fields that a response does not set itself."""
+    if isinstance(response, Answer):
+        return _SAFE_FOR_ANSWERS
+    return [(name, value) for name, value in SAFE_HEADERS.items() if name not in response.headers]
+
+
+def _is_representation(response: Response) -> bool:
+    return response.status_code < 400 or response.mimetype in REPRESENTATIONS  # noqa: PLR2004 - errors begin at 400
+
+
 def _give_connection_back(_error: BaseException | None) -> None:
-    """End the session. A connection that broke since the answer was made must not turn the answer into a 500."""
+    """End the session. A connection that breaks after the answer was made must not turn it into a 500."""
     try:
         db.session.remove()
     except DBAPIError as reason:
@@ -100,22 +113,9 @@ def _give_connection_back(_error: BaseException | None) -> None:
 
 
 def _answer_failure(error: HTTPException) -> Response:
-    app_ctx.g.setdefault("failure", error)  # for whoever counts them
-    if error.response is not None:  # a redirect, or an answer that was made on purpose
-        return error.response  # type: ignore[return-value]
-    if request.routing_exception is error:
-        redirect = _redirect_without_slash(error)
-        if redirect is not None:
-            return redirect
-        error.description = _route_not_found(error)
-    body, content_type = problem_body(error, wants_problem_json())
-    response = Response(encode_json(body), error.code, content_type=content_type)
-    for name, value in error.get_headers():
-        if name not in {"Content-Type", "Content-Length"}:
-            response.headers[name] = value
-    if isinstance(error, MethodNotAllowed):
-        response.headers["Allow"] = _allowed(error)
-    return response
+    app_ctx.g.setdefault("failure", error)  # deploy/metrics counts it
+    context: Any = request_ctx
+    return error_response(error, context.request, context.url_adapter, as_problem_json=wants_problem_json())
 
 
 def _answer_unreachable(error: DBAPIError | PendingRollbackError | PoolTimeout) -> Response:
@@ -134,47 +134,5 @@ def _answer_without_keys(error: UnusableKey) -> Response:
 
 
 def _answer_unexpected(error: Exception) -> Response:
-    logger.error("unexpected failure of %s", request.endpoint, exc_info=error)
+    logger.error("unexpected failure of %s", request_ctx.request.endpoint, exc_info=error)
     return _answer_failure(InternalServerError("Internal Server Error"))
-
-
-def _route_not_found(error: HTTPException) -> str:
-    """Say which route there is none of, as Symfony says it: the raw path, without the query."""
-    text = f'No route found for "{request.method} {request.host_url.rstrip("/")}{raw_path(request.environ)}"'
-    return f"{text}: Method Not Allowed (Allow: {_allowed(error)})" if isinstance(error, MethodNotAllowed) else text
-
-
-def _allowed(error: MethodNotAllowed) -> str:
-    return ", ".join(method for method in _ALLOW_ORDER if method in (error.valid_methods or ()))
-
-
-def _redirect_without_slash(error: HTTPException) -> Response | None:
-    """Redirect a GET with a slash too many to the path without it, where there is such a route."""
-    path = request.path.rstrip("/")
-    if not isinstance(error, NotFound) or request.method not in {"GET", "HEAD"} or not path or path == request.path:
-        return None
-    adapter = request_ctx.url_adapter
-    if adapter is None or not adapter.test(path, "GET"):
-        return None
-    query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
-    target = f"{request.host_url.rstrip('/')}{raw_path(request.environ).rstrip('/')}{query}"
-    return Response(status=301, headers={"Location": target})
-
-
-def _is_representation(response: Response) -> bool:
-    """Tell whether an answer is an item, a page, a document, or a failure in the third shape: not `{"error"}`."""
-    return response.status_code < 400 or response.mimetype in {"application/ld+json", "application/problem+json"}  # noqa: PLR2004
-
-
-def _missing(response: Response) -> Iterable[tuple[str, str]]:
-    """Return the safe header fields that a response does not set itself; those of a resource set one."""
-    if isinstance(response, Answer):
-        return _SAFE_FOR_ANSWERS
-    return [(name, value) for name, value in SAFE_HEADERS.items() if name not in response.headers]
-
-
-_SAFE_FOR_ANSWERS = tuple((name, value) for name, value in SAFE_HEADERS.items() if name != "Cache-Control")
-
-
-def _is_preflight(environ: dict[str, Any]) -> bool:
-    return "HTTP_ORIGIN" in environ and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ

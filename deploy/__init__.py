@@ -1,1 +1,1 @@
-"""How the server is run: gunicorn, nginx, systemd, and what watches it."""
+"""Run and monitor the server: gunicorn, nginx, systemd and Prometheus."""

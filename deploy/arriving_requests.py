@@ -1,4 +1,4 @@
-"""Requests as they arrive: parsed from the bytes that are there, so that no thread waits for the rest of one."""
+"""Parse requests from the bytes that have arrived, so that no thread waits for the rest of a request."""
 
 import io
 import time
@@ -18,10 +18,10 @@ RETRY_AFTER_SECONDS = 5
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a client may take.
+    """Time limits for a client.
 
-    `stall` bounds the time without progress and `whole` the time of a request or an answer as a whole. A request that has not
-    arrived after `prompt` counts as slow: until then the second packet of an ordinary request may still be on its way.
+    `stall` limits the time without progress, and `whole` the time of a whole request or answer. A request that is incomplete
+    after `prompt` counts as slow: before that, the second packet of an ordinary request may still be on its way.
     """
 
     prompt_seconds: float = 0.25
@@ -30,35 +30,35 @@ class Limits:
 
 
 class SlowRequest(RequestTimeout):
-    """The request made no progress for too long, or took too long as a whole."""
+    """The request stalled, or took too long as a whole."""
 
     description = "The request did not arrive in time."
 
 
 class TooManySlowRequests(ServiceUnavailable):
-    """As many requests as may be are arriving slowly already."""
+    """The worker already waits for as many slow requests as it may."""
 
     description = "Too many requests are arriving slowly at the moment."
 
     def __init__(self) -> None:
-        """Ask the client to come back."""
+        """Ask the client to retry."""
         super().__init__(retry_after=RETRY_AFTER_SECONDS)
 
 
 class NotYet(BaseException):
-    """The rest of the request has not arrived. No error: gunicorn's `except Exception` must let it pass."""
+    """The rest of the request has not arrived. A BaseException, so that gunicorn's `except Exception` lets it pass."""
 
 
 class ArrivedBytes(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
-    """Reads what has arrived on a blocking socket. Raises NotYet where that is nothing, unless the application reads."""
+    """Reads a blocking socket without waiting. Raises NotYet if nothing has arrived, unless the application reads."""
 
     def __init__(self, sock: Any, limits: Limits, waiting_threads: Semaphore) -> None:
-        """Take how many threads may wait at once while the application reads."""
+        """Share `waiting_threads`: so many threads may wait at once while the application reads."""
         super().__init__(sock)
         self._limits, self._waiting_threads = limits, waiting_threads
         self.application_reads = False
         self.ends_at = 0.0
-        # What was read since the head began; None where nobody needs it.
+        # Bytes read since the head began; None outside a head.
         self.read_so_far: list[bytes] | None = None
 
     def chunk(self, size_hint: int | None = None) -> bytes:
@@ -75,7 +75,7 @@ class ArrivedBytes(SocketUnreader):  # type: ignore[misc]  # gunicorn has no typ
         return data
 
     def _wait_for(self, size: int) -> bytes:
-        """Wait in this thread. Raises SlowRequest, or TooManySlowRequests where enough threads wait already."""
+        """Wait in this thread. Raises SlowRequest, or TooManySlowRequests if too many threads wait already."""
         if not self._waiting_threads.acquire(blocking=False):
             raise TooManySlowRequests
         try:
@@ -92,17 +92,17 @@ class ArrivedBytes(SocketUnreader):  # type: ignore[misc]  # gunicorn has no typ
 
     @property
     def size(self) -> int:
-        """Return how many bytes are held."""
+        """Return the number of held bytes."""
         return len(self.buf.getbuffer())
 
     def hold(self, data: bytes) -> None:
-        """Keep bytes for later, behind those that are held."""
+        """Append bytes to the held ones."""
         self.buf.seek(0, io.SEEK_END)
         self.buf.write(data)
 
 
 class ArrivedBody(Body):  # type: ignore[misc]  # gunicorn has no types
-    """A body that raises OSError where it is broken, as any file would: the application knows no exceptions of gunicorn's."""
+    """A body that raises OSError if it is broken, as any file would. The application does not know gunicorn's exceptions."""
 
     def _read_reader(self, size: int) -> bytes:
         try:
@@ -112,17 +112,17 @@ class ArrivedBody(Body):  # type: ignore[misc]  # gunicorn has no types
 
 
 class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no types
-    """The requests of a connection, each once it has arrived."""
+    """Iterates over the requests of a connection as they arrive."""
 
-    # A longer body is the application's to refuse, which it does without reading it (tests/system/test_slow_requests.py).
+    # The application refuses a longer body without reading it (tests/system/test_slow_requests.py).
     MOST_BODY_BYTES = 1024 * 1024
-    # gunicorn copies what follows a chunk for each chunk, so little may follow.
+    # gunicorn copies everything behind a chunk once per chunk, so little is read ahead.
     MOST_CHUNKED_BYTES = 8192
-    # Of a body that nobody read, so that the connection can be kept.
+    # The most of an unread body that is discarded to keep the connection.
     MOST_UNREAD_BYTES = 65_536
 
     def __init__(self, cfg: Any, sock: Any, address: Any, limits: Limits, waiting_threads: Semaphore) -> None:
-        """Read a connection from its beginning."""
+        """Start at the beginning of a connection."""
         super().__init__(cfg, sock, address)
         self.unreader = ArrivedBytes(sock, limits, waiting_threads)
         self._limits = limits
@@ -130,7 +130,7 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
         self.begun_at: float | None = None
 
     def __next__(self) -> Any:
-        """Return the next request. Raises NotYet where it has not arrived; `begun_at` is None where not even a byte has."""
+        """Return the next request. Raises NotYet if it is incomplete; then `begun_at` is None if no byte has arrived."""
         begun_at, self.begun_at = self.begun_at or time.monotonic(), None
         self.unreader.application_reads = False
         try:
@@ -150,7 +150,7 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
     next = __next__
 
     def _read_head(self) -> Any:
-        """Parse a head, or put back all that was read of it and raise NotYet."""
+        """Parse a head. If it is incomplete, put back what was read and raise NotYet."""
         held = self.unreader.buf.getvalue()
         read: list[bytes] = []
         self.unreader.read_so_far = read
@@ -164,34 +164,34 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
             self.unreader.read_so_far = None
 
     def _gather_body(self, request: Any) -> None:
-        """Read ahead up to the end of the body, where it is known, or what may be it. Raises NotYet."""
+        """Read ahead to the end of the body, or to what may be the end of a chunked one. Raises NotYet."""
         reader = request.body.reader
         if isinstance(reader, ChunkedReader):
             self._invite(request)
             self._gather_chunks()
         elif isinstance(reader, LengthReader) and reader.length:
             if reader.length > self.MOST_BODY_BYTES:
-                request.force_close()  # nobody would read all of it to come to the next request
+                request.force_close()  # nobody reads all of it to reach the next request
                 return
             self._invite(request)
             while (missing := reader.length - self.unreader.size) > 0 and (data := self.unreader.chunk(missing)):
                 self.unreader.hold(data)
 
     def _gather_chunks(self) -> None:
-        """Read ahead while the end of the body cannot have arrived: an empty line (RFC 9112, section 7.1)."""
+        """Read ahead until an empty line arrives, with which the body ends (RFC 9112, section 7.1)."""
         while b"\r\n\r\n" not in (held := self.unreader.buf.getvalue()) and len(held) < self.MOST_CHUNKED_BYTES:
             if not (data := self.unreader.chunk()):
                 return
             self.unreader.hold(data)
 
     def _invite(self, request: Any) -> None:
-        """Say 100 Continue now: gunicorn would when the application begins, which waits for the body."""
+        """Send 100 Continue now. gunicorn does so when the application starts, which here waits for the body."""
         if request._expected_100_continue:  # noqa: SLF001 - gunicorn has no other name for it
             request._expected_100_continue = False  # noqa: SLF001
             self.unreader.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> bool:  # noqa: ARG002 - gunicorn's
-        """Discard what the application left of a body; False where that has not all arrived, or is too much."""
+        """Discard the unread rest of a body. Returns False if it is incomplete or too long."""
         self.unreader.application_reads = False
         try:
             return bool(super().finish_body(max_bytes=self.MOST_UNREAD_BYTES))

@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker, in which the loop waits for clients: a slow one holds no thread."""
+"""Extend gunicorn's threaded worker so that its loop waits for slow clients, which then occupy no thread."""
 
 import contextlib
 import socket
@@ -13,42 +13,42 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 from deploy.arriving_requests import ArrivingRequests, Limits, NotYet, SlowRequest, TooManySlowRequests
 from deploy.waits import Waits
 
-# How long, and for how much, a client may go on sending after its last answer.
+# How long, and how much, a client may go on sending after its last answer.
 _LINGER_SECONDS = 2
 _MOST_DISCARDED_BYTES = 65_536
 
 
 class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """A threaded worker whose threads see requests that have arrived, but for bodies in chunks."""
+    """A threaded worker whose threads get complete requests, except for chunked bodies."""
 
     alive: bool
     nr_conns: int
     limits = Limits()
 
     def run(self) -> None:
-        """Serve until the end. The loop waits for clients, so that they hold no thread."""
+        """Serve until the worker ends."""
         self.waits = Waits(self.poller)
-        # Connections whose request has not arrived promptly. Each may hold a body in memory, so they are few.
+        # Connections whose request did not arrive promptly. Each may hold a body in memory, hence the limit.
         self.slow: set[Any] = set()
         self.most_slow = max(1, self.cfg.threads // 4)
-        # A body in chunks may have to be read in a thread. Hashing leaves three threads free (deploy/gunicorn.conf.py).
+        # A thread may have to wait for a chunked body. Hashing leaves three threads free (deploy/gunicorn.conf.py).
         self.waiting_threads = Semaphore(min(2, self.most_slow))
         super().run()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Wait no longer than until the next client's time is over."""
+        """Wake up in time for the next client that times out."""
         super().wait_for_and_dispatch_events(self.waits.seconds_left(timeout))
         self.waits.end_those_over()
 
     def enqueue_req(self, conn: Any) -> None:
-        """Give a connection to a thread; a new one as soon as it has sent something."""
+        """Give a connection to a thread. A new one first waits for its first byte."""
         if conn.parser is not None:
             super().enqueue_req(conn)
             return
         conn.parser = ArrivingRequests(self.cfg, conn.sock, conn.client, self.limits, self.waiting_threads)
         conn.data_ready = True
-        # The kernel ends a send after this time, at no cost to others; a time-out of Python's would poll before each call.
-        with contextlib.suppress(OSError):  # the client is gone already
+        # The kernel ends a send after this time. A time-out of Python's would poll before each call.
+        with contextlib.suppress(OSError):  # the client is gone
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(self.limits.stall_seconds))
         self._await_first_byte(conn)
 
@@ -57,18 +57,18 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self.waits.add(conn, time.monotonic() + seconds, self.enqueue_req, self._close)
 
     def handle(self, conn: Any) -> Any:
-        """Serve a request of a connection, in a thread; NotYet where it has not arrived."""
+        """Serve a request in a thread. Returns NotYet if it has not arrived."""
         try:
             open_still = super().handle(conn)
         except NotYet:
             return NotYet
         if not open_still:
-            with contextlib.suppress(OSError):  # it is closed already
+            with contextlib.suppress(OSError):  # already closed
                 conn.sock.shutdown(socket.SHUT_WR)
         return open_still
 
     def handle_request(self, req: Any, conn: Any) -> bool:
-        """Have a request answered that has arrived."""
+        """Answer a request that has arrived."""
         self.slow.discard(conn)
         try:
             return bool(super().handle_request(req, conn))
@@ -77,13 +77,13 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             return False
 
     def _give_up_sending(self, conn: Any) -> None:
-        """Forget an answer that the client does not read, and what the kernel holds of it."""
+        """Reset a connection whose client does not read the answer, so that the kernel drops its buffer."""
         self.log.warning("the client does not read the answer: its connection is reset")
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         conn.sock.close()
 
     def finish_request(self, conn: Any, fs: Any) -> None:
-        """Let the loop wait for what the client does next."""
+        """Let the loop wait for the client's next step."""
         outcome = False if fs.cancelled() or fs.exception() else fs.result()
         if outcome is NotYet:
             self._await_rest(conn)
@@ -124,7 +124,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._await_end(conn)
 
     def _await_end(self, conn: Any, discarded: int = 0) -> None:
-        """Wait until the client closes, for a moment: closing first could cost it the answer (RFC 9112, section 9.6)."""
+        """Wait a moment for the client to close: closing first could cost it the answer (RFC 9112, section 9.6)."""
         if conn.sock.fileno() < 0 or discarded >= _MOST_DISCARDED_BYTES:
             self._close(conn)
             return
@@ -136,7 +136,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         try:
             data = conn.sock.recv(_MOST_DISCARDED_BYTES)
         except BlockingIOError:
-            data = b" "  # woken for nothing
+            data = b" "  # a spurious wake-up
         except OSError:
             data = b""
         if data:
@@ -149,7 +149,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         conn.close()
 
     def let_silent_clients_go(self) -> None:
-        """Give clients that have sent nothing a last moment: this worker ends."""
+        """Close connections that have sent nothing after a last moment, because this worker ends."""
         self.waits.hasten(self._close, time.monotonic() + STOP_KEEPALIVE_LINGER)
 
 

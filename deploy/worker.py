@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker, which here answers in JSON for what never reached the application, and leaves in good order."""
+"""Extend the worker: it refuses bad requests in JSON, sends an answer in one piece, and stops without losing requests."""
 
 import contextlib
 import errno
@@ -21,12 +21,12 @@ from rest.encoding import encode_json
 
 
 class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
-    """An answer that does not say what the server is, and is sent in one piece."""
+    """An answer without `Server`, sent in one piece."""
 
     headers_sent: bool
 
     def default_headers(self) -> list[str]:
-        """Return what gunicorn's own does, without `Server`, for which it has no setting; the date is made once a second."""
+        """Return gunicorn's own fields except `Server`, for which it has no setting. The date is formatted once a second."""
         (major, minor), closes = self.req.version, "close" if self.should_close() else "keep-alive"
         lines = [
             f"HTTP/{major}.{minor} {self.status}\r\n",
@@ -36,7 +36,7 @@ class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
         return [*lines, "Transfer-Encoding: chunked\r\n"] if self.chunked else lines
 
     def process_headers(self, headers: list[tuple[str, str]]) -> None:
-        """Look at fields as gunicorn does; of those that come with most answers, at what may be new in them."""
+        """Validate fields as gunicorn does, but common fields with known values only once."""
         for field in headers:
             name, value = field
             if field in _LOOKED_AT or (name in _NEW_VALUES and wsgi.HEADER_VALUE_RE.fullmatch(value)):
@@ -47,7 +47,7 @@ class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
                 _LOOKED_AT.add(field)
 
     def write(self, arg: bytes) -> None:
-        """Send the head with the body where that is whole: gunicorn sends twice, and lets other threads go first between."""
+        """Send head and body together if the body is whole. gunicorn sends twice, and other threads run in between."""
         if self.headers_sent or self._omits_body or self.response_length != len(arg):
             super().write(arg)
             return
@@ -57,12 +57,12 @@ class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
         _send(self.sock, "".join((*self.default_headers(), *fields, "\r\n")).encode("latin-1") + arg)
 
     def should_close(self) -> bool:
-        """Close, too, where the body broke: nobody knows where the next request begins."""
+        """Close also after a broken body, because the start of the next request is unknown."""
         return bool(super().should_close() or self.req.body.failed)
 
 
 def _send(sock: Any, data: bytes) -> None:
-    """Send an answer. Raises BlockingIOError where the client does not read it in time."""
+    """Send an answer. Raises BlockingIOError if the client does not read it in time."""
     sent: int = sock.send(data)
     if sent == len(data):
         return
@@ -75,16 +75,15 @@ def _send(sock: Any, data: bytes) -> None:
 
 _http_date = lru_cache(maxsize=1)(util.http_date)
 
-# Fields whose values are few are looked at once, and so are the names of those whose values are not.
+# Fields with few values are validated once. Of fields with many values, only the value is validated each time.
 _SAME_VALUES = {"Content-Type", "Vary", "Accept-Patch", *SAFE_HEADERS}
 _NEW_VALUES = {"X-Request-Id", "ETag", "Content-Location", "Location", "Link"}
 _MOST_LOOKED_AT = 256
 _LOOKED_AT: set[tuple[str, str]] = set()
 
 
-# What is wrong with a request that gunicorn refuses before the application sees it; {0} is gunicorn's configuration. The texts
-# of gunicorn's own errors hold what the client sent, a password among it where a body was taken for a request line: they are
-# neither sent nor logged.
+# Answers to requests that gunicorn refuses before the application sees them; {0} is gunicorn's configuration. The texts of
+# gunicorn's errors quote the client, even a password if a body was parsed as a request line. So they are never sent or logged.
 _REFUSALS = {
     errors.InvalidResponseHeader: (500, "Internal Server Error"),
     errors.InvalidResponseHeaderName: (500, "Internal Server Error"),
@@ -104,37 +103,37 @@ _REFUSALS = {
 
 
 class JsonWorker(PatientWorker):
-    """A threaded worker that answers in JSON for what never reached the application, too, and once a request."""
+    """A threaded worker that also answers in JSON if it refuses a request, and never answers a request twice."""
 
     alive: bool
     max_requests: int
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        """Share a byte with the master, which puts another worker in the place of one that sets it."""
+        """Share a byte with the master, which replaces a worker that sets it."""
         super().__init__(*arguments, **options)
         self.has_served_enough = mmap(-1, 1)
 
     def init_process(self) -> None:
-        """Begin to work, with answers of our own."""
+        """Start to work, with our own response class."""
         wsgi.Response = OurResponse
-        # gunicorn itself would end this worker before another takes its place.
+        # gunicorn itself would stop this worker before its replacement listens.
         self._most_requests, self.max_requests = self.max_requests, sys.maxsize
         super().init_process()
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - gunicorn's
-        """End in order, from the main loop."""
+        """Stop from the main loop."""
         self.method_queue.defer(self._leave)
 
     def _leave(self) -> None:
-        """Stop listening, and only then let clients be told to go: they come back at once, to whoever listens.
+        """Stop listening first, and then send clients away: they reconnect at once, to a worker that listens.
 
-        The kernel deals connections out to whoever listens, so what waits here already is taken first.
+        Connections that the kernel has already given to this worker are accepted before it stops.
         """
         if not self.alive:
             return
         self.set_accept_enabled(False)
         if self.cfg.reuse_port:
-            # What comes between the last look and the end is reset: no other thread may take its time between them.
+            # A connection between the last accept and the close is reset, so other threads should not run in between.
             sys.setswitchinterval(1e-6)
             for listener in self.sockets:
                 listener.setblocking(False)
@@ -147,7 +146,7 @@ class JsonWorker(PatientWorker):
         self.alive = False
 
     def handle_request(self, req: Any, conn: Any) -> bool:
-        """Refuse what HTTP/1.1 must have a Host for (RFC 9112, section 3.2), and have the rest answered."""
+        """Answer a request. Refuses HTTP/1.1 without Host (RFC 9112, section 3.2)."""
         if req.version >= (1, 1) and "HOST" not in dict(req.headers):
             raise errors.InvalidHeader("HOST")
         kept_alive = super().handle_request(req, conn)
@@ -157,12 +156,12 @@ class JsonWorker(PatientWorker):
         return kept_alive
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
-        """Refuse a request and write a line about it; the connection is closed afterwards."""
+        """Refuse a request and log it. The connection is closed afterwards."""
         status, text = next((answer for kind, answer in _REFUSALS.items() if isinstance(exc, kind)), (500, ""))
         current = request_id.set(uuid.uuid4().hex)
         log = self.log.exception if status == HTTPStatus.INTERNAL_SERVER_ERROR else self.log.warning
         log("refused before the application: %s", type(exc).__name__, extra={"status": status})
-        # A body that the application left unread may turn out broken after the answer; there is no second one.
+        # An unread body may turn out to be broken after the answer, which must stay the only one.
         if not getattr(req, "answered", False):
             with contextlib.suppress(OSError):  # the client is gone
                 util.write_nonblock(client, _refusal(status, text.format(self.cfg)))

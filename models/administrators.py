@@ -7,10 +7,9 @@ from typing import Any, Protocol
 from sqlalchemy import Text, func, or_, select, type_coerce
 from sqlalchemy.orm import Session
 
-from models.role_list import RoleList
 from models.roles import ROLE_ADMIN, ROLE_GLOBAL_ADMIN, reachable_roles, roles_to_show
 from models.transactions import ChangedMeanwhile
-from models.user import ACTIVE, HasState, User, refusal
+from models.user import ACTIVE, HasRoles, HasState, User, refusal
 
 #: The columns that decide whether a user is an administrator.
 ADMINISTRATOR_COLUMNS = ("id", "roles", "active", "locked", "expiration_date")
@@ -24,16 +23,8 @@ class LastAdministrator(Exception):
         super().__init__("The last administrator cannot lose that role.")
 
 
-class HasRolesAndState(HasState, Protocol):
+class HasRolesAndState(HasRoles, HasState, Protocol):
     """A row with ADMINISTRATOR_COLUMNS."""
-
-    @property
-    def id(self) -> int:
-        """The id of the user."""
-
-    @property
-    def roles(self) -> RoleList:
-        """The stored roles."""
 
 
 def is_administrator(user: HasRolesAndState, now: datetime) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Integer, String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import MYSQL_TABLE, Base, storable
+from models.database import ADDRESS_LENGTH, MYSQL_TABLE, Base, epoch_ms, storable
 
 
 class AuditRecord(Base):
@@ -22,7 +22,7 @@ class AuditRecord(Base):
     username: Mapped[str | None] = mapped_column(String(100))
     user_id: Mapped[int | None]
     actor: Mapped[str | None] = mapped_column(String(100))
-    address: Mapped[str | None] = mapped_column(String(45))
+    address: Mapped[str | None] = mapped_column(String(ADDRESS_LENGTH))
     request_id: Mapped[str | None] = mapped_column(String(64))
     reason: Mapped[str | None] = mapped_column(String(255))
     details: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -39,7 +39,7 @@ def fitted(values: dict[str, Any]) -> dict[str, Any]:
 
 def write_record(session: Session, now: datetime, values: dict[str, Any]) -> None:
     """Add an event to the transaction; `values` come from `fitted`."""
-    session.add(AuditRecord(at_ms=_milliseconds(now), **values))
+    session.add(AuditRecord(at_ms=epoch_ms(now), **values))
 
 
 def last_records(session: Session, number: int) -> Sequence[AuditRecord]:
@@ -61,13 +61,9 @@ def records_of(session: Session, ids: Sequence[int]) -> Sequence[AuditRecord]:
 def remove_records_before(session: Session, moment: datetime, number: int) -> int:
     """Delete at most `number` of the events before `moment`, and return how many; 0 if none is left."""
     # A separate statement, since PostgreSQL has no LIMIT in DELETE, and MariaDB none in its subquery.
-    ids = session.scalars(select(AuditRecord.id).where(AuditRecord.at_ms < _milliseconds(moment)).limit(number)).all()
+    ids = session.scalars(select(AuditRecord.id).where(AuditRecord.at_ms < epoch_ms(moment)).limit(number)).all()
     session.execute(delete(AuditRecord).where(AuditRecord.id.in_(ids)))
     return len(ids)
-
-
-def _milliseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
 
 
 def _fitted(value: Any, kind: Any) -> Any:

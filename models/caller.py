@@ -36,7 +36,8 @@ class FoundCaller(NamedTuple):
 CALLER_COLUMNS = ("id", "username", "roles", "active", "locked", "expiration_date")
 
 
-def _found(values: Values) -> FoundCaller:
+def found_caller(values: Values) -> FoundCaller:
+    """Make a caller of the values of CALLER_COLUMNS, then `valid_after` and `is_revoked`."""
     user_id, username, roles, *state = values
     return FoundCaller(user_id, username, reachable_roles(frozenset(roles_to_show(roles))), *state)
 
@@ -99,7 +100,7 @@ class Callers:
             .select_from(User)
             .outerjoin(item, item.id == bindparam("item_id"))
             .where(named == bindparam("name")),
-            (len(FoundCaller._fields), _found),
+            (len(FoundCaller._fields), found_caller),
             (len(self._item_columns), lambda values: None if values[0] is None else self._make_item(values)),
         )
         return self._read

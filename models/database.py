@@ -48,6 +48,8 @@ VERSION_TABLE = "poort_alembic_version"
 #: The number of rows that bulk operations read or write at once.
 CHUNK = 1000
 
+#: The width of columns for addresses: the longest text form of an IPv6 address (RFC 4291, section 2.2).
+ADDRESS_LENGTH = 45
 
 #: Options of Chamilo's tables on MariaDB and MySQL.
 MYSQL_TABLE = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_ci"}
@@ -180,6 +182,11 @@ def missing_columns(session: Session) -> list[str]:
         for (_, table), columns in found.items()
         for column in set(Base.metadata.tables[table].columns.keys()) - {column["name"] for column in columns}
     )
+
+
+def epoch_ms(moment: datetime) -> int:
+    """Return a moment in milliseconds since the epoch."""
+    return int(moment.timestamp() * 1000)
 
 
 def storable(text: str, length: int | None) -> str:

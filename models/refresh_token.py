@@ -6,9 +6,9 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Row, String, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import CHUNK, MYSQL_TABLE, Base, UtcDateTime, count_met
+from models.database import ADDRESS_LENGTH, CHUNK, MYSQL_TABLE, Base, UtcDateTime, count_met
 
-ADDRESS_LENGTH, USER_AGENT_LENGTH = 45, 255
+USER_AGENT_LENGTH = 255
 
 
 class SignInSession(Base):

@@ -5,11 +5,8 @@ from datetime import datetime
 from sqlalchemy import String, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import MYSQL_TABLE, Base, UtcDateTime, storable
+from models.database import ADDRESS_LENGTH, MYSQL_TABLE, Base, UtcDateTime, storable
 from models.user import USERNAME_LENGTH, Account, User
-
-# Addresses are cut to this, since even a trusted proxy may forward a longer text.
-_IP_LENGTH = 45
 
 
 class TrackELogin(Base):
@@ -21,7 +18,7 @@ class TrackELogin(Base):
     login_id: Mapped[int] = mapped_column(primary_key=True)
     login_user_id: Mapped[int] = mapped_column(index=True)
     login_date: Mapped[datetime] = mapped_column(UtcDateTime)
-    user_ip: Mapped[str] = mapped_column(String(_IP_LENGTH))
+    user_ip: Mapped[str] = mapped_column(String(ADDRESS_LENGTH))
     logout_date: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
@@ -34,7 +31,7 @@ class TrackELoginRecord(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     username: Mapped[str] = mapped_column(String(USERNAME_LENGTH))
     login_date: Mapped[datetime] = mapped_column(UtcDateTime)
-    user_ip: Mapped[str] = mapped_column(String(_IP_LENGTH))
+    user_ip: Mapped[str] = mapped_column(String(ADDRESS_LENGTH))
     success: Mapped[bool]
 
 
@@ -45,7 +42,7 @@ def record_success(session: Session, account: Account, new_hash: str | None, add
         # Not if the password changed meanwhile.
         unchanged = (User.id == account.id, User.password == account.password)
         session.execute(update(User).where(*unchanged).values(password=new_hash))
-    user_ip = storable(address, _IP_LENGTH)
+    user_ip = storable(address, ADDRESS_LENGTH)
     session.add(TrackELogin(login_user_id=account.id, login_date=now, user_ip=user_ip))
     session.add(TrackELoginRecord(username=account.username, login_date=now, user_ip=user_ip, success=True))
 
@@ -53,4 +50,4 @@ def record_success(session: Session, account: Account, new_hash: str | None, add
 def record_failure(session: Session, username: str, address: str, now: datetime) -> None:
     """Record a refused sign-in. The name comes from the client: it is cut to its column, without NUL."""
     name = username.replace("\0", "")[:USERNAME_LENGTH]
-    session.add(TrackELoginRecord(username=name, login_date=now, user_ip=storable(address, _IP_LENGTH), success=False))
+    session.add(TrackELoginRecord(username=name, login_date=now, user_ip=storable(address, ADDRESS_LENGTH), success=False))

@@ -112,6 +112,10 @@ class HasRoles(Protocol):
     """A row with roles."""
 
     @property
+    def id(self) -> int:
+        """The id of the user."""
+
+    @property
     def roles(self) -> RoleList:
         """The stored roles."""
 

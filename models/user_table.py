@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime, time
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from sqlalchemy import CursorResult, Select, column, delete, insert, inspect, null, select, table, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from models.database import continue_after_given_ids, count_met
 from models.folding import canonical_username, fold
 from models.role_list import RoleList
-from models.user import USERNAME_LENGTH, Account, User
+from models.user import USERNAME_LENGTH, Account, HasRoles, User
 from models.user_row import OWN_COLUMNS, SEARCHED, Columns, complete_row, copies_of
 from models.user_total import count_change, recount
 
@@ -37,13 +37,6 @@ ACCOUNT = ("id", "username", "password", "salt", "roles", "active", "locked", "e
 
 class UnusableTable(Exception):
     """A `user` table that this server cannot use. The message says what it lacks."""
-
-
-class HasIdAndRoles(Protocol):
-    """A row of a user with at least id and roles."""
-
-    id: int
-    roles: RoleList
 
 
 _OWN = Columns(OWN_COLUMNS, {})
@@ -113,7 +106,7 @@ class UserTable:
                 session.execute(self._statement_for_many(session, group[0]), group)
                 continue_after_given_ids(session, User.__table__)
 
-    def change(self, session: Session, held: HasIdAndRoles, changes: Mapping[str, Any]) -> None:
+    def change(self, session: Session, held: HasRoles, changes: Mapping[str, Any]) -> None:
         """Update only the changed columns of a user and their copies. Roles keep the encoding of the row."""
         present = self.columns(session).names
         changed = {name: value for name, value in (dict(changes) | copies_of(changes)).items() if name in present}

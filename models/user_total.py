@@ -1,4 +1,8 @@
-"""Tell how many users there are. Our own schema keeps the number in a row; beside a campus it is counted every 5 s."""
+"""Tell how many users there are. Our own schema keeps the number in a row; beside a campus it is counted every 5 s.
+
+Counting everywhere would be simpler. But with 1,000,000 users on SQLite and some 25 inserts a second it doubled the mean CPU
+time of a first page, and the slowest tenth took 20 times as long.
+"""
 
 import time
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""The small REST kit: how resources look on the wire. It knows no table of ours."""
+"""A small REST kit: declarations, formats and documents of resources. It knows no table and no caller."""

@@ -1,9 +1,8 @@
-"""From the bytes of a body to the changes of a resource: reading (400), then constraints (422)."""
+"""Reading a body into the changes of a resource (400), and validating them (422): docs/compatibility.md#writing."""
 
 import math
 import re
-from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +12,7 @@ from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityToo
 from werkzeug.http import parse_options_header
 
 from rest.encoding import INT_MAX, NotJson, decode_json
-from rest.formats import jsonapi
+from rest.format import BodyType
 from rest.problem import UnreadableRequest, ValidationFailed, Violation
 from rest.resource import Kind, Property, Resource
 
@@ -25,7 +24,7 @@ TOO_COMMON = ("This password is too common. Please use another one.", "d9bcdbfe-
 TOO_SHORT_CODE = "9ff3fdc4-b214-49db-8718-39c315e33d45"
 TOO_LONG_CODE = "d94b19cc-114f-4f44-9cc4-4138e80a87b9"
 
-# Chamilo takes addresses under .local and .test, and campuses have them.
+# Campuses have addresses under .local and .test, and Chamilo accepts them.
 SPECIAL_USE_DOMAIN_NAMES.clear()
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -39,49 +38,8 @@ _PHP_TYPE_NAMES = {
 }
 
 
-def _plain_schema(attributes: dict[str, Any], *, complete: bool) -> dict[str, Any]:  # noqa: ARG001 - JSON:API needs it
-    return attributes
-
-
-def _plain_example(_resource: Resource, attributes: dict[str, Any]) -> dict[str, Any]:
-    return attributes
-
-
-@dataclass(frozen=True, slots=True)
-class BodyType:
-    """A media type that bodies come in, and how its properties are found in the decoded JSON.
-
-    `infix` is part of the names of its schemas. `schema` and `example` wrap those of the properties.
-    """
-
-    media_type: str
-    unwrap: Callable[[dict[str, Any]], Any]
-    listed: bool = True
-    infix: str = ""
-    schema: Callable[..., dict[str, Any]] = _plain_schema
-    example: Callable[[Resource, dict[str, Any]], dict[str, Any]] = _plain_example
-
-
-def _itself(document: dict[str, Any]) -> dict[str, Any]:
-    return document
-
-
-def _read_only(_document: dict[str, Any]) -> dict[str, Any]:
-    raise UnreadableRequest("jsonhal is a read-only format.")
-
-
-JSON_LD = BodyType("application/ld+json", _itself, infix=".jsonld")
-JSON = BodyType("application/json", _itself)
-JSON_API = BodyType(
-    "application/vnd.api+json", jsonapi.attributes, infix=".jsonapi", schema=jsonapi.body_schema, example=jsonapi.example
-)
-MERGE_PATCH = BodyType("application/merge-patch+json", _itself)
-# HAL is known and taken up, and then cannot be read: that is 400, where a stranger's media type is 415. As recorded.
-HAL = BodyType("application/hal+json", _read_only, listed=False)
-
-
 def request_media_type(request: Request, taken: Sequence[str], listed: Sequence[str]) -> str:
-    """Return the media type of the body, one of `taken`. Raises 415, whose text names the `listed` ones."""
+    """Return the media type of the body, which must be in `taken`. Raises 415; its text names the `listed` media types."""
     header = request.headers.get("Content-Type", "").strip()
     if not header:
         raise UnsupportedMediaType('The "Content-Type" header must exist.')
@@ -93,12 +51,12 @@ def request_media_type(request: Request, taken: Sequence[str], listed: Sequence[
 
 
 def request_bytes(request: Request, most_bytes: int | None = None) -> bytes:
-    """Read the body to its end. Raises 413 where it is too large, 400 where it breaks off or a chunk is broken.
+    """Read the whole body. Raises 413 if it is too large, 400 if it ends early or a chunk is malformed.
 
-    `most_bytes` is a limit below the application's own. A body that says its length is refused unread.
+    `most_bytes` tightens the application's limit. A body whose Content-Length is over the limit is refused unread.
     """
     if most_bytes is not None:
-        # Werkzeug refuses what says that it is longer, and cuts off what does not say so: one byte more than is taken.
+        # The extra byte tells a body that just fits from a truncated one.
         request.max_content_length = most_bytes + 1
     try:
         body = request.get_data(cache=False)
@@ -106,7 +64,7 @@ def request_bytes(request: Request, most_bytes: int | None = None) -> bytes:
         body = None
     if body is None or len(body) < (request.content_length or 0):
         raise BadRequest("The body of the request could not be read to its end.")
-    # Werkzeug cuts a chunked body off at the limit, and says nothing.
+    # Werkzeug silently truncates a chunked body at the limit.
     if len(body) >= (request.max_content_length or math.inf):
         raise RequestEntityTooLarge
     return body
@@ -126,9 +84,9 @@ def read_object(body_type: BodyType, body: bytes) -> dict[str, Any]:
 
 
 def read_changes(resource: Resource, document: Mapping[str, Any], writable: frozenset[str]) -> dict[str, Any]:
-    """Take what may be written from a document, as values of the row's types; all other keys are ignored.
+    """Return the writable properties of a document, converted to the types of the row; other keys are ignored.
 
-    Raises UnreadableRequest for the first value of a wrong JSON type.
+    Raises UnreadableRequest for the first value with a wrong JSON type.
     """
     properties = {prop.name: prop for prop in resource.writable if prop.name in writable}
     return {name: _read_value(properties[name], value) for name, value in document.items() if name in properties}
@@ -170,7 +128,7 @@ def _read_date_time(prop: Property, value: str) -> datetime:
 
 
 def php_type(value: Any) -> str:
-    """Name a JSON value's type as PHP's gettype() does, which the recorded texts show."""
+    """Name the type of a JSON value as PHP's gettype() does; error texts contain it."""
     if value is None:
         return "NULL"
     if isinstance(value, bool):
@@ -183,10 +141,10 @@ def php_type(value: Any) -> str:
 def find_violations(
     resource: Resource, values: Mapping[str, Any], *, complete: bool, unchanged: Container[str] = ()
 ) -> list[Violation]:
-    """Hold values against the constraints of a resource, and return what breaks them, in the order of the properties.
+    """Return the violations of a resource's constraints, in the order of its properties.
 
-    `values` are by wire name; `complete` means that what must not be blank must be among them. `unchanged` names
-    values that are stored already: they may be longer than what is new, since clients send whole records back.
+    `values` are by wire name. `complete` demands the properties that must not be blank. `unchanged` names values that equal the
+    stored ones: they may be too long, since clients send whole records back.
     """
     return [
         Violation(prop.name, *constraint)
@@ -197,7 +155,7 @@ def find_violations(
 
 
 def require_none(violations: list[Violation]) -> None:
-    """Raise ValidationFailed with these violations, if there are any."""
+    """Raise ValidationFailed if there are violations."""
     if violations:
         raise ValidationFailed(violations)
 
@@ -206,7 +164,7 @@ def _broken(prop: Property, value: Any, *, may_be_long: bool) -> list[tuple[str,
     text = value if isinstance(value, str) else ""
     if prop.not_blank and not text.strip() and not (prop.email and text):
         return [BLANK]
-    # A text that is too long is not looked at further: reading an address takes longer the longer it is.
+    # Skip other checks of a text that is too long: the cost of parsing an address grows with its length.
     if _is_too_long(prop, text):
         message = f"This value is too long. It should have {prop.max_length} characters or less."
         return [] if may_be_long else [(message, TOO_LONG_CODE)]

@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110, section 13): strong entity tags over what a caller sees, `lastLogin` apart."""
+"""Conditional requests (RFC 9110, section 13), with strong entity tags over the fields that a caller sees."""
 
 import hashlib
 
@@ -9,19 +9,19 @@ from rest.representation import Collection, Item
 
 
 def tag_of_item(item: Item, format_name: str) -> str:
-    """Return the entity tag of an item in a format: a digest of its content, and the format's name."""
+    """Return the entity tag of an item: the digest of its fields and the name of the format."""
     return f"{item.digest}-{format_name}"
 
 
 def tag_of_collection(collection: Collection, format_name: str) -> str:
-    """Return the entity tag of a page: over its items, the total, and the links, which repeat the query."""
-    said = [collection.link.to_page(collection.page.number), str(collection.page.total_items)]
-    said += [f"{member.iri} {member.digest}" for member in collection.members]
-    return f"{hashlib.sha256(chr(10).join(said).encode()).hexdigest()[:32]}-{format_name}"
+    """Return the entity tag of a page, a digest of its items, the total and the query."""
+    parts = [collection.link.to_page(collection.page.number), str(collection.page.total_items)]
+    parts += [f"{member.iri} {member.digest}" for member in collection.members]
+    return f"{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:32]}-{format_name}"
 
 
 def not_modified(request: Request, response: Response) -> Response:
-    """Make a GET's answer 304 where `If-None-Match` names its tag; `If-Match` is for writes, and is not looked at."""
+    """Turn the answer to a GET into 304 if `If-None-Match` names its tag. `If-Match` is ignored."""
     environ = request.environ
     if "HTTP_IF_MATCH" in environ:
         environ = {name: value for name, value in environ.items() if name != "HTTP_IF_MATCH"}
@@ -30,7 +30,7 @@ def not_modified(request: Request, response: Response) -> Response:
 
 
 def require_match(request: Request, item: Item) -> None:
-    """Hold `If-Match` against an item as it is now: the tag of any of its formats will do. Raises PreconditionFailed."""
+    """Raise PreconditionFailed unless `If-Match`, if sent, names the tag of an item in any format."""
     if "If-Match" not in request.headers:
         return
     wanted = request.if_match

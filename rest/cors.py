@@ -1,4 +1,4 @@
-"""Cross-origin requests (Fetch standard, section 3.2): an allow-list of origins, as nelmio's bundle answers them."""
+"""Cross-origin requests (Fetch standard, section 3.2) with a list of allowed origins, as nelmio's bundle answers them."""
 
 from re import Pattern
 
@@ -9,7 +9,7 @@ MAX_AGE_SECONDS = 3600
 
 
 def cors_headers(origin: str, allowed: Pattern[str] | None) -> dict[str, str]:
-    """Return the headers that let the scripts of an origin read an answer; none where the origin is not allowed."""
+    """Return the header fields that let scripts of an origin read an answer, none if the origin is not allowed."""
     if allowed is None or not allowed.search(origin):
         return {}
     return {
@@ -20,7 +20,7 @@ def cors_headers(origin: str, allowed: Pattern[str] | None) -> dict[str, str]:
 
 
 def preflight_headers(origin: str, allowed: Pattern[str] | None) -> dict[str, str]:
-    """Return the headers that answer a preflight request; none where the origin is not allowed."""
+    """Return the header fields that answer a preflight request, none if the origin is not allowed."""
     headers = cors_headers(origin, allowed)
     if not headers:
         return {}

@@ -1,4 +1,4 @@
-"""Kinds of filters: from a query parameter to a condition or an order. What cannot be read filters nothing."""
+"""Filters: query parameters become conditions and orders (docs/compatibility.md#filters). Unknown values are ignored."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,29 +14,29 @@ _TRUE, _FALSE = ("1", "true"), ("0", "false")
 
 
 def texts(value: "str | Parameters | None", fold: Callable[[str], str]) -> list[str]:
-    """Return what a text parameter asks for, folded: one text, or several as `name[]=a&name[]=b`; empty ones ask for nothing."""
+    """Return the folded search texts of a parameter, of which `name[]=a&name[]=b` has several; empty texts are dropped."""
     given = [value]
     if isinstance(value, dict):
         given = [text for key, text in value.items() if key.isdecimal()]
-    # No column holds a NUL, and PostgreSQL would refuse to look for one; the replacement is in no folded text either.
+    # PostgreSQL refuses to search for NUL. Like NUL, the replacement occurs in no folded text.
     folded = [fold(text).replace("\0", "\ufffd") for text in given if isinstance(text, str)]
     return [text for text in folded if text]
 
 
 def contains_any(columns: Sequence[Column], wanted: Sequence[str]) -> ColumnElement[bool]:
-    """Make the condition that one of the columns contains one of the texts, taken literally."""
+    """Return the condition that a column contains one of the texts, taken literally."""
     return or_(*(column.contains(text, autoescape=True) for text in wanted for column in columns))
 
 
 def boolean(value: "str | Parameters | None") -> bool | None:
-    """Read `true`, `1`, `false` and `0`; None for all else."""
+    """Read `true`, `1`, `false` or `0`; None for any other value."""
     if value in _TRUE:
         return True
     return False if value in _FALSE else None
 
 
 def order(value: "str | Parameters | None", columns: Mapping[str, Column]) -> dict[str, ColumnElement[Any]]:
-    """Read `order[name]=asc|desc`, in the order of the query; other names and directions order nothing."""
+    """Read `order[name]=asc|desc` in the order of the query; other names and directions are ignored."""
     if not isinstance(value, dict):
         return {}
     directions = {name: direction.lower() for name, direction in value.items() if name in columns and isinstance(direction, str)}

@@ -1,8 +1,8 @@
-"""What a format is: how answers in it are rendered and written, and how the documents describe them."""
+"""Formats: how answers are rendered and encoded, how bodies are read, and how the OpenAPI document describes both."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from rest.encoding import encode_json
 from rest.representation import Collection, Item
@@ -11,22 +11,54 @@ from rest.resource import Resource
 Schema = dict[str, Any]
 
 
-def no_schemas(_resource: Resource) -> dict[str, Schema]:
-    """Return no schemas: nothing of this format has a name of its own."""
+def _whole(document: dict[str, Any]) -> dict[str, Any]:
+    return document
+
+
+def _plain_schema(attributes: Schema, *, complete: bool) -> Schema:  # noqa: ARG001 - JSON:API needs it
+    return attributes
+
+
+def _plain_example(_resource: Resource, attributes: Schema) -> Schema:
+    return attributes
+
+
+def _no_schemas(_resource: Resource) -> dict[str, Schema]:
     return {}
 
 
-def plain_text(_resource: Resource) -> Schema:
-    """Describe an answer that JSON Schema cannot look into."""
+def _text_schema(_resource: Resource) -> Schema:
     return {"type": "string"}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Format:
-    """A format for answers. Its name is also its suffix in a path; the first of its media types is sent.
+@dataclass(frozen=True, slots=True)
+class BodyType:
+    """A media type of request bodies, which are JSON.
 
-    `item` and `collection` return what `encode` turns into bytes. `schemas` returns the named schemas of a resource in this
-    format; `item_schema` and `collection_schema` describe its answers, and may refer to those by `#/components/schemas/…`.
+    `unwrap` finds the properties in the decoded object, and raises UnreadableRequest. An unlisted type is left out of the
+    documents and of the text of 415. `infix` is part of the names of its schemas; `schema` and `example` wrap those of the
+    properties. For `leads` see `leading_first`.
+    """
+
+    media_type: str
+    unwrap: Callable[[dict[str, Any]], Any] = _whole
+    listed: bool = True
+    leads: bool = False
+    infix: str = ""
+    schema: Callable[..., Schema] = _plain_schema
+    example: Callable[[Resource, Schema], Schema] = _plain_example
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Format:
+    """A format of answers. Its name is also its suffix in a path, and answers carry the first of its media types.
+
+    `unlisted_media_types` select the format too, without a suffix, but the text of 406 does not name them. `item` and
+    `collection` return what `encode` turns into bytes. `body` is the type of request bodies in this format, if they are read.
+    With `problem_json`, unreadable and invalid requests are answered with problem documents (RFC 9457).
+
+    `schemas` returns the named schemas of a resource in this format. `item_schema` and `collection_schema` describe its
+    answers, and may refer to named schemas with `rest.schema.reference`. Without them the document says "text".
     """
 
     name: str
@@ -34,6 +66,23 @@ class Format:
     item: Callable[[Item], Any]
     collection: Callable[[Collection], Any]
     encode: Callable[[Any], bytes] = encode_json
-    schemas: Callable[[Resource], dict[str, Schema]] = no_schemas
-    item_schema: Callable[[Resource], Schema] = plain_text
-    collection_schema: Callable[[Resource], Schema] = plain_text
+    unlisted_media_types: tuple[str, ...] = ()
+    body: BodyType | None = None
+    problem_json: bool = False
+    leads: bool = False
+    schemas: Callable[[Resource], dict[str, Schema]] = _no_schemas
+    item_schema: Callable[[Resource], Schema] = _text_schema
+    collection_schema: Callable[[Resource], Schema] = _text_schema
+
+
+class _Leading(Protocol):
+    @property
+    def leads(self) -> bool: ...
+
+
+Declared = TypeVar("Declared", bound=_Leading)
+
+
+def leading_first(declared: Iterable[Declared]) -> list[Declared]:
+    """Sort formats or body types for the OpenAPI document: client generators use the first media type that they find."""
+    return sorted(declared, key=lambda one: not one.leads)

@@ -1,4 +1,4 @@
-"""Which format answers: the suffix, then `Accept`, as the recorded stack weighs them; and the answer in that format."""
+"""Content negotiation: chooses the format by suffix, then by `Accept` as Chamilo does, and renders answers in it."""
 
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache, wraps
@@ -7,29 +7,26 @@ from typing import Any, NamedTuple
 
 from flask import Response, g, request
 from flask.globals import app_ctx, request_ctx
+from flask.typing import RouteCallable
 from werkzeug.exceptions import NotAcceptable, NotFound
 from werkzeug.http import parse_options_header
 
 from rest import conditional
 from rest.answer import Answer
-from rest.body import BodyType, read_object, request_bytes, request_media_type
+from rest.body import read_object, request_bytes, request_media_type
 from rest.encoding import compact
-from rest.format import Format
+from rest.format import BodyType, Format
 from rest.formats import FORMATS
-from rest.operation import Operation, Shape, View, documented
+from rest.operation import Operation, Shape, documented
 from rest.remembered import OF_ITEMS, OF_PAGES
 from rest.representation import Collection, Item
 
-# A body, and the header fields that go with it.
+# A body and its header fields.
 Rendered = tuple[bytes, tuple[tuple[str, str], ...]]
 
 
-# What a browser asks for is answered as JSON-LD; the texts of 406 do not list it.
-_UNLISTED = {"text/html": "jsonld"}
-
-
 class Negotiated(NamedTuple):
-    """What was agreed on for the request at hand: what it takes, if anything, and how it is answered."""
+    """The outcome for the current request: the type of its body, if it has one, and the format of its answer."""
 
     operation: Operation
     body_type: BodyType | None
@@ -37,10 +34,10 @@ class Negotiated(NamedTuple):
     environ: dict[str, Any]
 
 
-def speaks(operation: Operation) -> Callable[[View], View]:
-    """Decorate a view of a resource: 404 for an unknown suffix, 415, 406, in this order, before anyone is asked who they are."""
+def speaks(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:
+    """Decorate a view of a resource. Raises 404, 415 and 406 before authentication (docs/compatibility.md#precedence)."""
 
-    def decorate(view: View) -> View:
+    def decorate(view: RouteCallable) -> RouteCallable:
         @wraps(view)
         def negotiated(*args: Any, suffix: str | None = None, **kwargs: Any) -> Any:
             if suffix is not None and suffix not in FORMATS:
@@ -57,12 +54,12 @@ def speaks(operation: Operation) -> Callable[[View], View]:
 
 
 def request_object() -> dict[str, Any]:
-    """Read the body as the JSON object that it must be. Raises rest.problem.UnreadableRequest."""
+    """Read the body of the current request as a JSON object. Raises rest.problem.UnreadableRequest."""
     return read_object(g.negotiated.body_type, request_bytes(request))
 
 
 def render_item(item: Item) -> Response:
-    """Answer with one item, 304 where the caller has it already."""
+    """Answer with an item, or 304 if the client has it already."""
     operation, _, chosen, environ = app_ctx.g.negotiated
     key = (operation, chosen, item.number) if item.number else None
     body, fields = OF_ITEMS.get(key, lambda: _make_item(operation, chosen, item))
@@ -70,12 +67,12 @@ def render_item(item: Item) -> Response:
 
 
 def render_nothing() -> Response:
-    """Answer 204: done, and nothing to show."""
+    """Answer 204."""
     return Response(status=HTTPStatus.NO_CONTENT, headers=_headers(g.negotiated.operation, None))
 
 
 def render_collection(collection: Collection) -> Response:
-    """Answer with a page of a collection, 304 where the caller has it already."""
+    """Answer with a page of a collection, or 304 if the client has it already."""
     operation, _, chosen, environ = app_ctx.g.negotiated
     key = _page_key(operation, chosen, collection)
     body, fields = OF_PAGES.get(key, lambda: _make_collection(operation, chosen, collection))
@@ -83,7 +80,7 @@ def render_collection(collection: Collection) -> Response:
 
 
 def _page_key(operation: Operation, chosen: Format, collection: Collection) -> tuple[Any, ...] | None:
-    """Return what a page is remembered by; None where it shows items that no other request can meet."""
+    """Return the cache key of a page, None if it has items that are not shared."""
     numbers = tuple([member.number for member in collection.members])
     if not all(numbers):
         return None
@@ -109,7 +106,7 @@ def _made(body: bytes, fields: Sequence[tuple[str, str]], tag: str) -> Rendered:
 
 @cache
 def _headers(operation: Operation, chosen: Format | None) -> tuple[tuple[str, str], ...]:
-    """Return the header fields that all answers of an operation in a format have; None is for no content."""
+    """Return the header fields of all answers of an operation in a format; None stands for no content."""
     headers = [("Content-Type", f"{chosen.media_types[0]}; charset=utf-8")] if chosen else []
     headers += [("Vary", "Accept"), ("Cache-Control", "no-cache, private")]
     if operation.resource and operation.resource.accept_patch and operation.shape is not Shape.COLLECTION:
@@ -123,9 +120,9 @@ def _conditional(environ: dict[str, Any], response: Response) -> Response:
 
 
 def wants_problem_json() -> bool:
-    """Tell whether a failure of reading or validating is answered as a problem document (RFC 9457)."""
+    """Tell whether an unreadable or invalid request is answered with a problem document (RFC 9457)."""
     agreed: Negotiated | None = g.get("negotiated")
-    return agreed is not None and agreed.format.name == "json"
+    return agreed is not None and agreed.format.problem_json
 
 
 def _body_type(takes: tuple[BodyType, ...]) -> BodyType:
@@ -134,33 +131,34 @@ def _body_type(takes: tuple[BodyType, ...]) -> BodyType:
     return by_media_type[request_media_type(request, list(by_media_type), listed)]
 
 
-# Many requests, few different wishes, and all but a stranger's are short. 1,024 of them take half a megabyte.
-_LONGEST_REMEMBERED_WISH = 256
+# Clients send few different `Accept` fields, and short ones. 1,024 cached choices take half a megabyte.
+_LONGEST_CACHED_ACCEPT = 256
 
 
 def _format(suffix: str | None, accept: str) -> Format:
-    choose = _remembered_format if len(accept) <= _LONGEST_REMEMBERED_WISH else _choose_format
+    choose = _cached_format if len(accept) <= _LONGEST_CACHED_ACCEPT else _choose_format
     return choose(suffix, accept)
 
 
 def _choose_format(suffix: str | None, accept: str) -> Format:
-    offered = {media_type: name for name in ([suffix] if suffix else FORMATS) for media_type in FORMATS[name].media_types}
-    unlisted = {} if suffix else _UNLISTED
-    return FORMATS[(offered | unlisted)[choose_media_type(accept, list(offered), list(unlisted))]]
+    formats = [FORMATS[suffix]] if suffix else FORMATS.values()
+    offered = {media_type: format_ for format_ in formats for media_type in format_.media_types}
+    unlisted = {} if suffix else {media_type: format_ for format_ in formats for media_type in format_.unlisted_media_types}
+    return (offered | unlisted)[choose_media_type(accept, list(offered), list(unlisted))]
 
 
-_remembered_format = lru_cache(maxsize=1024)(_choose_format)
+_cached_format = lru_cache(maxsize=1024)(_choose_format)
 
 
 def accepted_media_type(offered: list[str]) -> str:
-    """Return the media type to answer the request in. Raises 406."""
+    """Choose the media type of the answer to the current request. Raises 406."""
     return choose_media_type(request.headers.get("Accept", "").strip(), offered)
 
 
 def choose_media_type(accept: str, offered: list[str], unlisted: Sequence[str] = ()) -> str:
-    """Return the media type to answer in: the first one offered where `accept` does not say.
+    """Choose the media type of an answer: the first one offered if `accept` is empty.
 
-    Raises 406, whose text does not name the `unlisted` ones.
+    Raises 406; its text does not name the `unlisted` media types.
     """
     chosen = best_match(accept, [*offered, *unlisted]) if accept else offered[0]
     if chosen is None:
@@ -170,10 +168,9 @@ def choose_media_type(accept: str, offered: list[str], unlisted: Sequence[str] =
 
 
 def best_match(accept: str, offered: list[str]) -> str | None:
-    """Choose the media type with the highest q of its most specific range; the first offered of equals.
+    """Choose the media type whose most specific range has the highest q; of equals, the first one offered.
 
-    Unlike Werkzeug's choice, the server's order decides before the specificity of a range, and q=0 is merely the
-    last wish: both as recorded.
+    Unlike Werkzeug, Chamilo lets the server's order decide before the specificity of a range, and q=0 does not exclude.
     """
     ranges = [_parse_range(part) for part in accept.split(",") if part.strip()]
     best, best_quality = None, -1.0
@@ -195,7 +192,7 @@ def _parse_range(text: str) -> tuple[str, str, float]:
 
 
 def _score(base: str, sub: str, media_type: str) -> int | None:
-    """Return how specific a range is for a media type it matches; None where it does not match."""
+    """Return how specific a range is for a media type, None if it does not match."""
     own_base, _, own_sub = media_type.partition("/")
     if base == own_base and sub == own_sub:
         return 110

@@ -1,4 +1,4 @@
-"""The declaration of an operation: what it takes and answers, for its view, for negotiation and for the documents."""
+"""The declaration of an operation, which its view, content negotiation and the API's documents all read."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,36 +6,46 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from rest.body import BodyType
+from flask.typing import RouteCallable
+
+from rest.format import BodyType
 from rest.resource import Resource
 
-View = Callable[..., Any]
 Schema = Mapping[str, Any]
 
 _ATTRIBUTE = "operation"
 
 
 class Shape(StrEnum):
-    """What a resource's operation answers with."""
+    """The kind of answer of an operation on a resource."""
 
     ITEM = "item"
     COLLECTION = "collection"
     NOTHING = "nothing"
 
 
+class Tag(NamedTuple):
+    """A group of operations in the OpenAPI document."""
+
+    name: str
+    description: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Operation:
     """An operation under one method of one path.
 
-    A resource's operation has `resource`, `shape` and `takes`, and `body` where a body says something else than the
-    resource; another one has the JSON schemas of its bodies, and of the id in its path where that is no number, and says
-    whether it `needs_body`. `complete` means that a body must say all that must not be
-    blank, `refuses_plainly` that one which cannot be read is answered with `{"error"}`, whatever is accepted. `failures`
-    are the statuses that it may answer with beside `status`.
+    `status` is that of success, `failures` are all other statuses. `id_schema` describes the id in the path if it is no number.
+
+    An operation on a resource has `resource`, `shape` and `takes`; `body` declares its body if that is not the resource itself.
+    A `complete` body must have all properties that must not be blank. With `refuses_plainly`, an unreadable body is answered
+    with `{"error"}`, whatever the client accepts.
+
+    Any other operation has `request_schema`, `needs_body`, `response_schema` and `example`.
     """
 
     id: str
-    tag: str
+    tag: Tag
     summary: str
     status: HTTPStatus = HTTPStatus.OK
     failures: tuple[HTTPStatus, ...] = ()
@@ -53,12 +63,12 @@ class Operation:
 
     @property
     def of_collection(self) -> bool:
-        """Tell whether it is an operation on the collection: listing it, or adding to it."""
+        """Tell whether the operation lists the collection or adds to it."""
         return self.shape is Shape.COLLECTION or self.status is HTTPStatus.CREATED
 
 
 class RoutedOperation(NamedTuple):
-    """An operation with the path template and the method that it is served under, and whether it needs no token."""
+    """An operation with its path template and method; a public one needs no token."""
 
     path: str
     method: str
@@ -66,16 +76,16 @@ class RoutedOperation(NamedTuple):
     is_public: bool
 
 
-def documented(operation: Operation) -> Callable[[View], View]:
+def documented(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:
     """Decorate a view with its declaration."""
 
-    def decorate(view: View) -> View:
+    def decorate(view: RouteCallable) -> RouteCallable:
         setattr(view, _ATTRIBUTE, operation)
         return view
 
     return decorate
 
 
-def operation_of(view: View) -> Operation | None:
-    """Return the declaration of a view; None where it has none."""
+def operation_of(view: RouteCallable) -> Operation | None:
+    """Return the declaration of a view, if it has one."""
     return getattr(view, _ATTRIBUTE, None)

@@ -1,4 +1,4 @@
-"""Pages of a collection: `page` and `itemsPerPage`, read as the recorded stack reads them."""
+"""Pagination with `page` and `itemsPerPage` (docs/compatibility.md#paging)."""
 
 import math
 from collections.abc import Sequence
@@ -11,26 +11,26 @@ from rest.query import Parameters, integer
 
 DEFAULT_ITEMS_PER_PAGE = 30
 
-#: The parameters of a query that say which page; they change nothing of the list.
+#: The query parameters that select a page and do not filter.
 PAGING = frozenset(("page", "itemsPerPage"))
 
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """What was asked for: the page from 1, and how many items it has; 0 asks for the total alone."""
+    """The requested page, counted from 1, and its size; size 0 asks only for the total."""
 
     page: int
     items_per_page: int
 
     @property
     def offset(self) -> int:
-        """Return how many items come before the page."""
+        """Return the number of items before the page."""
         return (self.page - 1) * self.items_per_page
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page: its items, what was asked for, and how many items there are in all."""
+    """A page of items, the request for it, and the number of items in the whole collection."""
 
     items: tuple[Any, ...]
     paging: Paging
@@ -38,29 +38,29 @@ class Page:
 
     @property
     def number(self) -> int:
-        """Return the page's number; without items there is but one page."""
+        """Return the number of the page, 1 if pages have size 0."""
         return self.paging.page if self.paging.items_per_page else 1
 
     @property
     def last(self) -> int:
-        """Return the number of the last page, 1 where there is none."""
+        """Return the number of the last page, at least 1."""
         if not self.paging.items_per_page:
             return 1
         return max(1, math.ceil(self.total_items / self.paging.items_per_page))
 
 
 class Listing(Protocol):
-    """Items in an order, of which one page is wanted."""
+    """An ordered list of items, fetched by page."""
 
     def count(self) -> int:
-        """Return how many there are in all."""
+        """Return the number of all items."""
 
     def fetch(self, limit: int, offset: int) -> Sequence[Any]:
-        """Return at most `limit` of them, after the first `offset`."""
+        """Return at most `limit` items after the first `offset`."""
 
 
 def read_paging(parameters: Parameters, max_items_per_page: int) -> Paging:
-    """Read `page` and `itemsPerPage`. Raises UnreadableRequest with the recorded texts."""
+    """Read `page` and `itemsPerPage`. Raises UnreadableRequest with Chamilo's texts."""
     page = integer(parameters["page"]) if "page" in parameters else 1
     if page < 1:
         raise UnreadableRequest("Page should not be less than 1")
@@ -77,7 +77,7 @@ def read_paging(parameters: Parameters, max_items_per_page: int) -> Paging:
 
 
 def paginate(listing: Listing, paging: Paging) -> Page:
-    """Count the items of a listing and fetch one page of them."""
+    """Count the items of a listing, and fetch a page of them."""
     total_items = listing.count()
     if not paging.items_per_page or paging.offset >= total_items:
         return Page((), paging, total_items)

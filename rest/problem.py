@@ -1,4 +1,4 @@
-"""What can go wrong between a request and its answer, and the only place where a failure becomes a body (contract 4)."""
+"""Errors while reading a request, and the only function that turns an error into a body (docs/compatibility.md#errors)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,19 +9,24 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 TITLE = "An error occurred"
 
-# Fixed by API Platform: clients match it as text.
+# API Platform's text, which clients compare.
 _PROBLEM_TYPE = "https://tools.ietf.org/html/rfc2616#section-10"
 
 JSON, JSON_LD, PROBLEM = "application/json", "application/ld+json; charset=utf-8", "application/problem+json; charset=utf-8"
 
+#: The media types of the errors that are representations of a resource.
+REPRESENTATIONS = frozenset(content_type.partition(";")[0] for content_type in (JSON_LD, PROBLEM))
+
+Body = Mapping[str, Any]
+
 
 class UnreadableRequest(BadRequest):
-    """A body or a query that cannot be read: 400 in the third shape; `description` goes on the wire."""
+    """400 for a body or a query that cannot be read; clients see the description."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One constraint that one property breaks; the code is Symfony's, so that clients can tell constraints apart."""
+    """A constraint that a property breaks. The code is Symfony's, which clients use to tell constraints apart."""
 
     property_path: str
     message: str
@@ -29,37 +34,40 @@ class Violation:
 
 
 class ValidationFailed(UnprocessableEntity):
-    """A body that can be read and breaks constraints: 422 with all of them."""
+    """422 with every violation of a readable body."""
 
     def __init__(self, violations: list[Violation]) -> None:
-        """Take the violations in the order in which they are shown."""
+        """Take the violations in the order in which clients see them."""
         super().__init__("\n".join(f"{violation.property_path}: {violation.message}" for violation in violations))
         self.violations = violations
 
 
-def problem_body(error: HTTPException, as_problem_json: bool) -> tuple[Mapping[str, Any], str]:
-    """Return the body of a failure and its content type.
+def problem_body(error: HTTPException, as_problem_json: bool) -> tuple[Body, str]:
+    """Return the body of an error and its content type.
 
-    Authentication failures are `{"code", "message"}`, failures of reading and validating are `hydra:Error` or
-    `ConstraintViolationList`, or a problem document where `as_problem_json`, and all else is `{"error"}`.
+    An authentication failure is `{"code", "message"}`. An unreadable or invalid request is a problem document (RFC 9457) or
+    in Hydra's form. Any other error is `{"error"}`.
     """
     description = error.description or HTTP_STATUS_CODES.get(error.code or 500, "")
     if isinstance(error, Unauthorized):
         return {"code": error.code, "message": description}, JSON
     if not isinstance(error, UnreadableRequest | ValidationFailed):
         return {"error": description}, JSON
-    violations = [
-        {"propertyPath": violation.property_path, "message": violation.message, "code": violation.code}
-        for violation in getattr(error, "violations", [])
-    ]
+    violations = [_violation(violation) for violation in getattr(error, "violations", [])]
+    more = {"violations": violations} if violations else {}
     if as_problem_json:
-        body = {"type": _PROBLEM_TYPE, "title": TITLE, "detail": description}
-        return body | ({"violations": violations} if violations else {}), PROBLEM
-    name = "ConstraintViolationList" if violations else "Error"
-    body = {
+        return {"type": _PROBLEM_TYPE, "title": TITLE, "detail": description} | more, PROBLEM
+    return _hydra_error("ConstraintViolationList" if violations else "Error", description) | more, JSON_LD
+
+
+def _violation(violation: Violation) -> Body:
+    return {"propertyPath": violation.property_path, "message": violation.message, "code": violation.code}
+
+
+def _hydra_error(name: str, description: str) -> dict[str, Any]:
+    return {
         "@context": f"/api/contexts/{name}",
-        "@type": name if violations else f"hydra:{name}",
+        "@type": "hydra:Error" if name == "Error" else name,
         "hydra:title": TITLE,
         "hydra:description": description,
     }
-    return body | ({"violations": violations} if violations else {}), JSON_LD

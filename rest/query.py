@@ -1,14 +1,14 @@
-"""Query strings as PHP reads and writes them: `order[name]=asc` and `name[]=a` nest, and clients count on it."""
+"""Query strings as PHP reads and writes them: `order[name]=asc` and `name[]=a` nest."""
 
 import re
 from urllib.parse import quote, unquote_plus
 
 from rest.encoding import INT_MAX
 
-#: What a parameter holds: text, or parameters by key; the keys of a list are its positions.
+#: Parameters by name. A value is text or nested parameters; a list has its positions as keys.
 Parameters = dict[str, "str | Parameters"]
 
-# PHP's own bounds (max_input_vars, max_input_nesting_level): a longer query is cut, a deeper one is not nested.
+# PHP's max_input_vars and max_input_nesting_level: further parameters are dropped, deeper keys are not nested.
 _MAX_PARAMETERS, _MAX_NESTING = 1000, 64
 
 _KEY = re.compile(r"\[([^\]]*)\]")
@@ -16,7 +16,7 @@ _INTEGER = re.compile(r"[ \t\n\r\v\f]*([+-]?)([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[e
 
 
 def parse_query(query: str) -> Parameters:
-    """Read a raw query string; of repeated names the last one wins."""
+    """Parse a raw query string; the last of repeated names wins."""
     parameters: Parameters = {}
     for pair in query.split("&")[:_MAX_PARAMETERS]:
         if not pair:
@@ -47,17 +47,17 @@ def _put(parameters: Parameters, name: str, value: str) -> None:
     here[key] = value
 
 
-# As many digits as a position has at most; a longer key is a name.
+# A key with more digits than any position has is a name.
 _LONGEST_POSITION = len(str(INT_MAX))
 
 
 class _Nested(dict[str, "str | Parameters"]):
-    """Parameters by key, which count their positions, so that no position is looked for among all keys."""
+    """Nested parameters that know their next position, so that `[]` takes constant time."""
 
     _next_position = 0
 
     def key_of(self, given: str) -> str:
-        """Return a key as given, or the next position where `[]` gives none."""
+        """Return a key as given, or the next position for `[]`."""
         key = given or str(self._next_position)
         if key.isdecimal() and len(key) < _LONGEST_POSITION:
             self._next_position = max(self._next_position, int(key) + 1)
@@ -65,7 +65,7 @@ class _Nested(dict[str, "str | Parameters"]):
 
 
 def build_query(parameters: Parameters) -> str:
-    """Write parameters back, percent-encoded by RFC 3986; positions of lists are left out (`name%5B%5D=a`)."""
+    """Write parameters as a query string, percent-encoded (RFC 3986); a list is written without positions (`name%5B%5D=a`)."""
     return "&".join(f"{name}={quote(value, safe='')}" for name, value in _flatten(parameters, ""))
 
 
@@ -79,7 +79,7 @@ def _flatten(parameters: Parameters, prefix: str) -> list[tuple[str, str]]:
 
 
 def integer(value: "str | Parameters") -> int:
-    """Cast as PHP's `(int)` does: the number at the start, cut towards zero, held within 64 bits; a list is 1."""
+    """Cast as PHP's `(int)` does: the number at the start, truncated, clamped to 64 bits. A list is 1, other text 0."""
     if isinstance(value, dict):
         return 1 if value else 0
     match = _INTEGER.match(value)
@@ -89,7 +89,7 @@ def integer(value: "str | Parameters") -> int:
     if exponent or "." in digits:
         number = float(match[0])
         return int(number) if abs(number) < INT_MAX else INT_MAX if number > 0 else -INT_MAX - 1
-    # What is longer than 64 bits can hold is held anyway; int() of a long text would take its time.
+    # Longer numbers are clamped anyway; int() takes quadratic time.
     significant = digits.lstrip("0") or "0"
     magnitude = int(significant) if len(significant) <= len(str(INT_MAX)) else INT_MAX + 1
     return max(-INT_MAX - 1, min(INT_MAX, -magnitude if sign == "-" else magnitude))

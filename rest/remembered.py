@@ -1,4 +1,4 @@
-"""What was made for answers, remembered within a bound in bytes."""
+"""Caches of rendered answers, bounded in bytes."""
 
 from collections.abc import Callable, Hashable
 from sys import getsizeof
@@ -7,24 +7,24 @@ from typing import Any
 
 from cachetools import FIFOCache
 
-# What an entry takes beside its key and its value: its places in the three dictionaries of a FIFOCache.
+# The overhead of an entry: its slots in the three dictionaries of a FIFOCache.
 _BYTES_OF_ENTRY = 400
 
 
 class Remembered:
-    """Values by key, together at most so many bytes: the oldest is forgotten first, and a value that is too large at once.
+    """A cache bounded in bytes. It evicts the oldest entry first, and does not keep entries that are too large.
 
-    A look-up takes no lock, so that no thread waits for another one.
+    A look-up takes no lock.
     """
 
     def __init__(self, most_bytes_each: int, most_bytes: int = 8 * 1024 * 1024) -> None:
-        """Take how large one entry may be, its key included, and all of them."""
+        """Take the bound of one entry, key included, and of all entries together."""
         self._most_bytes_each = most_bytes_each
         self._entries: FIFOCache[Hashable | None, tuple[Any, int]] = FIFOCache(most_bytes, getsizeof=lambda entry: entry[1])
         self._lock = Lock()
 
     def get(self, key: Hashable | None, make: Callable[[], Any]) -> Any:
-        """Return the value of a key, and make it where it is not remembered; None is the key of what must not be."""
+        """Return the cached value of a key, or make and cache it. A value with the key None is not cached."""
         try:
             return self._entries[key][0]
         except KeyError:
@@ -46,10 +46,10 @@ class Remembered:
 
 
 def _size(value: Any) -> int:
-    """Return the size of a value with everything that its tuples hold, which is all that keys and values consist of."""
+    """Return the size of a value, including the contents of tuples; keys and values have no other containers."""
     return getsizeof(value) + (sum(map(_size, value)) if isinstance(value, tuple) else 0)
 
 
-#: What was made of single items, and of pages; the keys of both name an item by its `number`.
+#: Rendered items and pages. Both kinds of keys contain the `number` of each item.
 OF_ITEMS = Remembered(16 * 1024)
 OF_PAGES = Remembered(64 * 1024)

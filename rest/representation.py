@@ -1,8 +1,9 @@
-"""What a format is given to render: an item, or a page of a collection with the links between its pages."""
+"""The input of formats: an item, or a page of a collection with links to other pages."""
 
+from collections import namedtuple
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
 from itertools import chain, count
 from sys import getsizeof
@@ -14,21 +15,17 @@ from rest.query import Parameters, build_query, parse_query
 from rest.remembered import OF_ITEMS
 from rest.resource import Properties, Resource, fields
 
-# A sign-in is no change of the item: a client that holds a tag while it signs in again must not lose it.
-_APART = "lastLogin"
-
-
 _numbers = count(1)
 
-# The instance, its dictionary, its path, its number and its digest.
+# The size of the instance, its dictionary, its path, its number and its digest.
 _BYTES_OF_ITEM = 600
 
 
 class Item:
-    """One item as a caller sees it: its fields by wire name, in the wire's order. It does not change.
+    """An item as a caller sees it: its fields by wire name, in the order of the wire. It is immutable.
 
-    A `number` is given to an item that several requests share. No other item ever has it, so `rest.remembered` uses it as
-    the key of what was made of the item. An item whose number is 0 serves one request, and nothing of it is remembered.
+    An item that several requests share has a unique `number`, the key of its cache entries in `rest.remembered`. An item with
+    number 0 serves a single request and is not cached.
     """
 
     def __init__(self, resource: Resource, iri: str, fields: dict[str, Any]) -> None:
@@ -38,7 +35,7 @@ class Item:
 
     @classmethod
     def of(cls, resource: Resource, properties: Properties, row: Any) -> Self:
-        """Take the properties that the caller sees from a row."""
+        """Make an item from a row, with the properties that the caller sees."""
         return cls(resource, resource.item_iri(row), fields(properties, row))
 
     def shared(self) -> Self:
@@ -47,55 +44,70 @@ class Item:
         return self
 
     def __sizeof__(self) -> int:
-        """Return the bytes of the item with everything that it holds, for caches that are bounded in bytes."""
+        """Return the bytes of the item and everything that it holds, for caches bounded in bytes."""
         values = self.fields.values()
         elements = chain.from_iterable(value for value in values if isinstance(value, list))
         return _BYTES_OF_ITEM + getsizeof(self.fields) + sum(map(getsizeof, values)) + sum(map(getsizeof, elements))
 
     def as_json(self, render: Callable[["Item"], Any]) -> Fragment:
-        """Return what a function renders it as, as a piece of JSON."""
+        """Return the result of a render function, encoded as JSON and cached if the item is shared."""
         key = (render, self.number) if self.number else None
         return Fragment(OF_ITEMS.get(key, lambda: compact(encode_json(render(self)))))
 
     @cached_property
     def digest(self) -> str:
-        """Return 32 hexadecimal digits that tell its content from any other."""
-        content = {name: value for name, value in self.fields.items() if name != _APART}
+        """Return a digest of the fields for entity tags, in 32 hexadecimal digits."""
+        untagged = self.resource.untagged
+        content = {name: value for name, value in self.fields.items() if name not in untagged}
         return sha256(encode_json(content)).hexdigest()[:32]
+
+
+@cache
+def maker_of(resource: Resource, properties: Properties) -> Callable[[tuple[Any, ...]], Item]:
+    """Return a function that makes an item from the values of `properties.columns`."""
+    row = namedtuple("Row", properties.columns)  # type: ignore[misc]  # noqa: PYI024 - the names are data
+    return lambda values: Item.of(resource, properties, row._make(values))
+
+
+@cache
+def shared_maker_of(resource: Resource, properties: Properties) -> Callable[[tuple[Any, ...]], Item]:
+    """Return the same for items that several requests share."""
+    make = maker_of(resource, properties)
+    return lambda values: make(values).shared()
 
 
 @dataclass(frozen=True)
 class PageLink:
-    """Links to the pages of a collection: the request's path and raw query, its parameters in byte order, `page` last."""
+    """Links to the pages of a collection: the path and query of the request, parameters in byte order, `page` last."""
 
     path: str
     query: str
 
     @cached_property
     def parameters(self) -> Parameters:
-        """Return the parameters of the query that a link repeats."""
+        """Return the parameters that links repeat."""
         parameters = parse_query(self.query)
         parameters.pop("page", None)
         return dict(sorted(parameters.items(), key=lambda pair: pair[0].encode()))
 
     @property
     def has_parameters(self) -> bool:
-        """Tell whether the request had parameters that a link must repeat; `pagination` alone is none."""
+        """Tell whether links repeat any parameter; `pagination` alone does not count, as in Chamilo."""
         return bool(self.parameters.keys() - {"pagination"})
 
     def to_page(self, number: int) -> str:
-        """Return the link to one page."""
+        """Return the link to a page."""
         return f"{self.path}?{build_query({**self.parameters, 'page': str(number)})}"
 
     def without_page(self) -> str:
-        """Return the link to the collection where it has one page only."""
+        """Return the link to a collection that has a single page."""
         query = build_query(self.parameters)
         return f"{self.path}?{query}" if query else self.path
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """One page of a resource's items."""
+    """A page of the items of a resource."""
 
     resource: Resource
     page: Page
@@ -103,13 +115,13 @@ class Collection:
 
     @property
     def members(self) -> Sequence[Item]:
-        """Return the items."""
+        """Return the items of the page."""
         return self.page.items
 
     def page_links(self) -> dict[str, str]:
-        """Return the links `self`, `first`, `last`, `prev` and `next` of HAL and JSON:API; `self` alone of a single page.
+        """Return the links `self`, `first`, `last`, `prev` and `next` of HAL and JSON:API, only `self` for a single page.
 
-        Past the end there is a `next` still, as recorded; Hydra's own links are without.
+        As in Chamilo, a page past the end still has `next`, unlike in Hydra.
         """
         page, link = self.page, self.link
         if page.last == 1:

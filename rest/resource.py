@@ -1,4 +1,4 @@
-"""The declaration of a resource: one object that renders it, validates what is written to it, and documents it."""
+"""The declaration of a resource: one object that renders it, validates bodies, and documents it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +21,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """One property of a resource: where it comes from, who sees it, what may be written to it.
+    """One property of a resource.
 
-    `attributes` names what it needs of a row; `value` makes the wire's value of them, where it is not just the first.
-    `element_pattern` is a regular expression for each text of a list that is written. `max_length` counts characters,
-    `max_bytes` those of UTF-8; `iri` is its term in a vocabulary, where it is not our own.
+    `attributes` names the columns that it needs; `value` computes it from a row, by default it is the first column. Every caller
+    sees a `public` property, privileged callers see a `readable` one. `element_pattern` is a regular expression for each text of
+    a written list. `max_length` counts characters, `max_bytes` bytes of UTF-8. `iri` is its term in a foreign vocabulary. If it
+    is not `tagged`, a change of it leaves the entity tag as it is.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Property:
     readable: bool = True
     public: bool = False
     writable: bool = False
+    tagged: bool = True
     nullable: bool = False
     not_blank: bool = False
     email: bool = False
@@ -49,26 +51,33 @@ class Property:
 
     @property
     def read(self) -> Callable[[Any], Any]:
-        """Return what gives the value of this property of a row; None where there is none, an aware datetime for a time."""
+        """Return a function from a row to the value: None if it is missing, an aware datetime for a time."""
         return self.value or attrgetter(self.attributes[0])
 
 
 class Properties(tuple[Property, ...]):  # noqa: SLOT001 - a cached property needs a place
-    """Some properties of a resource, in the order of the wire. Made once each, and so told apart by identity."""
+    """Properties of a resource, in the order of the wire. Each selection is made once, so identity tells them apart."""
 
     __hash__ = object.__hash__
 
     @cached_property
     def readers(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
-        """Return what reads each of them from a row."""
+        """Return the name of each property and the function that reads it from a row."""
         return tuple((prop.name, prop.read) for prop in self)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the columns that the properties need, `id` first."""
+        return tuple(dict.fromkeys(("id", *(name for prop in self for name in prop.attributes))))
 
 
 @dataclass(frozen=True, eq=False)
 class Resource:
-    """A kind of thing with a URL of its own: its names on the wire and its properties, in the order of the wire.
+    """A resource: its names on the wire and its properties, in the order of the wire.
 
-    `is_single` means that there is one, at `iri` itself, instead of a collection.
+    `iri` is the path of the collection or, if the resource `is_single`, of the only item. `iri_type` is the class in a
+    vocabulary. `group` is part of the schemas' names, as API Platform's serialization group: `user` in `User-user.read`; by
+    default it is the name in lower case.
     """
 
     name: str
@@ -78,30 +87,36 @@ class Resource:
     search: Sequence["Filter"] = field(default_factory=tuple)
     accept_patch: Sequence[str] = ()
     is_single: bool = False
+    group: str = ""
 
     def item_iri(self, row: Any) -> str:
-        """Return the path of one item."""
+        """Return the path of an item."""
         return self.iri if self.is_single else f"{self.iri}/{row.id}"
 
     @cached_property
     def readable(self) -> Properties:
-        """Return what someone sees who may see all."""
+        """Return the properties that privileged callers see."""
         return Properties(prop for prop in self.properties if prop.readable)
 
     @cached_property
     def public(self) -> Properties:
-        """Return what everyone sees."""
+        """Return the properties that every caller sees."""
         return Properties(prop for prop in self.properties if prop.public)
 
     @cached_property
     def writable(self) -> Properties:
-        """Return what a body may set."""
+        """Return the properties that a body may set."""
         return Properties(prop for prop in self.properties if prop.writable)
+
+    @cached_property
+    def untagged(self) -> frozenset[str]:
+        """Return the names of the properties that entity tags leave out."""
+        return frozenset(prop.name for prop in self.properties if not prop.tagged)
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One query parameter of a collection, as `hydra:search` lists it; an unlisted one works all the same."""
+    """A query parameter of a collection. `hydra:search` leaves an unlisted one out."""
 
     variable: str
     property: str | None
@@ -112,15 +127,15 @@ class Filter:
 
 
 def fields(properties: Properties, row: Any) -> dict[str, Any]:
-    """Return the properties of a row in the wire's order; those without a value are left out."""
+    """Return the properties of a row in the order of the wire, without those that are None."""
     return {name: value for name, read in properties.readers if (value := read(row)) is not None}
 
 
 def texts(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return fields for a format that has no times of its own: they are texts."""
+    """Return fields with times as text, for a format that has no type for them."""
     return {name: format_date_time(value) if isinstance(value, datetime) else value for name, value in fields.items()}
 
 
 def format_date_time(moment: datetime) -> str:
-    """Write an aware UTC datetime as `2026-09-22T10:00:00+00:00` (RFC 3339)."""
+    """Format an aware UTC datetime as `2026-09-22T10:00:00+00:00` (RFC 3339)."""
     return moment.isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""JSON Schema (2020-12) of a resource, from the declaration that validates and renders it."""
+"""JSON Schema (2020-12) of a resource, built from the declaration that also validates and renders it."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,14 +15,13 @@ _TYPES: dict[Kind, Schema] = {
     Kind.STRINGS: {"type": "array", "items": {"type": "string"}},
 }
 
-# Text without NUL, which no database here takes; and with something in it that shows.
+# No database here stores NUL in every kind of text. The second pattern also demands a visible character.
 _NO_NUL, _NOT_BLANK = r"^[^\u0000]*$", r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
-
-#: A text of any kind.
+#: Any text.
 TEXT: Schema = {"type": "string"}
 
-#: The id of a row, as every database here holds it.
+#: The largest id: the column is a signed 32-bit integer.
 MAX_ID = 2**31 - 1
 
 #: A link, absolute or relative.
@@ -34,26 +33,31 @@ def reference(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def schema_name(resource: Resource, suffix: str, infix: str = "") -> str:
+    """Name a schema as API Platform does, such as `User.jsonld-user.read`."""
+    return f"{resource.name}{infix}-{resource.group or resource.name.lower()}.{suffix}"
+
+
 def with_properties(more: Schema, schema: Schema) -> Schema:
-    """Return the schema of an object that has these properties too, before its own."""
+    """Return an object schema with more properties, placed before its own."""
     return schema | {"properties": more | schema["properties"]}
 
 
 def read_schema(resource: Resource) -> Schema:
-    """Describe what is shown of one item. Only what everyone sees is always there: nulls are left out."""
+    """Describe an item in an answer. Only public properties that cannot be null are always there."""
     schema = _object(resource, resource.readable, [prop.name for prop in resource.public if not prop.nullable])
     return schema | {"additionalProperties": False}
 
 
 def write_schema(resource: Resource, *, complete: bool) -> Schema:
-    """Describe what a body may say; `complete` means that what must not be blank must be there."""
+    """Describe a body. A `complete` one must have the properties that must not be blank."""
     required = [prop.name for prop in resource.writable if prop.not_blank] if complete else []
     properties = {prop.name: _written(prop) for prop in resource.writable}
     return {"type": "object", "properties": properties} | ({"required": required} if required else {})
 
 
 def example_body(resource: Resource, *, complete: bool) -> dict[str, Any]:
-    """Give an example of a body: all that may be written for a new item, else a part."""
+    """Return an example of a body: all writable properties if `complete`, else only some."""
     shown = resource.writable if complete else [prop for prop in resource.writable if not (prop.public and prop.not_blank)]
     return {prop.name: prop.example for prop in shown if prop.example is not None}
 

@@ -6,35 +6,35 @@ from typing import Any
 
 from flask import Flask, g
 from flask.globals import app_ctx
+from flask.typing import RouteCallable
 
 from security.bearer import Caller, authenticate_caller
 from security.errors import AccessDenied
 
-View = Callable[..., Any]
 Rule = Callable[[Caller], bool]
 
 _RULE = "access_rule"
 
 
-def public(view: View) -> View:
+def public(view: RouteCallable) -> RouteCallable:
     """Let anyone call a view. A token in the request is ignored."""
     setattr(view, _RULE, "public")
     return view
 
 
-def is_public(view: View) -> bool:
+def is_public(view: RouteCallable) -> bool:
     """Tell whether a view was declared `public`."""
     return getattr(view, _RULE, None) == "public"
 
 
-def requires(rule: Rule, item: Callable[..., int] | None = None) -> Callable[[View], View]:
+def requires(rule: Rule, item: Callable[..., int] | None = None) -> Callable[[RouteCallable], RouteCallable]:
     """Let only callers with a valid token, else 401, who satisfy a rule, else 403, call a view.
 
     `item` takes the view's arguments and returns the id of the user in the path. That user is read in the same statement
     as the caller; the view gets the row from `current_item()`.
     """
 
-    def decorate(view: View) -> View:
+    def decorate(view: RouteCallable) -> RouteCallable:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             context = app_ctx.g

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from models.audit_record import fitted, write_record
+from models.database import epoch_ms
 from security.said_once import SaidOnce
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class AuditTrail:
 
     def _is_first(self, event: Event, once_for: str, *, has_row: bool) -> bool:
         # Two memories: anyone can fill the one of events without a row, and must not displace the others.
-        seen, now_ms = self._recorded if has_row else self._logged, int(self._clock().timestamp() * 1000)
+        seen, now_ms = self._recorded if has_row else self._logged, epoch_ms(self._clock())
         return seen.is_first(f"{event.event}:{once_for}", now_ms, now_ms + _WINDOW_MS)
 
 

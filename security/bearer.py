@@ -60,7 +60,7 @@ def authenticate_caller(item_id: int = 0) -> tuple[Caller, Any]:
     authentication: Authentication = app_ctx.app.extensions[_EXTENSION]
     tokens, callers, verified = authentication
     now: datetime = app_ctx.g.now
-    bearer = verified.find(token, tokens.kids, int(now.timestamp()), tokens.clock_skew_seconds)
+    bearer = verified.find(token, tokens.keys.verification_kids(), int(now.timestamp()), tokens.clock_skew_seconds)
     if bearer is None:
         claims = cast("Claims", decode_token(token))
         bearer = BearerToken.of(token, claims)

@@ -20,13 +20,13 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-#: Of work that is not for a client.
+#: The requester of work that no client asked for.
 NOBODY = Requester()
 
-# While request threads are busy, the kernel gives this thread a thirtieth of the time of one of them; else as much as it needs.
+# The kernel then gives the thread a thirtieth of the time of a busy request thread, and all the time that is left over.
 _NICENESS = 15
 
-# Many sign-ins at once would else write a line for each refusal.
+# Not a line for each refusal.
 _SECONDS_BETWEEN_WARNINGS = 10
 
 
@@ -72,7 +72,7 @@ class HashingThread:
     def _reset(self) -> None:
         """Empty the queue. The thread starts at the first turn, since a fork does not copy threads."""
         self._lock = threading.Lock()
-        #: The callers that wait, or whose turn it is.
+        #: The number of callers that wait, or whose turn it is.
         self.inside = 0
         self._waiting: FairQueue[_Turn] = FairQueue()
         self._executor = ThreadPoolExecutor(1, "hashing", _lower_priority)

@@ -1,8 +1,8 @@
 """Refresh tokens: opaque and single-use. Each is derived from its predecessor, so that a lost answer can be given again.
 
 A session is the family of tokens that follow from one sign-in. A token that is used again after the grace period was copied,
-so its session ends. Guessing needs no throttle, since a token has 256 bits. The view counts the
-refreshes of a session, between `find_presented` and `refresh`. The design: docs/refresh.md.
+so its session ends. Guessing needs no throttle, since a token has 256 bits. The view limits the refreshes of a session, between
+`find_presented` and `refresh`. What clients see: docs/refresh.md.
 """
 
 import base64
@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 
 from models import refresh_token as stored
 from models.campus import refusal_of_portal
-from models.database import storable
-from models.refresh_token import ADDRESS_LENGTH, USER_AGENT_LENGTH, RefreshToken, SignInSession
+from models.database import ADDRESS_LENGTH, epoch_ms, storable
+from models.refresh_token import USER_AGENT_LENGTH, RefreshToken, SignInSession
 from models.token_validity import revoke
 from models.user import Account, refusal
 from models.user_table import ACCOUNT
@@ -28,7 +28,8 @@ from security.errors import InvalidRefreshToken, ReusedRefreshToken
 from security.sign_in import SignIns
 from security.verified_tokens import session_key
 
-#: Until so long after its first use a token gives the same successor again: the answer was lost, or two tabs asked at once.
+#: The grace period. For this long after its first use a token gives the same successor again, since an answer may be lost, and
+#: two tabs may refresh at once.
 GRACE_MS = 10_000
 
 SESSION_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -126,8 +127,8 @@ class Sessions:
     def refresh(self, session: Session, presented: Presented) -> Refreshed:
         """Exchange a refresh token for its successor. The caller commits.
 
-        Locks the user's row, then the session's, so that whatever ends them runs either before or after. The grace period
-        counts from `presented.asked_at`, so waiting for locks does not use it up.
+        Locks the user's row, then the session's, so that whatever ends them runs either before or after. The grace period is
+        measured at the arrival of the request, `presented.asked_at`, so waiting for locks does not use it up.
 
         Raises InvalidRefreshToken; its subclass ReusedRefreshToken, after which the caller commits too; and 503.
         """
@@ -175,12 +176,12 @@ class Sessions:
         if salt is None:
             return None
         token = _derive(presented.token, salt)
-        if stored.use_token(session, row.hash, _milliseconds(now)):
+        if stored.use_token(session, row.hash, epoch_ms(now)):
             stored.forget_salts(session, held.id, but_of=row.hash)
             session.add(_token_row(token, held.id))
             held.expires_at = _session_end(now, held.created_at, self.rules)
             return token
-        return token if used_at_ms is None or _milliseconds(presented.asked_at) - used_at_ms < GRACE_MS else None
+        return token if used_at_ms is None or epoch_ms(presented.asked_at) - used_at_ms < GRACE_MS else None
 
 
 def find_session(session: Session, presented: str, user_id: int) -> str | None:
@@ -219,7 +220,3 @@ def _hash(token: str) -> str:
 
 def _password_digest(session_id: str, password_hash: str) -> str:
     return hashlib.sha256(f"{session_id}:{password_hash}".encode()).hexdigest()
-
-
-def _milliseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

@@ -94,11 +94,6 @@ class AccessTokens:
         header = {"typ": "JWT", "alg": _ALGORITHM} | ({"kid": pair.kid} if self.names_key else {})
         return jwt.encode(claims, pair.signing_key, _ALGORITHM, header, sort_headers=False)
 
-    @property
-    def kids(self) -> frozenset[str]:
-        """Return the `kid`s of the keys that verify now. Raises UnusableKey."""
-        return self.keys.verification_kids()
-
     def verify(self, token: str) -> Claims:
         """Return the claims of a token. Raises ExpiredToken if `exp` has passed, InvalidToken for all else.
 

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from models.caller import CALLER_COLUMNS, FoundCaller
+from models.caller import CALLER_COLUMNS, found_caller
 from models.folding import canonical_username
-from models.roles import reachable_roles, roles_to_show
 from models.token_validity import TokenValidity
 from models.user_table import UserTable
 from security.bearer import Caller, get_caller
@@ -44,11 +43,9 @@ class WriteGuard:
         names = tuple(dict.fromkeys((*CALLER_COLUMNS, *columns)))
         rows = self._users.hold(session, names, user_id, {caller.id, *others})
         # A separate statement, since one that waited for a lock may still see the state from before the wait.
-        valid_after, is_revoked = self._validity.judge(session, caller.username, caller.token.keys)
+        ended = self._validity.judge(session, caller.username, caller.token.keys)
         row, found = rows.get(caller.id), None
         if row is not None and canonical_username(row.username) == canonical_username(caller.username):
-            granted = reachable_roles(frozenset(roles_to_show(row.roles)))
-            state = (row.active, row.locked, row.expiration_date)
-            found = FoundCaller(row.id, row.username, granted, *state, valid_after, is_revoked)
+            found = found_caller((*(getattr(row, name) for name in CALLER_COLUMNS), *ended))
         caller_now = get_caller(found, caller.token, self._clock())
         return Held(caller_now, rows.get(user_id), [rows[other] for other in others if other in rows])

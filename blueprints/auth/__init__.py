@@ -1,1 +1,1 @@
-"""Signing in and out: the token endpoint, refresh tokens, sessions, and the second factor."""
+"""Signing in and out: the token endpoint, refresh tokens, sessions and the second factor."""

@@ -1,4 +1,4 @@
-"""Asking for the code of a second factor, and using it in a short transaction of its own."""
+"""Codes of a second factor: demanding one at sign-in, and using it up in a short transaction of its own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,36 +13,37 @@ from security.second_factor import LOCKED, HasName, Shown
 
 
 def demand_code(account: Account, code: str | None) -> str:
-    """Ask for the code of an account whose password was right, and return for the audit what was shown.
+    """Check the code of an account whose password was right, if it has a second factor.
 
-    Raises CodeRequired, BadCredentials, TooManyAttempts, and 503 where a code cannot be used up.
+    Returns the kind of second factor for the audit. Raises CodeRequired, BadCredentials or TooManyAttempts, or 503 if the server
+    is read-only and so cannot use a code up.
     """
     enrolment = parts().second_factors.find(db.session(), account.id)
     db.session.rollback()
     if enrolment is None or not enrolment.is_confirmed:
-        # Chamilo's own second factor guards its pages; its API does not ask.
+        # Chamilo's own second factor protects its pages, not its API.
         return "not asked" if account.mfa_enabled else "none"
     refuse_when_read_only()
     if code is None:
         raise CodeRequired
     wrong_in_a_row = count_wrong_codes(db.session(), account.id)
     db.session.rollback()
-    # A new password, or another app, leaves the window behind that the old one had.
+    # A new password or a new app starts a new window.
     series = f"{enrolment.secret} {account.password}"
     with parts().limiter.attempt_code(account.username, wrong_in_a_row, series):
         return _use_at_sign_in(account, enrolment, code)
 
 
 def use_code(user: HasName, enrolment: Enrolment, code: str) -> Shown:
-    """Use a code of either kind, for good, and say which it was. Raises BadCredentials.
+    """Use up a code of an app or a backup code, and return its kind. Raises BadCredentials.
 
-    It ends the transaction: the throttle, which is around this, writes in one of its own.
+    It ends the transaction, since the throttle around it writes in another.
     """
     return _used(user, parts().second_factors.use(db.session(), user, enrolment, code, parts().clock()))
 
 
 def _use_at_sign_in(user: HasName, enrolment: Enrolment, code: str) -> Shown:
-    """Use a code as `use_code` does, and count it among the wrong ones until it turns out to be good."""
+    """Use up a code as `use_code` does. The code counts as wrong until it proves right."""
     session, factors = db.session(), parts().second_factors
     with rolled_back():
         is_last = factors.begin_guess(session, user, enrolment)
@@ -64,7 +65,7 @@ def _use_at_sign_in(user: HasName, enrolment: Enrolment, code: str) -> Shown:
 
 @contextmanager
 def rolled_back() -> Iterator[None]:
-    """End the transaction of what fails, before the throttle around it writes in one of its own."""
+    """Roll back on failure, before the throttle around it writes in a transaction of its own."""
     try:
         yield
     except BaseException:

@@ -1,4 +1,4 @@
-"""The body of a sign-in, read as Symfony's JSON login reads it (contract 1)."""
+"""Reading bodies as Symfony's JSON login does (docs/compatibility.md#sign-in)."""
 
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -9,11 +9,15 @@ from werkzeug.exceptions import BadRequest
 
 from rest.body import request_bytes, request_media_type
 from rest.encoding import NotJson, decode_json
+from rest.operation import Tag
 
-#: What reading a body here may fail with.
+#: The group of all operations on tokens, sessions and second factors.
+SIGN_IN_TAG = Tag("Login Check", "Signing in")
+
+#: The statuses of bodies that cannot be read.
 BODY_FAILURES = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 
-#: The largest body of a sign-in or a refresh: a stranger sends it, and what is in it is short.
+#: The largest body of a sign-in or a refresh: anybody may send one, and its content is short.
 MOST_BYTES = 16 * 1024
 
 _MEDIA_TYPES = ("application/json", "application/x-json", "application/ld+json")
@@ -21,7 +25,7 @@ _MEDIA_TYPES = ("application/json", "application/x-json", "application/ld+json")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name and a password, as a stranger sent them, and a code, where there is one that could be one."""
+    """An unverified user name and password, and the code of a second factor if it is a non-empty text."""
 
     username: str
     password: str = field(repr=False)
@@ -29,7 +33,7 @@ class Credentials:
 
 
 def read_credentials(request: Request) -> Credentials:
-    """Read the body of a sign-in. Raises 415, 413, or 400 with the recorded text."""
+    """Read the body of a sign-in. Raises 415, 413, or 400 with Symfony's text."""
     require_json(request)
     document = read_object(request, MOST_BYTES)
     username, password, totp = _text(document, "username"), _text(document, "password"), document.get("totp")
@@ -37,17 +41,17 @@ def read_credentials(request: Request) -> Credentials:
 
 
 def require_json(request: Request) -> None:
-    """Raise 415 where a body is not said to be JSON."""
+    """Raise 415 unless the media type of the body is JSON."""
     request_media_type(request, _MEDIA_TYPES, _MEDIA_TYPES)
 
 
 def read_text(request: Request, key: str) -> str:
-    """Read one text from a body. Raises 400 as `read_credentials` does."""
+    """Read a text from a body. Raises 413 and 400."""
     return _text(read_object(request), key)
 
 
 def read_object(request: Request, most_bytes: int | None = None) -> dict[str, Any]:
-    """Read a body as a JSON object. Raises 400 as `read_credentials` does, 413 where it is larger than is taken here."""
+    """Read a body of at most `most_bytes` as a JSON object. Raises 413 and 400."""
     try:
         document = decode_json(request_bytes(request, most_bytes))
     except NotJson:

@@ -1,4 +1,4 @@
-"""Guesses of codes and passwords that come with an access token: bounded for that token or its session, which too many end."""
+"""Limits on guessing codes and passwords with an access token: too many wrong guesses end the token and its session."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +17,13 @@ from security.bearer import Caller
 from security.errors import AccessDenied, BadCredentials, TooManyAttempts
 from security.verified_tokens import BearerToken
 
-# A token of another hand may claim to last longer than any column can say.
+# A token that Chamilo signed may expire later than any column can hold.
 _YEAR_SECONDS = 366 * 86_400
 
 
 @contextmanager
 def codes_bounded(caller: Caller) -> Iterator[None]:
-    """Bound guesses of a code; where too many were wrong at sign-ins, none is right."""
+    """Limit guesses of a code. After too many wrong codes at sign-ins, every code is refused."""
     with guesses_bounded(caller, "The code is not right."):
         parts().second_factors.require_unlocked(db.session(), caller)
         db.session.rollback()
@@ -32,9 +32,9 @@ def codes_bounded(caller: Caller) -> Iterator[None]:
 
 @contextmanager
 def guesses_bounded(caller: Caller, message: str) -> Iterator[None]:
-    """Answer 403 or 429 to what a sign-in answers 401 to, write the true reason down, and end a token that is for guessing.
+    """Turn the 401 of a sign-in into 403 or 429, record the true reason, and end a token after too many wrong guesses.
 
-    All is counted for the token or its session, so that a thief of one does not lock the user out.
+    Guesses count for the token or its session, so that a thief of a token does not lock the user out.
     """
     limiter, key = parts().limiter, caller.token.keys[-1]
     try:
@@ -53,7 +53,7 @@ def guesses_bounded(caller: Caller, message: str) -> Iterator[None]:
 
 
 def _longest_life_seconds(token: BearerToken) -> int:
-    """Return for how long failures with a token are to be kept: as long as its session, or it, may live."""
+    """Return how long to remember failures: as long as the session, or else the token, may live."""
     rules = parts().sessions.rules
     if token.session_id:
         return rules.max_lifetime_seconds
@@ -61,7 +61,7 @@ def _longest_life_seconds(token: BearerToken) -> int:
 
 
 def _end_token(caller: Caller) -> None:
-    """End the session and the token with which too much was guessed."""
+    """End the token of a caller and its session."""
     ours, reason = parts(), "too many wrong codes or passwords in a row"
     session, token = db.session(), caller.token
 

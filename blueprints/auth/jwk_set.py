@@ -1,4 +1,4 @@
-"""GET /.well-known/jwks.json: the public keys, for whoever verifies tokens elsewhere (RFC 7517)."""
+"""GET /.well-known/jwks.json: the public keys for other services that verify tokens (RFC 7517)."""
 
 from flask import Blueprint, Response, request
 
@@ -16,12 +16,12 @@ _MAX_AGE_SECONDS = 300
 @bp.get("/.well-known/jwks.json")
 @public
 def show_keys() -> Response:
-    """Show every key that verifies: the one that signs, then the others."""
+    """Show every verification key, the current signing key first."""
     keys = [
         json_web_key(key) | {"use": "sig", "alg": "RS256", "kid": kid} for kid, key in parts().keys.verification_keys().items()
     ]
     response = Response(encode_json({"keys": keys}), content_type="application/jwk-set+json")
-    # A cache that anyone shares must not answer one origin with what another was answered.
+    # A shared cache must not reuse the CORS fields of another origin.
     response.headers.update({"Cache-Control": f"public, max-age={_MAX_AGE_SECONDS}", "Vary": "Origin"})
     response.add_etag()
     return not_modified(request, response)

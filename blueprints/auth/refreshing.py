@@ -1,4 +1,4 @@
-"""POST /api/token/refresh, where refresh tokens are on; and the sessions that sign-ins begin."""
+"""POST /api/token/refresh, if refresh tokens are enabled, and the sessions that sign-ins begin."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from blueprints.auditing import record_event, record_now
-from blueprints.auth.credentials import BODY_FAILURES, MOST_BYTES, read_object, require_json
+from blueprints.auth.credentials import BODY_FAILURES, MOST_BYTES, SIGN_IN_TAG, read_object, require_json
 from blueprints.parts import parts
 from models import db
 from models.user import Account, shown_roles
@@ -23,13 +23,13 @@ from security.refresh import Client, Grant, find_presented
 
 bp = Blueprint("refreshing", __name__)
 
-#: How often a minute one session may be refreshed, whatever the answers.
+#: The most requests to refresh a session in a minute, refused ones included.
 MOST_REFRESHES = 60
 
 REFRESH_TOKEN = Operation(
     id="token_refresh_post",
-    tag="Login Check",
-    summary="Exchanges a refresh token for a new user token and the next refresh token.",
+    tag=SIGN_IN_TAG,
+    summary="Exchanges a refresh token for a new access token and a new refresh token.",
     request_schema={"type": "object", "properties": {"refresh_token": TEXT}, "required": ["refresh_token"]},
     response_schema={
         "type": "object",
@@ -40,7 +40,7 @@ REFRESH_TOKEN = Operation(
         },
         "required": ["token", "refresh_token", "refresh_token_expiration"],
     },
-    example={"refresh_token": "the refresh token of the last answer"},
+    example={"refresh_token": "the latest refresh token"},
     failures=(*BODY_FAILURES, HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
@@ -49,7 +49,7 @@ REFRESH_TOKEN = Operation(
 @public
 @documented(REFRESH_TOKEN)
 def refresh_token() -> Response:
-    """Exchange a refresh token for an access token and its successor."""
+    """Exchange a refresh token for an access token and the next refresh token."""
     require_json(request)
     token, ours, session = read_object(request, MOST_BYTES).get("refresh_token"), parts(), db.session()
     with _recorded_refresh():
@@ -67,7 +67,7 @@ def refresh_token() -> Response:
 
 
 def begin_session_of(account: Account, password_hash: str, now: datetime) -> Grant | None:
-    """Begin a session in the transaction of a sign-in, where refresh tokens are on, and end those that are too many."""
+    """Begin a session in the transaction of a sign-in, if refresh tokens are enabled, and end the user's excess sessions."""
     sessions = parts().sessions
     if not sessions.rules.ttl_seconds:
         return None
@@ -78,12 +78,12 @@ def begin_session_of(account: Account, password_hash: str, now: datetime) -> Gra
 
 
 def record_session_end(username: str, user_id: int, session_id: str, reason: str) -> None:
-    """Write down that a session ended."""
+    """Record the end of a session."""
     record_event("session_ended", username=username, user_id=user_id, reason=reason, details={"session": session_id})
 
 
 def answer_with_token(token: str, grant: Grant | None) -> Response:
-    """Answer with an access token, and with a refresh token where there is one, under the names of gesdinet's bundle."""
+    """Answer with an access token and, if there is one, a refresh token, under the names of gesdinet's bundle."""
     body: dict[str, Any] = {"token": token}
     if grant is not None:
         body |= {"refresh_token": grant.token, "refresh_token_expiration": int(grant.expires_at.timestamp())}
@@ -92,7 +92,7 @@ def answer_with_token(token: str, grant: Grant | None) -> Response:
 
 @contextmanager
 def _recorded_refresh() -> Iterator[None]:
-    """Write down why a refresh is refused; the end of a session that this means is written with it."""
+    """Record why a refresh is refused. A reused token also ends its session in the same transaction."""
     try:
         yield
     except ReusedRefreshToken as refusal:
@@ -105,6 +105,6 @@ def _recorded_refresh() -> Iterator[None]:
         if about:
             record_now("refresh_refused", once_for=about["details"]["session"], reason=reason, **about)
         else:
-            # A stranger may send such tokens without end: no row, and one line a minute for each network.
+            # Anybody may send such tokens endlessly: write no row, and log one line a minute per network.
             record_now("refresh_refused", has_row=False, once_for=network_of(request.remote_addr or ""), reason=reason)
         raise

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, g, request
 
 from blueprints.auditing import record_event, record_now
 from blueprints.auth.codes import demand_code
-from blueprints.auth.credentials import BODY_FAILURES, read_credentials
+from blueprints.auth.credentials import BODY_FAILURES, SIGN_IN_TAG, read_credentials
 from blueprints.auth.refreshing import answer_with_token, begin_session_of
 from blueprints.parts import parts, requester_of
 from models import db
@@ -24,14 +24,14 @@ bp = Blueprint("auth", __name__)
 
 CREATE_TOKEN = Operation(
     id="login_check_post",
-    tag="Login Check",
+    tag=SIGN_IN_TAG,
     summary="Creates a user token.",
     request_schema={
         "type": "object",
         "properties": {
             "username": TEXT,
             "password": TEXT | {"format": "password", "writeOnly": True},
-            "totp": TEXT | {"writeOnly": True, "description": "The code of a second factor; looked at where the user has one."},
+            "totp": TEXT | {"writeOnly": True, "description": "The code of a second factor, ignored if the user has none."},
         },
         "required": ["username", "password"],
     },
@@ -67,12 +67,12 @@ def create_token() -> Response:
 
 @contextmanager
 def _recorded_sign_in(username: str) -> Iterator[None]:
-    """Write down why a sign-in is refused: in the audit, and in Chamilo's table where the answer was wrong."""
+    """Record why a sign-in is refused in the audit, and a wrong password or code in Chamilo's table as well."""
     try:
         yield
     except TooManyAttempts as refusal:
         db.session.rollback()
-        # No row, and one line a window: a stranger may send such requests without end.
+        # Anybody may send such requests endlessly: write no row, and log one line a window.
         if refusal.is_first:
             record_now("sign_in_refused", has_row=False, username=username, reason=refusal.description)
         raise
@@ -85,7 +85,7 @@ def _recorded_sign_in(username: str) -> Iterator[None]:
 
 
 def _count_failure(username: str) -> None:
-    """Write a wrong answer into Chamilo's table, and say when a name has had very many of them."""
+    """Record a failure in Chamilo's table, and report a user name with very many of them."""
     if parts().limiter.is_to_report(username):
         record_now("sign_in_failures", has_row=False, username=username, details={"in_an_hour": FAILURES_TO_REPORT})
     if not parts().settings.read_only:

@@ -1,4 +1,4 @@
-"""/api/me/totp: switching a second factor on and off, and new backup codes; only in our own schema."""
+"""/api/me/totp: enabling and disabling a second factor, and renewing backup codes; only in Poort's own schema."""
 
 import io
 from functools import wraps
@@ -7,6 +7,7 @@ from typing import Any
 
 import segno
 from flask import Blueprint, Response, request
+from flask.typing import RouteCallable
 from werkzeug.exceptions import Conflict, ServiceUnavailable
 
 from blueprints.auditing import record_event
@@ -20,14 +21,14 @@ from models.second_factor import Enrolment, begin, confirm, count_backup_codes, 
 from models.transactions import commit
 from rest.answer import answer_json
 from rest.operation import documented
-from security.access import View, current_caller, is_authenticated, requires
+from security.access import current_caller, is_authenticated, requires
 from security.bearer import Caller
 
 bp = Blueprint("second_factor", __name__)
 
 
-def takes_json(view: View) -> View:
-    """Decorate a view with a body: 415 comes before anyone is asked who they are."""
+def takes_json(view: RouteCallable) -> RouteCallable:
+    """Decorate a view with a body. Raises 415 before authentication."""
 
     @wraps(view)
     def negotiated() -> Any:
@@ -41,7 +42,7 @@ def takes_json(view: View) -> View:
 @requires(is_authenticated)
 @documented(operations.SHOW)
 def show_second_factor() -> Response:
-    """Show whether one has a second factor, and how many backup codes are left."""
+    """Show whether the caller has a second factor, and how many backup codes are left."""
     caller = current_caller()
     enabled = _is_confirmed(_find(caller))
     left = count_backup_codes(db.session(), caller.id) if enabled else 0
@@ -53,7 +54,7 @@ def show_second_factor() -> Response:
 @requires(is_authenticated)
 @documented(operations.BEGIN)
 def begin_enrolment() -> Response:
-    """Make the secret of an app, which counts for nothing until a code of it is shown."""
+    """Create the secret of an authenticator app. It has no effect until the caller confirms it with a code."""
     refuse_when_read_only()
     _require_keys()
     caller, ours, password = current_caller(), parts(), read_text(request, "password")
@@ -76,7 +77,7 @@ def begin_enrolment() -> Response:
 @requires(is_authenticated)
 @documented(operations.CONFIRM)
 def confirm_enrolment() -> Response:
-    """Switch the second factor on, with a first code of the app, and show the backup codes, once."""
+    """Enable the second factor with a first code of the app, and show the backup codes once."""
     refuse_when_read_only()
     _require_keys()
     caller, ours, code = current_caller(), parts(), read_text(request, "totp")
@@ -103,7 +104,7 @@ def confirm_enrolment() -> Response:
 @requires(is_authenticated)
 @documented(operations.RENEW)
 def renew_backup_codes() -> Response:
-    """Replace the backup codes, and show the new ones, once."""
+    """Replace the backup codes, and show the new ones once."""
     refuse_when_read_only()
     caller, ours, code = current_caller(), parts(), read_text(request, "totp")
     enrolment = _require_confirmed(_find(caller))
@@ -124,7 +125,7 @@ def renew_backup_codes() -> Response:
 @requires(is_authenticated)
 @documented(operations.DISABLE)
 def disable_second_factor() -> Response:
-    """Switch the second factor off, with a code of the app or a backup code."""
+    """Disable the second factor with a code of the app or a backup code."""
     refuse_when_read_only()
     caller, code = current_caller(), read_text(request, "totp")
     enrolment = _require_confirmed(_find(caller))
@@ -141,14 +142,14 @@ def disable_second_factor() -> Response:
 
 
 def _find(caller: Caller) -> Enrolment | None:
-    """Return what there is of the caller, and hold no connection."""
+    """Return the caller's enrolment, without keeping a connection."""
     found = parts().second_factors.find(db.session(), caller.id)
     db.session.rollback()
     return found
 
 
 def _hold(caller: Caller) -> Enrolment | None:
-    """Return what there is of the caller now, in a transaction that keeps everyone else from changing it. Raises 401."""
+    """Begin a transaction that locks the caller's row, and return the caller's enrolment. Raises 401."""
     parts().guard.begin(db.session(), caller, caller.id)
     return parts().second_factors.find(db.session(), caller.id)
 
@@ -176,7 +177,7 @@ def _renew_backup_codes(caller: Caller) -> list[str]:
 
 
 def _require_password(caller: Caller, password: str) -> None:
-    """Raise 403 where it is not the caller's, and 429 after too many of those; no 401, which would be the token's fault."""
+    """Raise 403 for a wrong password and 429 after too many. A 401 would mean that the token is invalid."""
     ours = parts()
     requester = requester_of(caller.username)
     ours.hashing.require_room(requester)
@@ -191,7 +192,7 @@ def _require_keys() -> None:
 
 
 def _qr_code(uri: str) -> str:
-    """Draw a QR code as an SVG that stands alone: on white, since apps do not read it on a dark page."""
+    """Draw a QR code as a standalone SVG, on white because apps cannot read it on a dark page."""
     drawn = io.BytesIO()
     code = segno.make(uri, micro=False)
     code.save(drawn, kind="svg", scale=4, light="#fff", xmldecl=False, nl=False, svgclass=None, lineclass=None)

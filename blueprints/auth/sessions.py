@@ -1,4 +1,4 @@
-"""GET and DELETE /api/me/sessions, DELETE /api/me/sessions/{id}, where refresh tokens are on: where one is signed in."""
+"""GET and DELETE /api/me/sessions, and DELETE /api/me/sessions/{id}, if refresh tokens are enabled."""
 
 from dataclasses import replace
 from http import HTTPStatus
@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response
 from werkzeug.exceptions import NotFound
 
+from blueprints.auth.credentials import SIGN_IN_TAG
 from blueprints.auth.refreshing import record_session_end
 from blueprints.auth.sign_out import INVALIDATE_ALL, end_everything_of
 from blueprints.parts import parts
@@ -28,24 +29,24 @@ _PROPERTIES = {
     "id": _ID,
     "createdAt": _DATE_TIME,
     "lastUsedAt": _DATE_TIME,
-    "expiresAt": _DATE_TIME | {"description": "Where nobody refreshes it before"},
-    "address": TEXT | {"description": "Where the sign-in came from"},
-    "userAgent": TEXT | {"description": "What signed in"},
-    "current": {"type": "boolean", "description": "Whether the token of the request is of this session"},
+    "expiresAt": _DATE_TIME | {"description": "When the session ends unless it is refreshed before"},
+    "address": TEXT | {"description": "The address of the client that signed in"},
+    "userAgent": TEXT | {"description": "The client that signed in"},
+    "current": {"type": "boolean", "description": "Whether the token of the request belongs to this session"},
 }
 
-END_SESSIONS = replace(INVALIDATE_ALL, id="me_sessions_delete", summary="Ends all sessions and tokens of the user who asks.")
+END_SESSIONS = replace(INVALIDATE_ALL, id="me_sessions_delete", summary="Ends all sessions and tokens of the signed-in user.")
 END_SESSION = replace(
     END_SESSIONS,
     id="me_sessions_id_delete",
-    summary="Ends a session of the user who asks, and its tokens.",
+    summary="Ends a session of the signed-in user and its tokens.",
     id_schema=_ID,
     failures=(*END_SESSIONS.failures, HTTPStatus.NOT_FOUND),
 )
 LIST_SESSIONS = Operation(
     id="me_sessions_get",
-    tag="Login Check",
-    summary="Lists the sessions of the user who asks.",
+    tag=SIGN_IN_TAG,
+    summary="Lists the sessions of the signed-in user.",
     response_schema={
         "type": "array",
         "items": {"type": "object", "properties": _PROPERTIES, "required": list(_PROPERTIES)},
@@ -58,7 +59,7 @@ LIST_SESSIONS = Operation(
 @requires(is_authenticated)
 @documented(LIST_SESSIONS)
 def list_sessions() -> Response:
-    """List the caller's sessions that are alive, the newest first."""
+    """List the caller's live sessions, the newest first."""
     caller = current_caller()
     alive = live_sessions_of(db.session(), caller.id, parts().clock())
     shown = [_shown(session, is_current=session.id == caller.token.session_id) for session in alive]
@@ -69,7 +70,7 @@ def list_sessions() -> Response:
 @requires(is_authenticated)
 @documented(END_SESSIONS)
 def end_sessions() -> Response:
-    """End every session of the caller, this one too, with all their tokens."""
+    """End every session and token of the caller, the current ones included."""
     end_everything_of(current_caller())
     return Response(status=HTTPStatus.NO_CONTENT)
 
@@ -78,7 +79,7 @@ def end_sessions() -> Response:
 @requires(is_authenticated)
 @documented(END_SESSION)
 def end_one_session(session_id: str) -> Response:
-    """End one session of the caller with its tokens."""
+    """End a session of the caller and its tokens."""
     caller, ours, session = current_caller(), parts(), db.session()
 
     def write() -> None:

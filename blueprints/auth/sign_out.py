@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest
 
 from blueprints.auditing import record_event
-from blueprints.auth.credentials import BODY_FAILURES, read_object, require_json
+from blueprints.auth.credentials import BODY_FAILURES, SIGN_IN_TAG, read_object, require_json
 from blueprints.auth.refreshing import record_session_end
 from blueprints.parts import parts, refuse_when_read_only
 from models import db
@@ -22,7 +22,7 @@ _FAILURES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 
 INVALIDATE = Operation(
     id="token_invalidate_post",
-    tag="Login Check",
+    tag=SIGN_IN_TAG,
     summary="Ends the token of the request.",
     shape=Shape.NOTHING,
     status=HTTPStatus.NO_CONTENT,
@@ -30,17 +30,19 @@ INVALIDATE = Operation(
 )
 INVALIDATE_SESSION = replace(
     INVALIDATE,
-    summary="Ends the token of the request and its session, and the session of a refresh token.",
+    summary="Ends the token of the request and its session, and the session of the refresh token in the body.",
     request_schema={"type": "object", "properties": {"refresh_token": {"type": "string"}}},
     needs_body=False,
     example={"refresh_token": "a refresh token of the session"},
     failures=(*_FAILURES, *BODY_FAILURES),
 )
-INVALIDATE_ALL = replace(INVALIDATE, id="token_invalidate_all_post", summary="Ends all tokens and sessions of the user who asks.")
+INVALIDATE_ALL = replace(
+    INVALIDATE, id="token_invalidate_all_post", summary="Ends all tokens and sessions of the signed-in user."
+)
 
 
 def sign_out_blueprint(*, has_sessions: bool) -> Blueprint:
-    """Return the routes of this module; where there are sessions, one of them takes a refresh token."""
+    """Return the routes of this module. With sessions, /token/invalidate takes a refresh token."""
     bp = Blueprint("sign_out", __name__)
     bp.post("/token/invalidate")(invalidate_session if has_sessions else invalidate_token)
     bp.post("/token/invalidate-all")(invalidate_all_tokens)
@@ -58,10 +60,9 @@ def invalidate_token() -> Response:
 @requires(is_authenticated)
 @documented(INVALIDATE_SESSION)
 def invalidate_session() -> Response:
-    """End the token of the request, the session that it belongs to, if any, and the one of a refresh token in the body.
+    """End the token of the request, its session, and the session of a refresh token in the body.
 
-    A refresh token that is not the caller's, or that is none, ends nothing more; it is good for nothing either way (RFC
-    7009, section 2.2).
+    A refresh token that is unknown or belongs to another user is ignored (RFC 7009, section 2.2).
     """
     has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
     return _end(_read_refresh_token() if has_body else None)
@@ -70,18 +71,18 @@ def invalidate_session() -> Response:
 @requires(is_authenticated)
 @documented(INVALIDATE_ALL)
 def invalidate_all_tokens() -> Response:
-    """End every token and session of the caller, this one too."""
+    """End every token and session of the caller, the current ones included."""
     refuse_when_read_only()
     end_everything_of(current_caller())
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
 def end_everything_of(caller: Caller) -> None:
-    """End every token and session of a user."""
+    """End every token and session of a caller."""
     ours, session = parts(), db.session()
 
     def write() -> None:
-        # The row is held: a sign-in that is under way issues its token before this, or after.
+        # Locks the row until commit, so that a concurrent sign-in issues its token either before or after this.
         ours.guard.begin(session, caller, caller.id)
         end_all_tokens(session, caller.id, caller.username, ours.clock())
         record_event("all_tokens_ended", username=caller.username, user_id=caller.id)
@@ -90,7 +91,7 @@ def end_everything_of(caller: Caller) -> None:
 
 
 def _end(refresh_token: str | None) -> Response:
-    """End the token of the request, its session, and the one of a refresh token of the caller."""
+    """End the token of the request, its session, and the session of a refresh token of the caller."""
     caller, ours, session = current_caller(), parts(), db.session()
 
     def write() -> None:
@@ -104,14 +105,14 @@ def _end(refresh_token: str | None) -> Response:
         record_event("token_ended", username=caller.username, user_id=caller.id)
 
     commit(session, write)
-    # Another sign-in in the second of this token would be given the very same one, which is no good any more.
+    # A sign-in within the same second would issue an identical token, which is revoked now.
     if 0 < (wait := caller.token.issued_at + 1 - ours.clock().timestamp()) <= 1:
         ours.sleep(wait)
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
 def _read_refresh_token() -> str | None:
-    """Read the refresh token of a body that need not have one. Raises 415 and 400 as a sign-in does."""
+    """Read the optional refresh token of a body. Raises 415 and 400 as a sign-in does."""
     require_json(request)
     token = read_object(request).get("refresh_token")
     if token is not None and not isinstance(token, str):

@@ -1,13 +1,11 @@
-"""The operations on one's second factor, as the documents list them."""
+"""The declarations of the operations on a second factor."""
 
 from dataclasses import replace
 from http import HTTPStatus
 
-from blueprints.auth.credentials import BODY_FAILURES
+from blueprints.auth.credentials import BODY_FAILURES, SIGN_IN_TAG
 from rest.operation import Operation, Shape
 from rest.schema import TEXT
-
-_TAG = "Login Check"
 
 _READING = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 _WRITING = (
@@ -27,8 +25,8 @@ _BACKUP_CODES = {
 
 SHOW = Operation(
     id="api_me_totp_get",
-    tag=_TAG,
-    summary="Tells whether the user who asks has a second factor.",
+    tag=SIGN_IN_TAG,
+    summary="Shows whether the signed-in user has a second factor.",
     response_schema={
         "type": "object",
         "properties": {"enabled": {"type": "boolean"}, "backupCodesLeft": {"type": "integer", "minimum": 0}},
@@ -38,8 +36,8 @@ SHOW = Operation(
 )
 BEGIN = Operation(
     id="api_me_totp_post",
-    tag=_TAG,
-    summary="Begins to switch the second factor of the user who asks on: makes the secret of an authenticator app.",
+    tag=SIGN_IN_TAG,
+    summary="Begins to enable a second factor: creates the secret of an authenticator app.",
     request_schema={
         "type": "object",
         "properties": {"password": TEXT | {"format": "password", "writeOnly": True}},
@@ -59,18 +57,18 @@ BEGIN = Operation(
 )
 CONFIRM = Operation(
     id="api_me_totp_put",
-    tag=_TAG,
-    summary="Switches the second factor of the user who asks on, with a first code of the app.",
+    tag=SIGN_IN_TAG,
+    summary="Enables the second factor of the signed-in user with a first code of the app.",
     request_schema=_CODE_BODY,
     response_schema=_BACKUP_CODES,
     example={"totp": "123456"},
     failures=_WRITING,
 )
-RENEW = replace(CONFIRM, id="api_me_totp_backup_codes_post", summary="Replaces the backup codes of the user who asks.")
+RENEW = replace(CONFIRM, id="api_me_totp_backup_codes_post", summary="Replaces the backup codes of the signed-in user.")
 DISABLE = Operation(
     id="api_me_totp_delete",
-    tag=_TAG,
-    summary="Switches the second factor of the user who asks off, with a code of the app or a backup code.",
+    tag=SIGN_IN_TAG,
+    summary="Disables the second factor of the signed-in user with a code of the app or a backup code.",
     shape=Shape.NOTHING,
     status=HTTPStatus.NO_CONTENT,
     request_schema=_CODE_BODY,

@@ -1,1 +1,1 @@
-"""The documents that describe the API: the explorer, OpenAPI, Hydra, and the JSON-LD contexts."""
+"""The documents of the API: the explorer, OpenAPI, Hydra, and the JSON-LD contexts."""

@@ -1,7 +1,7 @@
-"""The explorer: flasgger's mount, with the Swagger UI of today in the place of the one of 2020 that it bundles."""
+"""The explorer: flasgger's page with a current Swagger UI instead of the bundled one of 2020."""
 
 from collections.abc import Callable, Iterable
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,19 @@ from flasgger import Swagger
 from flasgger.base import APIDocsView
 from flasgger.commands import generate_api_schema
 from flask import Blueprint, Flask, Response
+from flask.typing import RouteCallable
 
-from security.access import View, public
+from security.access import public
 
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 
-# No foreign host, no inline script; Swagger UI sets styles on its elements itself.
+# No foreign hosts and no inline scripts. Swagger UI sets inline styles.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-# flasgger's own command reads documents out of docstrings; there are none here.
+# flasgger's command extracts documents from docstrings, which hold none here.
 generate_api_schema.hidden = True
 
 #: The endpoint of the page itself.
@@ -29,19 +30,19 @@ PAGE = "flasgger.apidocs"
 
 
 class Explorer(Swagger):  # type: ignore[misc]
-    """flasgger without what it would add: the old bundle, its extra routes, and its hold on the application's routes."""
+    """flasgger without its old bundle, its extra routes and its hook into the application's routes."""
 
-    def __init__(self, app: Flask, show_document: View) -> None:
-        """Mount the page of the document that a view answers with."""
+    def __init__(self, app: Flask, show_document: RouteCallable) -> None:
+        """Mount the page; `show_document` is the view of its document."""
         self._show_document = show_document
         super().__init__(app, config={"specs_route": "/api/docs.html", "specs": [{"endpoint": "openapi"}], "title": "Poort"})
 
     def init_app(self, app: Flask, decorators: Iterable[Callable[..., Any]] | None = None) -> None:  # noqa: ARG002
-        """Register the views; flasgger would also replace `app.add_url_rule`, to read documents out of docstrings."""
+        """Register the views. flasgger would also replace `app.add_url_rule`."""
         self.register_views(app)
 
     def register_views(self, app: Flask) -> None:
-        """Register the page, its document, and the files that it loads."""
+        """Register the page, its document and its static files."""
         flasgger = Blueprint("flasgger", "flasgger", static_folder=str(_SWAGGER_UI), static_url_path="/api/docs/assets")
         page = APIDocsView.as_view("apidocs", view_args={"config": self.config})
         flasgger.add_url_rule(self.config["specs_route"], "apidocs", view_func=public(page))
@@ -49,16 +50,12 @@ class Explorer(Swagger):  # type: ignore[misc]
         flasgger.after_request(protect_page)
         app.register_blueprint(flasgger)
         for files in ("flasgger.static", "docs.static"):
-            app.view_functions[files] = public(wraps(app.view_functions[files])(partial(_send, app.view_functions[files])))
-
-
-def _send(view: View, **kwargs: Any) -> Any:
-    """Send one of the files; a view that belongs to Flask cannot carry a rule itself."""
-    return view(**kwargs)
+            # Flask's own view is a bound method, which cannot carry an access rule.
+            app.view_functions[files] = public(partial(app.view_functions[files]))
 
 
 def protect_page(response: Response) -> Response:
-    """Let the page load its own files and call its own server, and nothing else."""
+    """Let the page load files and call the API of its own origin only."""
     if response.mimetype == "text/html":
         response.headers["Content-Security-Policy"] = _POLICY
         response.headers["Referrer-Policy"] = "no-referrer"

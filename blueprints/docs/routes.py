@@ -1,23 +1,25 @@
-"""/api and /api/docs*, where they are switched on, and /api/contexts/*, always: every body points there."""
+"""/api and /api/docs*, if the settings enable them, and /api/contexts/*, which every JSON-LD body refers to."""
 
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Iterator
 from functools import wraps
 from typing import Any
 
-from flask import Blueprint, Response, current_app, g, request
+from flask import Blueprint, Flask, Response, current_app, g, request
+from flask.typing import RouteCallable
 from werkzeug.exceptions import NotFound
 
-from blueprints.docs.declared_operations import declared_operations
 from blueprints.docs.explorer import PAGE, protect_page
 from rest.conditional import not_modified
 from rest.documents import hydra
 from rest.documents.openapi import build_openapi
 from rest.encoding import encode_json
 from rest.negotiation import accepted_media_type
+from rest.operation import RoutedOperation, operation_of
 from rest.resource import Resource
-from security.access import View, public
+from security.access import is_public, public
 
-#: What is served only where APP_ENABLE_API_ENTRYPOINT is on.
+#: Served only with APP_ENABLE_API_ENTRYPOINT.
 bp = Blueprint("docs", __name__, template_folder="templates", static_folder="static", static_url_path="/docs/explorer")
 bp.after_request(protect_page)
 
@@ -26,10 +28,10 @@ contexts = Blueprint("contexts", __name__)
 _JSON, _JSON_LD, _OPENAPI, _HTML = "application/json", "application/ld+json", "application/vnd.openapi+json", "text/html"
 
 
-def _offers(*media_types: str) -> Callable[[View], View]:
-    """Decorate a view that answers in one of some media types: it gets the chosen one. 406 where none will do."""
+def _offers(*media_types: str) -> Callable[[RouteCallable], RouteCallable]:
+    """Decorate a view that gets the media type of its answer, the client's choice of several. Raises 406."""
 
-    def decorate(view: View) -> View:
+    def decorate(view: RouteCallable) -> RouteCallable:
         @wraps(view)
         def negotiated(**kwargs: Any) -> Any:
             g.documented = True
@@ -43,7 +45,7 @@ def _offers(*media_types: str) -> Callable[[View], View]:
 @bp.get("")
 @_offers(_JSON_LD, _JSON, _HTML)
 def show_entrypoint(media_type: str) -> Response:
-    """Show where everything is: the explorer in a browser, the Hydra entrypoint elsewhere."""
+    """Show the explorer to a browser, the Hydra entrypoint to any other client."""
     return _show_explorer() if media_type == _HTML else _answer(hydra.build_entrypoint(_resources()), media_type)
 
 
@@ -58,7 +60,7 @@ def show_index(media_type: str) -> Response:
 @bp.get("/docs.jsonopenapi")
 @_offers(_OPENAPI, _JSON, _JSON_LD, _HTML)
 def show_docs(media_type: str) -> Response:
-    """Show the OpenAPI document, or the one that is asked for."""
+    """Show the OpenAPI document, the Hydra documentation or the explorer, as the client prefers."""
     if media_type == _HTML:
         return _show_explorer()
     build = _build_documentation if media_type == _JSON_LD else _build_openapi
@@ -74,7 +76,7 @@ def show_documentation(media_type: str) -> Response:
 
 @_offers(_JSON, _OPENAPI)
 def show_openapi(media_type: str) -> Response:
-    """Show the OpenAPI document; /api/docs.json, which the explorer loads."""
+    """Show the OpenAPI document at /api/docs.json, where the explorer loads it."""
     return _answer(_build_openapi(), media_type)
 
 
@@ -90,6 +92,21 @@ def show_context(_media_type: str, name: str) -> Response:
     if name not in fixed:
         raise NotFound("Not Found")
     return _answer(fixed[name], _JSON_LD)
+
+
+def declared_operations(app: Flask) -> list[RoutedOperation]:
+    """Return the operations that the routes of an application declare, in the order of registration."""
+    return list(_declared_operations(app))
+
+
+def _declared_operations(app: Flask) -> Iterator[RoutedOperation]:
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
+        operation = operation_of(view)
+        if operation is not None:
+            template = re.sub(r"<segment:\w+?_id>", "{id}", rule.rule.replace("<suffix:suffix>", ""))
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                yield RoutedOperation(template, method, operation, is_public(view))
 
 
 def _resources() -> Collection[Resource]:

@@ -1,4 +1,4 @@
-"""GET /healthz (the process answers) and GET /readyz (it can serve: database, keys, and the throttle's store)."""
+"""GET /healthz (the process answers) and GET /readyz (database, keys and throttle store work)."""
 
 import logging
 from functools import lru_cache
@@ -23,14 +23,14 @@ logger = logging.getLogger(__name__)
 @bp.get("/healthz")
 @public
 def show_health() -> Response:
-    """Say that the process answers."""
+    """Answer that the process is alive."""
     return answer_json({"status": "ok"}, 200)
 
 
 @bp.get("/readyz")
 @public
 def show_readiness() -> Response:
-    """Say which part, if any, keeps the server from serving, and which is only missed; the reason is in the log."""
+    """Name the parts that fail, and answer 503 if the server needs one of them; the log has the reasons."""
     failing = [name for name, check in (("database", _check_database), ("keys", _check_keys)) if not check()]
     degraded = [] if _check_store() else ["store"]
     status = "failing" if failing else "degraded" if degraded else "ok"
@@ -59,18 +59,18 @@ def _check_keys() -> bool:
 
 
 def _check_store() -> bool:
-    """Check Redis, where it is the store; the others are the database, which is checked already, or memory."""
+    """Check Redis if it is the store. Other stores are the database, which has its own check, or memory."""
     if not parts().settings.redis_url:
         return True
     try:
         parts().limiter.check()
     except StoreUnavailable as reason:
-        logger.error("degraded: the throttle's store cannot be reached: %s; sign-ins go on uncounted", reason)
+        logger.error("degraded: the throttle store cannot be reached, and sign-ins are not counted: %s", reason)
         return False
     return True
 
 
 @lru_cache(maxsize=1)
 def _check_once(ours: Parts, *_versions: tuple[int, ...]) -> None:
-    """Check the keys, and once more when a file changes: opening them takes 40 ms, and whoever likes may ask."""
+    """Check the keys once for each version of their files: it takes 40 ms, and any client may ask."""
     ours.check_keys()

@@ -1,7 +1,7 @@
-"""Inserting, changing and deleting users for a caller: what can refuse does so before a password is hashed, and again after it.
+"""Creating, changing and deleting users for a caller.
 
-Each change is one transaction, which looks at its caller and at the rules once more with all rows held
-(docs/compatibility.md: write-rechecked).
+Every rule is checked before a password is hashed, and again in the transaction, with all rows locked
+(docs/compatibility.md#write-rechecked).
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 
 from blueprints.parts import parts, requester_of
 from blueprints.users import policy
-from blueprints.users.resource import USER, columns_of
+from blueprints.users.resource import USER
 from blueprints.users.writing import change_user, columns_to_write, insert_user, new_password_hash, remove_user, save
 from models import User, db
 from models.administrators import ADMINISTRATOR_COLUMNS, require_other
@@ -21,38 +21,35 @@ from rest.conditional import require_match
 from rest.representation import Item
 from security.access import current_caller
 from security.bearer import Caller
-from security.errors import AccessDenied
 from security.write_guard import Held
 
-# What is shown of a user, and what else the rules look at.
-_COLUMNS = tuple(dict.fromkeys((*columns_of(USER.readable), *ADMINISTRATOR_COLUMNS)))
+# The columns that answers show, and those that the rules need.
+_COLUMNS = tuple(dict.fromkeys((*USER.readable.columns, *ADMINISTRATOR_COLUMNS)))
 
 
 def get_row(user_id: int) -> Any:
-    """Return the row of a user, as far as it is shown and the rules look at it. Raises NotFound."""
+    """Return the row of a user. Raises NotFound."""
     row = _find_row(user_id)
     if row is None:
         raise NotFound("Not Found")
     return row
 
 
-def insert(values: dict[str, Any], password: str | None, access_url_id: int, may: Callable[[Caller], bool]) -> Item:
-    """Insert a user who can sign in to a portal; `may` is the route's rule about the caller. Raises 401, 403, 422 and 503."""
+def insert(values: dict[str, Any], password: str | None, access_url_id: int, rule: Callable[[Caller], bool]) -> Item:
+    """Insert a user who can sign in to a portal; `rule` is the access rule of the route. Raises 401, 403, 422 and 503."""
     ours, session = parts(), db.session()
     columns = columns_to_write(values, _hashed(password, None), g.now)
 
     def write() -> Any:
         caller = ours.guard.begin(session, current_caller()).caller
-        if not may(caller):
-            raise AccessDenied
-        policy.require_grantable(caller, columns.get("roles", ()))
+        policy.require_creatable(caller, rule, columns.get("roles", ()))
         return _find_row(insert_user(session, ours.users, columns, g.now, access_url_id))
 
     return _shown(save(session, ours.users, write, values["username"]))
 
 
 def update(stored: Any, values: dict[str, Any], password: str | None, more: dict[str, Any]) -> Item:
-    """Change a user; `stored` is the row that the request was judged by, `more` are columns that no value names.
+    """Change a user. `stored` is the row as it was found, `more` are columns that are not properties.
 
     Raises 401, 403, 404, 412, 422, 429 and 503.
     """
@@ -64,8 +61,7 @@ def update(stored: Any, values: dict[str, Any], password: str | None, more: dict
 
     def write() -> Any:
         held = _hold(stored.id, columns)
-        if not values.keys() <= policy.writable_by(held.caller):
-            raise AccessDenied
+        policy.require_writable(held.caller, values.keys())
         _require_allowed(held.caller, held.user, columns, password)
         change_user(session, ours, held.user, columns)
         return _find_row(stored.id)
@@ -74,7 +70,7 @@ def update(stored: Any, values: dict[str, Any], password: str | None, more: dict
 
 
 def delete(user_id: int) -> None:
-    """Delete a user: softly, so that the row and the name stay, or for good where that is set. Raises 401, 403, 404 and 412."""
+    """Delete a user as USER_DELETE_MODE says. Raises 401, 403, 404 and 412."""
     ours, session = parts(), db.session()
 
     def write() -> None:
@@ -87,20 +83,20 @@ def delete(user_id: int) -> None:
 
 
 def _require_allowed(caller: Caller, user: Any, columns: dict[str, Any], password: str | None) -> None:
-    """Raise 412 where If-Match does not hold, 403 where the caller may not change these columns or the password."""
+    """Raise 412 if If-Match does not match, 403 if the caller may not change these columns or the password."""
     require_match(request, _shown(user))
     policy.require_changeable(caller, user, columns, sets_password=bool(password))
 
 
 def _hashed(password: str | None, user_id: int | None) -> str | None:
-    """Hash a new password of a user, None where it is not to change; `user_id` is None for a new user. Raises 429 and 503."""
+    """Hash a new password, if there is one; `user_id` is None for a new user. Raises 429 and 503."""
     caller = current_caller()
     own_id = caller.id if caller.id == user_id else None
     return new_password_hash(db.session(), parts(), password, requester_of(caller.username), own_id) if password else None
 
 
 def _hold(user_id: int, columns: dict[str, Any]) -> Held:
-    """Begin the transaction of a change, with the caller and the user as they are now. Raises 401, 403 and 404."""
+    """Begin the transaction of a change, which locks the caller and the user. Raises 401, 403 and 404."""
     ours, session = parts(), db.session()
     now, user = ours.clock(), get_row(user_id)
     others = policy.require_administrator_left(session, user, columns, now)

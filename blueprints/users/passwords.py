@@ -1,4 +1,4 @@
-"""The body of PATCH /api/users/{id}/password, read as Chamilo's controller reads it."""
+"""Reading the body of PATCH /api/users/{id}/password as Chamilo 3 does (docs/compatibility.md#me)."""
 
 from dataclasses import dataclass, field
 
@@ -13,14 +13,14 @@ from rest.encoding import NotJson, decode_json
 
 @dataclass(frozen=True, slots=True)
 class PasswordChange:
-    """A new password, and whether the user is to change it at the next sign-in."""
+    """A new password, and whether the user must change it at the next sign-in."""
 
     password: str = field(repr=False)
     force_change_at_next_login: bool
 
 
 def read_password_change(body: bytes, policy: PasswordPolicy) -> PasswordChange:
-    """Read a body. Raises 400 with the controller's texts, or ValidationFailed with the policy's."""
+    """Read a body. Raises 400 with Chamilo's texts, or ValidationFailed if the password breaks the policy."""
     try:
         document = decode_json(body)
     except NotJson:

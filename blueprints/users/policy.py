@@ -1,4 +1,7 @@
-"""Who may do what with users: one function an action."""
+"""Who may do what with users (docs/compatibility.md#users). Nothing else in this package looks at the caller's roles.
+
+`may_…` answers, `require_…` raises AccessDenied. resource.py declares which properties can be written at all.
+"""
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
@@ -6,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from blueprints.users.resource import USER
+from blueprints.users.resource import USER, USER_OF_PORTAL
 from blueprints.users.writing import HeldUser
 from models.administrators import HasRolesAndState, LastAdministrator, find_others
 from models.campus import are_acquainted
@@ -16,47 +19,57 @@ from security.errors import AccessDenied
 
 _SEES_EVERYONE = ("ROLE_ADMIN", "ROLE_GLOBAL_ADMIN", "ROLE_TEACHER", "ROLE_SESSION_MANAGER")
 
-
-#: What users who are no administrators may write of their own row.
+# The properties that other users may write of their own row (docs/compatibility.md#self-edit).
 _HARMLESS = frozenset(
     ("firstname", "lastname", "email", "website", "biography", "locale", "timezone", "phone", "address", "plainPassword")
 )
 
 _WRITABLE = frozenset(prop.name for prop in USER.writable)
 
+#: The properties of a new user in a portal.
+WRITABLE_IN_PORTAL = frozenset(prop.name for prop in USER_OF_PORTAL.writable)
+
 
 def may_create_users(caller: Caller) -> bool:
-    """Administrators."""
+    """Allow administrators."""
     return caller.is_granted(ROLE_ADMIN)
 
 
 def may_add_to_portal(caller: Caller) -> bool:
-    """Administrators and session managers."""
+    """Allow administrators and session managers."""
     return caller.is_granted(ROLE_ADMIN) or caller.is_granted("ROLE_SESSION_MANAGER")
 
 
 def may_see_everyone(caller: Caller) -> bool:
-    """Administrators, teachers, session managers and HR see all users in lists, with all that is readable of them."""
+    """Show all users in lists, with every readable property, to administrators, teachers, session managers and HR."""
     return any(caller.is_granted(role) for role in _SEES_EVERYONE)
 
 
-def may_view_user(session: Callable[[], Session], caller: Caller, user_id: int) -> bool:
-    """Administrators, oneself, friends and their friends, and either end of a boss link."""
-    return caller.is_granted(ROLE_ADMIN) or caller.id == user_id or are_acquainted(session(), caller.id, user_id)
-
-
 def may_edit_user(caller: Caller, user_id: int) -> bool:
-    """Administrators, and oneself, who may write what is harmless."""
+    """Allow administrators, and users to edit themselves."""
     return caller.is_granted(ROLE_ADMIN) or caller.id == user_id
 
 
 def writable_by(caller: Caller) -> frozenset[str]:
-    """Return which properties of a user whom they may edit a caller may write; the others are ignored."""
+    """Return the properties that a caller may write of a user they may edit."""
     return _WRITABLE if caller.is_granted(ROLE_ADMIN) else _HARMLESS
 
 
+def require_visible(session: Callable[[], Session], caller: Caller, user_id: int) -> None:
+    """Show a user to administrators, to themselves, to friends and friends of friends, and to either end of a boss link."""
+    if not (caller.is_granted(ROLE_ADMIN) or caller.id == user_id or are_acquainted(session(), caller.id, user_id)):
+        raise AccessDenied
+
+
+def require_creatable(caller: Caller, rule: Callable[[Caller], bool], roles: Collection[str]) -> None:
+    """Require the rule of a route and, for the role of a global administrator, a caller who may grant it."""
+    if not rule(caller):
+        raise AccessDenied
+    _require_grantable(caller, roles)
+
+
 def require_deletable(caller: Caller, user: HeldUser) -> None:
-    """Administrators may delete others, and not themselves; global administrators only each other. Raises AccessDenied."""
+    """Let administrators delete others, not themselves. Only global administrators may delete global administrators."""
     if not caller.is_granted(ROLE_ADMIN):
         raise AccessDenied
     if caller.id == user.id:
@@ -65,24 +78,39 @@ def require_deletable(caller: Caller, user: HeldUser) -> None:
         raise AccessDenied
 
 
-def require_changeable(caller: Caller, user: HeldUser, columns: Mapping[str, Any], *, sets_password: bool) -> None:
-    """Raise AccessDenied unless a caller may change these columns of a user to these values, and the password if it is set.
+def require_writable(caller: Caller, names: Collection[str]) -> None:
+    """Require a caller who may write these properties."""
+    if not writable_by(caller).issuperset(names):
+        raise AccessDenied
 
-    Only a global administrator makes another one. Nobody but global administrators and oneself changes the user name, the
-    e-mail, the roles, the state or the password of one; a value that is stored already is no change
-    (docs/compatibility.md: global-admin-protected).
+
+def require_changeable(caller: Caller, user: HeldUser, columns: Mapping[str, Any], *, sets_password: bool) -> None:
+    """Require a caller who may change these columns of a user to these values, and the password if it is set.
+
+    Only global administrators, and the user, may change the user name, e-mail, roles, state or password of a global
+    administrator (docs/compatibility.md#global-admin-protected). Writing the stored value again is not a change.
     """
     if not may_edit_user(caller, user.id):
         raise AccessDenied
     granted = columns.get("roles", ())
-    if ROLE_GLOBAL_ADMIN in granted and ROLE_GLOBAL_ADMIN not in roles_to_store(user.roles):
-        require_grantable(caller, granted, is_own=caller.id == user.id)
+    if ROLE_GLOBAL_ADMIN not in roles_to_store(user.roles):
+        _require_grantable(caller, granted, is_own=caller.id == user.id)
     if (sets_password or _changes_account(user, columns)) and not _may_take_over(caller, user):
         raise AccessDenied
 
 
-def require_grantable(caller: Caller, granted: Collection[str], *, is_own: bool = False) -> None:
-    """Let only a global administrator make another one, who has not been one. Raises AccessDenied."""
+def require_administrator_left(
+    session: Session, user: HasRolesAndState, columns: Mapping[str, Any], now: datetime
+) -> frozenset[int]:
+    """Return the ids of the other administrators if a change takes this one away. Raises AccessDenied if there is none."""
+    try:
+        return find_others(session, user, columns, now)
+    except LastAdministrator as refusal:
+        raise AccessDenied(str(refusal)) from None
+
+
+def _require_grantable(caller: Caller, granted: Collection[str], *, is_own: bool = False) -> None:
+    """Let only global administrators grant the role of a global administrator."""
     if ROLE_GLOBAL_ADMIN not in granted or caller.is_granted(ROLE_GLOBAL_ADMIN):
         return
     if is_own:
@@ -90,18 +118,8 @@ def require_grantable(caller: Caller, granted: Collection[str], *, is_own: bool 
     raise AccessDenied("Only a global admin registered in the topmost access URL may grant the global admin role.")
 
 
-def require_administrator_left(
-    session: Session, user: HasRolesAndState, columns: Mapping[str, Any], now: datetime
-) -> frozenset[int]:
-    """Return the ids of the other administrators where a change would cost this one. Raises AccessDenied if there is none."""
-    try:
-        return find_others(session, user, columns, now)
-    except LastAdministrator as refusal:
-        raise AccessDenied(str(refusal)) from None
-
-
 def _may_take_over(caller: Caller, user: HeldUser) -> bool:
-    """Tell whether a caller may change what would let them act as this user."""
+    """Tell whether a caller may change the columns and the password that would let them act as the user."""
     is_protected = ROLE_GLOBAL_ADMIN in roles_to_store(user.roles)
     return not is_protected or caller.id == user.id or caller.is_granted(ROLE_GLOBAL_ADMIN)
 

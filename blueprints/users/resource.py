@@ -1,8 +1,7 @@
-"""The whole public face of a user: properties, filters and orders, each declared once (contract 5)."""
+"""Users on the wire: properties and filters, declared once (docs/compatibility.md#user-properties)."""
 
-from collections import namedtuple
-from collections.abc import Callable, Collection
-from functools import cache
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from blueprints.users.extra_filter import Matching, conditions_of, read_pairs
@@ -15,12 +14,11 @@ from models.user_table import UserTable
 from rest import filters
 from rest.problem import UnreadableRequest
 from rest.query import Parameters
-from rest.representation import Item
-from rest.resource import Filter, Kind, Properties, Property, Resource
+from rest.resource import Filter, Kind, Property, Resource
 
 
 def full_name(row: Any) -> str:
-    """Return first and last name with one space between, whether or not there are any."""
+    """Return first and last name, with a space between them even if one is missing."""
     return f"{row.firstname or ''} {row.lastname or ''}"
 
 
@@ -31,13 +29,13 @@ USER = Resource(
     iri_type="http://schema.org/Person",
     properties=(
         Property("illustrationUrl", Kind.STRING, value=lambda _row: "/img/user_default.svg", public=True, iri="http://schema.org/contentUrl", description="The path of the user's picture."),
-        Property("id", Kind.INTEGER, ("id",), public=True, description="The number that names the user."),
-        Property("username", Kind.STRING, ("username",), public=True, writable=True, not_blank=True, max_length=100, description="The name to sign in with; unique, whatever its case.", example="alice"),
+        Property("id", Kind.INTEGER, ("id",), public=True, description="The number of the user."),
+        Property("username", Kind.STRING, ("username",), public=True, writable=True, not_blank=True, max_length=100, description="The name to sign in with; unique, ignoring case.", example="alice"),
         Property("firstname", Kind.STRING, ("firstname",), public=True, writable=True, nullable=True, max_length=64, iri="http://schema.org/name", example="Alice"),
         Property("lastname", Kind.STRING, ("lastname",), public=True, writable=True, nullable=True, max_length=64, example="Liddell"),
         Property("website", Kind.STRING, ("website",), writable=True, max_length=255, example="https://example.com"),
         Property("biography", Kind.STRING, ("biography",), writable=True, max_length=20_000, example="Curious."),
-        Property("locale", Kind.STRING, ("locale",), writable=True, max_length=10, description="The language of the user's pages.", example="en_US"),
+        Property("locale", Kind.STRING, ("locale",), writable=True, max_length=10, description="The language of the user interface.", example="en_US"),
         Property("plainPassword", Kind.STRING, readable=False, writable=True, is_password=True, nullable=True, max_length=MAX_PASSWORD_BYTES, max_bytes=MAX_PASSWORD_BYTES, description="A new password; null or empty changes nothing.", example="a long enough secret"),
         Property("timezone", Kind.STRING, ("timezone",), writable=True, max_length=64, example="Europe/Paris"),
         Property("email", Kind.STRING, ("email",), writable=True, not_blank=True, email=True, max_length=100, example="alice@example.com"),
@@ -45,11 +43,11 @@ USER = Resource(
         Property("expiresAt", Kind.DATE_TIME, ("expires_at",), writable=True, example="2030-01-01T00:00:00+00:00"),
         Property("phone", Kind.STRING, ("phone",), writable=True, nullable=True, max_length=64, example="+32 2 123 45 67"),
         Property("address", Kind.STRING, ("address",), writable=True, nullable=True, max_length=250, example="1 Example Street"),
-        Property("lastLogin", Kind.DATE_TIME, ("last_login",), description="The last sign-in through this API."),
-        Property("roles", Kind.STRINGS, ("roles",), value=lambda row: roles_to_show(row.roles), writable=True, element_pattern=r"^\s*[Rr][Oo][Ll][Ee]_[A-Za-z0-9_]{1,60}\s*$", description="Set by administrators only.", example=["ROLE_STUDENT"]),
-        Property("active", Kind.INTEGER, ("active",), description="1 active, 0 inactive, -1 made inactive by a process, -2 deleted."),
+        Property("lastLogin", Kind.DATE_TIME, ("last_login",), tagged=False, description="The time of the last sign-in through this API."),
+        Property("roles", Kind.STRINGS, ("roles",), value=lambda row: roles_to_show(row.roles), writable=True, element_pattern=r"^\s*[Rr][Oo][Ll][Ee]_[A-Za-z0-9_]{1,60}\s*$", description="Only administrators may set the roles.", example=["ROLE_STUDENT"]),
+        Property("active", Kind.INTEGER, ("active",), description="1: active, 0: inactive, -1: deactivated automatically, -2: deleted."),
         Property("fullName", Kind.STRING, ("firstname", "lastname"), value=full_name, public=True),
-        Property("passwordUpdatedAt", Kind.DATE_TIME, ("password_updated_at",), description="The last change of the password."),
+        Property("passwordUpdatedAt", Kind.DATE_TIME, ("password_updated_at",), description="The time of the last password change."),
     ),
     search=(
         Filter("username", "username"),
@@ -61,13 +59,13 @@ USER = Resource(
         Filter("order[lastname]", "lastname"),
         Filter("email", "email", listed=False),
         Filter("isActive", "active", listed=False, is_boolean=True),
-        Filter("extrafield[]", None, listed=False, is_list=True, description="Names of extra fields. Each belongs to the value at the same position; only for callers who see all fields."),
-        Filter("extrafieldvalue[]", None, listed=False, is_list=True, description="Values of these extra fields, whole; case and accents do not matter. A user must have all of them."),
+        Filter("extrafield[]", None, listed=False, is_list=True, description="Names of extra fields. Each belongs to the value at the same position. Only for callers who see all fields."),
+        Filter("extrafieldvalue[]", None, listed=False, is_list=True, description="Values of these extra fields, whole; ignores case and accents. A user must have all of them."),
     ),
     accept_patch=("application/merge-patch+json", "application/vnd.api+json"),
 )
 
-#: Who one is: /api/me.
+#: The signed-in user: /api/me.
 ME = Resource(
     name="CurrentUserProfile",
     iri="/api/me",
@@ -84,27 +82,24 @@ ME = Resource(
         Property("roles", Kind.STRINGS, ("roles",), value=lambda row: sorted(roles_to_show(row.roles)), public=True),
     ),
     is_single=True,
+    group="user",
 )
 
 _WRITABLE = {prop.name: prop for prop in USER.writable}
 
-#: What is said of a new user of a portal.
-USER_OF_PORTAL = Resource(
-    name="User",
-    iri="/api/users",
-    iri_type="http://schema.org/Person",
+#: The body for a new user in a portal.
+USER_OF_PORTAL = replace(
+    USER,
     properties=(
         *(_WRITABLE[name] for name in ("username", "email", "firstname", "lastname", "locale", "timezone")),
         Property("password", Kind.STRING, readable=False, writable=True, nullable=True, is_password=True, max_length=MAX_PASSWORD_BYTES, max_bytes=MAX_PASSWORD_BYTES, example="a long enough secret"),
-        Property("status", Kind.INTEGER, ("status",), writable=True, choices=tuple(ROLE_OF_STATUS), description="The platform level, which gives the role: 1 teacher, 3 session manager, 4 HR, 5 student, 17 student boss, 20 invitee.", example=5),
+        Property("status", Kind.INTEGER, ("status",), writable=True, choices=tuple(ROLE_OF_STATUS), description="The platform level, which sets the role. 1: teacher, 3: session manager, 4: HR, 5: student, 17: student boss, 20: invitee.", example=5),
     ),
 )
 
-#: What is said of a new password; API Platform reads it as an operation on the user.
-NEW_PASSWORD = Resource(
-    name="User",
-    iri="/api/users",
-    iri_type="http://schema.org/Person",
+#: The body for a new password.
+NEW_PASSWORD = replace(
+    USER,
     properties=(
         Property("password", Kind.STRING, readable=False, writable=True, not_blank=True, is_password=True, max_length=MAX_PASSWORD_BYTES, max_bytes=MAX_PASSWORD_BYTES, example="a long enough secret"),
         Property("forcePasswordChangeAtNextLogin", Kind.BOOLEAN, readable=False, writable=True, example=False),
@@ -114,35 +109,15 @@ NEW_PASSWORD = Resource(
 
 _ORDERED = ("username", "firstname", "lastname")
 
-#: So many texts a list may be searched for: each is looked for in up to three columns of every row.
+#: The most search texts of a list: each is searched for in up to three columns of every row.
 MOST_TERMS = 20
 
 
-@cache
-def columns_of(properties: Properties) -> tuple[str, ...]:
-    """Return the columns that some properties of a user are made of, the id first."""
-    return tuple(dict.fromkeys(("id", *(name for prop in properties for name in prop.attributes))))
-
-
-@cache
-def maker_of(properties: Properties) -> Callable[[tuple[Any, ...]], Item]:
-    """Return what makes an item of the values of `columns_of` some properties of a user."""
-    row = namedtuple("UserRow", columns_of(properties))  # type: ignore[misc]  # noqa: PYI024 - the names are data
-    return lambda values: Item.of(USER, properties, row._make(values))
-
-
-@cache
-def shared_maker_of(properties: Properties) -> Callable[[tuple[Any, ...]], Item]:
-    """Return what does the same for reads that share an item among requests (models/compiled_reads.py)."""
-    make = maker_of(properties)
-    return lambda values: make(values).shared()
-
-
 def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, matching: Matching | None = None) -> Filters:
-    """Read what a query narrows users to and orders them by; the id decides between equals.
+    """Read the filters and the order of a list of users; the id breaks ties.
 
-    The e-mail is searched for the privileged only. `matching` makes the conditions of extra fields; without it their
-    parameters are ignored. Raises UnreadableRequest where there are too many texts to look for, or no such extra field.
+    Only privileged callers search by e-mail. `matching` makes the conditions of extra fields; without it their parameters are
+    ignored. Raises UnreadableRequest for too many search texts and for unknown extra fields.
     """
     columns = table.searched
     fields: list[tuple[str, tuple[str, ...]]] = [(name, (name,)) for name in (*_ORDERED, *(["email"] if privileged else []))]
@@ -159,11 +134,11 @@ def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, 
     order = filters.order(parameters.get("order"), {name: columns[name] for name in _ORDERED})
     ordered = [*order.values(), User.id]
     if table.is_campus and next(iter(order), None) == "username":
-        ordered = ordered[:1]  # it is unique there, and has an index, which MariaDB uses where nothing comes after it
+        ordered = ordered[:1]  # unique there; MariaDB uses its index only if no column follows
     return Filters(conditions, ordered, [([column.key for column in searched], texts) for searched, texts in wanted])
 
 
 def _refuse_too_many(texts: int, pairs: Collection[Pair]) -> None:
-    """Refuse to look for too many texts. An empty value is none, but each other pair takes time as well."""
+    """Raise UnreadableRequest for too many search texts. An empty value is none, but different pairs take time as well."""
     if texts + sum(1 for _, value in pairs if value) > MOST_TERMS or len(set(pairs)) > MOST_TERMS:
         raise UnreadableRequest("Too many search terms.")

@@ -1,4 +1,4 @@
-"""From the values of a body to a row of `user`: what they are called there, and what follows from them."""
+"""Validating the values of a user, and writing them to the row with all that follows (docs/compatibility.md#writing)."""
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 
 class HeldUser(Protocol):
-    """What a row that is held for a change has at least."""
+    """A locked row of a user, with at least these columns."""
 
     id: int
     username: str
@@ -44,7 +44,7 @@ _COLUMNS = {prop.name: prop.attributes[0] for prop in (*USER.writable, *USER_OF_
 def validate_user(
     session: Session, ours: Parts, values: Mapping[str, Any], stored: HeldUser | None, resource: Resource = USER
 ) -> None:
-    """Hold values against the constraints of a user; `stored` is their row, None for a new one. Raises ValidationFailed."""
+    """Validate the values of a user; `stored` is the row, None for a new user. Raises ValidationFailed."""
     is_taken = ours.users.is_taken(session, values.get("username", ""), stored.id if stored else None)
     session.rollback()
     same = {name for name, column in _COLUMNS.items() if name in values and values[name] == getattr(stored, column, None)}
@@ -64,7 +64,7 @@ def _role_violations(roles: Collection[str], stored: HeldUser | None) -> list[Vi
 
 
 def password_violations(name: str, password: str | None, policy: PasswordPolicy) -> list[Violation]:
-    """Hold a new password against the policy; where there is none, there is nothing to hold."""
+    """Return the violations of the password policy, none if there is no new password."""
     if not password:
         return []
     violations = []
@@ -77,9 +77,9 @@ def password_violations(name: str, password: str | None, policy: PasswordPolicy)
 
 
 def new_password_hash(session: Session, ours: Parts, password: str, requester: Requester, own_id: int | None) -> str:
-    """Hash a new password, holding no connection. `own_id` is the caller's id where the password is the caller's own.
+    """Hash a new password without keeping a connection. `own_id` is the caller's id if the password is the caller's own.
 
-    Raises 503 where too many are hashed, 429 where one's own was hashed too often in a minute.
+    Raises 503 if the queue is full, 429 after too many own passwords in a minute (docs/compatibility.md#own-password-rate).
     """
     session.rollback()
     ours.hashing.require_room(requester)
@@ -89,7 +89,7 @@ def new_password_hash(session: Session, ours: Parts, password: str, requester: R
 
 
 def columns_to_write(values: Mapping[str, Any], password_hash: str | None, now: datetime) -> dict[str, Any]:
-    """Return what values change in a row, by column, and what follows from that."""
+    """Return the columns that values set, with those that follow from them."""
     columns = {_COLUMNS[name]: value for name, value in values.items() if name in _COLUMNS}
     if "roles" in columns:
         columns["roles"] = roles_to_store(columns["roles"])
@@ -99,7 +99,7 @@ def columns_to_write(values: Mapping[str, Any], password_hash: str | None, now: 
 
 
 def insert_user(session: Session, table: UserTable, columns: Mapping[str, Any], now: datetime, access_url_id: int) -> int:
-    """Insert a user with the rows that let them sign in to a portal, and return the id."""
+    """Insert a user with the rows for signing in to a portal, and return the id."""
     user_id = table.insert(session, columns, now)
     enrol(session, [user_id], access_url_id)
     record_event("user_created", username=columns["username"], user_id=user_id, details={"roles": list(columns.get("roles", ()))})
@@ -107,11 +107,11 @@ def insert_user(session: Session, table: UserTable, columns: Mapping[str, Any], 
 
 
 def change_user(session: Session, ours: Parts, held: HeldUser, columns: Mapping[str, Any], *, is_forced: bool = False) -> None:
-    """Update a user whose row is held, and end the tokens that must not outlive the change.
+    """Update a user whose row is locked, and end the tokens that must not outlive the change.
 
-    A new password, other roles and a loss of the right to sign in end all of them, another user name those of the old one.
-    The clock is read while the row is held, so that no token is issued between that moment and the end of the transaction.
-    The event says whether the change was forced, against the rule of the last administrator.
+    A new password, other roles or a deactivation end all tokens; a new user name ends those of the old name. The clock is read
+    after locking, so that no token is issued between that moment and the commit. A forced change, which breaks the rule
+    of the last administrator, is marked in the audit.
     """
     now = ours.clock()
     ours.users.change(session, held, columns)
@@ -127,10 +127,10 @@ def change_user(session: Session, ours: Parts, held: HeldUser, columns: Mapping[
 
 
 def remove_user(session: Session, table: UserTable, held: HeldUser, now: datetime, *, for_good: bool) -> None:
-    """Delete a user whose row is held, softly or for good, and end all their tokens."""
+    """Delete a user whose row is locked, and end all tokens of the user."""
     if for_good:
         table.remove(session, held.id)
-        # The next user may get the same id.
+        # A database may give the id to a new user.
         remove_second_factor(session, held.id)
     else:
         table.change(session, held, {"active": SOFT_DELETED, "updated_at": now})
@@ -146,9 +146,9 @@ def _ends_tokens(held: HeldUser, columns: Mapping[str, Any]) -> bool:
 def save(
     session: Session, table: UserTable, write: Callable[[], Result], username: str | None = None, user_id: int | None = None
 ) -> Result:
-    """Commit what `write` writes, or nothing of it; where a deadlock ended it, it is run again.
+    """Run `write` and commit, with retries after deadlocks.
 
-    Raises ValidationFailed where someone else took the new `username` since it was looked at.
+    Raises ValidationFailed if another transaction took the new `username` in the meantime.
     """
     try:
         return commit(session, write)

@@ -1,1 +1,1 @@
-"""Prometheus metrics: what a worker counts, and the process that serves the sum."""
+"""Prometheus metrics: the counters of a worker, and the process that serves their sums."""

@@ -1,8 +1,8 @@
-"""Counting across gunicorn's workers, and the process beside them that serves the sum.
+"""Sum the counts of gunicorn's workers, and serve them from a process of its own.
 
-A worker counts in files that it maps into its memory (prometheus_client's multiprocess mode), so that what it counted is
-there however it ends. The files are numbered by slots, not by process ids: a worker takes the slot of one that has ended, and
-goes on with its counts. So there are few files, however many workers come and go.
+A worker counts in files that it maps into memory (prometheus_client's multiprocess mode), so its counts survive it. The files
+are numbered by slot, not by process id: a new worker takes the slot of an ended one and continues its counts. So the number of
+files stays small however many workers come and go.
 """
 
 import logging
@@ -25,30 +25,30 @@ from deploy.metrics.server import serve
 
 logger = logging.getLogger(__name__)
 
-# The files are written through memory: where the disk turns out to be full then, the kernel ends the process. So they
-# are given their room before. It is enough for all routes, and what is not is made when it is needed.
+# A mapped file that cannot grow because the disk is full kills the process, so the files get their space beforehand. This is
+# enough for all routes.
 _FILE_BYTES = {"counter": 16 * 1024, "histogram": 1024 * 1024, "gauge_livesum": 4096}
 
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the folder in it is for this user alone
 
-# What a terminal or an operator sends to the whole group is for the master, who ends this process.
-_NOT_FOR_US = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU)
+# A terminal or an operator may send these to the whole process group. They are for the master, which ends this process.
+_FOR_MASTER = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU)
 
 
 class MetricsProcess:
-    """What the master keeps: the folder of the counts, and the process that serves their sum."""
+    """The master's handle on the folder of counts and on the process that serves their sum."""
 
     def __init__(self, port: int) -> None:
-        """Take the port to serve on, and make the folder."""
+        """Create the folder."""
         self.port = port
         memory = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
         self._folder = Path(tempfile.mkdtemp(prefix="poort-metrics-", dir=memory))
-        # The library is told by the environment, which the workers inherit.
+        # The library reads this variable, which the workers inherit.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self._folder)
         self._pid = 0
 
     def run(self, listeners: Iterable[socket.socket]) -> None:
-        """Start the process, unless it runs; `listeners` are the master's, which it is not to keep open."""
+        """Start the process unless it runs. It closes the master's `listeners`."""
         if self._is_running():
             return
         master = os.getpid()
@@ -59,7 +59,7 @@ class MetricsProcess:
             self._live(master)
 
     def remove(self) -> None:
-        """End the process, and remove what was counted."""
+        """Stop the process and remove the counts."""
         if self._is_running():
             os.kill(self._pid, signal.SIGTERM)
             os.waitpid(self._pid, 0)
@@ -67,7 +67,7 @@ class MetricsProcess:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def take_slot(self, taken: Collection[int]) -> int:
-        """Return the slot for a new worker: the first that none of those who live has; 0 where there is no room to count."""
+        """Return the first slot that no living worker has; 0 if the disk has no room for its files."""
         slot = next(number for number in range(1, len(taken) + 2) if number not in taken)
         self.leave_slot(slot)
         try:
@@ -79,18 +79,18 @@ class MetricsProcess:
         return slot
 
     def leave_slot(self, slot: int) -> None:
-        """Forget what a worker that has ended had under way; what it counted stays."""
+        """Reset the gauges of an ended worker. Its counters stay."""
         mark_process_dead(slot, str(self._folder))  # type: ignore[no-untyped-call]
 
     def _is_running(self) -> bool:
         try:
             return self._pid != 0 and os.waitpid(self._pid, os.WNOHANG) == (0, 0)
-        except ChildProcessError:  # gunicorn noticed its end before us
+        except ChildProcessError:  # gunicorn has collected it
             return False
 
     def _live(self, master: int) -> NoReturn:
-        """Serve, in the new process, until the master says that it is over, or is gone without a word."""
-        for number in _NOT_FOR_US:
+        """Serve in the new process until the master stops it or has ended."""
+        for number in _FOR_MASTER:
             signal.signal(number, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
@@ -98,13 +98,13 @@ class MetricsProcess:
             serve(self.port, self._folder, master)
             shutil.rmtree(self._folder, ignore_errors=True)
         except BaseException:
-            logger.exception("the metrics are served no more")
+            logger.exception("the metrics are no longer served")
         finally:
-            os._exit(0)  # nothing of the master's is to be cleaned up here
+            os._exit(0)  # skips clean-up that is the master's
 
 
 def count_in_slot(app: Flask, slot: int) -> None:
-    """Have the application of this worker count its requests in the files of a slot."""
+    """Have this worker's application count its requests in the files of a slot."""
     values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
     count_requests(app, Metrics())
 

@@ -20,11 +20,11 @@ _CLIENT_TIMEOUT_SECONDS = 10
 
 
 class _MasterGone(Exception):
-    """The process that this one belongs to has ended, however that was."""
+    """The master has ended in any way."""
 
 
 def serve(port: int, folder: Path, master: int) -> None:
-    """Serve until the master is gone."""
+    """Serve until the master has ended."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
     try:
@@ -35,26 +35,26 @@ def serve(port: int, folder: Path, master: int) -> None:
 
 
 def _bind(port: int, registry: CollectorRegistry, master: int) -> "MetricsServer":
-    """Return a server on the port. While an upgrade (USR2) goes on it is the old server's, and is waited for."""
-    has_told = False
+    """Return a server on the port. During an upgrade (USR2) this waits until the old server frees it."""
+    has_logged = False
     while True:
         try:
             return MetricsServer(port, registry, master)
         except OSError as reason:
-            if not has_told:
+            if not has_logged:
                 logger.warning("METRICS_PORT %s cannot be used on %s yet: %s", port, _HOST, os.strerror(reason.errno or 0))
-            has_told = True
-        _look_after(master)
+            has_logged = True
+        _require_master(master)
         time.sleep(1)
 
 
-def _look_after(master: int) -> None:
+def _require_master(master: int) -> None:
     if os.getppid() != master:
         raise _MasterGone
 
 
 class MetricsServer(ThreadingHTTPServer):
-    """Serves a registry on a port of the loopback."""
+    """Serves a registry on a loopback port."""
 
     daemon_threads = True
 
@@ -63,14 +63,14 @@ class MetricsServer(ThreadingHTTPServer):
         self._master = master
 
     def service_actions(self) -> None:
-        """Look after the master; this is called twice a second."""
-        _look_after(self._master)
+        """Stop if the master has ended. The library calls this twice a second."""
+        _require_master(self._master)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the library's
-        """Write a line of the log, and no traceback on standard error."""
+        """Log the failure instead of printing a traceback."""
         failure = sys.exc_info()[1]
         if not isinstance(failure, OSError):  # else the client is gone
-            logger.error("the metrics cannot be told", exc_info=failure)
+            logger.error("the metrics cannot be sent", exc_info=failure)
 
 
 class _Handler(MetricsHandler):
@@ -85,5 +85,5 @@ class _Handler(MetricsHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
 
     def version_string(self) -> str:
-        """Say no versions."""
+        """Hide the versions of Python and the library."""
         return "poort"

@@ -1,11 +1,10 @@
-"""JSON Schema of the bodies of failures (contract 4), by name, and which of them a status of a resource has."""
+"""JSON Schemas of failures (docs/compatibility.md#errors), by name, and the media types of those that depend on `Accept`."""
 
 from http import HTTPStatus
 from typing import Any
 
 Document = dict[str, Any]
 
-#: The bodies of failures, by the name of their schema (contract 4).
 FAILURES: Document = {
     "AuthenticationFailure": {
         "type": "object",
@@ -43,7 +42,7 @@ for _base, _name in (("Error.jsonld", "ConstraintViolationList.jsonld"), ("Probl
         "required": [*FAILURES[_base]["required"], "violations"],
     }
 
-# Failures in the third shape, by status: media type to schema.
+#: Schemas by status and media type of the failures to read and to validate a request.
 NEGOTIATED: dict[HTTPStatus, dict[str, str]] = {
     HTTPStatus.BAD_REQUEST: {
         "application/problem+json": "Problem",

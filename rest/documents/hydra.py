@@ -1,4 +1,4 @@
-"""The Hydra documentation and the JSON-LD contexts, from the declarations of the operations behind the routes."""
+"""The Hydra documentation and the JSON-LD contexts, built from the declarations of the operations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -30,18 +30,18 @@ _ACTIONS = {
 
 
 def resources_of(routed: Iterable[RoutedOperation]) -> dict[str, Resource]:
-    """Return the resources of some operations by name."""
+    """Return the resources of operations by name."""
     return {operation.resource.name: operation.resource for _, _, operation, _ in routed if operation.resource}
 
 
 def build_context(resource: Resource, host_url: str) -> Document:
-    """Build the context of a resource: a term for every property that is on the wire."""
+    """Build the context of a resource, with a term for each property."""
     terms = {prop.name: prop.iri or f"{resource.name}/{prop.name}" for prop in resource.properties if prop.name != "id"}
     return {"@context": _vocabulary(host_url) | terms}
 
 
 def build_fixed_contexts(resources: Iterable[Resource], host_url: str) -> Mapping[str, Document]:
-    """Build the contexts that belong to no resource: of the entrypoint and of failures."""
+    """Build the contexts of the entrypoint and of errors."""
     links = {
         _entry(resource): {"@id": f"Entrypoint/{_entry(resource)}", "@type": "@id"}
         for resource in resources
@@ -52,14 +52,14 @@ def build_fixed_contexts(resources: Iterable[Resource], host_url: str) -> Mappin
 
 
 def build_entrypoint(resources: Iterable[Resource]) -> Document:
-    """Build the entrypoint: where each resource's collection is."""
+    """Build the entrypoint, which links to the collection of each resource."""
     links = {_entry(resource): resource.iri for resource in resources if not resource.is_single}
     return {"@context": "/api/contexts/Entrypoint", "@id": "/api", "@type": "Entrypoint", **links}
 
 
 def build_documentation(routed: Sequence[RoutedOperation], host_url: str) -> Document:
     """Build the ApiDocumentation (https://www.hydra-cg.com/spec/latest/core/#documenting-a-web-api)."""
-    # An operation whose body is not the resource cannot be told in Hydra's terms.
+    # Hydra has no terms for an operation whose body is not the resource.
     operations = [(method, operation) for _, method, operation, _ in routed if operation.resource and operation.body is None]
     resources = resources_of(routed).values()
     return {

@@ -1,57 +1,53 @@
-"""The OpenAPI 3.1 document, from the declarations of the operations behind the routes."""
+"""The OpenAPI 3.1 document, built from the declarations of the operations."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from rest.body import JSON, JSON_API, JSON_LD, BodyType
 from rest.documents.failures import FAILURES, NEGOTIATED
-from rest.format import Format
+from rest.format import BodyType, Format, leading_first
 from rest.formats import FORMATS
 from rest.operation import Operation, RoutedOperation, Shape
 from rest.pagination import DEFAULT_ITEMS_PER_PAGE
 from rest.resource import Filter, Resource
-from rest.schema import MAX_ID, example_body, reference, write_schema
+from rest.schema import MAX_ID, example_body, reference, schema_name, write_schema
 
 Document = dict[str, Any]
 
-TITLE, VERSION = "Chamilo Api", "1.0.0"
+#: Chamilo's own title; clients show it.
+TITLE = "Chamilo Api"
+
+_HEAD: Document = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": TITLE,
+        "description": "Sign in, and manage users.",
+        "version": "1.0.0",
+        "license": {"name": "MIT", "identifier": "MIT"},
+    },
+    "servers": [{"url": "/", "description": ""}],
+}
 
 
-def build_openapi(operations: Iterable[RoutedOperation]) -> Document:
+def build_openapi(operations: Sequence[RoutedOperation]) -> Document:
     """Describe every declared operation."""
     paths: Document = {}
-    bodies: Document = {}
-    resources: dict[str, Resource] = {}
     for path, method, operation, is_public in operations:
         paths.setdefault(path, {})[method.lower()] = _operation(path, operation, public=is_public)
-        if operation.resource:
-            resources[operation.resource.name] = operation.resource
-            bodies |= _own_bodies(operation, operation.resource)
-    schemas = dict(FAILURES)
-    for resource in resources.values():
-        schemas |= _schemas(resource)
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": TITLE,
-            "description": "Sign in, and manage users.",
-            "version": VERSION,
-            "license": {"name": "MIT", "identifier": "MIT"},
-        },
-        "servers": [{"url": "/", "description": ""}],
+    declared = [routed.operation for routed in operations]
+    return _HEAD | {
         "paths": paths,
         "components": {
-            "schemas": schemas | bodies,
+            "schemas": FAILURES | _resource_schemas(declared) | _body_schemas(declared),
             "securitySchemes": {"JWT": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
         "security": [{"JWT": []}],
-        "tags": [{"name": "Login Check", "description": "Signing in"}, {"name": "User", "description": "Users"}],
+        "tags": [tag._asdict() for tag in dict.fromkeys(operation.tag for operation in declared)],
     }
 
 
 def _operation(path: str, operation: Operation, *, public: bool) -> Document:
-    described: Document = {"operationId": operation.id, "tags": [operation.tag], "summary": operation.summary}
+    described: Document = {"operationId": operation.id, "tags": [operation.tag.name], "summary": operation.summary}
     if parameters := [*_path_parameters(path, operation), *_query_parameters(operation)]:
         described["parameters"] = parameters
     if body := _request_body(operation):
@@ -77,11 +73,8 @@ def _query_parameters(operation: Operation) -> list[Document]:
     per_page = {"type": "integer", "default": DEFAULT_ITEMS_PER_PAGE, "minimum": 0}
     return [
         _query("page", "The collection page number", {"type": "integer", "default": 1, "minimum": 1}),
-        _query("itemsPerPage", "The number of items per page; 0 for the total alone; cast as PHP casts", per_page),
-        *(
-            _query(filter_.variable, _filter_description(filter_), _filter_schema(filter_))
-            for filter_ in operation.resource.search
-        ),
+        _query("itemsPerPage", "The number of items per page. 0 returns only the total. Non-numeric text counts as 0.", per_page),
+        *(_filter(filter_) for filter_ in operation.resource.search),
     ]
 
 
@@ -89,18 +82,17 @@ def _query(name: str, description: str, schema: Document) -> Document:
     return {"name": name, "in": "query", "description": description, "required": False, "schema": schema}
 
 
-def _filter_schema(filter_: Filter) -> Document:
-    return {"type": "array", "items": {"type": "string"}} if filter_.is_list else {"type": "string"}
+def _filter(filter_: Filter) -> Document:
+    schema = {"type": "array", "items": {"type": "string"}} if filter_.is_list else {"type": "string"}
+    return _query(filter_.variable, filter_.description or _filter_description(filter_), schema)
 
 
 def _filter_description(filter_: Filter) -> str:
-    if filter_.description:
-        return filter_.description
     if filter_.variable.startswith("order["):
-        return "asc or desc; anything else orders nothing"
+        return "`asc` or `desc`; other values are ignored."
     if filter_.is_boolean:
-        return "true, 1, false or 0; anything else filters nothing"
-    return "a part of it, whatever its case and accents"
+        return "`true`, `1`, `false` or `0`; other values are ignored."
+    return "Matches any part of the text; ignores case and accents."
 
 
 def _request_body(operation: Operation) -> Document | None:
@@ -109,12 +101,15 @@ def _request_body(operation: Operation) -> Document | None:
     elif operation.takes and operation.resource:
         content = {
             body_type.media_type: _body_content(body_type, operation, operation.resource)
-            for body_type in sorted(operation.takes, key=lambda taken: taken.media_type != "application/json")
-            if body_type.listed
+            for body_type in _listed(leading_first(operation.takes))
         }
     else:
         return None
     return {"content": content, "required": operation.needs_body}
+
+
+def _listed(body_types: Iterable[BodyType]) -> list[BodyType]:
+    return [body_type for body_type in body_types if body_type.listed]
 
 
 def _body_content(body_type: BodyType, operation: Operation, resource: Resource) -> Document:
@@ -124,20 +119,21 @@ def _body_content(body_type: BodyType, operation: Operation, resource: Resource)
 
 
 def _body_name(body_type: BodyType, operation: Operation, resource: Resource) -> str:
-    """Name the schema of a body: by what is written of the resource, or by the operation whose body says something else."""
-    kind = operation.id if operation.body else f"user.{'write' if operation.complete else 'patch'}"
-    return f"{resource.name}{body_type.infix}-{kind}"
+    """Name the schema of a body: after the resource, or after the operation if its body is declared apart."""
+    if operation.body:
+        return f"{resource.name}{body_type.infix}-{operation.id}"
+    return schema_name(resource, "write" if operation.complete else "patch", body_type.infix)
 
 
-def _own_bodies(operation: Operation, resource: Resource) -> Document:
-    """Describe bodies that say something else. They have names, since generators lose nameless ones of several media types."""
-    if operation.body is None:
-        return {}
-    written = write_schema(operation.body, complete=operation.complete)
+def _body_schemas(operations: Iterable[Operation]) -> Document:
+    """Describe the bodies that operations take. Client generators lose schemas without names."""
     return {
-        _body_name(body_type, operation, resource): body_type.schema(written, complete=operation.complete)
-        for body_type in operation.takes
-        if body_type.listed
+        _body_name(body_type, operation, operation.resource): body_type.schema(
+            write_schema(operation.body or operation.resource, complete=operation.complete), complete=operation.complete
+        )
+        for operation in operations
+        if operation.resource
+        for body_type in _listed(operation.takes)
     }
 
 
@@ -148,15 +144,10 @@ def _success(operation: Operation) -> Document:
         return {"description": operation.summary}
     content = {
         media_type: {"schema": _answer_schema(format_, operation.shape, operation.resource)}
-        for format_ in _formats()
+        for format_ in leading_first(FORMATS.values())
         for media_type in format_.media_types
     }
     return {"description": operation.summary, "content": content}
-
-
-def _formats() -> list[Format]:
-    """Return the formats, plain JSON first: generators of clients take the first that they are shown."""
-    return sorted(FORMATS.values(), key=lambda format_: format_.name != "json")
 
 
 def _answer_schema(format_: Format, shape: Shape, resource: Resource) -> Document:
@@ -174,13 +165,15 @@ def _failure(status: HTTPStatus, operation: Operation) -> Document:
     return {"description": status.phrase, "content": content}
 
 
-def _schemas(resource: Resource) -> Document:
-    """Return what has a name of a resource: how each format shows it, and what each media type may say of it."""
+def _resource_schemas(operations: Iterable[Operation]) -> Document:
+    """Describe each resource as every format shows it and as every body type writes it."""
     schemas: Document = {}
-    for format_ in _formats():
-        schemas |= format_.schemas(resource)
-    for kind, complete in (("write", True), ("patch", False)) if resource.writable else ():
-        written = write_schema(resource, complete=complete)
-        for body_type in (JSON, JSON_LD, JSON_API):
-            schemas[f"{resource.name}{body_type.infix}-user.{kind}"] = body_type.schema(written, complete=complete)
+    formats = leading_first(FORMATS.values())
+    for resource in dict.fromkeys(operation.resource for operation in operations if operation.resource):
+        for format_ in formats:
+            schemas |= format_.schemas(resource)
+        for suffix, complete in (("write", True), ("patch", False)) if resource.writable else ():
+            written = write_schema(resource, complete=complete)
+            for body_type in _listed(format_.body for format_ in formats if format_.body):
+                schemas[schema_name(resource, suffix, body_type.infix)] = body_type.schema(written, complete=complete)
     return schemas

@@ -1,4 +1,4 @@
-"""text/csv: a header row, a row an item, as Symfony's encoder writes them; and lists spread over `name.0`, `name.1` and so on."""
+"""text/csv as Symfony's encoder writes it: a header row and one row per item; a list fills `name.0`, `name.1` and so on."""
 
 import csv
 import io
@@ -12,17 +12,17 @@ Row = dict[str, Any]
 
 
 def item(item: Item) -> list[Row]:
-    """Render one item: one row."""
+    """Render an item as one row."""
     return [_flat(item.fields)]
 
 
 def collection(collection: Collection) -> list[Row]:
-    """Render one page of a collection."""
+    """Render a page of a collection."""
     return [_flat(member.fields) for member in collection.members]
 
 
 def encode(rows: list[Row]) -> bytes:
-    """Write rows; a value that a row does not have is empty."""
+    """Encode rows; a missing value becomes an empty field."""
     text = io.StringIO()
     writer = csv.DictWriter(text, _columns(rows), restval="", lineterminator="\n")
     writer.writeheader()
@@ -41,7 +41,7 @@ def _flat(fields: dict[str, Any]) -> Row:
 
 
 def _columns(rows: list[Row]) -> list[str]:
-    """Merge the columns of all rows: one that earlier rows do not have comes right after its predecessor."""
+    """Merge the columns of all rows. A new column goes right after the one that precedes it in its row."""
     columns: list[str] = []
     for row in rows:
         place = len(columns)
@@ -54,4 +54,4 @@ def _columns(rows: list[Row]) -> list[str]:
     return columns
 
 
-FORMAT = Format("csv", ("text/csv",), item, collection, encode)
+FORMAT = Format(name="csv", media_types=("text/csv",), item=item, collection=collection, encode=encode)

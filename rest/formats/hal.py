@@ -1,15 +1,16 @@
-"""application/hal+json: items with `_links`, collections with `_embedded` (draft-kelly-json-hal)."""
+"""application/hal+json: items with `_links`, collections with `_embedded` (draft-kelly-json-hal). Bodies are refused."""
 
-from typing import Any
+from typing import Any, NoReturn
 
-from rest.format import Format, Schema
+from rest.format import BodyType, Format, Schema
+from rest.problem import UnreadableRequest
 from rest.representation import Collection, Item
 from rest.resource import Resource
-from rest.schema import read_schema, reference, with_properties
+from rest.schema import read_schema, reference, schema_name, with_properties
 
 
 def item(item: Item) -> Any:
-    """Render one item."""
+    """Render an item."""
     return item.as_json(_document)
 
 
@@ -18,7 +19,7 @@ def _document(item: Item) -> dict[str, Any]:
 
 
 def collection(collection: Collection) -> dict[str, Any]:
-    """Render one page of a collection; an empty page has neither `item` links nor `_embedded`, as recorded."""
+    """Render a page of a collection. As in Chamilo, an empty page has neither `item` links nor `_embedded`."""
     links: dict[str, Any] = {name: {"href": href} for name, href in collection.page_links().items()}
     body: dict[str, Any] = {
         "_links": links,
@@ -32,7 +33,7 @@ def collection(collection: Collection) -> dict[str, Any]:
 
 
 def _name(resource: Resource) -> str:
-    return f"{resource.name}.jsonhal-user.read"
+    return schema_name(resource, "read", ".jsonhal")
 
 
 def _schemas(resource: Resource) -> dict[str, Schema]:
@@ -54,11 +55,19 @@ def _collection_schema(resource: Resource) -> Schema:
     return {"type": "object", "properties": properties, "required": ["_links", "totalItems", "itemsPerPage"]}
 
 
+def _refuse_body(_document: dict[str, Any]) -> NoReturn:
+    raise UnreadableRequest("jsonhal is a read-only format.")
+
+
+MEDIA_TYPE = "application/hal+json"
+
 FORMAT = Format(
-    "jsonhal",
-    ("application/hal+json",),
-    item,
-    collection,
+    name="jsonhal",
+    media_types=(MEDIA_TYPE,),
+    item=item,
+    collection=collection,
+    # As in Chamilo a HAL body is 400, while an unknown media type is 415 (docs/compatibility.md#formats).
+    body=BodyType(MEDIA_TYPE, _refuse_body, listed=False),
     schemas=_schemas,
     item_schema=_item_schema,
     collection_schema=_collection_schema,

@@ -2,20 +2,20 @@
 
 from typing import Any
 
-from rest.format import Format, Schema
+from rest.format import BodyType, Format, Schema
 from rest.problem import UnreadableRequest
 from rest.representation import Collection, Item
 from rest.resource import Resource
-from rest.schema import reference
+from rest.schema import reference, schema_name
 
 
 def item(item: Item) -> dict[str, Any]:
-    """Render one item."""
+    """Render an item."""
     return {"data": item.as_json(_resource_object)}
 
 
 def collection(collection: Collection) -> dict[str, Any]:
-    """Render one page of a collection."""
+    """Render a page of a collection."""
     page = collection.page
     return {
         "links": collection.page_links(),
@@ -25,7 +25,7 @@ def collection(collection: Collection) -> dict[str, Any]:
 
 
 def attributes(document: dict[str, Any]) -> dict[str, Any]:
-    """Take the attributes out of a document that was sent; where there are none, nothing is said. Raises UnreadableRequest."""
+    """Return the attributes of a document in a body, empty if it has none. Raises UnreadableRequest."""
     data = document.get("data", {})
     sent = data.get("attributes", {}) if isinstance(data, dict) else None
     if not isinstance(sent, dict):
@@ -34,25 +34,29 @@ def attributes(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def body_schema(attributes: Schema, *, complete: bool) -> Schema:
-    """Describe a document that is sent; its `id` and `type` are not looked at."""
+    """Describe a document in a body; its `id` and `type` are ignored."""
     data: Schema = {"type": "object", "properties": {"id": {}, "type": {}, "attributes": attributes}}
     data |= {"required": ["attributes"]} if complete else {}
     return {"type": "object", "properties": {"data": data}} | ({"required": ["data"]} if complete else {})
 
 
 def example(resource: Resource, attributes: Schema) -> Schema:
-    """Return an example of a document that is sent."""
+    """Return an example of a document in a body."""
     return {"data": {"type": resource.name, "attributes": attributes}}
 
 
 def _resource_object(item: Item) -> dict[str, Any]:
-    # `id` is JSON:API's own word, the IRI here; the property of that name steps aside.
+    # JSON:API uses `id` for the IRI, so the property `id` becomes `_id`.
     attributes = {("_id" if name == "id" else name): value for name, value in item.fields.items()}
     return {"id": item.iri, "type": item.resource.name, "attributes": attributes}
 
 
 def _name(resource: Resource) -> str:
-    return f"{resource.name}.jsonapi"
+    return f"{resource.name}{BODY.infix}"
+
+
+def _document_name(resource: Resource) -> str:
+    return schema_name(resource, "read", BODY.infix)
 
 
 def _schemas(resource: Resource) -> dict[str, Schema]:
@@ -61,11 +65,11 @@ def _schemas(resource: Resource) -> dict[str, Schema]:
         "properties": {"data": reference(_name(resource))},
         "required": ["data"],
     }
-    return {_name(resource): _RESOURCE_OBJECT, f"{_name(resource)}-user.read": document}
+    return {_name(resource): _RESOURCE_OBJECT, _document_name(resource): document}
 
 
 def _item_schema(resource: Resource) -> Schema:
-    return reference(f"{_name(resource)}-user.read")
+    return reference(_document_name(resource))
 
 
 def _collection_schema(resource: Resource) -> Schema:
@@ -80,11 +84,14 @@ _RESOURCE_OBJECT: Schema = {
     "required": ["id", "type", "attributes"],
 }
 
+BODY = BodyType("application/vnd.api+json", attributes, infix=".jsonapi", schema=body_schema, example=example)
+
 FORMAT = Format(
-    "jsonapi",
-    ("application/vnd.api+json",),
-    item,
-    collection,
+    name="jsonapi",
+    media_types=(BODY.media_type,),
+    item=item,
+    collection=collection,
+    body=BODY,
     schemas=_schemas,
     item_schema=_item_schema,
     collection_schema=_collection_schema,

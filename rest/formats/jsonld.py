@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from rest.format import Format, Schema
+from rest.format import BodyType, Format, Schema
 from rest.representation import Collection, Item
 from rest.resource import Resource
-from rest.schema import IRI, read_schema, reference, with_properties
+from rest.schema import IRI, read_schema, reference, schema_name, with_properties
 
 
 def item(item: Item) -> Any:
-    """Render one item."""
+    """Render an item."""
     return item.as_json(_document)
 
 
 def collection(collection: Collection) -> dict[str, Any]:
-    """Render one page of a collection."""
+    """Render a page of a collection."""
     resource = collection.resource
     body: dict[str, Any] = {
         "@context": f"/api/contexts/{resource.name}",
@@ -69,7 +69,7 @@ def _search(resource: Resource, path: str) -> dict[str, Any]:
 
 
 def _name(resource: Resource) -> str:
-    return f"{resource.name}.jsonld-user.read"
+    return schema_name(resource, "read", BODY.infix)
 
 
 def _schemas(resource: Resource) -> dict[str, Schema]:
@@ -92,11 +92,15 @@ def _collection_schema(resource: Resource) -> Schema:
     return {"type": "object", "properties": properties, "required": ["hydra:member", "hydra:totalItems"]}
 
 
+BODY = BodyType("application/ld+json", infix=".jsonld")
+
 FORMAT = Format(
-    "jsonld",
-    ("application/ld+json",),
-    item,
-    collection,
+    name="jsonld",
+    media_types=(BODY.media_type,),
+    unlisted_media_types=("text/html",),  # browsers
+    item=item,
+    collection=collection,
+    body=BODY,
     schemas=_schemas,
     item_schema=_item_schema,
     collection_schema=_collection_schema,

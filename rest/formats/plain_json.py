@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from rest.format import Format, Schema
+from rest.format import BodyType, Format, Schema
 from rest.representation import Collection, Item
 from rest.resource import Resource
-from rest.schema import read_schema, reference
+from rest.schema import read_schema, reference, schema_name
 
 
 def item(item: Item) -> Any:
-    """Render one item."""
+    """Render an item."""
     return item.as_json(_fields)
 
 
 def collection(collection: Collection) -> list[Any]:
-    """Render one page of a collection; how many there are in all is not said."""
+    """Render a page of a collection as a list, without the total."""
     return [member.as_json(_fields) for member in collection.members]
 
 
@@ -23,7 +23,7 @@ def _fields(item: Item) -> dict[str, Any]:
 
 
 def _name(resource: Resource) -> str:
-    return f"{resource.name}-user.read"
+    return schema_name(resource, "read")
 
 
 def _schemas(resource: Resource) -> dict[str, Schema]:
@@ -38,11 +38,19 @@ def _collection_schema(resource: Resource) -> Schema:
     return {"type": "array", "items": _item_schema(resource)}
 
 
+BODY = BodyType("application/json", leads=True)
+
+#: A merge patch (RFC 7396) has the form of plain JSON; it is for bodies only.
+MERGE_PATCH = BodyType("application/merge-patch+json")
+
 FORMAT = Format(
-    "json",
-    ("application/json",),
-    item,
-    collection,
+    name="json",
+    media_types=(BODY.media_type,),
+    item=item,
+    collection=collection,
+    body=BODY,
+    problem_json=True,
+    leads=True,
     schemas=_schemas,
     item_schema=_item_schema,
     collection_schema=_collection_schema,

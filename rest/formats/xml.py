@@ -1,4 +1,4 @@
-"""application/xml: a `response` element, an element a property, as Symfony's encoder writes them."""
+"""application/xml as Symfony's encoder writes it: a `response` element with one element per property."""
 
 import re
 from typing import Any
@@ -8,17 +8,17 @@ from rest.format import Format
 from rest.representation import Collection, Item
 from rest.resource import texts
 
-# What XML 1.0 cannot carry (section 2.2), not even escaped.
+# Characters that XML 1.0 cannot carry, not even escaped (section 2.2).
 _FORBIDDEN = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def item(item: Item) -> ET.Element:
-    """Render one item."""
+    """Render an item."""
     return _element(ET.Element("response"), item.fields)
 
 
 def collection(collection: Collection) -> ET.Element:
-    """Render one page of a collection: an `item` element each, its position as `key`."""
+    """Render a page of a collection: one `item` element per item, with its position as `key`."""
     root = ET.Element("response")
     for position, member in enumerate(collection.members):
         _element(ET.SubElement(root, "item", key=str(position)), member.fields)
@@ -26,7 +26,7 @@ def collection(collection: Collection) -> ET.Element:
 
 
 def encode(root: ET.Element) -> bytes:
-    """Write a document as UTF-8."""
+    """Encode a document as UTF-8."""
     document: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=False)
     return b'<?xml version="1.0"?>\n' + document + b"\n"
 
@@ -43,4 +43,4 @@ def _text(value: Any) -> str:
     return _FORBIDDEN.sub("\ufffd", text)
 
 
-FORMAT = Format("xml", ("application/xml", "text/xml"), item, collection, encode)
+FORMAT = Format(name="xml", media_types=("application/xml", "text/xml"), item=item, collection=collection, encode=encode)

@@ -62,10 +62,6 @@ class KeyFiles:
         """Tell whether both keys are files."""
         return not is_pem(self.private) and not is_pem(self.public)
 
-    def version(self) -> tuple[int, ...]:
-        """Return a value that changes whenever the private key does."""
-        return file_version(self.private)
-
     def load(self) -> KeyPair:
         """Load the pair, and check that the keys belong together. Raises UnusableKey."""
         return load_key_pair(self.private, self.public, self.passphrase)

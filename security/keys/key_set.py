@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from models.verification_key import VerificationKey, find_verification_keys, publish_key
-from security.keys.files import KeyFiles
+from security.keys.files import KeyFiles, file_version
 from security.keys.json_web_key import thumbprint
 from security.keys.pair import KeyPair, UnusableKey, parse_public_key
 
@@ -154,7 +154,7 @@ class KeySet:
 
     def _read_pair(self, pair: KeyPair | None) -> KeyPair:
         """Return the pair as it is now. The private key is opened only if its file has changed, since that takes 40 ms."""
-        version = self.files.version()
+        version = file_version(self.files.private)
         if pair is None:
             pair = self.files.load()
         elif version != self._file_version:

@@ -91,8 +91,8 @@ def refuse_weak_passphrase(passphrase: str) -> None:
     if passphrase in {"", _SHIPPED_PASSPHRASE}:
         fault = "is the one that Chamilo ships" if passphrase else "is empty"
         raise UnusableKey(
-            f"JWT_PASSPHRASE {fault}, which is not safe in production. Set one of your own and make a new pair with "
-            "`flask jwt generate-keypair --overwrite`, or set JWT_ALLOW_WEAK_PASSPHRASE=1 to go on all the same."
+            f"JWT_PASSPHRASE {fault}, which is not safe in production. Set another one and make a new pair with "
+            "`flask jwt generate-keypair --overwrite`, or set JWT_ALLOW_WEAK_PASSPHRASE=1 to start anyway."
         )
 
 
@@ -171,9 +171,9 @@ def _decrypt(pem: bytes, passphrase: str, name: str) -> PrivateKeyTypes:
         return load_pem_private_key(pem, os.fsencode(passphrase) or b"\0")
     except (ValueError, UnsupportedAlgorithm) as reason:
         if "unknown" in str(reason).lower():
-            cure = "Write it anew with `openssl pkey -in private.pem -aes256 -out new.pem`."
+            cure = "Encrypt it again with `openssl pkey -in private.pem -aes256 -out new.pem`."
             raise UnusableKey(f"The private key {name} is encrypted in a way that is not supported. {cure}") from None
-    cure = "Set JWT_PASSPHRASE to the one with which the key was made."
+    cure = "Set JWT_PASSPHRASE to the passphrase of that key."
     raise UnusableKey(f"JWT_PASSPHRASE does not open the private key {name}. {cure}")
 
 
@@ -188,7 +188,7 @@ def parse_public_key(pem: bytes, name: str) -> RSAPublicKey:
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
-        cure = "Write it anew from the private key with `openssl pkey -in private.pem -pubout -out public.pem`."
+        cure = "Extract it from the private key with `openssl pkey -in private.pem -pubout -out public.pem`."
         raise UnusableKey(f"{name} is not a public key in PEM form. {cure}") from None
     if not isinstance(key, RSAPublicKey):
         raise UnusableKey(f"The public key {name} is not an RSA key, which RS256 needs. {_NEW_PAIR}")

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from werkzeug.exceptions import TooManyRequests
 
+from models.database import epoch_ms
 from models.throttled_login import Slot
 from security.client_address import network_of
 from security.errors import BadCredentials, TooManyAttempts
@@ -32,10 +33,10 @@ ADDRESS_FACTOR = 5
 #: IPv6 networks by prefix length (a subscriber, a site), and how many times the limits of an IPv4 address they have.
 NETWORKS = ((64, 1), (48, 10))
 
-#: So many failed sign-ins with one name in an hour, from any address, are audited. Nobody is refused for them.
+#: So many failed sign-ins with one name in an hour, from any address, cause one more audit event. Nobody is refused for them.
 FAILURES_TO_REPORT = 100
 
-#: So many wrong codes or passwords in a row with the access tokens of one session end it; one without a session ends itself.
+#: So many wrong codes or passwords in a row end the session of an access token, or the token alone if it has no session.
 MOST_FAILURES_OF_A_TOKEN = 20
 
 _MINUTE_MS = 60_000
@@ -205,7 +206,7 @@ class LoginLimiter:
         return Window(self._key(kind, text), self._max_attempts * factor, self._interval_ms)
 
     def _now_ms(self) -> int:
-        return int(self._clock().timestamp() * 1000)
+        return epoch_ms(self._clock())
 
     def _count_unavailable(self, text: str, reason: StoreUnavailable) -> None:
         with self._lock:

@@ -1,5 +1,7 @@
-"""The pages of the documentation: made pages are up to date, links lead somewhere, every page can be found."""
+"""The documentation: generated pages are up to date, links and anchors lead somewhere, every page can be found."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,20 @@ PAGES = [
     *gather.pages(),
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     *ROOT.glob("benchmarks/*.md"),
     ROOT / "config" / "jwt" / "README.md",
+    ROOT / "tests" / "contract" / "README.md",
+]
+
+TEXTS = [page for page in PAGES if page.suffix == ".md"]
+
+CODE = [
+    path
+    for pattern in ("*.py", "*.md", "bin/*", "deploy/*", ".ci/*", "*/**/*.py", "*/**/*.md")
+    for path in ROOT.glob(pattern)
+    if path.is_file() and not path.relative_to(ROOT).as_posix().startswith((".venv", ".site-pages", "site/", "var/"))
 ]
 
 SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
@@ -42,9 +56,54 @@ def test_example_that_says_something_else_makes_no_page(said: str, instead: str)
         reference.page(example.replace(said, instead))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".md"], ids=lambda page: str(page.relative_to(ROOT)))
+def prose_of(page: Path) -> str:
+    """Return a page without its fenced blocks, in which `#` is a comment."""
+    return re.sub(r"^(`{3,}).*?^\1$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors_of(page: Path) -> list[str]:
+    """Return what a link to a page may end in: its headings as GitHub and MkDocs spell them, and its explicit anchors."""
+    prose = prose_of(page)
+    headings = re.findall(r"^#{1,6} (.+)$", prose, re.MULTILINE)
+    slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    return [*slugs, *re.findall(r'<a id="([^"]+)">', prose)]
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files_of_the_repository(page: Path) -> None:
     gather.page_of(page)
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_anchors_of_their_page(page: Path) -> None:
+    links = re.findall(r"\]\(([^():\s]*)#([^()\s]+)\)", prose_of(page))
+    targets = [((page.parent / target).resolve() if target else page, anchor) for target, anchor in links]
+    assert [(target.name, anchor) for target, anchor in targets if anchor not in anchors_of(target)] == []
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_link_texts_are_titles_and_no_file_names(page: Path) -> None:
+    assert re.findall(r"\[[^]]*\.md\]\(", prose_of(page)) == []
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_anchors_of_a_page_are_unique(page: Path) -> None:
+    anchors = anchors_of(page)
+    # The changelog repeats its headings with each release, and the results theirs with each part.
+    assert page.name in {"CHANGELOG.md", "results.md"} or len(set(anchors)) == len(anchors)
+
+
+def test_anchors_that_the_code_cites_exist() -> None:
+    cited = {(path, *found) for path in CODE for found in re.findall(r"\b(docs/[a-z0-9/.-]+\.md)#([a-z0-9-]+)", path.read_text())}
+    assert len(cited) >= 5
+    assert [(str(path), page, anchor) for path, page, anchor in cited if anchor not in anchors_of(ROOT / page)] == []
+
+
+def test_recordings_name_differences_that_are_listed() -> None:
+    lines = [line for file in ROOT.glob("tests/contract/transcripts/*.jsonl") for line in file.read_text().splitlines()]
+    named = {case["deviation"].partition(":")[0] for case in map(json.loads, lines) if case.get("deviation")}
+    assert len(named) >= 15
+    assert named - set(anchors_of(ROOT / "docs" / "compatibility.md")) == set()
 
 
 def test_every_page_is_in_the_navigation_and_nothing_else_is() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from databases import KINDS, Databases
+from databases import EACH_KIND, Databases
 from factories import START, Database, bearer, dispose, settings_for
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import Engine, event, insert, inspect, select, text
@@ -77,7 +77,7 @@ def test_id_of_the_next_portal_is_free(database: Database) -> None:
         session.rollback()
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=EACH_KIND)
 def empty(request: pytest.FixtureRequest, databases: Databases) -> Any:
     """A database without any table."""
     database = Database(request.param, databases.empty_url(request.param))

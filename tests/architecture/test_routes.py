@@ -1,4 +1,7 @@
-"""Every route says who may call it."""
+"""Every route says who may call it, and one module says who may do what with users."""
+
+import ast
+from pathlib import Path
 
 import pytest
 from factories import settings_for
@@ -61,3 +64,28 @@ OUTSIDE_API = {"/.well-known/jwks.json", "/healthz", "/readyz", "/metrics"}
 def test_every_route_is_under_a_known_prefix(routed: Flask) -> None:
     paths = {rule.rule for rule in routed.url_map.iter_rules()}
     assert [path for path in paths if not path.startswith("/api") and path not in OUTSIDE_API] == []
+
+
+# --- Rights over users
+
+ROOT = Path(__file__).parents[2]
+
+#: The words that decide about rights: a caller's roles, and the refusal.
+DECIDING = {"is_granted", "AccessDenied"}
+
+
+def deciding_words(source: str) -> set[str]:
+    nodes = list(ast.walk(ast.parse(source)))
+    used = {node.attr for node in nodes if isinstance(node, ast.Attribute)} | {
+        node.id for node in nodes if isinstance(node, ast.Name)
+    }
+    return used & DECIDING
+
+
+def test_rights_over_users_are_decided_in_one_module() -> None:
+    modules = {path.name: deciding_words(path.read_text()) for path in (ROOT / "blueprints" / "users").glob("*.py")}
+    assert {name: words for name, words in modules.items() if words} == {"policy.py": DECIDING}
+
+
+def test_planted_decision_is_found() -> None:
+    assert deciding_words("if caller.is_granted('ROLE_ADMIN'): raise AccessDenied") == DECIDING

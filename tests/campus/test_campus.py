@@ -1,4 +1,4 @@
-"""Beside a running campus: what it reads is understood, and what is written breaks nothing that Chamilo reads."""
+"""Beside a running campus: the server understands what Chamilo wrote, and Chamilo can read what the server writes."""
 
 import base64
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import body_of, name_in, signed_in_as
 from campus.conftest import Campus
 from factories import CONTRACT
 from flask.testing import FlaskClient
@@ -33,7 +34,7 @@ def headers_of(client: FlaskClient, username: str) -> dict[str, str]:
 
 
 def changes(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[Any, set[str]]:
-    """Return which columns changed, by the id of the row."""
+    """Return the changed columns by row id."""
     old = {row["id"]: row for row in before}
     changed = {row["id"]: {name for name in row if row[name] != old[row["id"]][name]} for row in after if row["id"] in old}
     return {key: names for key, names in changed.items() if names}
@@ -42,7 +43,7 @@ def changes(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[A
 @pytest.mark.parametrize("username", ["admin", "alice", "ünïcodé", "legsha", "legbc4", "legargon"])
 def test_each_kind_of_hash_signs_in(campus: Campus, username: str) -> None:
     client = campus.app(PASSWORD_HASH_COST="4").test_client()
-    assert sign_in(client, username, PASSWORDS[username]).status_code == 200
+    assert signed_in_as(sign_in(client, username, PASSWORDS[username])) == username
 
 
 def test_sign_in_changes_last_login_and_an_old_hash_alone(campus: Campus) -> None:
@@ -94,7 +95,7 @@ def test_password_change_renews_the_hash_alone(campus: Campus) -> None:
     client.patch("/api/users/2", headers=headers, json={"plainPassword": "brandnew"})
     expected = {"password", "updated_at"} | ({"password_updated_at"} if campus.version == 3 else set())
     assert changes(before, campus.snapshot()["user"]) == {2: expected}
-    assert sign_in(client, "alice", "brandnew").status_code == 200
+    assert signed_in_as(sign_in(client, "alice", "brandnew")) == "alice"
 
 
 def test_soft_delete_changes_active_alone(campus: Campus) -> None:
@@ -116,7 +117,7 @@ def test_new_user_has_all_that_chamilo_needs(campus: Campus) -> None:
     assert len(campus.run("SELECT 1 FROM access_url_rel_user WHERE user_id = :id AND access_url_id = 1", id=user_id)) == 1
     source = "SELECT authentication FROM user_auth_source WHERE user_id = :id AND url_id = 1"
     assert campus.run(source, id=user_id) == [{"authentication": "platform"}]
-    assert sign_in(client, "neu", "secret").status_code == 200
+    assert signed_in_as(sign_in(client, "neu", "secret")) == "Neu"
 
 
 def test_first_row_of_an_empty_table_is_encoded_by_the_version(campus: Campus) -> None:
@@ -151,7 +152,7 @@ def test_order_of_user_names_is_that_of_chamilos_index(campus: Campus, direction
     with Session(campus.engine) as session:
         for name, is_sorted in (("username", False), ("lastname", True)):
             filters = read_filters(table, {"order": {name: direction, "firstname": "asc"}}, privileged=True)
-            page = table.select(session, ["id"]).order_by(*filters.order).limit(30)  # of so few rows it reads all for more
+            page = table.select(session, ["id"]).order_by(*filters.order).limit(30)  # a longer list would be a table scan
             plan = session.execute(text(f"EXPLAIN {page.compile(campus.engine, compile_kwargs={'literal_binds': True})}")).all()
             assert ("filesort" in str(plan)) is is_sorted
 
@@ -170,7 +171,7 @@ def test_user_whom_the_portal_refuses_reads_chamilos_words(campus: Campus, table
 def test_other_portal_has_users_of_its_own(campus: Campus) -> None:
     client = campus.app(PASSWORD_HASH_COST="4").test_client()
     body = {"username": "two", "email": "two@example.com", "password": "secret"}
-    assert client.post("/api/access_urls/2/user", headers=headers_of(client, "admin"), json=body).status_code == 201
+    assert name_in(client.post("/api/access_urls/2/user", headers=headers_of(client, "admin"), json=body), 201) == "two"
     beside_two = campus.app(PASSWORD_HASH_COST="4", ACCESS_URL_ID="2").test_client()
     assert [sign_in(there, "two", "secret").status_code for there in (client, beside_two)] == [401, 200]
 
@@ -193,8 +194,8 @@ def test_read_only_leaves_no_trace(campus: Campus) -> None:
     before = campus.snapshot(), campus.run("SHOW TABLES")
     client = campus.app(READ_ONLY="1", PASSWORD_HASH_COST="4").test_client()
     headers = headers_of(client, "admin")
-    assert sign_in(client, "legsha", PASSWORDS["legsha"]).status_code == 200
-    assert client.get("/api/users/2", headers=headers).status_code == 200
+    assert signed_in_as(sign_in(client, "legsha", PASSWORDS["legsha"])) == "legsha"
+    assert name_in(client.get("/api/users/2", headers=headers)) == "alice"
     answers = [
         client.post("/api/users", headers=headers, json={}),
         client.put("/api/users/2", headers=headers, json={}),
@@ -216,7 +217,7 @@ def test_other_writers_columns_are_not_lost(campus: Campus) -> None:
     headers = headers_of(client, "admin") | MERGE_PATCH
     for turn in range(20):
         campus.run("UPDATE `user` SET theme = :theme, lastname = :name WHERE id = 2", theme=f"t{turn}", name=f"n{turn}")
-        assert client.patch("/api/users/2", headers=headers, json={"firstname": f"f{turn}"}).status_code == 200
+        assert body_of(client.patch("/api/users/2", headers=headers, json={"firstname": f"f{turn}"}))["firstname"] == f"f{turn}"
         (row,) = campus.run("SELECT firstname, lastname, theme FROM `user` WHERE id = 2")
         assert row == {"firstname": f"f{turn}", "lastname": f"n{turn}", "theme": f"t{turn}"}
 
@@ -244,7 +245,7 @@ def php() -> str:
 
 
 def run_php(php: str, code: str, given: Any) -> Any:
-    """Run PHP with a JSON value as `$given`, and return what it prints as JSON."""
+    """Run PHP with a JSON value as `$given`; return its JSON output."""
     script = f"$given = json_decode(stream_get_contents(STDIN), true); {code}"
     done = subprocess.run([php, "-r", script], input=json.dumps(given), capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
@@ -254,7 +255,7 @@ def test_php_reads_what_is_written(campus: Campus, php: str) -> None:
     client = campus.app(PASSWORD_HASH_COST="4").test_client()
     headers = headers_of(client, "admin") | MERGE_PATCH
     (row,) = campus.run("SELECT roles FROM `user` WHERE id = 2")
-    # No new role may have such a name; the row holds it already.
+    # A new role could not have such a name, but the row has it already.
     held = 'a:1:{i:0;s:7:"ROLE_É";}' if row["roles"].startswith("a") else '["ROLE_É"]'
     campus.run("UPDATE `user` SET roles = :held WHERE id = 2", held=held)
     client.patch("/api/users/2", headers=headers, json={"plainPassword": "pässwörd", "roles": ["ROLE_É", "ROLE_HR"]})

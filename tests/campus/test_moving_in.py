@@ -1,8 +1,9 @@
-"""`flask users import --from-database`: users, hashes and links move into our own schema, as often as one likes."""
+"""`flask users import --from-database` copies users, hashes and links into our own schema, and can be repeated."""
 
 from typing import Any
 
 import pytest
+from answers import name_in, signed_in_as
 from campus.conftest import Campus
 from factories import Database, bearer
 from flask.testing import FlaskCliRunner
@@ -52,15 +53,15 @@ def test_who_is_here_already_stays_as_they_are(befriended: Campus, runner: Flask
     kept = database.user(alice.id)
     bob = next(user for user in database.rows(User) if user.username == "bob")
     assert (kept.username, kept.roles, kept.password) == ("Alice", ["ROLE_HR"], alice.password)
-    assert bob.id != 3, "the id is taken here"
+    assert bob.id != 3, "the id is taken in our schema"
     assert [(link.user_id, link.friend_user_id) for link in database.rows(UserRelUser)] == [(3, bob.id)]
 
 
 def test_moved_user_signs_in(befriended: Campus, runner: FlaskCliRunner, database: Database, app: Any) -> None:
     move(runner, befriended.url)
     answer = app.test_client().post("/api/authentication_token", json={"username": "legsha", "password": "shapass"})
-    assert answer.status_code == 200
-    assert app.test_client().get("/api/me", headers=bearer(app, database.user(2))).status_code == 200
+    assert signed_in_as(answer) == "legsha"
+    assert name_in(app.test_client().get("/api/me", headers=bearer(app, database.user(2))))
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://root:s3cret@127.0.0.1:1/none"])

@@ -1,4 +1,4 @@
-"""Refresh tokens beside a campus: what Chamilo changes without our being told counts at the next refresh."""
+"""Refresh tokens beside a campus: a change that Chamilo makes takes effect at the next refresh."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def refresh(client: FlaskClient, given: dict[str, Any]) -> tuple[int, Any]:
 def test_refresh_writes_nothing_into_chamilos_tables(refreshing: FlaskClient, campus: Campus) -> None:
     given = sign_in(refreshing, "alice", PASSWORDS["alice"]).json
     before = campus.snapshot()
-    assert refresh(refreshing, given)[0] == 200
+    assert "refresh_token" in refresh(refreshing, given)[1]
     assert campus.snapshot() == before
 
 
@@ -46,4 +46,4 @@ def test_what_chamilo_takes_away_is_gone_at_the_next_refresh(refreshing: FlaskCl
 
 def test_renewed_hash_is_no_other_password(refreshing: FlaskClient) -> None:
     given = sign_in(refreshing, "legsha", PASSWORDS["legsha"]).json
-    assert refresh(refreshing, given)[0] == 200
+    assert "refresh_token" in refresh(refreshing, given)[1]

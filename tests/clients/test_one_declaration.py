@@ -1,4 +1,4 @@
-"""A property is declared once: one more of them is read, validated, rendered and documented, and nothing else is touched."""
+"""Declaring a property once is enough: a new one is read, validated, rendered and documented."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,15 +12,15 @@ from flask import Flask, Response
 from flask.testing import FlaskClient
 
 from app import utc_now
-from blueprints.docs.declared_operations import declared_operations
+from blueprints.docs.routes import declared_operations
 from blueprints.request_hooks import register_request_hooks
-from blueprints.routing import SegmentConverter, SuffixConverter
 from blueprints.users.resource import USER
 from blueprints.users.routes import CREATE
 from rest.body import find_violations, read_changes, require_none
 from rest.documents import hydra
 from rest.documents.openapi import build_openapi
 from rest.negotiation import render_item, request_object, speaks
+from rest.paths import SegmentConverter, SuffixConverter
 from rest.representation import Item
 from rest.resource import Kind, Property
 from security.access import public

@@ -1,4 +1,4 @@
-"""The attack table: tokens as attackers make them, through the whole server. Each is a 401 with the recorded body, none a 5xx.
+"""The attack table: tokens that attackers make, sent through the whole server. Each gets a 401 with the recorded body, none a 5xx.
 
 From jwt_tool's playbook, PortSwigger's labs and the advisories of PyJWT; `signed` ones bear a good signature all the same.
 """
@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from answers import names_in
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
@@ -21,7 +22,7 @@ from databases import Databases
 from factories import CONTRACT, START, Clock, Database
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from security.keys.json_web_key import json_web_key
@@ -245,7 +246,7 @@ TABLE |= {
     },
 }  # fmt: skip
 
-#: Whose only fault is that they look odd: accepted, as Chamilo accepts them.
+#: Tokens that only look odd: accepted, as in Chamilo.
 ACCEPTED = {
     "as it should be": GOOD,
     "named by its kid": signed(HEADER | {"kid": PAIR.kid}),
@@ -266,7 +267,7 @@ ACCEPTED = {
 
 @pytest.fixture(scope="module")
 def database(databases: Databases) -> Database:
-    """One database: what is refused here is refused before it is asked, but for the user."""
+    """SQLite alone: the server refuses these tokens before it asks the database."""
     database = databases.shared("sqlite")
     database.make_user("alice", ["ROLE_ADMIN"])
     return database
@@ -299,11 +300,11 @@ def test_table_is_as_long_as_it_should_be() -> None:
 @pytest.mark.parametrize("form", ACCEPTED)
 def test_odd_token_with_a_good_signature_is_accepted(client: FlaskClient, form: str) -> None:
     answer = client.get("/api/users", headers={"Authorization": f"Bearer {ACCEPTED[form]}"})
-    assert answer.status_code == 200
+    assert names_in(answer) == ["alice"]
 
 
 class Canary(BaseHTTPRequestHandler):
-    """Counts who comes."""
+    """Counts its visitors."""
 
     hits: list[str]
 
@@ -331,7 +332,8 @@ def canary() -> Iterator[ThreadingHTTPServer]:
 def test_no_address_in_a_token_is_called(client: FlaskClient, canary: ThreadingHTTPServer, header: str, kid: str | None) -> None:
     address = f"http://127.0.0.1:{canary.server_port}/jwks.json"
     assert_refused(client, signed(HEADER | {header: address, "kid": kid}, CLAIMS | {"iss": address}, OTHER), INVALID)
-    assert client.get("/api/users", headers={"Authorization": f"Bearer {signed(HEADER | {header: address})}"}).status_code == 200
+    headers = {"Authorization": f"Bearer {signed(HEADER | {header: address})}"}
+    assert names_in(client.get("/api/users", headers=headers)) == ["alice"]
     assert Canary.hits == []
 
 
@@ -350,16 +352,16 @@ def test_flipped_byte_of_any_segment_is_refused(client: FlaskClient, data: st.Da
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     parts[part] = b64(bytes(content))
     answer = client.get("/api/users", headers={"Authorization": f"Bearer {'.'.join(parts)}"})
-    # A changed digit of exp may make it one of the past, which is told before the signature.
+    # A changed digit of `exp` may make the token expired, which is checked before the signature.
     assert (answer.status_code, answer.json in (INVALID, EXPIRED)) == (401, True)
 
 
 @given(st.integers(0, len(GOOD) - 1), st.sampled_from(string.ascii_letters + string.digits + "-_.=+/~%"))
 def test_changed_character_is_refused(client: FlaskClient, position: int, character: str) -> None:
     changed = GOOD[:position] + character + GOOD[position + 1 :]
-    if changed != GOOD:
-        answer = client.get("/api/users", headers={"Authorization": f"Bearer {changed}"})
-        assert (answer.status_code, answer.json in (INVALID, EXPIRED)) == (401, True)
+    assume(changed != GOOD)
+    answer = client.get("/api/users", headers={"Authorization": f"Bearer {changed}"})
+    assert (answer.status_code, answer.json in (INVALID, EXPIRED)) == (401, True)
 
 
 @pytest.mark.parametrize("part", [0, 1, 2])
@@ -384,7 +386,7 @@ def test_issuer_and_audience_are_needed_where_they_are_set(make_app: Any, clock:
     names = ["iat", "exp", "roles", "username"] + ["iss"] * bool(issuer) + ["aud"] * bool(audience)
     assert list(claims) == names
     for accepted in (own, signed(claims=claims | {"aud": ["others", audience]}), signed(claims=claims)):
-        assert client.get("/api/users", headers={"Authorization": f"Bearer {accepted}"}).status_code == 200
+        assert names_in(client.get("/api/users", headers={"Authorization": f"Bearer {accepted}"})) == ["alice"]
     for name in names[4:]:
         assert_refused(client, signed(claims={key: value for key, value in claims.items() if key != name}), INVALID)
         for other in (
@@ -408,4 +410,4 @@ def test_id_of_the_key_is_left_out_where_it_is_switched_off(make_app: Any) -> No
     token = app.extensions["poort"].tokens.issue("alice", [])
     header = token.split(".")[0]
     assert base64.urlsafe_b64decode(header + "==") == b'{"typ":"JWT","alg":"RS256"}'
-    assert app.test_client().get("/api/users", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    assert names_in(app.test_client().get("/api/users", headers={"Authorization": f"Bearer {token}"})) == ["alice"]

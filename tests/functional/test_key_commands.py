@@ -1,4 +1,4 @@
-"""`flask jwt rotate-key` and `prune`, and what a replaced or leaked key leaves: on each database, with folders as hosts."""
+"""`flask jwt rotate-key` and `prune`, and the effect of a replaced or leaked key; on each database, with folders as hosts."""
 
 import errno
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import body_of
 from click.testing import Result
 from factories import Clock, Database, bearer
 from flask import Flask
@@ -29,7 +30,7 @@ def user(database: Database) -> User:
 
 @pytest.fixture
 def make_server(make_app: Any, tmp_path: Path) -> MakeServer:
-    """Make a server with the keys of a folder; each that is made has read them anew."""
+    """Make a server with the keys of a folder; each new server reads them again."""
 
     def make(name: str = "a", **variables: str) -> Flask:
         private, public = tmp_path / name / "private.pem", tmp_path / name / "public.pem"
@@ -221,7 +222,7 @@ def test_token_whose_key_is_withdrawn_while_it_is_verified_is_good_for_nothing_m
         run(make_server(), "rotate-key")
         assert run(make_server(), "prune", "--kid", leaked).exit_code == 0
         monkeypatch.setattr(keys, "timer", lambda: time.monotonic() + 2)
-        assert accepts(server, user, bearer(make_server(), user)), "another thread has read the new set"
+        assert accepts(server, user, bearer(make_server(), user)), "another thread has read the new key set"
         return claims
 
     monkeypatch.setattr(bearer_module, "decode_token", withdraw_meanwhile)
@@ -234,7 +235,7 @@ def test_key_of_another_host_is_withdrawn_there_too(make_server: MakeServer, use
     headers, leaked = bearer(b, user), kid_of(b)
     run(b, "rotate-key")
     assert run(make_server("a"), "prune", "--kid", leaked).exit_code == 0
-    assert not accepts(make_server("b"), user, headers), "its file is there still, and does not count"
+    assert not accepts(make_server("b"), user, headers), "its file is still there, but does not count"
     assert run(make_server("b"), "prune").stdout.endswith(", 1 in files.\n")
     assert a
 
@@ -288,7 +289,7 @@ def test_start_repairs_what_a_killed_rotation_left(make_server: MakeServer, tmp_
     assert run(make_server(), "check-config").stdout == "The configuration seems correct.\n"
     assert (folder / "public.pem").read_text() != old
     load_key_pair(str(folder / "private.pem"), str(folder / "public.pem"), "")
-    assert make_server().test_client().get("/readyz").status_code == 200
+    assert body_of(make_server().test_client().get("/readyz"))["status"] == "ok"
 
 
 def test_folder_that_cannot_be_written_does_not_stop_a_start(
@@ -305,6 +306,6 @@ def test_folder_that_cannot_be_written_does_not_stop_a_start(
     monkeypatch.setattr(key_files, "write_beside", refuse)
     assert run(make_server(), "check-config").exit_code == 0
     assert (folder / "public.pem").read_text() == old
-    assert caplog.records[-1].message.endswith("cannot be written: Read-only file system")
+    assert caplog.records[-1].message.endswith("cannot be replaced: Read-only file system")
     result = run(make_server(), "rotate-key")
     assert (result.exit_code, "The keys cannot be written: " in result.stderr) == (1, True)

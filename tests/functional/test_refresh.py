@@ -1,4 +1,4 @@
-"""POST /api/token/refresh: one family, one successor, and the end of a family whose token comes back."""
+"""POST /api/token/refresh: each token has one successor, and the reuse of an old token ends its family."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from answers import name_in, signed_in_as
 from factories import START, Clock, Database, bearer
 from flask import Flask
 from flask.testing import FlaskClient
@@ -35,7 +36,7 @@ INVALID = (401, {"code": 401, "message": "Invalid JWT Refresh Token"})
 
 @pytest.fixture
 def refreshing(make_app: Callable[..., Flask]) -> FlaskClient:
-    """A client of an application that gives refresh tokens."""
+    """A client of an application with refresh tokens."""
     return make_app(**ON).test_client()
 
 
@@ -140,7 +141,7 @@ def test_refresh_is_no_sign_in(
     clock.advance(5)
     for name in ("verify_password", "spend_time", "hash_password"):
         monkeypatch.setattr(f"security.sign_in.{name}", None)
-    assert refresh(refreshing, given["refresh_token"]).status_code == 200
+    assert signed_in_as(refresh(refreshing, given["refresh_token"])) == "alice"
     assert (database.user(user.id).last_login, len(database.rows(TrackELogin)), len(database.rows(TrackELoginRecord))) == (
         before,
         1,
@@ -265,7 +266,7 @@ def test_reuse_ends_the_family_and_its_access_tokens(refreshing: FlaskClient, da
     assert not is_good(refreshing, second["token"])
     assert outcome(refresh(refreshing, second["refresh_token"])) == INVALID
     assert is_good(refreshing, other["token"])
-    assert refresh(refreshing, other["refresh_token"]).status_code == 200
+    assert signed_in_as(refresh(refreshing, other["refresh_token"])) == "alice"
 
 
 def test_all_bad_tokens_are_answered_alike(refreshing: FlaskClient, database: Database, clock: Clock) -> None:
@@ -331,7 +332,7 @@ def test_change_of_a_user_ends_their_sessions(refreshing: FlaskClient, database:
     given = sign_in(refreshing)
     headers = bearer(refreshing.application, admin) | {"Content-Type": "application/merge-patch+json"}
     answer = refreshing.patch(f"/api/users/{user.id}", data=json.dumps(ENDINGS[name]), headers=headers)
-    assert answer.status_code == 200
+    assert name_in(answer) == "alice"
     clock.advance(2)
     assert outcome(refresh(refreshing, given["refresh_token"])) == INVALID
     assert not is_good(refreshing, given["token"])
@@ -376,7 +377,7 @@ def test_user_whose_row_is_gone_has_no_session(refreshing: FlaskClient, database
 def test_hash_that_is_renewed_at_sign_in_keeps_the_session(make_app: Callable[..., Flask], database: Database) -> None:
     database.make_user(password="secret")
     client = make_app(**ON, PASSWORD_HASH_COST="5").test_client()
-    assert refresh(client, sign_in(client)["refresh_token"]).status_code == 200
+    assert signed_in_as(refresh(client, sign_in(client)["refresh_token"])) == "alice"
 
 
 def test_account_that_was_locked_and_is_open_again_goes_on(refreshing: FlaskClient, database: Database) -> None:
@@ -418,7 +419,7 @@ def test_one_session_too_many_ends_the_one_not_used_longest(
     assert [is_good(client, tokens["token"]) for tokens in given] == [True, False, True, True]
     assert (last_event(database).event, events(database).count("session_ended")) == ("sign_in", 1)
     assert [refresh(client, tokens["refresh_token"]).status_code for tokens in given] == [200, 401, 200, 200]
-    assert refresh(client, other["refresh_token"]).status_code == 200
+    assert signed_in_as(refresh(client, other["refresh_token"])) == "bob"
     assert len(database.rows(SignInSession)) == 4
 
 
@@ -439,7 +440,7 @@ def test_invalidate_ends_the_session_of_the_token(refreshing: FlaskClient, datab
     assert refreshing.post("/api/token/invalidate", headers=headers).status_code == 204
     assert [is_good(refreshing, given["token"]) for given in (first, second, other)] == [False, False, True]
     assert outcome(refresh(refreshing, second["refresh_token"])) == INVALID
-    assert refresh(refreshing, other["refresh_token"]).status_code == 200
+    assert signed_in_as(refresh(refreshing, other["refresh_token"])) == "alice"
     assert events(database)[3:5] == ["session_ended", "token_ended"]
 
 
@@ -471,7 +472,7 @@ def test_refresh_token_of_another_ends_nothing(refreshing: FlaskClient, database
     for body in ({"refresh_token": given["refresh_token"]}, {"refresh_token": "unknown"}, {}, {"refresh_token": None}):
         headers = bearer(refreshing.application, bob)
         assert refreshing.post("/api/token/invalidate", json=body, headers=headers).status_code in {204, 401}
-    assert refresh(refreshing, given["refresh_token"]).status_code == 200
+    assert signed_in_as(refresh(refreshing, given["refresh_token"])) == "alice"
 
 
 @pytest.mark.parametrize(
@@ -489,7 +490,7 @@ def test_unreadable_body_of_invalidate_ends_nothing(
     headers = bearer(refreshing.application, database.make_user())
     answer = refreshing.post("/api/token/invalidate", data=body, content_type=content_type, headers=headers)
     assert (answer.status_code, answer.json["error"].startswith(said)) == (status, True)
-    assert refreshing.get("/api/me", headers=headers).status_code == 200
+    assert name_in(refreshing.get("/api/me", headers=headers)) == "alice"
 
 
 def test_invalidate_all_ends_all_sessions(refreshing: FlaskClient, database: Database) -> None:
@@ -567,10 +568,10 @@ def test_sixty_first_refresh_of_a_session_in_a_minute_is_429_and_uses_nothing_up
     answers = [refresh(refreshing, token) for _ in range(3)]
     assert [outcome(answer) for answer in answers] == [RATE] * 3
     assert all(0 < int(answer.headers["Retry-After"]) <= 60 for answer in answers)
-    assert (events(database), len(database.rows(SignInSession))) == (rows, 2), "nothing was written, and the session lives"
-    assert refresh(refreshing, other).status_code == 200, "another session has a count of its own"
+    assert (events(database), len(database.rows(SignInSession))) == (rows, 2), "nothing was written, and the session goes on"
+    assert signed_in_as(refresh(refreshing, other)) == "alice", "each session has its own count"
     clock.advance(60)
-    assert refresh(refreshing, token).status_code == 200
+    assert signed_in_as(refresh(refreshing, token)) == "alice"
 
 
 def test_giving_a_successor_again_counts_as_a_refresh_and_beyond_sixty_it_is_no_reuse(
@@ -581,9 +582,9 @@ def test_giving_a_successor_again_counts_as_a_refresh_and_beyond_sixty_it_is_no_
     answers = [refresh(refreshing, first["refresh_token"]) for _ in range(61)]
     assert [answer.status_code for answer in answers] == [200] * 60 + [429]
     clock.advance(30)
-    assert outcome(refresh(refreshing, first["refresh_token"])) == RATE, "it would be a reuse now, and is not looked at"
+    assert outcome(refresh(refreshing, first["refresh_token"])) == RATE, "it would count as reuse by now, but is refused first"
     clock.advance(30)
-    assert refresh(refreshing, answers[0].json["refresh_token"]).status_code == 200
+    assert signed_in_as(refresh(refreshing, answers[0].json["refresh_token"])) == "alice"
 
 
 def test_refused_tokens_of_one_session_write_one_row_a_minute(

@@ -1,4 +1,4 @@
-"""/api/me/sessions: where one is signed in, and ending that."""
+"""/api/me/sessions lists and ends the sessions of the signed-in user."""
 
 import shutil
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import name_in
 from factories import CONTRACT, Clock, Database, bearer
 from flask import Flask
 from flask.testing import FlaskClient
@@ -23,7 +24,7 @@ NO_SESSION = "0" * 32
 
 @pytest.fixture
 def refreshing(make_app: Callable[..., Flask]) -> FlaskClient:
-    """A client of an application that gives refresh tokens."""
+    """A client of an application with refresh tokens."""
     return make_app(**ON).test_client()
 
 
@@ -114,7 +115,7 @@ def test_token_of_no_session_may_look_and_end(refreshing: FlaskClient, database:
     assert shown["current"] is False
     assert refreshing.delete(f"{PATH}/{shown['id']}", headers=headers).status_code == 204
     assert not is_good(refreshing, given)
-    assert refreshing.get("/api/me", headers=headers).status_code == 200
+    assert name_in(refreshing.get("/api/me", headers=headers)) == "alice"
 
 
 def test_end_of_a_session_takes_its_tokens_and_no_others(refreshing: FlaskClient, database: Database) -> None:
@@ -202,7 +203,7 @@ def test_what_is_over_is_removed_and_nothing_else(refreshing: FlaskClient, datab
         clock.advance(1)
     assert removed == [0, 1]
     assert (len(database.rows(SignInSession)), len(database.rows(RefreshToken))) == (1, 1)
-    assert refresh(refreshing, alive)[0] == 200
+    assert "refresh_token" in refresh(refreshing, alive)[1]
 
 
 def test_prune_removes_what_is_over(make_app: Callable[..., Flask], database: Database, clock: Clock, tmp_path: Path) -> None:

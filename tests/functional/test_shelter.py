@@ -1,4 +1,4 @@
-"""More passwords to hash than the server can: who is refused, and that it costs them nothing."""
+"""More passwords than the server can hash: which requests it refuses, and that a refusal does not count as a guess."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from answers import body_of, name_in, signed_in_as
 from factories import COST, Clock, Database, bearer
 from flask import Flask
 from flask.testing import FlaskClient
@@ -40,7 +41,7 @@ def hashing_of(app: Flask) -> HashingThread:
 
 @pytest.fixture
 def narrow(make_app: Callable[..., Flask], database: Database) -> Flask:
-    """An application where nobody may wait, and alice."""
+    """An application without a hashing queue, and the user alice."""
     database.make_user(password="secret")
     return make_app(PASSWORD_HASH_QUEUE="0", PASSWORD_HASH_WAIT="7")
 
@@ -52,12 +53,12 @@ def test_sign_in_without_room_is_503_and_no_guess(narrow: Flask, database: Datab
             assert outcome(sign_in(client, username, password)) == REFUSED
     assert (hashing.refused_total, hashing.turns_total) == (4, 1)
     assert [database.rows(table) for table in (AuditRecord, TrackELoginRecord, ThrottledLogin)] == [[], [], []]
-    assert sign_in(client).status_code == 200
+    assert signed_in_as(sign_in(client)) == "alice"
 
 
 @pytest.fixture(params=["database", "memory", pytest.param("redis", marks=pytest.mark.services)])
 def store(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """What is set where the throttle counts in each of its stores."""
+    """The settings that make the throttle use each of its stores."""
     if request.param != "redis":
         yield {"READ_ONLY": "1"} if request.param == "memory" else {}
         return
@@ -79,7 +80,7 @@ def test_sign_in_whose_turn_does_not_come_gives_its_slot_back(
     assert (refused, hashing.refused_total, hashing.turns_total) == ([503] * 3, 3, 1)
     assert [database.rows(table) for table in (AuditRecord, TrackELoginRecord, ThrottledLogin)] == [[], [], []]
     hashing._wait_seconds = 7
-    assert sign_in(app.test_client()).status_code == 200
+    assert signed_in_as(sign_in(app.test_client())) == "alice"
 
 
 def test_who_waits_holds_a_slot_and_no_connection(make_app: Callable[..., Flask], database: Database) -> None:
@@ -92,7 +93,7 @@ def test_who_waits_holds_a_slot_and_no_connection(make_app: Callable[..., Flask]
             with app.app_context():
                 assert db.engine.pool.checkedout() == 0
             assert [window.hits for window in database.rows(ThrottledLogin)] == [1, 1]
-        assert waiting.result().status_code == 200
+        assert signed_in_as(waiting.result()) == "alice"
 
 
 WRITES: dict[str, Callable[[FlaskClient, User, dict[str, str]], TestResponse]] = {
@@ -205,8 +206,8 @@ def test_eleventh_hash_of_ones_own_password_in_a_minute_is_refused(
 ) -> None:
     alice, turns = database.make_user("alice"), hashing_of(app).turns_total
     for _ in range(10):
-        assert write(client, alice, bearer(app, alice)).status_code == 200
-        clock.advance(1)  # each change ends the tokens before it
+        assert name_in(write(client, alice, bearer(app, alice))) == "alice"
+        clock.advance(1)  # each change ends all earlier tokens
     refused = write(client, alice, bearer(app, alice))
     assert (refused.status_code, refused.json, refused.headers["Retry-After"]) == (*TOO_MANY, "50")
     assert (hashing_of(app).turns_total, database.user(alice.id).password_updated_at) == (
@@ -214,7 +215,7 @@ def test_eleventh_hash_of_ones_own_password_in_a_minute_is_refused(
         clock() - timedelta(seconds=1),
     )
     clock.advance(50)
-    assert write(client, alice, bearer(app, alice)).status_code == 200
+    assert name_in(write(client, alice, bearer(app, alice))) == "alice"
 
 
 def test_ways_to_hash_ones_own_password_are_counted_together_and_for_each_user(
@@ -222,18 +223,18 @@ def test_ways_to_hash_ones_own_password_are_counted_together_and_for_each_user(
 ) -> None:
     alice, bob = database.make_user("alice", password="secret"), database.make_user("bob", ["ROLE_ADMIN"])
     for _ in range(10):
-        assert client.post("/api/me/totp", json={"password": "secret"}, headers=bearer(app, alice)).status_code == 200
+        assert body_of(client.post("/api/me/totp", json={"password": "secret"}, headers=bearer(app, alice)))["secret"]
     for refused in (
         client.post("/api/me/totp", json={"password": "secret"}, headers=bearer(app, alice)),
         change_own(client, alice, bearer(app, alice)),
     ):
         assert (refused.status_code, refused.json) == TOO_MANY
-    assert change_own(client, bob, bearer(app, bob)).status_code == 200
+    assert name_in(change_own(client, bob, bearer(app, bob))) == "bob"
     clock.advance(1)
     for number in range(12):
-        assert change_own(client, alice, bearer(app, bob)).status_code == 200
+        assert name_in(change_own(client, alice, bearer(app, bob))) == "alice"
         document = {"username": f"new{number}", "email": "new@example.com", "plainPassword": "another"}
-        assert client.post("/api/users", json=document, headers=bearer(app, bob)).status_code == 201
+        assert name_in(client.post("/api/users", json=document, headers=bearer(app, bob)), 201) == f"new{number}"
     assert client.patch(
         f"/api/users/{alice.id}",
         json={"phone": "1"},

@@ -1,4 +1,4 @@
-"""POST /api/authentication_token: what it answers, writes and costs."""
+"""POST /api/authentication_token: its answers, its rows, and its hashes."""
 # ruff: noqa: RUF001 - look-alikes are what is tested
 
 import json
@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from answers import signed_in_as
 from factories import COST, START, Clock, Database, bearer
 from flask import Flask
 from flask.testing import FlaskClient
@@ -65,7 +66,7 @@ def test_failure_is_noted(client: FlaskClient, database: Database, username: str
 @pytest.mark.parametrize("username", ["alice", "ALICE", "Alice"])
 def test_case_of_the_name_does_not_matter(client: FlaskClient, database: Database, username: str) -> None:
     database.make_user("Alice", password="secret")
-    assert post(client, username).status_code == 200
+    assert signed_in_as(post(client, username)) == "Alice"
 
 
 @pytest.mark.parametrize("username", ["alice ", " alice", "alicé", "alice\0", "ａlice", "ali\u00adce", "al%", "alic_"])
@@ -77,7 +78,7 @@ def test_nothing_else_is_forgiven(client: FlaskClient, database: Database, usern
 @pytest.mark.parametrize("password", ["secret", "ünï", "x" * 72, "x" * 73, "x" * 4096, "a\0b", " spaces ", "\N{GRINNING FACE}"])
 def test_password_is_taken_as_it_comes(client: FlaskClient, database: Database, password: str) -> None:
     database.make_user(password=password)
-    assert post(client, password=password).status_code == 200
+    assert signed_in_as(post(client, password=password)) == "alice"
     assert outcome(post(client, password=password + "x")) == REFUSED
 
 
@@ -106,7 +107,7 @@ def test_unfit_account_loses_its_token(app: Flask, client: FlaskClient, database
 @pytest.mark.parametrize("state", FIT)
 def test_other_dates_keep_nobody_out(client: FlaskClient, database: Database, state: str) -> None:
     database.make_user(password="secret", **FIT[state])
-    assert post(client).status_code == 200
+    assert signed_in_as(post(client)) == "alice"
 
 
 def test_account_expires_at_its_second(app: Flask, client: FlaskClient, database: Database, clock: Clock) -> None:
@@ -119,7 +120,7 @@ def test_account_expires_at_its_second(app: Flask, client: FlaskClient, database
 
 
 def make_legacy(database: Database, name: str) -> str:
-    """Insert the fixture user of an old hash and return the password."""
+    """Insert the fixture user with an old kind of hash; return the password."""
     database.load_contract_users()
     return {"legsha": "shapass", "legbc4": "bc4pass", "legargon": "argonpass"}[name]
 
@@ -127,17 +128,17 @@ def make_legacy(database: Database, name: str) -> str:
 @pytest.mark.parametrize("name", ["legsha", "legargon"])
 def test_old_hash_is_replaced_at_a_good_sign_in(client: FlaskClient, database: Database, name: str) -> None:
     password = make_legacy(database, name)
-    assert post(client, name, password).status_code == 200
+    assert signed_in_as(post(client, name, password)) == name
     (user,) = [user for user in database.rows(type(database.user(1))) if user.username == name]
     assert user.password.startswith(f"$2y${COST:02}$")
     assert user.password_updated_at is None
-    assert post(client, name, password).status_code == 200
+    assert signed_in_as(post(client, name, password)) == name
 
 
 def test_hash_below_the_cost_is_replaced(make_app: Callable[..., Flask], database: Database) -> None:
     user = database.make_user(password="secret")
     client = make_app(PASSWORD_HASH_COST="5").test_client()
-    assert post(client).status_code == 200
+    assert signed_in_as(post(client)) == "alice"
     assert database.user(user.id).password.startswith("$2y$05$")
 
 
@@ -160,7 +161,7 @@ def test_md5_never_signs_in(client: FlaskClient, database: Database) -> None:
 
 @pytest.fixture
 def spent(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """The costs of the hashes that were made to take time."""
+    """The costs of the hashes that were computed only to take time."""
     calls: list[list[int]] = []
     monkeypatch.setattr(sign_in, "spend_time", lambda costs: calls.append(list(costs)))
     return calls
@@ -248,7 +249,7 @@ def test_other_media_type_is_415(client: FlaskClient, content_type: str | None) 
 @pytest.mark.parametrize("authorization", ["Bearer a.b.c", "Bearer", ", ,x", "Basic YTpi"])
 def test_authorization_header_is_ignored(client: FlaskClient, database: Database, authorization: str) -> None:
     database.make_user(password="secret")
-    assert post(client, headers={"Authorization": authorization}).status_code == 200
+    assert signed_in_as(post(client, headers={"Authorization": authorization})) == "alice"
 
 
 def test_password_never_gets_into_the_log(client: FlaskClient, database: Database, caplog: pytest.LogCaptureFixture) -> None:
@@ -267,14 +268,14 @@ def test_eleventh_failure_is_refused_until_the_window_ends(client: FlaskClient, 
     assert blocked.json["message"] == "Too many failed login attempts, please try again in 1 minute."
     assert blocked.headers["Retry-After"] == "1"
     clock.advance(1)
-    assert post(client).status_code == 200
+    assert signed_in_as(post(client)) == "alice"
 
 
 def test_another_address_is_not_locked_out(client: FlaskClient, database: Database) -> None:
     database.make_user(password="secret")
     for _ in range(11):
         post(client, password="no", environ_base={"REMOTE_ADDR": "192.0.2.66"})
-    assert post(client, environ_base={"REMOTE_ADDR": "192.0.2.7"}).status_code == 200
+    assert signed_in_as(post(client, environ_base={"REMOTE_ADDR": "192.0.2.7"})) == "alice"
 
 
 @pytest.mark.parametrize("body", [b"{}", b"{", b'{"username":1}'])
@@ -282,7 +283,7 @@ def test_unreadable_requests_do_not_count(client: FlaskClient, database: Databas
     database.make_user(password="secret")
     for _ in range(60):
         client.post(PATH, data=body, content_type="application/json")
-    assert post(client).status_code == 200
+    assert signed_in_as(post(client)) == "alice"
 
 
 def test_spoofed_address_shares_the_window(client: FlaskClient, database: Database) -> None:

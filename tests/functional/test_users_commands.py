@@ -1,4 +1,4 @@
-"""`flask users`: what the commands write, what they refuse, and that files come back as they went."""
+"""`flask users`: what the commands write and refuse; an import restores what an export wrote."""
 
 import json
 import re
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import signed_in_as
 from factories import Database
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
@@ -45,7 +46,7 @@ def test_created_user_signs_in_with_the_given_password(runner: FlaskCliRunner, c
 def test_generated_password_is_printed_once_and_works(runner: FlaskCliRunner, client: FlaskClient) -> None:
     done = run(runner, "create", "zoe", "--email", "zoe@example.com", "--generate-password")
     password = done.output.partition("password: ")[2].strip()
-    assert client.post("/api/authentication_token", json={"username": "zoe", "password": password}).status_code == 200
+    assert signed_in_as(client.post("/api/authentication_token", json={"username": "zoe", "password": password})) == "zoe"
 
 
 @pytest.mark.parametrize(("name", "email", "text"), [("zoe", "zoe@example.com", "already used"), ("new", "none", "valid email")])
@@ -60,7 +61,7 @@ def test_invalid_user_is_refused_with_the_reason(
 def test_new_password_replaces_the_old_one(runner: FlaskCliRunner, client: FlaskClient, database: Database) -> None:
     database.make_user("zoe", [])
     assert run(runner, "set-password", "zoe", "--password-stdin", given="brandnew\n").exit_code == 0
-    assert client.post("/api/authentication_token", json={"username": "zoe", "password": "brandnew"}).status_code == 200
+    assert signed_in_as(client.post("/api/authentication_token", json={"username": "zoe", "password": "brandnew"})) == "zoe"
 
 
 def test_roles_are_granted_and_revoked(runner: FlaskCliRunner, database: Database) -> None:
@@ -105,7 +106,7 @@ def test_import_keeps_ids_hashes_and_salts(runner: FlaskCliRunner, database: Dat
 
 
 def test_ids_go_on_after_imported_ones(runner: FlaskCliRunner, database: Database, import_rows: Any) -> None:
-    # No other test gives an id as large: MariaDB goes on behind the largest that there ever was.
+    # No other test uses ids this large: MariaDB continues after the largest id ever used.
     import_rows([{"id": 900_001, "username": "one", "email": "one@example.com"}])
     run(runner, "create", "two", "--email", "two@example.com", "--generate-password")
     assert [user.id for user in database.rows(User)] == [900_001, 900_002]
@@ -113,7 +114,7 @@ def test_ids_go_on_after_imported_ones(runner: FlaskCliRunner, database: Databas
 
 def test_clear_password_is_hashed(client: FlaskClient, import_rows: Any) -> None:
     import_rows([{"username": "one", "email": "one@example.com", "password": "in clear"}])
-    assert client.post("/api/authentication_token", json={"username": "one", "password": "in clear"}).status_code == 200
+    assert signed_in_as(client.post("/api/authentication_token", json={"username": "one", "password": "in clear"})) == "one"
 
 
 def test_all_bad_rows_are_told_and_nothing_is_written(database: Database, import_rows: Any) -> None:
@@ -292,7 +293,7 @@ def test_no_word_of_a_script_moves_the_cursor(app: Flask, group: str, words: lis
     assert (done.exit_code, all(line.isprintable() for line in done.output.split("\n"))) == (2, True), done.output
 
 
-NO_TEXT = "\udcff"  # as Python has the byte FF of a command line
+NO_TEXT = "\udcff"  # how Python represents the byte FF of a command line
 
 BYTES = {
     "user name": ("create", NO_TEXT, "--email", "a@example.com", "--generate-password"),

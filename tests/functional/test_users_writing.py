@@ -1,4 +1,4 @@
-"""Creating, changing and deleting users: what is stored, and what races do."""
+"""Creating, changing and deleting users: what is stored, and what happens in races."""
 # ruff: noqa: RUF001 - look-alikes are what is tested
 
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from datetime import UTC
 from typing import Any
 
 import pytest
+from answers import name_in, signed_in_as
 from factories import Clock, Database, bearer
 from flask import Flask
 from flask.testing import FlaskClient
@@ -20,7 +21,7 @@ TAKEN = [{"propertyPath": "username", "message": "This value is already used.", 
 
 
 def blind_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the look at a name before the write find nothing, as it does when someone is faster."""
+    """Let the check for a taken name find nothing, as when a concurrent request is faster."""
     looks, is_taken = iter([False]), UserTable.is_taken
 
     def look(*given: Any) -> bool:
@@ -42,7 +43,7 @@ def patch_headers(headers: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture
 def created(client: FlaskClient, headers: dict[str, str]) -> Any:
-    """The answer of the request that creates NEW."""
+    """The answer to the request that creates NEW."""
     return client.post("/api/users", headers=headers, json=NEW)
 
 
@@ -83,7 +84,7 @@ def test_created_user_has_the_columns_that_chamilo_needs(database: Database, clo
 
 
 def stored(database: Database, column: str, user_id: int) -> Any:
-    """Return what a column holds, as the driver gives it."""
+    """Return the raw value of a column."""
     with database.session() as session:
         return session.scalar(select(literal_column(column)).select_from(User).where(User.id == user_id))
 
@@ -113,12 +114,12 @@ def test_taken_name_is_422_in_any_case(client: FlaskClient, headers: dict[str, s
 @pytest.mark.usefixtures("created")
 @pytest.mark.parametrize("username", ["newcomér", "newcomer ", "ｎewcomer"])
 def test_similar_name_is_free(client: FlaskClient, headers: dict[str, str], username: str) -> None:
-    assert client.post("/api/users", headers=headers, json=NEW | {"username": username}).status_code == 201
+    assert name_in(client.post("/api/users", headers=headers, json=NEW | {"username": username}), 201) == username
 
 
 @pytest.mark.usefixtures("created")
 def test_email_need_not_be_unique(client: FlaskClient, headers: dict[str, str]) -> None:
-    assert client.post("/api/users", headers=headers, json=NEW | {"username": "other"}).status_code == 201
+    assert name_in(client.post("/api/users", headers=headers, json=NEW | {"username": "other"}), 201) == "other"
 
 
 @pytest.mark.usefixtures("created")
@@ -176,7 +177,7 @@ def test_password_change_is_dated(client: FlaskClient, database: Database, patch
     client.patch(f"/api/users/{user.id}", headers=patch_headers, json={"plainPassword": "new"})
     assert database.user(user.id).password_updated_at == clock()
     assert client.post("/api/authentication_token", json={"username": "other", "password": "old"}).status_code == 401
-    assert client.post("/api/authentication_token", json={"username": "other", "password": "new"}).status_code == 200
+    assert signed_in_as(client.post("/api/authentication_token", json={"username": "other", "password": "new"})) == "other"
 
 
 @pytest.mark.parametrize(("password", "status"), [("x" * 4096, 200), ("x" * 4097, 422), ("é" * 2048, 200), ("é" * 2049, 422)])
@@ -237,4 +238,4 @@ def test_hard_deleted_name_is_free(make_app: Callable[..., Flask], database: Dat
     app, admin, user = make_app(USER_DELETE_MODE="hard"), database.make_user("admin", ["ROLE_ADMIN"]), database.make_user("other")
     headers, client = bearer(app, admin), app.test_client()
     client.delete(f"/api/users/{user.id}", headers=headers)
-    assert client.post("/api/users", headers=headers, json=NEW | {"username": "other"}).status_code == 201
+    assert name_in(client.post("/api/users", headers=headers, json=NEW | {"username": "other"}), 201) == "other"

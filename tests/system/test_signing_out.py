@@ -1,4 +1,4 @@
-"""What ends a token is seen by every worker, and by another server on the same database, at the next request."""
+"""Every worker, and another server on the same database, refuses an ended token at the next request."""
 
 from pathlib import Path
 
@@ -38,4 +38,4 @@ def test_a_database_that_lacks_our_tables_stops_the_start(home: Home) -> None:
     assert home.flask("db", "downgrade", "p001").returncode == 0
     said = home.fails_to_serve()
     assert said.startswith("gunicorn: ") or "lacks poort_audit" in said
-    assert "`flask db upgrade` makes what is Poort's own." in said
+    assert "Run `flask db upgrade` to create Poort's tables." in said

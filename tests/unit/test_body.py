@@ -11,7 +11,8 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from deploy.arriving_requests import ArrivedBody
 from rest import cors
-from rest.body import JSON, JSON_API, read_changes, read_object, request_bytes
+from rest.body import read_changes, read_object, request_bytes
+from rest.formats import jsonapi, plain_json
 from rest.problem import UnreadableRequest
 from rest.resource import Kind, Property, Resource
 
@@ -86,7 +87,7 @@ def test_body_is_read_to_its_end() -> None:
 )
 def test_what_is_no_object_is_named(body: bytes, given: str) -> None:
     with pytest.raises(UnreadableRequest, match=f'"object", "{given}" given'):
-        read_object(JSON, body)
+        read_object(plain_json.BODY, body)
 
 
 @pytest.mark.parametrize(
@@ -94,12 +95,12 @@ def test_what_is_no_object_is_named(body: bytes, given: str) -> None:
 )
 def test_json_api_without_objects_is_unreadable(body: bytes) -> None:
     with pytest.raises(UnreadableRequest, match="must be objects"):
-        read_object(JSON_API, body)
+        read_object(jsonapi.BODY, body)
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"data":{}}', b'{"data":{"attributes":{}}}'])
 def test_json_api_that_says_nothing_changes_nothing(body: bytes) -> None:
-    assert read_object(JSON_API, body) == {}
+    assert read_object(jsonapi.BODY, body) == {}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """JSON in and out."""
 
-import json
-
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,10 +83,19 @@ def test_what_is_written_reads_the_same(value: object) -> None:
     assert decode_json(encode_json(value)) == value
 
 
-@given(st.binary(max_size=50))
-def test_bytes_are_json_or_refused(text: bytes) -> None:
+#: Pieces of JSON, and of what only looks like it.
+PIECES = [
+    *(b"[", b"]", b"{", b"}", b",", b":", b" ", b'"', b'"a"', b'"a":', b"1", b"-0.5", b"null", b"true"),
+    *(b'"\\ud83d', b'\\ude00"', b'"\\ud800"', b'"\\n"', b"NaN", b"\xff", b"\xef\xbb\xbf", b"\0"),
+]
+
+
+@given(st.binary(max_size=50) | st.lists(st.sampled_from(PIECES), max_size=8).map(b"".join))
+def test_bytes_are_read_as_another_strict_reader_reads_them(text: bytes) -> None:
     try:
-        value = decode_json(text)
-    except NotJson:
-        return
-    assert value == json.loads(text)
+        expected = orjson.loads(text)
+    except ValueError:
+        with pytest.raises(NotJson):
+            decode_json(text)
+    else:
+        assert decode_json(text) == expected

@@ -184,3 +184,18 @@ def test_only_the_first_refusal_of_a_window_is_called_the_first(limiter: LoginLi
     assert refusals() == [True, False, False]
     clock.advance(60)
     assert refusals() == [True, False, False]
+
+
+def test_neighbors_in_a_64_share_a_window_and_others_do_not(limiter: LoginLimiter) -> None:
+    for number in range(10):
+        fail(limiter, address=f"2001:db8:0:1:{number + 0x7FFB:x}::1")
+    assert fail(limiter, address="2001:db8:0:1:ffff::1")
+    assert not fail(limiter, address="2001:db8:0:0:ffff::1")
+
+
+@pytest.mark.parametrize(("wrong", "seconds"), [((), 60), ((0,), 60), ((1,), 120), ((2,), 240)])
+def test_each_wrong_code_doubles_the_window_that_has_one_slot(
+    windows: SpiedWindows, clock: Clock, wrong: tuple[int, ...], seconds: int
+) -> None:
+    with LoginLimiter(windows, clock, 1, 60, "secret").attempt_code("bob", *wrong):
+        assert windows.asked[0][1:] == (1, seconds * 1000)

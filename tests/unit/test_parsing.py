@@ -12,14 +12,14 @@ from config.parsing import boolean, database_url, database_url_of_parts, integer
 BOOLEAN = "must be 1 or 0 (or true, yes, on, false, no, off), not "
 INTEGER = "must be a whole number from 0 to 10, not "
 WORD = "must be info, debug or error, not "
-PATTERN = "must be a regular expression, but '(' is none: missing ), unterminated subpattern at position 0"
+PATTERN = "must be a regular expression, but '(' is not one: missing ), unterminated subpattern at position 0"
 NETWORKS = "must be addresses or networks like 10.0.0.0/8, separated by commas, not "
 URL_OF_DATABASE = "must be a URL like mysql://user:password@host:3306/name, postgresql://… or sqlite:///file"
-FILE = "must name a file, like sqlite:////var/lib/poort/poort.db, since the workers share it"
+FILE = "must name a file that the workers can share, like sqlite:////var/lib/poort/poort.db"
 NAME = "must name the database after the host, like mysql://user:password@host:3306/name"
 URL_OF_REDIS = (
     "must be a URL like redis://:password@host:6379/0, rediss://… or unix:///run/redis.sock?db=0, "
-    "with what is special in a password percent-encoded"
+    "with special characters in the password percent-encoded"
 )
 
 PRIVATE = (

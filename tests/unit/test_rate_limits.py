@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from databases import KINDS, Databases
+from databases import EACH_KIND, Databases
 from factories import START, Clock, Database
 from redis import Redis
 from sqlalchemy import create_engine, select
@@ -67,8 +67,7 @@ def on_redis(server: RedisServer) -> Iterator[Store]:
     windows.close()
 
 
-STORES = [*(pytest.param(kind, marks=[] if kind == "sqlite" else pytest.mark.services) for kind in KINDS), "memory",
-          pytest.param("redis", marks=pytest.mark.services)]  # fmt: skip
+STORES = [*EACH_KIND, "memory", pytest.param("redis", marks=pytest.mark.services)]
 
 
 @pytest.fixture(params=STORES)

@@ -92,8 +92,8 @@ def test_longest_remembered_token_has_1536_characters() -> None:
 
 
 def test_oldest_token_goes_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert verified_tokens._MOST == 4096
-    monkeypatch.setattr(verified_tokens, "_MOST", 3)
+    assert verified_tokens._MAX_TOKENS == 4096
+    monkeypatch.setattr(verified_tokens, "_MAX_TOKENS", 3)
     tokens = VerifiedTokens()
     for name in "abcd":
         tokens.add(name, BearerToken.of(TOKEN, CLAIMS), "own")

@@ -1,0 +1,54 @@
+"""Paths as the client sent them, and URL converters that split a last segment as Symfony does (docs/compatibility.md#routing)."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from werkzeug.routing import BaseConverter
+
+from rest.schema import MAX_ID
+
+# A request target has no fragment (RFC 9112, section 3.2), but gunicorn accepts one.
+_END_OF_PATH = re.compile("[?#]")
+
+_ID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
+
+
+def raw_path(environ: Mapping[str, Any]) -> str:
+    """Return the percent-encoded path of a request, without the query and without the host of an absolute-form target."""
+    target = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ.get("PATH_INFO", ""))
+    path = _END_OF_PATH.split(target, maxsplit=1)[0]
+    return path if path.startswith("/") else "/" + path.partition("://")[2].partition("/")[2]
+
+
+def is_canonical(environ: Mapping[str, Any]) -> bool:
+    """Tell whether a path may be routed: no second path may lead to a resource (docs/compatibility.md#one-path).
+
+    Werkzeug merges slashes at the start, and a WSGI server decodes `%2F`, which is not a slash (RFC 3986, section 2.2).
+    """
+    if environ["PATH_INFO"].startswith("//"):
+        return False
+    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+    return "%2" not in raw or "%2f" not in raw_path(environ).lower()
+
+
+def read_id(segment: str) -> int:
+    """Return the id in a path segment, or 0, the id of no row (docs/compatibility.md#strict-id)."""
+    number = int(segment) if _ID.fullmatch(segment) else 0
+    return number if number <= MAX_ID else 0
+
+
+class SegmentConverter(BaseConverter):
+    """A last segment up to its first dot."""
+
+    regex = r"[^/.]+"
+
+
+class SuffixConverter(BaseConverter):
+    """The suffix of a path: the view gets `json` for `.json`, and None without one."""
+
+    regex = r"(?:\.[^/]+)?"
+
+    def to_python(self, value: str) -> Any:
+        """Drop the dot."""
+        return value[1:] or None

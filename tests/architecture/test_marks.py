@@ -1,0 +1,16 @@
+"""Tests that need a server say so, and `make check` leaves them out."""
+
+import pytest
+
+SERVERS = {"postgresql", "mariadb"}
+
+
+def needs_a_server(item: pytest.Item) -> bool:
+    values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return "redis" in item.fixturenames or bool({value for value in values if isinstance(value, str)} & SERVERS)
+
+
+def test_each_test_on_a_server_is_marked_so(request: pytest.FixtureRequest) -> None:
+    """Look at the tests of this run: with `-m "not services"` they are those that are not marked."""
+    on_servers = [item for item in request.session.items if needs_a_server(item)]
+    assert [item.nodeid for item in on_servers if not item.get_closest_marker("services")] == []
