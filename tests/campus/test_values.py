@@ -27,9 +27,7 @@ def violations(answer: Any) -> list[tuple[str, str, str]]:
 
 
 def test_6_1_picture_is_the_default_one(examples: Campus, at: At) -> None:
-    columns = {row["Field"] for row in examples.run("SHOW COLUMNS FROM `user`")}
-    if "resource_node_id" in columns:
-        examples.run("UPDATE `user` SET resource_node_id = 9 WHERE id = 305")
+    examples.run("UPDATE `user` SET resource_node_id = 9 WHERE id = 305")
     assert at(1, "root.admin")("GET", "/api/users/305.json").json["illustrationUrl"] == "/img/user_default.svg"
 
 
