@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 
 
 class HeldUser(Protocol):
-    """The least that a locked row has."""
+    """A locked row of a user, with at least these columns."""
 
     id: int
     username: str

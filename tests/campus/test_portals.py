@@ -8,6 +8,9 @@ import pytest
 from campus.conftest import Campus
 from flask import Flask
 
+from blueprints.parts import parts
+from models.user_table import UnusableTable
+
 pytestmark = pytest.mark.services
 
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
@@ -255,6 +258,30 @@ def test_full_name_is_written_by_the_platform_language(
         assert client("PATCH", "/api/users/305", {"phone": "1"}).get_json(force=True)["fullName"] == expected
 
 
-def test_start_names_a_portal_that_is_not_there(examples: Campus) -> None:
-    done = examples.app(ACCESS_URL_ID="9").test_cli_runner().invoke(args=["poort", "doctor"])
-    assert "ACCESS_URL_ID is 9, but the table `access_url` has no portal 9." in done.output
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"ACCESS_URL_ID": "9"}, "error    portals    ACCESS_URL_ID is 9, and there is no such portal"),
+        (
+            {},
+            "warning  portals    ACCESS_URL_ID is not set: this server stands for portal 1, and users of the other portals get 401",
+        ),
+        ({"ACCESS_URL_ID": "2"}, "ok       portals    this server stands for portal 2"),
+        ({"ACCESS_URL_ID": "host"}, "ok       portals    each request's Host header chooses the portal"),
+    ],
+)
+def test_doctor_says_which_portal_the_server_stands_for(examples: Campus, variables: dict[str, str], says: str) -> None:
+    done = examples.app(**variables).test_cli_runner().invoke(args=["poort", "doctor"])
+    assert says in done.output.splitlines()
+
+
+def test_start_with_a_portal_that_is_not_there_fails(examples: Campus) -> None:
+    app = examples.app(ACCESS_URL_ID="9")
+    with app.test_request_context(), pytest.raises(UnusableTable, match="has no portal 9"):
+        parts().check_table()
+
+
+def test_start_warns_of_several_portals_and_none_chosen(examples: Campus, caplog: pytest.LogCaptureFixture) -> None:
+    with examples.app().test_request_context(), caplog.at_level(logging.WARNING, "blueprints.parts"):
+        parts().check_table()
+    assert "users of other portals than 1 get 401" in caplog.text

@@ -1,4 +1,4 @@
-"""Which fields are seen and which can be written, by whom."""
+"""Which fields a caller can read and write, by role."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -72,7 +72,7 @@ def test_full_name_of_nobody_is_one_space(app: Flask, client: FlaskClient, datab
     assert client.get(f"/api/users/{me.id}", headers=bearer(app, me)).json["fullName"] == " "
 
 
-#: A value of the right kind for every column of the table and every name on the wire.
+#: A valid value for every column of the table and every property on the wire.
 EVERYTHING: dict[str, Any] = {
     **{column.name: "1" for column in User.__table__.columns},
     "id": 1000,
@@ -122,7 +122,7 @@ def test_patch_of_every_column_changes_what_the_contract_allows(
     app: Flask, client: FlaskClient, database: Database, clock: Clock, role: str, changed: set[str]
 ) -> None:
     me = database.make_user("me", [role])
-    database.make_user("another", ["ROLE_ADMIN"])  # the last one could not lose the role
+    database.make_user("another", ["ROLE_ADMIN"])  # the last administrator could not lose the role
     clock.advance(10)
     answer = client.patch(f"/api/users/{me.id}", headers=bearer(app, me, content_type=MERGE_PATCH), json=EVERYTHING)
     assert body_of(answer)["id"] == me.id
@@ -173,16 +173,14 @@ def test_dates_are_converted_to_utc(app: Flask, client: FlaskClient, database: D
     assert database.user(me.id).expires_at == stored
 
 
-@pytest.mark.parametrize(
-    "sent", ["2030-01-01", "tomorrow", "2030-13-01T00:00:00Z", "2030-01-01T00:00:00", "9999-12-31T23:59:59-14:00", ""]
-)
+@pytest.mark.parametrize("sent", ["tomorrow", "2030-13-01T00:00:00Z", "0999-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00", ""])
 def test_what_is_no_date_is_400(app: Flask, client: FlaskClient, database: Database, sent: str) -> None:
     me = database.make_user("me", ["ROLE_ADMIN"])
     answer = client.patch(f"/api/users/{me.id}", headers=bearer(app, me, content_type=MERGE_PATCH), json={"expiresAt": sent})
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("date", ["0001-01-01T00:00:00Z", "1000-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+@pytest.mark.parametrize("date", ["1000-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
 def test_dates_at_the_ends_of_time_are_kept(app: Flask, client: FlaskClient, database: Database, date: str) -> None:
     me = database.make_user("me", ["ROLE_ADMIN"])
     answer = client.patch(f"/api/users/{me.id}", headers=bearer(app, me, content_type=MERGE_PATCH), json={"expiresAt": date})
@@ -238,7 +236,7 @@ def test_length_is_counted_in_characters(app: Flask, client: FlaskClient, databa
     assert body_of(client.patch(path, headers=headers, json={name: character * LENGTHS[name]}))[name] == character * LENGTHS[name]
 
 
-#: Texts that have broken databases: half of them is longer in lower case, or has a character that one refuses.
+#: Texts that have broken databases: longer in lower case, or with characters that some database refuses.
 ODD_TEXTS = [
     "a\0b",
     "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}" * 100,

@@ -18,7 +18,7 @@ PEOPLE = [
 
 @pytest.fixture
 def headers(app: Flask, database: Database) -> dict[str, str]:
-    """Those of an administrator, beside five people."""
+    """The headers of an administrator, beside five other users."""
     for username, firstname, lastname, email, active in PEOPLE:
         database.make_user(username, firstname=firstname, lastname=lastname, email=email, active=active)
     return bearer(app, database.make_user("zadmin", ["ROLE_ADMIN"], email="z@example.net"))
@@ -53,7 +53,15 @@ def usernames(client: FlaskClient, headers: dict[str, str], query: str) -> list[
         ("search=", [p[0] for p in PEOPLE] + ["zadmin"]),
         ("search=tables", ["BÓBBY"]),
         ("search=bob", ["bob", "BÓBBY"]),
-        ("search[]=strasse&search[]=tables", ["BÓBBY", "umbra"]),
+        ("search[]=strasse&search[]=tables", [p[0] for p in PEOPLE] + ["zadmin"]),
+        ("search[x]=nobody", [p[0] for p in PEOPLE] + ["zadmin"]),
+        ("search=%20%09%0A%0D%00%0Btables%0B%00%0D%0A%09%20", ["BÓBBY"]),
+        ("search=%20%09%0A%0D%00%0B", [p[0] for p in PEOPLE] + ["zadmin"]),
+        ("search=%0Ctables", []),
+        ("search=%C2%A0tables", []),
+        ("search=+r+t", []),
+        ("firstname=+robert", []),
+        ("lastname=tables+", []),
         ("username[]=bob&username[]=unicode", ["bob", "BÓBBY", "ünïcodé"]),
         ("username[x]=bob", [p[0] for p in PEOPLE] + ["zadmin"]),
         ("username=bob&firstname=robert", ["BÓBBY"]),
