@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime, time
+from types import MappingProxyType
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, Select, column, delete, insert, inspect, null, select, table, text, type_coerce, update
@@ -9,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models.campus import MEMBERSHIP, PortalIds
 from models.database import continue_after_given_ids, count_met
-from models.folding import canonical_username, fold
+from models.folding import canonical_username, fold, lower_case
 from models.role_list import RoleList
 from models.user import USERNAME_LENGTH, Account, HasRoles, User
 from models.user_row import OWN_COLUMNS, SEARCHED, Columns, complete_row, copies_of
@@ -46,9 +47,10 @@ _OWN = Columns(OWN_COLUMNS, {})
 class UserTable:
     """The `user` table of one application. The columns of a campus's table are read at the first use."""
 
-    def __init__(self, *, is_campus: bool) -> None:
-        """Take whether the table is a campus's or our own."""
+    def __init__(self, *, is_campus: bool, defaults: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Take whether the table is a campus's or our own, and columns of new users that have other defaults than DEFAULTS."""
         self.is_campus = is_campus
+        self._defaults = dict(defaults)
         self._columns: Columns | None = None if is_campus else _OWN
 
     @property
@@ -97,10 +99,19 @@ class UserTable:
             return False
         return session.execute(select(User.id).where(self._is_named(username), User.id != (but_by or 0))).first() is not None
 
+    def is_email_taken(self, session: Session, email: str, but_by: int | None = None) -> bool:
+        """Tell whether a user other than `but_by`, perhaps a deleted one, has this e-mail address, ignoring case.
+
+        Beside a campus its collation compares. Only the folded copy has an index; it also equals addresses with other accents.
+        """
+        folded, canonical = User.email_folded == fold(email), User.email_canonical == lower_case(email)
+        same = [User.email == email] if self.is_campus else [folded, canonical]
+        return session.execute(select(User.id).where(*same, User.id != (but_by or 0))).first() is not None
+
     def insert(self, session: Session, values: Mapping[str, Any], now: datetime) -> int:
         """Insert a user, with defaults and all columns that must not be null. Return the id."""
         columns = self.columns(session)
-        row = complete_row(columns, self._encoding_of_new_rows(session, columns), values, now)
+        row = complete_row(columns, self._encoding_of_new_rows(session, columns), self._defaults | dict(values), now)
         result = cast("CursorResult[Any]", session.execute(insert(self._as_it_is(row)).values(row)))
         user_id = int(result.lastrowid if self.is_campus else cast("Any", result.inserted_primary_key)[0])
         count_change(session, user_id, 1, is_campus=self.is_campus)
@@ -110,7 +121,7 @@ class UserTable:
         """Insert many users. Rows with an id go first, so that it is free. End the transaction with `recount`."""
         columns = self.columns(session)
         encoding = self._encoding_of_new_rows(session, columns)
-        complete = [complete_row(columns, encoding, row, now) for row in rows]
+        complete = [complete_row(columns, encoding, self._defaults | dict(row), now) for row in rows]
         for with_id in (True, False):  # one statement has one set of columns
             if group := [row for row in complete if ("id" in row) is with_id]:
                 session.execute(self._statement_for_many(session, group[0]), group)

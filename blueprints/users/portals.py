@@ -37,7 +37,8 @@ def _read_portal(iri: Any) -> int:
     match = _PORTAL_IRI.fullmatch(iri)
     if match is None:
         raise UnreadableRequest(f'Invalid IRI "{iri}".')
-    portal_id = find_portal(db.session(), read_id(match[1]))
-    if portal_id is None:
+    portal = find_portal(db.session(), read_id(match[1]))
+    if portal is None:
         raise UnreadableRequest(f'Item not found for "{iri}".')
+    portal_id: int = portal.id
     return portal_id

@@ -28,7 +28,7 @@ MAY_IMPORT = {
 OF_TESTS = {"tests", *(path.stem for path in (ROOT / "tests").iterdir())}
 
 #: What every blueprint may import of this room, beside its own package.
-SHARED = {"application", "auditing", "parts", "request_hooks"}
+SHARED = {"application", "auditing", "mail", "parts", "request_hooks"}
 
 #: What commands may import of the blueprints: what says who may do what, and nothing with a URL.
 FOR_COMMANDS = {
