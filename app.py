@@ -19,7 +19,8 @@ from commands import register_commands
 from config import InvalidSetting, Settings, load_settings
 from config.settings import ROOT
 from models import db
-from models.caller import Callers
+from models.api_keys import ApiKeyTable
+from models.caller import Callers, ItemOfPath
 from models.campus_extra_fields import CampusExtraFields
 from models.compiled_reads import Reader
 from models.database import engine_options, make_folder_of
@@ -32,6 +33,7 @@ from models.user_lists import UserLists
 from models.user_table import UserTable
 from rest.representation import shared_maker_of
 from security.access import refuse_undeclared_routes
+from security.api_keys import ApiKeys
 from security.audit import AuditTrail
 from security.bearer import Authentication, install_bearers
 from security.client_address import TrustedProxies
@@ -49,6 +51,8 @@ from security.verified_tokens import VerifiedTokens
 from security.write_guard import WriteGuard
 
 MAX_BODY_BYTES = 1024 * 1024
+
+_ITEM = ItemOfPath(USER.readable.columns, lambda form: shared_maker_of(USER, in_name_form(USER.readable, form)))
 
 
 def utc_now() -> datetime:
@@ -112,6 +116,7 @@ def _build_parts(app: Flask, settings: Settings, clock: Callable[[], datetime], 
     secret = settings.app_secret or settings.jwt_passphrase
     users, reader = UserTable(is_campus=is_campus, defaults=_user_defaults(settings)), Reader(lambda: db.engine)
     keys, sign_ins = _key_set(app, settings, clock), _sign_ins(settings, users, clock, sleep)
+    limiter, key_table = _limiter(settings, clock, secret), ApiKeyTable(reader, db.session, users, _ITEM)
     return Parts(
         settings=settings,
         clock=clock,
@@ -123,10 +128,11 @@ def _build_parts(app: Flask, settings: Settings, clock: Callable[[], datetime], 
         reader=reader,
         lists=UserLists(reader, db.session, users),
         validity=sign_ins.validity,
-        guard=WriteGuard(users, sign_ins.validity, clock),
+        guard=WriteGuard(users, sign_ins.validity, key_table, clock),
         platform=Platform(reader, db.session, settings.access_url_id) if is_campus else None,
         hashing=sign_ins.hashing,
-        limiter=_limiter(settings, clock, secret),
+        limiter=limiter,
+        api_keys=_api_keys(settings, key_table, limiter),
         password_policy=_password_policy(settings),
         sign_ins=sign_ins,
         sessions=Sessions(rules=_refresh_rules(settings), sign_ins=sign_ins),
@@ -140,9 +146,8 @@ def _install(app: Flask, parts: Parts) -> None:
     """Attach the parts to the application, and register routes, hooks and commands."""
     settings = parts.settings
     install_parts(app, parts)
-    item = USER.readable.columns, lambda form: shared_maker_of(USER, in_name_form(USER.readable, form))
-    callers = Callers(parts.reader, db.session, parts.users, parts.validity, item)
-    authentication = Authentication(parts.tokens, callers, VerifiedTokens(), parts.platform)
+    callers = Callers(parts.reader, db.session, parts.users, parts.validity, _ITEM)
+    authentication = Authentication(parts.tokens, callers, VerifiedTokens(), parts.platform, parts.api_keys)
     install_bearers(app, StrictJWTManager(app, parts.tokens), authentication)
     register_request_hooks(app, settings, parts.clock)
     register_blueprints(app, settings)
@@ -213,6 +218,14 @@ def _limiter(settings: Settings, clock: Callable[[], datetime], secret: str) -> 
         store = RedisWindows(settings.redis_url)
     attempts, interval = settings.login_throttling_max_attempts, settings.login_throttling_interval_seconds
     return LoginLimiter(store, clock, attempts, interval, secret)
+
+
+def _api_keys(settings: Settings, table: ApiKeyTable, limiter: LoginLimiter) -> ApiKeys | None:
+    """Return what takes API keys. Beside a campus, Chamilo's own setting decides."""
+    is_campus = settings.database_schema == "chamilo"
+    if not is_campus and not settings.api_keys:
+        return None
+    return ApiKeys(table, limiter, lambda: db.engine, is_campus=is_campus, marks_use=not settings.read_only)
 
 
 def _password_policy(settings: Settings) -> PasswordPolicy:

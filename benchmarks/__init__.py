@@ -1,1 +1,1 @@
-"""Measurements: `make bench` runs bench.py, `make bench-timing` timing.py. No part of the server."""
+"""Measure and attack the server: make bench, bench-timing, soak and attack. Not part of the server."""

@@ -1,4 +1,4 @@
-"""Speed, growth and memory beside the usual ways, in one run: what `make bench` runs."""
+"""Measure speed, growth and memory, and compare with applications built as documentation suggests (`make bench`)."""
 
 import argparse
 import json
@@ -15,12 +15,12 @@ from benchmarks.report import SECTIONS, render
 
 HERE = Path(__file__).parent
 
-#: part: what it cannot do without.
+#: part: the programs that it needs.
 NEEDS = {"rates": {"wrk"}, "footprint": {"wrk"}, "growth": {"postgresql", "mariadb"}}
 
 
 def main() -> None:
-    """Check what is there, measure, write."""
+    """Check for missing programs, measure, and write the results."""
     options = read_options()
     if options.render:
         found = json.loads(options.render.read_text())
@@ -43,19 +43,16 @@ def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser("make bench", description=__doc__)
     parser.add_argument("--only", type=_words, default=list(SECTIONS), help=f"parts, comma-separated: {', '.join(SECTIONS)}")
-    parser.add_argument("--rounds", type=int, default=5, help="at least 5 for figures that are worth telling")
-    parser.add_argument("--seconds", type=int, default=3, help="of a run of wrk; sign-ins take longer in proportion")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds; use at least 5 for reliable figures")
+    parser.add_argument("--seconds", type=int, default=3, help="seconds of a run of wrk; sign-ins run longer in proportion")
+    parser.add_argument("--sizes", type=_sizes, default=[SMALL, 10_000, 100_000, LARGE], help="numbers of users, ascending")
     parser.add_argument(
-        "--sizes",
-        type=_sizes,
-        default=[SMALL, 10_000, 100_000, LARGE],
-        help="numbers of users, rising",
+        "--leave-out", type=_words, default=[], help="programs to do without: wrk, postgresql, mariadb; the results mention it"
     )
+    parser.add_argument("--into", type=Path, help="folder for the results; without it, a run of some parts only prints")
     parser.add_argument(
-        "--leave-out", type=_words, default=[], help="what is not installed: wrk, postgresql, mariadb; the results say so"
+        "--render", type=Path, metavar="RESULTS.json", help="measure nothing: write page and charts from this file"
     )
-    parser.add_argument("--into", type=Path, help="where results go; a run of some parts writes nothing without it")
-    parser.add_argument("--render", type=Path, metavar="RESULTS.json", help="measure nothing: write the page and the charts anew")
     options = parser.parse_args()
     if unknown := set(options.only) - set(SECTIONS):
         parser.error(f"no such part: {', '.join(unknown)}")
@@ -73,7 +70,7 @@ def _sizes(text: str) -> list[int]:
 
 
 def measure(plan: Plan, parts: list[str]) -> Parts:
-    """Measure parts in the order of the page, on one database with 1,000 users; growth makes its own."""
+    """Measure parts in the order of the page, on one database with 1,000 users. Growth creates its own."""
     measured: Parts = {}
     with tempfile.TemporaryDirectory(prefix="poort-bench-") as made:
         folder = Path(made)
@@ -93,7 +90,7 @@ def measure(plan: Plan, parts: list[str]) -> Parts:
 
 
 def write(described: dict[str, str], measured: Parts, into: Path | None) -> None:
-    """Write figures, page and charts to a folder, or print the page where there is none."""
+    """Write figures, page and charts to a folder, or print the page if there is none."""
     page = render(described, measured)
     if into is None:
         print(page)

@@ -1,4 +1,4 @@
-"""Figures to pictures: SVG with text as text, the same bytes for the same figures, on white, for a page of either colour."""
+"""Draw figures as SVG charts: the same figures give the same bytes, and text stays text."""
 
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from benchmarks.goals import TITLES as DATABASE_TITLES
 from benchmarks.report import number, requests_of, sizes_of
 from benchmarks.storm import PEERS, RATE_OF_PEERS
 
-#: Short enough for a label.
+#: Names for labels.
 NAMES = {"poort": "Poort", "bare": "bare Flask", "tutorial": "Flask,\nas documented", "fastapi": "FastAPI,\nas documented"}
 
-# Okabe and Ito's: told apart by everyone.
-COLOURS = {"poort": "#0072B2", "bare": "#999999", "tutorial": "#E69F00", "fastapi": "#009E73"}
+# Okabe and Ito's palette, which color-blind readers can tell apart.
+COLORS = {"poort": "#0072B2", "bare": "#999999", "tutorial": "#E69F00", "fastapi": "#009E73"}
 LINES = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#666666")
 
 STYLE = {
@@ -35,7 +35,7 @@ STYLE = {
 
 
 def draw(parts: Parts, folder: Path) -> None:
-    """Draw a picture of each part that has one."""
+    """Draw the chart of each part that has one."""
     folder.mkdir(exist_ok=True)
     with mpl.rc_context(STYLE):
         for name, drawing in {"rates": _rates, "storm": _storm, "growth": _growth}.items():
@@ -52,7 +52,7 @@ def _rates(figures: Figures) -> Any:
         bars = axis.barh(
             [NAMES[name] for name in names],
             [median(figures[f"{name}/{what}/16"]) for name in names],
-            color=[COLOURS[name] for name in names],
+            color=[COLORS[name] for name in names],
         )
         axis.bar_label(bars, fmt="{:,.0f}", padding=3)
         axis.invert_yaxis()
@@ -69,8 +69,8 @@ def _storm(figures: Figures) -> Any:
     for row, name in enumerate(names):
         for shift, when in ((-0.17, "idle"), (0.17, "storm")):
             p50, p99 = (median(figures[f"{name}/{RATE_OF_PEERS}/{when}/p{percent}"]) for percent in (50, 99))
-            colour = COLOURS[name] if when == "storm" else "#999999"
-            axis.plot([p50, p99], [row + shift] * 2, color=colour, linewidth=5, solid_capstyle="round")
+            color = COLORS[name] if when == "storm" else "#999999"
+            axis.plot([p50, p99], [row + shift] * 2, color=color, linewidth=5, solid_capstyle="round")
             axis.text(p99 * 1.25, row + shift, f"{when}: p50 {number(p50)} ms, p99 {number(p99)} ms", va="center", fontsize=9)
     axis.set_xscale("log")
     axis.set_xlim(0.5, 600_000)
@@ -86,9 +86,9 @@ def _growth(figures: Figures) -> Any:
     figure, axes = plt.subplots(1, len(kinds), figsize=(9, 3.4), sharey=True, squeeze=False)
     for axis, kind in zip(axes[0], kinds, strict=True):
         sizes = sizes_of(figures, kind)
-        for what, colour in zip(requests_of(figures), LINES, strict=False):
+        for what, color in zip(requests_of(figures), LINES, strict=False):
             values = [median(figures[f"{kind}/{size}/{what}"]) for size in sizes]
-            axis.plot(sizes, values, marker="o", markersize=3, color=colour, label=what)
+            axis.plot(sizes, values, marker="o", markersize=3, color=color, label=what)
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.minorticks_off()

@@ -1,8 +1,8 @@
-"""Clients in processes of their own, so that none waits for another: readers with a clock, and sign-ins without rest.
+"""Run clients in processes of their own: reads at a fixed rate, and sign-ins without pause.
 
-They run on uvloop where it is: what a client takes of the processors is missing where sign-ins are counted.
+They use uvloop if it is installed, to leave more of the processors to the server.
 
-`python -m benchmarks.clients TASK` reads its arguments as JSON on standard input and prints its result as JSON.
+`python -m benchmarks.clients TASK` reads its arguments as JSON from standard input and prints its result as JSON.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from typing import Any
 
 from benchmarks.serving import ROOT, clean_environment
 
-# The soak does without the pins of the benchmark.
+# The soak runs without the packages of the benchmark.
 _LOOP: Any = import_module("uvloop" if find_spec("uvloop") else "asyncio")
 
-#: Connections that are open at once, at most; a request that finds none free waits, and its time runs.
+#: The most open connections. A request that must wait for a free one is timed from when it was due.
 MOST_CONNECTIONS = 64
 FIRST_CONNECTIONS = 8
-#: What has not been answered so long after the last request was sent has failed.
+#: A request without an answer this long after the last one was sent has failed.
 DRAIN_SECONDS = 60
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -36,7 +36,7 @@ _CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 
 
 async def exchange(stream: Stream, request: bytes) -> tuple[int, bool, float]:
-    """Send a request and read the answer; return its status, whether the connection stays open, and its Retry-After."""
+    """Send a request and read the answer. Returns its status, whether the connection stays open, and its Retry-After."""
     reader, writer = stream
     writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
@@ -48,7 +48,7 @@ async def exchange(stream: Stream, request: bytes) -> tuple[int, bool, float]:
 
 
 class Pool:
-    """Connections that are kept open, the one that rested longest first, so that all workers get some."""
+    """Open connections. The one unused for longest is next, so that all workers get requests."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -56,25 +56,25 @@ class Pool:
         self._open = 0
 
     async def take(self) -> Stream:
-        """Return a free connection, a new one, or, where there are too many, the next that becomes free."""
+        """Return a free connection or a new one. At the limit, wait for the next free one."""
         if self._open < FIRST_CONNECTIONS or (self._free.empty() and self._open < MOST_CONNECTIONS):
             self._open += 1
             return await asyncio.open_connection("127.0.0.1", self._port)
         return await self._free.get()
 
     def give_back(self, stream: Stream) -> None:
-        """Take a connection back."""
+        """Return a connection to the pool."""
         self._free.put_nowait(stream)
 
     def drop(self, stream: Stream | None) -> None:
-        """Forget a connection that is closed, or never was open."""
+        """Forget a connection that is closed or was never open."""
         self._open -= 1
         if stream:
             stream[1].close()
 
 
 async def read_paced(port: int, requests: list[str], per_second: float, seconds: float) -> dict[str, Any]:
-    """Send requests at fixed times, whatever became of those before; the time of each runs from when it was due."""
+    """Send requests at fixed times, however long earlier ones take. Each is timed from when it was due."""
     pool, sent = Pool(port), [request.encode("latin-1") for request in requests]
     latencies, failed = [], 0
 
@@ -101,30 +101,23 @@ async def read_paced(port: int, requests: list[str], per_second: float, seconds:
 
 
 async def sign_in_without_rest(port: int, requests: list[str], seconds: float, *, obeys: bool) -> dict[str, Any]:
-    """Be a client for each request, which signs in again and again without pause; after a Retry-After, if it obeys.
+    """Run a client for each request, which repeats its sign-in without pause. Clients that obey wait for Retry-After.
 
-    Returns the times at which a sign-in was answered with 200, in seconds, and how many answers had another status.
+    Returns the times of the 200 answers, in seconds, and the number of answers by other statuses.
     """
     good: list[float] = []
     others: dict[int, int] = {}
     begun = time.perf_counter()
 
     async def work(request: bytes) -> None:
-        stream = None
+        stream: Stream | None = None
         while time.perf_counter() - begun < seconds:
-            try:
-                stream = stream or await asyncio.open_connection("127.0.0.1", port)
-                status, stays, retry_after = await exchange(stream, request)
-            except (OSError, EOFError):
-                status, stays, retry_after = 0, False, 0
+            stream, status, retry_after = await _exchange_or_fail(port, stream, request)
             moment = time.perf_counter() - begun
-            if status == 200 and moment <= seconds:  # noqa: PLR2004 - after that fewer and fewer are at it
+            if status == 200 and moment <= seconds:  # noqa: PLR2004 - later ones run with fewer clients
                 good.append(moment)
             elif status != 200:  # noqa: PLR2004
                 others[status] = others.get(status, 0) + 1
-            if not stays and stream:
-                stream[1].close()
-                stream = None
             if obeys and retry_after:
                 await asyncio.sleep(min(retry_after, begun + seconds - time.perf_counter()))
 
@@ -132,16 +125,29 @@ async def sign_in_without_rest(port: int, requests: list[str], seconds: float, *
     return {"good": good, "others": others}
 
 
+async def _exchange_or_fail(port: int, stream: Stream | None, request: bytes) -> tuple[Stream | None, int, float]:
+    """Return the connection if it stays open, the status, which is 0 for a failure, and Retry-After."""
+    try:
+        stream = stream or await asyncio.open_connection("127.0.0.1", port)
+        status, stays, retry_after = await exchange(stream, request)
+    except (OSError, EOFError):
+        status, stays, retry_after = 0, False, 0.0
+    if stream and not stays:
+        stream[1].close()
+        stream = None
+    return stream, status, retry_after
+
+
 TASKS: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {"read": read_paced, "sign-in": sign_in_without_rest}
 
 
 class Clients:
-    """A process of clients; `result` waits for its end."""
+    """A process of clients. `result` waits for its end."""
 
     module = "benchmarks.clients"
 
     def __init__(self, task: str, **arguments: Any) -> None:
-        """Start it."""
+        """Start the process."""
         self._process = subprocess.Popen(
             (sys.executable, "-m", self.module, task),
             cwd=ROOT,
@@ -154,20 +160,20 @@ class Clients:
         self._process.stdin.close()
 
     def result(self) -> dict[str, Any]:
-        """Return what it found."""
+        """Return its result."""
         assert self._process.stdout is not None
         found = self._process.stdout.read()
         if self._process.wait():
-            sys.exit("the clients failed; what they said is above")
+            sys.exit("the clients failed; see their messages above")
         result: dict[str, Any] = json.loads(found)
         return result
 
 
 def main() -> None:
-    """Do a task."""
+    """Run a task."""
     arguments = json.load(sys.stdin)
     gc.freeze()
-    gc.disable()  # a pause of the client would count as the server's
+    gc.disable()  # a pause of the client would count against the server
     json.dump(_LOOP.run(TASKS[sys.argv[1]](**arguments)), sys.stdout)
 
 

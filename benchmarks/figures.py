@@ -1,10 +1,10 @@
-"""What was measured, as numbers: a list under each name, one number a round, so that rounds can be compared pair by pair."""
+"""Measured numbers: a list per name with one number per round, so that rounds can be compared pairwise."""
 
 import math
 import statistics
 from collections.abc import Iterable, Sequence
 
-#: name: a number for each round. A name is what was measured, its words apart by slashes: `poort/item/16`.
+#: name: one number per round. The words of a name are separated by slashes: `poort/item/16`.
 Figures = dict[str, list[float]]
 
 
@@ -14,12 +14,12 @@ def median(values: Sequence[float]) -> float:
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
-    """Return the lowest and the highest of the rounds."""
+    """Return the lowest and the highest round."""
     return min(values), max(values)
 
 
 def ratios(figures: Figures, one: str, other: str) -> list[float]:
-    """Divide what was measured under one name by what was under the other, round by round; empty where one is missing."""
+    """Divide the numbers of one name by those of another, round by round. Empty if one was not measured."""
     return [above / below for above, below in zip(figures.get(one, []), figures.get(other, []), strict=False)]
 
 

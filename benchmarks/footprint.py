@@ -1,4 +1,4 @@
-"""What a server costs while nothing is asked of it: memory of a worker, and the time of a start."""
+"""Measure the memory of a worker and the time of a start."""
 
 from benchmarks.figures import Figures, add
 from benchmarks.ground import Ground
@@ -8,7 +8,7 @@ from benchmarks.serving import pss_megabytes, running
 
 
 def measure(plan: Plan, ground: Ground) -> Figures:
-    """Start each server alone, with nothing to set up, ask it for a while, and weigh its two workers; in turns."""
+    """Start each server alone, send it requests for a while, and measure its two workers; in turns."""
     figures, servers = Figures(), ground.servers()
     for server in servers:
         with running(server):

@@ -1,4 +1,4 @@
-"""What was promised: a floor and a goal for each figure, how the figure is made of what was measured, and the verdict."""
+"""The promised floors and goals, and how their figures are computed from measurements."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ SMALL, LARGE = 1_000, 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A promise. `values` makes one number a round of the figures of a part, or none where they were not measured."""
+    """A promise. `values` computes one number per round from the figures of a part, or none if they were not measured."""
 
     name: str
     part: str
@@ -26,7 +26,7 @@ class Goal:
     less_is_better: bool = False
 
     def verdict(self, values: list[float]) -> str:
-        """Say whether the median reaches the goal, the floor, or neither."""
+        """Return whether the median reaches the goal, the floor, or neither."""
         if not values:
             return "not measured"
         if self.floor is None or self.goal is None:
@@ -86,7 +86,7 @@ def _growth() -> Iterator[Goal]:
         for what in ("first page", "item", "search"):
             values = _ratio(f"{kind}/{LARGE}/{what}", f"{kind}/{LARGE} beside/{what}")
             promise = _less("growth", f"{what}, 1,000,000 against 1,000 users, {TITLES[kind]}", values, 2.5, 1.5, "x")
-            # MariaDB has no index for a part of a word.
+            # MariaDB has no index for parts of words.
             is_bound = (kind, what) != ("mariadb", "search")
             yield promise if is_bound else replace(promise, floor=None, goal=None)
 

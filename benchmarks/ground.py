@@ -1,4 +1,4 @@
-"""What servers stand on: a scratch folder with settings, keys, an administrator and users, and the peers' view of it."""
+"""Prepare a temporary folder for servers: settings, keys, an administrator and users, also in the form that peers need."""
 
 import json
 import os
@@ -20,7 +20,7 @@ USERS = 1_000
 
 @dataclass
 class Ground:
-    """A folder whose database has an administrator, `admin`; all users have the administrator's password."""
+    """A prepared folder. Its database has the administrator `admin`, whose password all users share."""
 
     folder: Path
     database_url: str
@@ -28,39 +28,34 @@ class Ground:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Return what sets Poort."""
+        """Return Poort's environment variables."""
         return {"POORT_ENV_FILE": str(self.folder / ".env")}
 
     @property
     def peer_settings(self) -> dict[str, str]:
-        """Return what sets a peer."""
+        """Return a peer's environment variables."""
         return {"PEER_FOLDER": str(self.folder / "peers"), "PEER_DATABASE": self.database_url.removeprefix("sqlite:///")}
 
     def server(self, name: str) -> Server:
-        """Return a server, not started."""
+        """Return a server that is not started."""
         return Server(name, self.folder, self.settings if name == "poort" else self.peer_settings)
 
     def servers(self) -> list[Server]:
-        """Return all of them, not started."""
+        """Return Poort and all peers, not started."""
         return [self.server(name) for name in TITLES]
 
     def fill(self, number: int) -> None:
-        """Bring the database to this number of users."""
+        """Add users until the database has this many."""
         fill(self.database_url, number)
 
 
 def lay(folder: Path, database_url: str = "", cost: int = COST) -> Ground:
-    """Make settings, keys, tables and the administrator, as `make setup` does; on SQLite where no other database is named."""
+    """Create settings, keys, tables and the administrator, as `make setup` does. The default database is SQLite."""
     folder.mkdir()
     database_url = database_url or f"sqlite:///{folder / 'poort.db'}"
     with os.fdopen(os.open(folder / ".env", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as settings:
-        for name, value in {
-            "JWT_PASSPHRASE": secrets.token_hex(32),
-            "APP_SECRET": secrets.token_hex(32),
-            "PASSWORD_HASH_COST": cost,
-            "DATABASE_URL": database_url,
-        }.items():
-            settings.write(f"{name}={value}\n")
+        settings.write(f"JWT_PASSPHRASE={secrets.token_hex(32)}\nAPP_SECRET={secrets.token_hex(32)}\n")
+        settings.write(f"PASSWORD_HASH_COST={cost}\nDATABASE_URL={database_url}\n")
     ground = Ground(folder, database_url, "")
     done = subprocess.run(
         (sys.executable, "bin/serve", "--setup"),
@@ -78,7 +73,7 @@ def lay(folder: Path, database_url: str = "", cost: int = COST) -> Ground:
 
 
 def lay_with_peers(folder: Path) -> Ground:
-    """Lay the ground that all servers share: Poort's own file with 1,000 users, its keys, and what it answers for bare Flask."""
+    """Prepare a ground for all servers: an SQLite file with 1,000 users, the keys, and Poort's answers for bare Flask."""
     ground = lay(folder)
     ground.fill(USERS)
     peers = folder / "peers"
@@ -86,7 +81,7 @@ def lay_with_peers(folder: Path) -> Ground:
     passphrase = re.search(r"^JWT_PASSPHRASE=(.+)$", (folder / ".env").read_text(), re.MULTILINE)
     assert passphrase is not None
     key = load_pem_private_key((folder / "config/jwt/private.pem").read_bytes(), passphrase[1].encode())
-    # Peers are given the key as their documentation has it, without a passphrase.
+    # Peers get the key without a passphrase, as in their documentation.
     (peers / "private.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     (peers / "public.pem").write_bytes((folder / "config/jwt/public.pem").read_bytes())
     poort = ground.server("poort")
@@ -98,7 +93,7 @@ def lay_with_peers(folder: Path) -> Ground:
 
 
 def expect_user(server: Server) -> bytes:
-    """Return what a server answers for a user, and stop where that is not a user."""
+    """Return a server's answer for a user. Exits if it shows none."""
     status, body = server.ask("GET", "/api/users/2")
     if status != 200 or json.loads(body).get("id") != 2:  # noqa: PLR2004
         sys.exit(f"{server.name} shows no user: {status} {body.decode()}")

@@ -1,4 +1,4 @@
-"""The same requests at 1,000 users and at more, up to 1,000,000, on three databases: end to end, on one connection."""
+"""Time the same requests with 1,000 to 1,000,000 users, on three databases, over one connection."""
 
 import socket
 import time
@@ -17,7 +17,7 @@ from benchmarks.serving import WAIT_SECONDS, Server, running
 
 ITEMS_PER_PAGE = 30
 
-#: How often each is asked for in a round, unless that takes too long.
+#: Requests per round, fewer if they are slow.
 REQUESTS = 40
 WARM_UP = 2
 FEWEST = 3
@@ -25,7 +25,7 @@ LONGEST_SECONDS = 1.5
 
 
 def measure(plan: Plan, folder: Path) -> Figures:
-    """Measure every database: two of them, one that stays small and one that grows, asked in turns."""
+    """Measure each kind of database: one that stays small and one that grows, in turns."""
     figures = Figures()
     for kind in DATABASES:
         if kind not in plan.left_out:
@@ -41,7 +41,7 @@ def measure(plan: Plan, folder: Path) -> Figures:
 
 @contextmanager
 def _database(kind: str) -> Iterator[Callable[[], str]]:
-    """Have a database server run meanwhile; yields what makes an empty database, whose URL it returns."""
+    """Run a database server. Yields a function that creates an empty database and returns its URL."""
     if kind == "sqlite":
         yield lambda: ""
         return
@@ -62,12 +62,12 @@ def _compare(plan: Plan, figures: Figures, kind: str, size: int, small: Ground, 
                 for name in plan.turned(list(servers), max(number, 0)):
                     path = requests_at(size if name == f"{kind}/{size}" else plan.sizes[0])[what]
                     milliseconds = Connection(servers[name][1]).milliseconds(path)
-                    if number >= 0:  # before that it is the warm-up
+                    if number >= 0:  # round -1 is the warm-up
                         add(figures, f"{name}/{what}", milliseconds)
 
 
 def requests_at(size: int) -> dict[str, str]:
-    """Return what is asked for where there are so many users; the search finds one."""
+    """Return the paths to request with this many users. The search finds one user."""
     last = -(-size // ITEMS_PER_PAGE)
     return {
         "first page": "/api/users",
@@ -80,16 +80,16 @@ def requests_at(size: int) -> dict[str, str]:
 
 
 class Connection:
-    """A connection that is kept open and costs little of the time that it measures."""
+    """A persistent connection with little overhead."""
 
     def __init__(self, server: Server) -> None:
-        """Open it."""
+        """Connect to a server."""
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in server.headers.items())
         self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def milliseconds(self, path: str) -> float:
-        """Ask for a path several times, and close; return the median. All answers must be good."""
+        """Request a path several times, close, and return the median. Raises RuntimeError if an answer is not 200."""
         request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{self._headers}\r\n".encode()
         times: list[float] = []
         with self._socket:

@@ -1,6 +1,6 @@
-"""The application alone: WSGI calls without a socket, in a process for each application, in turns.
+"""Measure WSGI calls without a socket, in turns, in a process for each application.
 
-`python -m benchmarks.in_process MODULE` is such a process: it reads lines `item 500` and answers the seconds of that many calls.
+`python -m benchmarks.in_process MODULE` is such a process: for a line like `item 500`, it prints the seconds of 500 calls.
 """
 
 import importlib
@@ -18,7 +18,7 @@ from benchmarks.ground import Ground
 from benchmarks.plan import Plan
 from benchmarks.serving import ROOT, Server, clean_environment, running
 
-#: The application of each; FastAPI's is no WSGI.
+#: The WSGI applications. FastAPI is not one.
 MODULES = {"poort": "wsgi", "bare": "benchmarks.peers.bare", "tutorial": "benchmarks.peers.tutorial"}
 WARM_UP_CALLS = 1_000
 CALLS = 2_000
@@ -51,7 +51,7 @@ class Child:
     """The process of an application."""
 
     def __init__(self, server: Server) -> None:
-        """Start it, with the token of a server."""
+        """Start the process with a server's token."""
         with (server.folder / f"{server.name}-in-process.log").open("wb") as log:
             self._process = subprocess.Popen(
                 (sys.executable, "-m", "benchmarks.in_process", MODULES[server.name]),
@@ -65,20 +65,20 @@ class Child:
             )
 
     def seconds(self, what: str, calls: int) -> float:
-        """Have it call so often; return the seconds of the processor that it took."""
+        """Make this many calls, and return the processor time in seconds."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{what} {calls}\n")
         return float(self._process.stdout.readline())
 
     def end(self) -> None:
-        """End it."""
+        """Stop the process."""
         self._process.terminate()
         self._process.wait()
 
 
 def environ_of(path: str, headers: dict[str, str]) -> dict[str, Any]:
-    """Return what gunicorn hands to an application for a GET."""
+    """Return the environment that gunicorn creates for a GET."""
     return {
         "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": "",
@@ -105,7 +105,7 @@ def environ_of(path: str, headers: dict[str, str]) -> dict[str, Any]:
 
 
 def call(app: Any, environ: dict[str, Any]) -> str:
-    """Call an application and take its answer whole, as a server does; return the status."""
+    """Call an application, read its whole answer as a server does, and return the status."""
     said: list[str] = []
 
     def start_response(status: str, _headers: list[tuple[str, str]], _error: object = None) -> None:
@@ -119,7 +119,7 @@ def call(app: Any, environ: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Call the application as often as each line says."""
+    """Answer each line of standard input."""
     app = importlib.import_module(sys.argv[1]).app
     headers = json.loads(os.environ["BENCH_HEADERS"])
     environs = {

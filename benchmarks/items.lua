@@ -1,4 +1,4 @@
--- wrk's script: ask for users 1 to 1000 in turn, so that no server lives on one row.
+-- wrk script: requests users 1 to 1000 in turn, so that no server can serve a single cached row.
 local requests, turn = {}, 0
 
 function init()

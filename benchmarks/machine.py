@@ -1,4 +1,4 @@
-"""What a measurement needs of the machine, and what is to be said of it beside the figures."""
+"""Check that the machine has the needed programs, and describe it for the results."""
 
 import os
 import platform
@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.services import NotInstalled, find_program
+from benchmarks.services import NotInstalled, find_program, newest_postgresql
 from benchmarks.serving import ROOT
 
-#: program: the Debian package that has it.
+#: program: its Debian package.
 NEEDED = {"wrk": "wrk", "postgresql": "postgresql", "mariadb": "mariadb-server"}
 PACKAGES = (
     "Flask",
@@ -30,7 +30,7 @@ PACKAGES = (
 
 
 def refuse_missing(wanted: set[str]) -> None:
-    """Stop where something wanted is not installed, before anything is measured."""
+    """Exit if a wanted program is not installed."""
     absent = [name for name in NEEDED if name in wanted and not version_of(name)]
     if absent:
         sys.exit(
@@ -40,7 +40,7 @@ def refuse_missing(wanted: set[str]) -> None:
 
 
 def describe() -> dict[str, str]:
-    """Return what the figures depend on."""
+    """Return the properties of the machine on which the figures depend."""
     cpu = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     system = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
     programs = ", ".join(said for name in NEEDED if (said := version_of(name)))
@@ -56,20 +56,19 @@ def describe() -> dict[str, str]:
 
 
 def load() -> float:
-    """Return how many processes were running or waiting to, in the last minute."""
+    """Return the load average of the last minute."""
     return os.getloadavg()[0]
 
 
 def version_of(name: str) -> str:
-    """Return what a program says of its version; empty where it is not installed."""
-    clusters = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: float(place.parent.name))
+    """Return the name and version of a program; empty if it is not installed."""
     program, option = {
         "wrk": ("wrk", "-v"),
         "postgresql": ("postgres", "--version"),
         "mariadb": ("mariadbd", "--version"),
     }[name]
     try:
-        found = find_program(program, *map(str, clusters[-1:]))
+        found = find_program(program, *newest_postgresql())
     except NotInstalled:
         return ""
     said = subprocess.run((found, option), check=False, capture_output=True, text=True).stdout

@@ -1,4 +1,4 @@
-"""How much is measured, and in which order."""
+"""The amount and order of measurements."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ Turn = TypeVar("Turn")
 
 @dataclass(frozen=True)
 class Plan:
-    """Rounds, seconds a run, sizes in users, and what is left out on purpose."""
+    """Rounds, seconds per run, numbers of users, and the programs left out."""
 
     rounds: int
     seconds: int
@@ -20,15 +20,15 @@ class Plan:
     begun: float = field(default_factory=time.monotonic)
 
     def elapsed(self) -> float:
-        """Return the seconds since the beginning."""
+        """Return the seconds since the start."""
         return time.monotonic() - self.begun
 
     def say(self, what: str) -> None:
-        """Tell whoever waits what is done now, and how long it has taken so far."""
+        """Print the current step and the time so far."""
         print(f"{self.elapsed():5.0f} s  {what}", file=sys.stderr, flush=True)
 
     @staticmethod
     def turned(things: Sequence[Turn], number: int) -> list[Turn]:
-        """Return things in the order of a round: each round begins with another one, so that nobody is always the first."""
+        """Return things in the order of a round. Each round starts with another one, so that none is always first."""
         start = number % len(things)
         return [*things[start:], *things[:start]]

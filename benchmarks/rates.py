@@ -1,4 +1,4 @@
-"""Requests a second: wrk on two threads against each server in turn, round after round."""
+"""Measure requests per second: wrk with two threads against each server in turn."""
 
 import re
 import shutil
@@ -21,7 +21,7 @@ _FAILED = re.compile(r"^ +(Non-2xx|Socket errors).*", re.MULTILINE)
 
 
 def measure(plan: Plan, ground: Ground) -> Figures:
-    """Measure users and lists of all servers, and of Poort in the format that it answers in by default, too."""
+    """Measure items and lists of all servers, and of Poort also in its default format."""
     servers, figures = ground.servers(), Figures()
     with running(*servers):
         for server in servers:
@@ -42,7 +42,7 @@ def measure(plan: Plan, ground: Ground) -> Figures:
 
 
 def ask(server: Server, what: str, connections: int, seconds: int, accept: str = "application/json") -> float:
-    """Have wrk ask for users 1 to 1,000 in turn, or for the first page; return the answers a second. All must be good."""
+    """Have wrk request users 1 to 1,000 in turn, or the first page. Returns the rate; exits if a request fails."""
     headers = server.headers | {"Accept": accept}
     fields = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
     script = ["-s", str(SCRIPT)] if what == "item" else []

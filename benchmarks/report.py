@@ -1,4 +1,4 @@
-"""Figures to `results.md`: the promises with their verdicts first, then what was measured, a section a part."""
+"""Write the figures as `results.md`: first the promises with their verdicts, then a section per part."""
 
 from collections.abc import Iterable, Mapping
 
@@ -16,7 +16,7 @@ with the lowest and the highest round in brackets. Ratios are made round by roun
 
 
 def render(machine: Mapping[str, str], parts: Parts) -> str:
-    """Return the whole page; what was not measured is not there, and the table of promises says so."""
+    """Return the page, without sections for parts that were not measured."""
     sections = [_head(machine), _promises(parts)]
     for name, section in SECTIONS.items():
         if parts.get(name):
@@ -31,14 +31,14 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def number(value: float) -> str:
-    """Write a number with about three digits: nobody can tell more."""
+    """Write a number with about three digits, which is as precise as the measurements."""
     if abs(value) >= 100 or value == round(value):  # noqa: PLR2004
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"  # noqa: PLR2004
 
 
 def cell(values: list[float], unit: str = "") -> str:
-    """Write the median of the rounds, with the lowest and the highest where they differ."""
+    """Write the median of the rounds, with the lowest and the highest if they differ."""
     if not values:
         return MISSING
     low, high = (number(end) for end in spread(values))
@@ -139,7 +139,7 @@ def sizes_of(figures: Figures, kind: str) -> list[int]:
 
 
 def requests_of(figures: Figures) -> list[str]:
-    """Return what was asked for, in the order in which it was."""
+    """Return the measured requests in their order."""
     return list(dict.fromkeys(name.split("/")[2] for name in figures))
 
 

@@ -1,4 +1,4 @@
-"""Users by the million, made by the database itself from the row of the administrator; its triggers keep the search in step."""
+"""Create up to millions of users in SQL, from the administrator's row. Triggers update the search index."""
 
 from collections.abc import Mapping
 
@@ -9,11 +9,11 @@ from config import parse_settings
 from models import User
 from models.user_table import UserTable
 
-#: One of all users matches this search.
+#: Exactly one user matches this search.
 RARE, RARE_NAME = "xqz", "Exqzibel"
 RARE_AT = 500
 
-# Few statements, and none of them as long as the time limit of a statement.
+# Few statements, each shorter than the time limit.
 CHUNK = 50_000
 
 FIRSTNAMES = "Ada Ben Cleo Dirk Eva Finn Greta Hugo Ines Jan Karel Lena Mila Noor Otto Pia Quinn Rosa Sam Tess".split()  # noqa: SIM905
@@ -34,7 +34,7 @@ _SIXTEEN_BYTES = {
 
 
 def fill(database_url: str, number: int) -> None:
-    """Add users until there are so many; all have the administrator's password, and the ids go on without a gap."""
+    """Add users with the administrator's password until there are this many. The ids have no gap."""
     engine = create_engine(parse_settings({"DATABASE_URL": database_url}).database_url)
     try:
         with engine.begin() as connection:
@@ -46,7 +46,7 @@ def fill(database_url: str, number: int) -> None:
         with Session(engine) as session:
             UserTable(is_campus=False).recount(session)
             session.commit()
-        if engine.dialect.name != "sqlite":  # what these two do by themselves, a little later
+        if engine.dialect.name != "sqlite":  # their own housekeeping would come during the measurement
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(text('VACUUM ANALYZE "user"' if engine.dialect.name == "postgresql" else "ANALYZE TABLE user"))
     finally:
@@ -65,7 +65,7 @@ def _insert(connection: Connection, low: int, high: int) -> None:
     columns = [column.name for column in User.__table__.columns]
     made = _made(dialect)
     chosen = ", ".join(made.get(name, f"u.{quoted(name)}") for name in columns)
-    # 31 is a prime: neighbours have different names.
+    # 31 is prime, so neighbors have different names.
     source = f"{_NUMBERS[dialect].format(low=low, high=high)} s JOIN bench_names b ON b.k = (s.n * 31) % {len(NAMES)}"
     statement = text(
         f"INSERT INTO {quoted('user')} ({', '.join(map(quoted, columns))}) "
@@ -75,7 +75,7 @@ def _insert(connection: Connection, low: int, high: int) -> None:
 
 
 def _made(dialect: str) -> Mapping[str, str]:
-    """Return what differs from the administrator's row, as SQL."""
+    """Return the columns that differ from the administrator's row, as SQL."""
     username = "CONCAT('user', s.n)" if dialect == "mysql" else "'user' || s.n"
     email = "CONCAT('user', s.n, '@example.com')" if dialect == "mysql" else "'user' || s.n || '@example.com'"
     last = f"CASE WHEN s.n = {RARE_AT} THEN '{RARE_NAME}' ELSE b.last END"

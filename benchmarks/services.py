@@ -124,9 +124,7 @@ def start_mariadb() -> Server:
 
 def start_postgresql() -> Server:
     """Start a PostgreSQL on the loopback that asks for no password."""
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: int(place.parent.name.partition(".")[0]))
-    newest = [str(place) for place in places[-1:]]
-    program, installer = find_program("postgres", *newest), find_program("initdb", *newest)
+    program, installer = find_program("postgres", *newest_postgresql()), find_program("initdb", *newest_postgresql())
     folder = Path(tempfile.mkdtemp(prefix="poort-postgresql-"))
     data, port, as_user = folder / "data", free_port(), _as_postgres(folder) if os.getuid() == 0 else []
     options = ("-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
@@ -138,6 +136,12 @@ def start_postgresql() -> Server:
     url = f"//postgres@127.0.0.1:{port}"
     urls = f"postgresql:{url}", f"postgresql+psycopg:{url}/postgres"
     return ready(Server("postgresql", process, folder, *urls, stop_signal=signal.SIGINT))
+
+
+def newest_postgresql() -> list[str]:
+    """Return the folder of the programs of the newest PostgreSQL that Debian has installed, if there is one."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
+    return [str(folder) for folder in folders[-1:]]
 
 
 def _as_postgres(folder: Path) -> list[str]:

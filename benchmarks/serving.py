@@ -1,4 +1,4 @@
-"""The servers that are compared, as processes on free ports of the loopback, ended by their own ids."""
+"""Run Poort and its peers as processes on free loopback ports."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from benchmarks.services import free_port
 ROOT = Path(__file__).resolve().parent.parent
 WAIT_SECONDS = 60
 
-#: The server and its peers, in the order of the tables.
+#: The servers, in the order of the tables.
 TITLES = {
     "poort": "Poort",
     "bare": "bare Flask",
@@ -25,7 +25,7 @@ TITLES = {
     "fastapi": "FastAPI + PyJWT + SQLAlchemy, as documented",
 }
 
-#: As deploy/gunicorn.conf.py has it (a test compares them); no log of requests.
+#: The same options as in deploy/gunicorn.conf.py (a test compares them), without a log of requests.
 GUNICORN = (
     *(
         sys.executable,
@@ -43,13 +43,13 @@ UVICORN = (sys.executable, "-m", "uvicorn", "--workers=2", "--no-access-log", "-
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """Return an environment in which nothing but the given variables sets a server."""
+    """Return an environment without settings of servers except the given variables."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | variables
 
 
 @dataclass
 class Server:
-    """A server; `folder` gets its log. `token` is an administrator's, after `sign_in`."""
+    """A server that logs to `folder`. `sign_in` sets `token`."""
 
     name: str
     folder: Path
@@ -60,7 +60,7 @@ class Server:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """Return what starts it."""
+        """Return the command that starts the server."""
         if self.name == "poort":
             return sys.executable, "bin/serve"
         if self.name == "fastapi":
@@ -68,7 +68,7 @@ class Server:
         return *GUNICORN, f"--bind=127.0.0.1:{self.port}", f"benchmarks.peers.{self.name}:app"
 
     def start(self) -> float:
-        """Start it, and return the seconds until it answered a request for a user."""
+        """Start the server, and return the seconds until its first answer."""
         begun = time.perf_counter()
         with (self.folder / f"{self.name}.log").open("ab") as log:
             environment = clean_environment(**self.environment, PORT=str(self.port))
@@ -83,26 +83,26 @@ class Server:
         return time.perf_counter() - begun
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the server."""
         if self.process is not None:
             self.process.terminate()
             self.process.wait(WAIT_SECONDS)
 
     def workers(self) -> list[int]:
-        """Return the ids of its two workers; uvicorn has one more child, a small one that watches over the others."""
+        """Return the process ids of its two workers. uvicorn also has a small third child, which is left out."""
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return sorted((int(child) for child in children), key=pss_megabytes)[-2:]
 
     def _answers(self) -> bool:
-        """Tell whether it answers with a user, or, to a stranger, that there must be a token."""
+        """Tell whether it shows a user, or, without a token, answers 401."""
         try:
             return self.ask("GET", "/api/users/1")[0] == (200 if self.token or self.name == "bare" else 401)
         except (OSError, HTTPException):
             return False
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
-        """Ask on a connection of its own; return status and body."""
+        """Send a request on a new connection. Returns status and body."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=WAIT_SECONDS)
         try:
             given = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -119,7 +119,7 @@ class Server:
         return {"Accept": "application/json"} | token
 
     def sign_in(self, username: str, password: str) -> None:
-        """Get a token; bare Flask has none."""
+        """Get a token, except from bare Flask."""
         if self.name != "bare":
             path, content_type, body = self.sign_in_request(username, password)
             status, answer = self.ask("POST", path, body, Content_Type=content_type)
@@ -138,7 +138,7 @@ class Server:
 
 @contextmanager
 def running(*servers: Server) -> Iterator[None]:
-    """Have servers run meanwhile."""
+    """Run servers in this context."""
     try:
         for server in servers:
             server.start()
@@ -149,6 +149,6 @@ def running(*servers: Server) -> Iterator[None]:
 
 
 def pss_megabytes(pid: int) -> float:
-    """Return the memory of a process in MB, what it shares with others divided among them (PSS)."""
+    """Return the memory of a process in MB, with shared pages divided among their users (PSS)."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in rollup if line.startswith("Pss:")) / 1024

@@ -1,4 +1,4 @@
-"""Sign-ins a second against what the processors can do: cores / (one bcrypt + one signature)."""
+"""Measure sign-ins per second, and compare them with the limit: cores / (one bcrypt + one signature)."""
 
 import multiprocessing
 import os
@@ -20,15 +20,15 @@ from benchmarks.serving import Server, running
 
 CORES = len(os.sched_getaffinity(0))
 PAIRS = 6
-#: The seconds at the beginning of a storm that do not count, until its queues are full.
+#: Seconds at the start that do not count, until the queues are full.
 FILLING_SECONDS = 2
 TOGETHER_SECONDS = 0.05
-#: A run of sign-ins has few events: it needs more time than one of reads.
+#: Sign-ins are few, so their runs are longer than those of reads.
 TIMES_AS_LONG = 6
 
 
 def measure(plan: Plan, ground: Ground) -> Figures:
-    """Measure the limit and the sign-ins in turns, twice as many clients as cores."""
+    """Measure the limit and the sign-ins in turns, with twice as many clients as cores."""
     figures, server = Figures(), ground.server("poort")
     with running(server), limit_of(ground) as limit:
         for number in range(plan.rounds):
@@ -42,22 +42,22 @@ def measure(plan: Plan, ground: Ground) -> Figures:
 
 
 def start_clients(server: Server, ground: Ground, number: int, seconds: float, *, obeys: bool = True) -> Clients:
-    """Start clients who sign in without pause, each as a user of their own."""
+    """Start clients that sign in without pause, each as another user."""
     requests = [_request(server, f"user{user}", ground.password) for user in range(2, 2 + number)]
     return Clients("sign-in", port=server.port, requests=requests, seconds=seconds, obeys=obeys)
 
 
 def rate_of(done: dict[str, Any]) -> float:
-    """Return sign-ins a second, from the end of some to the end of others: so none counts in part."""
+    """Return sign-ins per second, measured between two ends of sign-ins, so that none counts partly."""
     good = sorted(moment for moment in done["good"] if moment >= FILLING_SECONDS)
-    # Those of all cores that ended together are one end.
+    # Sign-ins of several cores that ended together count as one end.
     after = [moment for moment in good if moment > good[0] + TOGETHER_SECONDS]
     return len(after) / (after[-1] - good[0]) if after else 0.0
 
 
 @contextmanager
 def limit_of(ground: Ground) -> Iterator[Callable[[], float]]:
-    """Return what measures the limit: a process for each core hashes and signs at the same time, as fast as it can."""
+    """Yield a function that measures the limit: one process per core hashes and signs as fast as it can."""
     key = (ground.folder / "peers" / "private.pem").read_bytes()
     spawning = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(CORES, spawning, _prepare, (key,)) as pool:
@@ -70,7 +70,7 @@ def limit_of(ground: Ground) -> Iterator[Callable[[], float]]:
 
 
 def hash_and_sign(pairs: int) -> float:
-    """Check a password and sign a token so often; return how often a second."""
+    """Check a password and sign a token this often. Returns the rate per second."""
     begun = time.perf_counter()
     for _ in range(pairs):
         bcrypt.checkpw(b"a password", _prepared["hash"])

@@ -1,4 +1,4 @@
-"""A server under mixed load that is reloaded, killed and given new keys: what `make soak` runs. Exits 1 where a bound breaks."""
+"""Load a server while it is reloaded, killed and given new keys (`make soak`). Exits with 1 if a bound is broken."""
 
 import argparse
 import json
@@ -28,20 +28,20 @@ from models.database import continue_after_given_ids
 from models.user import SOFT_DELETED
 
 USERS = 3_000
-#: event: when it begins, as a part of the whole. After them all comes the warm-up of the last workers, then the weighing.
+#: When each event begins, as a fraction of the run. The warm-up is that of the last workers, before the weighing.
 EVENTS = (
     (0.04, "reload"), (0.09, "kill"), (0.14, "reload"), (0.19, "rotate"), (0.25, "reload"), (0.30, "kill"), (0.35, "reload"),
-    (0.40, "reload"),
+    (0.40, "reload"), (0.44, "warm-up"),
 )  # fmt: skip
-WARM_UP_AT, WEIGHING_AT = 0.44, 0.64
-#: Reads a second of the warm-up, of users and of pages in turn: what workers remember of them is soon as much as it ever will be.
+WEIGHING_AT = 0.64
+#: Reads per second of the warm-up, of users and pages in turn, which fills the caches.
 WARM_UP_RATE = 500
 EVENT_TIMEOUT_SECONDS = 40
 SAMPLE_EVERY_SECONDS = 1
 
 
 class Soak:
-    """One run: a server on its ground, and what was seen of it."""
+    """A run: a server, and what was observed."""
 
     def __init__(self, ground: Ground, minutes: float) -> None:
         self.ground = ground
@@ -52,26 +52,18 @@ class Soak:
         self._begun = 0.0
 
     def run(self) -> Seen:
-        """Do all of it, and return what was seen."""
+        """Run everything, and return the observations."""
         self.server.start()
         try:
             self.server.sign_in("admin", self.ground.password)
-            load = MixedClients(
-                "mixed",
-                port=self.server.port,
-                password=self.ground.password,
-                token=self.server.token,
-                users=USERS,
-                seconds=self.seconds,
-            )
+            given = {"port": self.server.port, "password": self.ground.password, "token": self.server.token}
+            load = MixedClients("mixed", **given, users=USERS, seconds=self.seconds)
             self._begun = time.monotonic()
+            events = {"reload": self._reload, "kill": self._kill, "rotate": self._rotate, "warm-up": self._warm_up}
             for at, event in EVENTS:
                 self._sleep_until(at)
                 self._say(event)
-                {"reload": self._reload, "kill": self._kill, "rotate": self._rotate}[event]()
-            self._sleep_until(WARM_UP_AT)
-            self._say("warm-up")
-            self._warm_up()
+                events[event]()
             self._sleep_until(WEIGHING_AT)
             self._say("weighing")
             workers = self._weigh()
@@ -111,10 +103,10 @@ class Soak:
         self.server.process.send_signal(number)
 
     def _wait(self, event: str, reached: Callable[[set[int]], bool]) -> None:
-        """Wait until there are two workers, and they are other ones."""
+        """Wait until there are two workers and `reached` is true for them."""
         deadline = time.monotonic() + EVENT_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
-            with suppress(OSError):  # a worker has ended between two looks
+            with suppress(OSError):  # a worker has ended meanwhile
                 workers = self.server.workers()
                 if len(workers) == 2 and reached(set(workers)):  # noqa: PLR2004
                     return
@@ -125,14 +117,14 @@ class Soak:
         head = "".join(f"{name}: {value}\r\n" for name, value in self.server.headers.items())
         paths = [path for number in range(1, USERS + 1) for path in (f"/{number}", f"?page={number % (USERS // 30) + 1}")]
         requests = [f"GET /api/users{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\n" for path in paths]
-        seconds = (WEIGHING_AT - WARM_UP_AT) * self.seconds - 1
+        seconds = (WEIGHING_AT - EVENTS[-1][0]) * self.seconds - 1
         found = Clients("read", port=self.server.port, requests=requests, per_second=WARM_UP_RATE, seconds=seconds).result()
         if found["failed"]:
             self.missing.append(f"{found['failed']} reads of the warm-up failed")
 
     def _weigh(self) -> list[Worker]:
         workers = [Worker(pid) for pid in self.server.workers()]
-        # Until a little before the end, when fewer and fewer clients are at it.
+        # Stop before the end, when clients finish.
         while time.monotonic() < self._begun + self.seconds - 2 * SAMPLE_EVERY_SECONDS:
             for worker in workers:
                 try:
@@ -152,7 +144,7 @@ class Soak:
 
 
 def continue_counting(database_url: str) -> None:
-    """Let PostgreSQL give the next users ids behind those of the users that were filled in."""
+    """Let PostgreSQL give new users ids above those of the filled ones."""
     engine = create_engine(parse_settings({"DATABASE_URL": database_url}).database_url)
     with Session(engine) as session:
         continue_after_given_ids(session, User.__table__)
@@ -161,7 +153,7 @@ def continue_counting(database_url: str) -> None:
 
 
 def read_rows(database_url: str) -> dict[str, tuple[str | None, bool]]:
-    """Return first name and whether deleted of the users that were made, by user name."""
+    """Return first name and deletion of the users that clients created, by user name."""
     engine = create_engine(parse_settings({"DATABASE_URL": database_url}).database_url)
     with engine.connect() as connection:
         found = connection.execute(select(User.username, User.firstname, User.active).where(User.username.like("soak%"))).all()
@@ -171,7 +163,7 @@ def read_rows(database_url: str) -> dict[str, tuple[str | None, bool]]:
 
 @contextmanager
 def database(kind: str) -> Iterator[str]:
-    """Yield the URL of an empty database, of a server of its own; nothing for SQLite, whose file needs none."""
+    """Run a database server, and yield the URL of an empty database; an empty URL for SQLite."""
     if kind == "sqlite":
         yield ""
         return
@@ -183,7 +175,7 @@ def database(kind: str) -> Iterator[str]:
 
 
 def print_tables(seen: Seen) -> bool:
-    """Print what was asked, what workers weighed, and each bound; return whether all held."""
+    """Print the requests, the workers' memory and each bound. Returns whether all bounds held."""
     print("| requests | number | median ms | p99 ms | slowest ms |\n|---|---|---|---|---|")
     for kind in sorted({answer[0] for answer in seen.answers}):
         took = [(ended - begun) * 1000 for name, begun, ended, _ in seen.answers if name == kind]
@@ -200,11 +192,11 @@ def print_tables(seen: Seen) -> bool:
 
 
 def main() -> None:
-    """Lay the ground, run, print; exit 1 where a bound is broken."""
+    """Prepare, run and print. Exits with 1 if a bound is broken."""
     parser = argparse.ArgumentParser("make soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10, help="2 at least: each of eight events takes some seconds")
+    parser.add_argument("--minutes", type=float, default=10, help="at least 2, because each of eight events takes some seconds")
     parser.add_argument("--database", choices=("sqlite", *STARTERS), default="sqlite")
-    parser.add_argument("--keep-log", type=Path, metavar="FILE", help="where the log of the server goes in the end")
+    parser.add_argument("--keep-log", type=Path, metavar="FILE", help="copy the server's log to this file at the end")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="poort-soak-") as made, database(options.database) as url:
         ground = lay(Path(made) / "ground", url)

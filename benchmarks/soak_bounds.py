@@ -1,4 +1,4 @@
-"""What a soak must show: pure functions of what was seen, each of which names a bound and says whether it held."""
+"""The bounds of a soak, as pure functions of the observations."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -11,15 +11,15 @@ from benchmarks.soak_load import CLIENTS, EXPECTED
 Answer = Sequence[Any]
 
 MOST_GROWTH = 0.05
-#: A thread that begins late opens a file or two; a leak of one in a thousand requests would be many times that.
+#: A late thread opens a file or two. A leak in one of a thousand requests would be many times more.
 MOST_DESCRIPTORS = 16
-#: What a client sees of a kill may be a moment later than the kill.
+#: A client may notice a kill this many seconds later.
 MOMENT = 0.25
 
 
 @dataclass
 class Worker:
-    """A worker while nothing happened to it: samples of its memory in MB, and of its open descriptors, in turn."""
+    """A worker during the weighing: samples of its memory in MB and of its open descriptors."""
 
     pid: int
     pss: list[float] = field(default_factory=list)
@@ -32,25 +32,25 @@ class Worker:
 
     @property
     def growth(self) -> float:
-        """Return by what part of it the memory grew, from the median of the first quarter to that of the last."""
+        """Return the relative growth of memory, from the median of the first quarter to that of the last."""
         first, last = (statistics.median(part) for part in self.quarters(self.pss))
         return last / first - 1
 
     @property
     def more_descriptors(self) -> int:
-        """Return how many more were open at the least; what is open for a request comes and goes."""
+        """Return the growth of the minimum, because requests open and close descriptors."""
         first, last = (min(part) for part in self.quarters(self.descriptors))
         return int(last - first)
 
 
 @dataclass
 class Seen:
-    """What was seen of a soak."""
+    """The observations of a soak."""
 
     answers: Sequence[Answer]
     kills: Sequence[float]
     workers: Sequence[Worker]
-    #: What is wrong with rows, a line each.
+    #: Faults of rows, one line each.
     wrong_rows: Sequence[str]
     #: Lines of level `error` that no kill explains.
     error_lines: Sequence[str]
@@ -58,19 +58,19 @@ class Seen:
 
 
 def is_good(answer: Answer) -> bool:
-    """Tell whether an answer is one that is declared."""
+    """Tell whether an answer is a declared one."""
     kind, _, _, status = answer
     return bool(status == EXPECTED.get(kind, 200) or kind == "sign in, told to come back")
 
 
 def was_in_killed_worker(answer: Answer, kills: Sequence[float]) -> bool:
-    """Tell whether a request without an answer was under way when a worker was killed."""
+    """Tell whether an unanswered request was under way when a worker was killed."""
     _, begun, ended, status = answer
     return status == 0 and any(begun <= kill + MOMENT and ended >= kill for kill in kills)
 
 
 def bounds(seen: Seen) -> list[tuple[str, str, bool]]:
-    """Return each bound: what it is about, what was found, and whether it held."""
+    """Return each bound: its name, the finding, and whether it held."""
     bad = [answer for answer in seen.answers if not is_good(answer)]
     lost = [answer for answer in bad if was_in_killed_worker(answer, seen.kills)]
     others = [f"{answer[0]}: {answer[3]}" for answer in bad if answer not in lost]
@@ -100,7 +100,7 @@ def _listed(things: Sequence[str]) -> str:
 
 
 def wrong_rows(users: Mapping[str, Mapping[str, Any]], rows: Mapping[str, tuple[str | None, bool]]) -> list[str]:
-    """Compare users as they were answered with rows: first name and whether deleted, by user name."""
+    """Compare users as answered with their rows. Returns one line per fault."""
     wrong = []
     for username, user in users.items():
         if username not in rows:

@@ -1,6 +1,6 @@
-"""The load of a soak: clients who read, search, sign in and write, each on a connection of its own, and remember every answer.
+"""The load of a soak: clients that read, search, sign in and write, and record every answer.
 
-`python -m benchmarks.soak_load` reads its arguments as JSON on standard input and prints its result as JSON.
+`python -m benchmarks.soak_load` reads its arguments as JSON from standard input and prints its result as JSON.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ from typing import Any
 from benchmarks.clients import Clients
 
 CLIENTS = 12
-#: Of each client, in requests a second: together they leave the machine room for what is replaced meanwhile.
+#: Requests per second and client, few enough to leave the machine time to replace workers.
 PACE = 10
-#: Between two sign-ins, in seconds: fewer than can be hashed, so that none is told to come back.
+#: Seconds between two sign-ins, long enough that none gets 503.
 SIGN_IN_EVERY = 1.5
-#: A request that has no answer after so long has failed.
+#: A request without an answer after this time has failed.
 TIMEOUT_SECONDS = 30
 
-#: kind: how many of a hundred requests.
+#: kind: its share of the requests, in percent.
 KINDS = {"read": 47, "page": 15, "search": 8, "unchanged": 10, "create": 9, "change": 8, "delete": 3}
-#: kind: what it is answered where all is well.
+#: kind: the expected status, if not 200.
 EXPECTED = {"create": 201, "delete": 204, "unchanged": 304}
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -32,7 +32,7 @@ _ETAG = re.compile(rb"\r\netag: *([^\r]+)", re.IGNORECASE)
 
 
 def request_bytes(method: str, path: str, token: str = "", document: object = None, **fields: str) -> bytes:
-    """Return a request with a JSON body, if there is a document; `If_Match="…"` adds the header field `If-Match`."""
+    """Return a request, with a JSON body if there is a document. `If_Match="…"` adds the header field `If-Match`."""
     body = b"" if document is None else json.dumps(document, ensure_ascii=False).encode()
     content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
     lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}", f"Content-Type: {content_type}"]
@@ -42,14 +42,14 @@ def request_bytes(method: str, path: str, token: str = "", document: object = No
 
 
 class Connection:
-    """A connection that is kept; one that the server has closed meanwhile is opened anew, as every client does."""
+    """A persistent connection, which is reopened if the server has closed it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, request: bytes) -> tuple[int, bytes, bytes]:
-        """Return status, head and body; status 0 where there is no whole answer."""
+        """Return status, head and body. The status is 0 if there is no complete answer."""
         try:
             return await asyncio.wait_for(self._exchange(request), TIMEOUT_SECONDS)
         except (OSError, EOFError, TimeoutError):
@@ -71,14 +71,14 @@ class Connection:
         return int(head[9:12]), head, body
 
     def close(self) -> None:
-        """Close it; the next request opens it anew."""
+        """Close the connection. The next request reopens it."""
         if self._stream:
             self._stream[1].close()
         self._stream = None
 
 
 class Client:
-    """A client with users of its own; `answers` are kind, begin, end and status, in seconds of the monotonic clock."""
+    """A client with its own users. `answers` has kind, begin, end (of the monotonic clock) and status."""
 
     def __init__(self, number: int, port: int, token: str, users: int) -> None:
         self.answers: list[tuple[str, float, float, int]] = []
@@ -108,7 +108,7 @@ class Client:
             await asyncio.sleep(max(0, begun + SIGN_IN_EVERY - time.monotonic()))
 
     async def read(self) -> None:
-        """Read any of the users that were there before."""
+        """Read one of the filled users."""
         await self._ask("read", "GET", f"/api/users/{self._random.randint(1, self._last_id)}")
 
     async def page(self) -> None:
@@ -116,11 +116,11 @@ class Client:
         await self._ask("page", "GET", f"/api/users?page={self._random.randint(1, 3)}")
 
     async def search(self) -> None:
-        """Search by a part of a name."""
+        """Search for part of a name."""
         await self._ask("search", "GET", f"/api/users?lastname={self._random.choice(('berg', 'kamp', 'veld'))}")
 
     async def unchanged(self) -> None:
-        """Ask for a user who has not changed since."""
+        """Request an unchanged user conditionally."""
         if not self._etag:
             _, head, _ = await self._ask("read", "GET", "/api/users/2")
             found = _ETAG.search(head)
@@ -128,7 +128,7 @@ class Client:
         await self._ask("unchanged", "GET", "/api/users/2", If_None_Match=self._etag)
 
     async def create(self) -> None:
-        """Create a user of this client's own."""
+        """Create a user."""
         self._made += 1
         username = f"{self._name}n{self._made}"
         status, _, answer = await self._ask("create", "POST", "/api/users", {"username": username, "email": "soak@example.com"})
@@ -136,7 +136,7 @@ class Client:
             self.users[username] = {"id": json.loads(answer)["id"], "firstname": [""], "deleted": [False]}
 
     async def change(self) -> None:
-        """Give one of them another first name."""
+        """Change the first name of one of its users."""
         if user := self._some_user():
             self._made += 1
             name = f"{self._name}v{self._made}"
@@ -145,7 +145,7 @@ class Client:
                 user["firstname"] = [*(user["firstname"] if status == 0 else ()), name]
 
     async def delete(self) -> None:
-        """Delete one of them."""
+        """Delete one of its users."""
         if user := self._some_user():
             status, _, _ = await self._ask("delete", "DELETE", f"/api/users/{user['id']}")
             if status in {0, 204}:
@@ -167,7 +167,7 @@ class Client:
 
 
 async def run(port: int, password: str, token: str, users: int, seconds: float) -> dict[str, Any]:
-    """Have all clients work for so long; return what they were answered and what rows there must be."""
+    """Run all clients for this time. Returns their answers, and the rows that must exist."""
     until = time.monotonic() + seconds
     clients = [Client(number, port, token, users) for number in range(CLIENTS)]
     signing_in = Client(CLIENTS, port, token, users)
@@ -178,7 +178,7 @@ async def run(port: int, password: str, token: str, users: int, seconds: float) 
 
 
 class MixedClients(Clients):
-    """A process of these clients; `result` returns what `run` does."""
+    """A process of these clients. `result` returns the result of `run`."""
 
     module = "benchmarks.soak_load"
 

@@ -1,4 +1,4 @@
-"""Reads at a fixed pace while 16 clients sign in without pause, against the same reads while nobody does."""
+"""Measure reads at a fixed rate, idle and while 16 clients sign in without pause."""
 
 import time
 from typing import Any
@@ -12,22 +12,22 @@ from benchmarks.sign_ins import FILLING_SECONDS, limit_of, rate_of, start_client
 
 CLIENTS = 16
 RATES = (50, 300)
-#: The peers are asked at this rate, for the picture; one round shows it.
+#: The rate for peers, which are measured once, for the chart.
 RATE_OF_PEERS = 50
 PEERS = ("tutorial", "fastapi")
-#: A percentile of few reads says little, and a server without a shelter ends all its sign-ins at once, now and then.
+#: A percentile of few reads means little, and peers finish all their sign-ins at once now and then.
 TIMES_AS_LONG = 4
 TIMES_AS_LONG_FOR_PEERS = 12
 
 
 def measure(plan: Plan, ground: Ground) -> Figures:
-    """Measure Poort at both rates in turns, then under clients who do not wait when they are told to, and the peers once."""
+    """Measure Poort at both rates, also with clients that ignore Retry-After, and the peers once."""
     figures, poort = Figures(), ground.server("poort")
     with limit_of(ground) as limit:
         with running(poort):
             poort.sign_in("admin", ground.password)
             _idle(figures, poort, RATES[-1], 1)
-            figures.clear()  # that was the warm-up
+            figures.clear()  # of the warm-up
             for number in range(plan.rounds):
                 plan.say(f"storm, round {number + 1} of {plan.rounds}")
                 add(figures, "limit", limit())

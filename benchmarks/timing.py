@@ -1,7 +1,7 @@
-"""Whether the time or the text of a refused sign-in tells who exists: what `make bench-timing` runs.
+"""Check that neither time nor text of a refused sign-in reveals whether a user exists (`make bench-timing`).
 
-It starts the server as `make serve` does, on a folder of its own, and asks with a wrong password for names of several kinds,
-in turns. Exits with 1 where unknown, inactive and known users differ by 10 % or more in their median, or answers differ.
+Starts the server as `make serve` does, in a temporary folder, and signs in with a wrong password for several kinds of users in
+turn. Exits with 1 if the medians of unknown, inactive and known users differ by 10 % or more, or if answers differ.
 """
 
 import hashlib
@@ -29,15 +29,15 @@ COST = 13  # the default of PASSWORD_HASH_COST
 LIMIT = 0.10
 WAIT_SECONDS = 60
 
-#: The kinds that the limit holds for; the others are shown beside them.
+#: The kinds that the limit applies to. The others are only shown.
 MUST_NOT_DIFFER = ("known", "inactive", "unknown")
 
-#: What is one request's own.
+#: Header fields that differ between any two answers.
 OF_ONE_REQUEST = {"date", "x-request-id"}
 
 
 def write_users(file: Path) -> dict[str, str]:
-    """Write a user of each kind to a file for `flask users import`; return the name of each kind."""
+    """Write a user of each kind to a file for `flask users import`. Returns the user name of each kind."""
     password, salt = secrets.token_urlsafe(), secrets.token_hex(20)
     known = "$2y$" + bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST)).decode().removeprefix("$2b$")
     # The parameters of Symfony's hasher.
@@ -54,14 +54,14 @@ def write_users(file: Path) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
+    """Return a free port of the loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def prepare(folder: Path, port: int) -> dict[str, str]:
-    """Write settings, and return the environment of the server: nothing in it but them sets anything."""
+    """Write settings, and return the server's environment, without other settings."""
     (folder / ".env").write_text(
         f"JWT_PASSPHRASE={secrets.token_hex(32)}\nAPP_SECRET={secrets.token_hex(32)}\n"
         f"PASSWORD_HASH_COST={COST}\nLOGIN_THROTTLING_MAX_ATTEMPTS=0\nPORT={port}\n"
@@ -71,14 +71,14 @@ def prepare(folder: Path, port: int) -> dict[str, str]:
 
 
 def run(*command: str, environment: dict[str, str]) -> None:
-    """Run a command in the project; stop with what it says where it fails."""
+    """Run a command in the project. Exits with its message if it fails."""
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, env=environment)
     if done.returncode:
         sys.exit(f"{' '.join(command)}: {done.stderr}")
 
 
 def wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> None:
-    """Wait until the server serves, or stop."""
+    """Wait until the server is ready. Exits if it does not start."""
     begun = time.monotonic()
     while server.poll() is None and time.monotonic() - begun < WAIT_SECONDS:
         try:
@@ -94,7 +94,7 @@ def wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> None:
 
 
 def sign_in(port: int, username: str) -> tuple[float, str]:
-    """Try to sign in with a wrong password; return the milliseconds and the answer, without what is one request's own."""
+    """Sign in with a wrong password. Returns the milliseconds and the answer, without fields that always differ."""
     body = json.dumps({"username": username, "password": "not the password"})
     connection = HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
     begun = time.perf_counter()
@@ -108,7 +108,7 @@ def sign_in(port: int, username: str) -> tuple[float, str]:
 
 
 def measure(port: int, names: dict[str, str]) -> tuple[dict[str, list[float]], set[str]]:
-    """Ask for each kind once a round, in another order each time, so that what else the machine does meets all alike."""
+    """Time each kind once per round, in random order, so that other load of the machine affects all alike."""
     times: dict[str, list[float]] = {kind: [] for kind in names}
     answers, order = set(), list(names)
     for turn in range(WARM_UP_ROUNDS + ROUNDS):
@@ -122,7 +122,7 @@ def measure(port: int, names: dict[str, str]) -> tuple[dict[str, list[float]], s
 
 
 def report(times: dict[str, list[float]], answers: set[str]) -> bool:
-    """Print the table, and tell whether nothing can be learned."""
+    """Print the table, and return whether it reveals nothing."""
     medians = {kind: statistics.median(measured) for kind, measured in times.items()}
     print(f"{ROUNDS} refused sign-ins of each kind, in turns; bcrypt cost {COST}\n")
     print("| user | median ms | quartiles ms | to known |\n|---|---|---|---|")
@@ -131,16 +131,16 @@ def report(times: dict[str, list[float]], answers: set[str]) -> bool:
         print(f"| {kind} | {medians[kind]:.1f} | {low:.1f} to {high:.1f} | {medians[kind] / medians['known']:.3f} |")
     judged = [medians[kind] for kind in MUST_NOT_DIFFER]
     spread = max(judged) / min(judged) - 1
-    print(f"\nUnknown, inactive and known differ by {spread:.1%}; less than {LIMIT:.0%} is asked for.")
+    print(f"\nUnknown, inactive and known differ by {spread:.1%}; the limit is {LIMIT:.0%}.")
     if len(answers) == 1:
-        print(f"Status, body and headers are the same for all, but for Date and X-Request-Id: {answers.copy().pop()}")
+        print(f"Status, body and headers are the same for all, except Date and X-Request-Id: {answers.copy().pop()}")
     else:
         print("Answers differ:", *sorted(answers), sep="\n  ")
     return spread < LIMIT and len(answers) == 1
 
 
 def main() -> None:
-    """Serve, measure, report."""
+    """Serve, measure and report."""
     with tempfile.TemporaryDirectory(prefix="poort-timing-") as made:
         folder, port = Path(made), free_port()
         environment = prepare(folder, port)

@@ -23,6 +23,7 @@ from models.platform import STAND_ALONE, Platform, PortalOfRequest
 from models.token_validity import TokenValidity
 from models.user_lists import UserLists
 from models.user_table import UnusableTable, UserTable
+from security.api_keys import ApiKeys
 from security.audit import AuditTrail
 from security.bearer import portal_of
 from security.client_address import network_of
@@ -62,6 +63,7 @@ class Parts:
     lists: UserLists
     sleep: Callable[[float], None]
     guard: WriteGuard
+    api_keys: ApiKeys | None
     platform: Platform | None
     sign_ins: SignIns
     sessions: Sessions
@@ -126,6 +128,12 @@ def parts() -> Parts:
 def portal_at_hand() -> PortalOfRequest:
     """Return the portal that the request at hand is for."""
     return portal_of(parts().platform)
+
+
+def takes_api_keys() -> bool:
+    """Tell whether the portal of the request at hand takes API keys."""
+    keys = parts().api_keys
+    return keys is not None and keys.are_on(portal_at_hand())
 
 
 def requester_of(username: str) -> Requester:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
+from blueprints.auditing import record_now
 from config import Settings
 from config.logging import log_request, request_id
 from models import db
@@ -24,6 +25,8 @@ from rest.cors import cors_headers, preflight_headers
 from rest.error_response import error_response
 from rest.negotiation import wants_problem_json
 from rest.problem import REPRESENTATIONS
+from security.client_address import network_of
+from security.errors import RefusedApiKey
 from security.keys.pair import UnusableKey
 
 logger = logging.getLogger("poort")
@@ -53,6 +56,7 @@ def register_request_hooks(app: Flask, settings: Settings, clock: Callable[[], d
     # Flask runs the last registered function first: before Flask-SQLAlchemy's.
     app.teardown_appcontext(_give_connection_back)
     app.register_error_handler(HTTPException, _answer_failure)
+    app.register_error_handler(RefusedApiKey, _answer_refused_key)
     for unreachable in (DBAPIError, PendingRollbackError, PoolTimeout):
         app.register_error_handler(unreachable, _answer_unreachable)
     app.register_error_handler(UnusableKey, _answer_without_keys)
@@ -116,6 +120,13 @@ def _answer_failure(error: HTTPException) -> Response:
     app_ctx.g.setdefault("failure", error)  # deploy/metrics counts it
     context: Any = request_ctx
     return error_response(error, context.request, context.url_adapter, as_problem_json=wants_problem_json())
+
+
+def _answer_refused_key(error: RefusedApiKey) -> Response:
+    # Anybody may send unknown keys endlessly: write no row, and one line a minute per network.
+    network = network_of(request_ctx.request.remote_addr or "")
+    record_now("api_key_refused", has_row="user_id" in error.about, once_for=network, reason=error.description, **error.about)
+    return _answer_failure(error)
 
 
 def _answer_unreachable(error: DBAPIError | PendingRollbackError | PoolTimeout) -> Response:

@@ -1,4 +1,4 @@
-"""`flask audit`: what happened to sign-ins, tokens, keys and users."""
+"""`flask audit`: show and prune the audit log of sign-ins, tokens, keys and users."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +18,11 @@ from models import AuditRecord, db
 from models.audit_record import ids_after, last_records, records_of, remove_records_before
 from models.database import CHUNK
 
-cli = Commands("audit", help="What happened to sign-ins, tokens, keys and users.")
+cli = Commands("audit", help="Show and prune the audit log of sign-ins, tokens, keys and users.")
 
 _POLL_SECONDS = 1
 
-# An event's id is given before it is committed, so that it may show up behind later ones, by so many at most.
+# An event gets its id before it commits, so it may appear after later ones. This assumes at most so many ids later.
 _LATE = 1000
 
 _FIELDS = ("username", "user_id", "actor", "address", "reason", "details", "request_id")
@@ -30,38 +30,43 @@ _FIELDS = ("username", "user_id", "actor", "address", "reason", "details", "requ
 
 @cli.command("tail")
 @click.option("-n", "number", type=click.IntRange(0, 100_000), default=20, show_default=True, help="How many events to show.")
-@click.option("-f", "--follow", is_flag=True, help="Go on showing what happens, until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
+@click.option("-f", "--follow", is_flag=True, help="Keep showing new events until you press Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object per line.")
 def tail(number: int, follow: bool, as_json: bool) -> None:
-    r"""Show the last events, one a line, the newest at the end.
+    """Show the last events, one per line, the newest last.
 
-    What a stranger may have typed is quoted, and characters that do not print are written out.
+    Text that a client sent is quoted, and its unprintable characters are escaped.
 
-    \b
     Example: flask audit tail -n 50 --follow
     """
     form = _json_line if as_json else _line
     with _table_of_events(), suppress(KeyboardInterrupt):
-        known = _recent_ids(_newest_id()) if follow else set()  # first: what comes meanwhile is shown
+        known = _recent_ids(_newest_id()) if follow else set()  # read first, so that no event is missed
         shown = _show(last_records(db.session(), number), form)
         if follow:
             _follow(known | shown, form)
 
 
 @cli.command("prune")
-@click.option("--older-than", "days", metavar="DAYS", type=click.IntRange(1, 36_500), required=True, help="The age in days.")
+@click.option(
+    "--older-than",
+    "days",
+    metavar="DAYS",
+    type=click.IntRange(1, 36_500),
+    required=True,
+    help="Remove events older than this many days.",
+)
 def prune(days: int) -> None:
-    r"""Remove the events that are older than so many days.
+    """Remove old events.
 
-    \b
     Example: flask audit prune --older-than 365
     """
     with _table_of_events():
         before, removed = parts().clock() - timedelta(days=days), 0
         record_event(
             "audit_pruned", details={"before": before.isoformat(timespec="seconds")}
-        )  # first: nothing goes without a trace
-        # A chunk is a transaction: one statement for all of them would outlast its time limit.
+        )  # before the removal, which must leave a trace
+        # One transaction per chunk: a single statement could exceed its time limit.
         while number := remove_records_before(db.session(), before, CHUNK):
             db.session.commit()
             removed += number
@@ -71,9 +76,9 @@ def prune(days: int) -> None:
 
 @contextmanager
 def _table_of_events() -> Iterator[None]:
-    """Stop with a sentence where there is no table of events to read, or it cannot be reached."""
+    """Raise Refusal if the table of events is missing or cannot be read."""
     if parts().settings.read_only:
-        raise Refusal("READ_ONLY is on: events are lines of the log, and have no rows.")
+        raise Refusal("READ_ONLY is on, so events are log lines and not rows.")
     try:
         if not inspect(db.engine).has_table(AuditRecord.__tablename__):
             raise Refusal(f"There is no table {AuditRecord.__tablename__}; `flask db upgrade` makes it.")
@@ -90,7 +95,7 @@ def _show(records: Sequence[AuditRecord], form: Callable[[AuditRecord], str]) ->
 
 def _follow(shown: set[int], form: Callable[[AuditRecord], str]) -> None:
     while True:
-        db.session.rollback()  # a poll sees what is there by then, and no connection is held while nothing happens
+        db.session.rollback()  # so that the poll sees new rows, and the sleep holds no connection
         parts().sleep(_POLL_SECONDS)
         recent = _recent_ids(max(shown, default=0))
         new = sorted(recent - shown)

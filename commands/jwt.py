@@ -1,4 +1,4 @@
-"""`flask jwt`: the key pair, and tokens for trying things out."""
+"""`flask jwt`: create and check the key pair, and issue tokens for trials."""
 
 import logging
 import sys
@@ -21,11 +21,11 @@ from security.keys.pair import MINIMUM_BITS, UnusableKey, make_key_pair, public_
 
 logger = logging.getLogger(__name__)
 
-cli = Commands("jwt", help="Keys and tokens.")
+cli = Commands("jwt", help="Manage keys and tokens.")
 
 _MAX_BITS = 16_384
 
-#: What JWT_TOKEN_TTL may be at most; no token lasts longer.
+#: The maximum of JWT_TOKEN_TTL, and of --ttl.
 MAX_TTL_SECONDS = 10**9
 
 with_bits = click.option(
@@ -35,16 +35,15 @@ with_bits = click.option(
 
 @cli.command("generate-keypair")
 @click.option("--dry-run", is_flag=True, help="Print both keys and write nothing.")
-@click.option("--skip-if-exists", is_flag=True, help="Do nothing where there are keys already.")
-@click.option("--overwrite", is_flag=True, help="Replace keys that exist; asks before it does.")
+@click.option("--skip-if-exists", is_flag=True, help="Do nothing if keys exist.")
+@click.option("--overwrite", is_flag=True, help="Replace existing keys, after a question.")
 @click.option("--no-interaction", "-n", is_flag=True, help="Do not ask.")
 @with_bits
 def generate_keypair(dry_run: bool, skip_if_exists: bool, overwrite: bool, no_interaction: bool, bits: int) -> None:
-    r"""Make an RSA key pair under JWT_PASSPHRASE.
+    """Create an RSA key pair, encrypted with JWT_PASSPHRASE.
 
-    Messages and exit codes are those of lexik:jwt:generate-keypair; like it, this prints all of them on standard output.
+    Messages and exit codes are those of lexik:jwt:generate-keypair, on standard output. Replacing keys ends all tokens.
 
-    \b
     Example: flask jwt generate-keypair --skip-if-exists
     """
     ours = parts()
@@ -91,7 +90,7 @@ def _write_key_pair(ours: Parts, private_path: Path, public_path: Path, bits: in
 
 
 def _end_tokens_of(keys: Mapping[str, RSAPublicKey], ours: Parts) -> None:
-    """Let no host accept what keys have signed that were here; before the tables are made there is no other host."""
+    """Withdraw replaced keys, so that no host accepts their tokens. Without tables there is no other host."""
     ours.keys.files.remove_put_aside(sys.maxsize, ())
     try:
         if not ours.settings.read_only and inspect(db.engine).has_table(VerificationKey.__tablename__):
@@ -101,7 +100,7 @@ def _end_tokens_of(keys: Mapping[str, RSAPublicKey], ours: Parts) -> None:
             db.session.commit()
     except SQLAlchemyError as reason:
         why = type(reason).__name__
-        logger.warning("other hosts go on accepting the replaced keys: the database cannot be used: %s", why)
+        logger.warning("other hosts still accept the replaced keys: the database cannot be used: %s", why)
 
 
 def _stop(message: str) -> NoReturn:
@@ -117,9 +116,8 @@ def _is_sure() -> bool:
 
 @cli.command("check-config")
 def check_config() -> None:
-    r"""Look at the key pair and name what is wrong with it.
+    """Check the key pair, and explain what is wrong with it.
 
-    \b
     Example: flask jwt check-config && systemctl start poort
     """
     try:
@@ -134,12 +132,11 @@ def check_config() -> None:
 @click.option(
     "--ttl",
     type=click.IntRange(1, MAX_TTL_SECONDS),
-    help="How long the token is good for, in seconds.  [default: JWT_TOKEN_TTL]",
+    help="The lifetime of the token in seconds.  [default: JWT_TOKEN_TTL]",
 )
 def generate_token(username: str, ttl: int | None) -> None:
-    r"""Print a token for a user, without asking for a password.
+    """Print a token for a user, without a password.
 
-    \b
     Example: curl -H "Authorization: Bearer $(flask jwt generate-token alice)" http://127.0.0.1:8000/api/users
     """
     account = parts().users.find_account(db.session(), username)

@@ -1,4 +1,4 @@
-"""`flask jwt rotate-key` and `prune`: a new pair without a failed request, and what is over out of the way."""
+"""`flask jwt rotate-key` and `prune`: replace the key pair without a failed request, and remove expired keys."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from security.keys.files import FilesInUse, KeyFiles
 from security.keys.key_set import MARGIN_SECONDS
 from security.keys.pair import KeyPair, UnusableKey, public_pem_of
 
-# A key that is put aside is kept for MARGIN_SECONDS more than its tokens last, from before the wait on.
+# A key set aside expires MARGIN_SECONDS after its last token. That time begins before the wait, so the wait must be shorter.
 _LONGEST_WAIT_SECONDS = MARGIN_SECONDS // 2
 
 
@@ -33,12 +33,11 @@ _LONGEST_WAIT_SECONDS = MARGIN_SECONDS // 2
     help="Seconds between publishing the new key and signing with it.",
 )
 def rotate_key(bits: int, wait_seconds: float) -> None:
-    r"""Sign with a new pair from now on, and go on accepting what the old one signed.
+    """Sign with a new key pair, and keep accepting tokens of the old one.
 
-    Servers notice by themselves, here and on other hosts; none needs a restart. What reads /.well-known/jwks.json may
-    keep it for 300 seconds: wait as long where something does.
+    All servers, also on other hosts, notice without a restart. Clients may cache /.well-known/jwks.json for 300 seconds:
+    if you have such clients, use --wait 300.
 
-    \b
     Example: flask jwt rotate-key --wait 300
     """
     ours = parts()
@@ -59,11 +58,10 @@ def rotate_key(bits: int, wait_seconds: float) -> None:
 
 
 @cli.command("prune")
-@click.option("--kid", help="Withdraw the key with this id as well, on all hosts and at once: it has leaked.")
+@click.option("--kid", help="Also withdraw the key with this id, on all hosts at once, because it has leaked.")
 def prune(kid: str | None) -> None:
-    r"""Remove what has expired: public keys, sessions, and what kept tokens from being accepted.
+    """Remove expired public keys, sessions and revocations of tokens.
 
-    \b
     Example: flask jwt prune
     """
     ours = parts()
@@ -83,21 +81,21 @@ def prune(kid: str | None) -> None:
 
 def _withdraw(ours: Parts, own: KeyPair, kid: str) -> None:
     if kid == own.kid:
-        raise Refusal("This key signs now. Run `flask jwt rotate-key` first, and withdraw it then.")
+        raise Refusal("This key signs now. Run `flask jwt rotate-key` first, then withdraw it.")
     key = ours.keys.verification_keys().get(kid)
     if key is None:
-        raise Refusal(f"There is no key {kid}. /.well-known/jwks.json shows those that there are.")
+        raise Refusal(f"There is no key {kid}. /.well-known/jwks.json lists the keys.")
     withdraw_key(db.session(), kid, public_pem_of(key), ours.keys.needed_until(ours.clock()))
 
 
 @contextmanager
 def _changing_keys(ours: Parts) -> Iterator[tuple[KeyFiles, KeyPair]]:
-    """Lock the files of the pair, finish what a killed rotation left, and tell what goes wrong in one sentence."""
+    """Lock the key files, and finish a rotation that was killed. Raises Refusal for every failure."""
     if ours.settings.read_only:
         raise Refusal("This server is read-only, and writes no keys to the database.")
     files = ours.keys.files
     if not files.are_paths:
-        raise Refusal("JWT_SECRET_KEY and JWT_PUBLIC_KEY hold keys instead of paths: change them there.")
+        raise Refusal("JWT_SECRET_KEY and JWT_PUBLIC_KEY hold keys instead of paths. Change the keys in these settings.")
     try:
         with files.locked():
             own = files.load()

@@ -1,4 +1,4 @@
-"""How commands come by a new password, which never stands on a command line."""
+"""Read a new password for a command, never from the command line."""
 
 import secrets
 import sys
@@ -10,7 +10,7 @@ from commands.terminal import say
 
 _PASSWORD_OPTIONS = (
     click.option("--password-stdin", is_flag=True, help="Read the password from standard input, one line."),
-    click.option("--generate-password", is_flag=True, help="Make a random password and print it."),
+    click.option("--generate-password", is_flag=True, help="Create a random password and print it."),
 )
 
 
@@ -22,7 +22,7 @@ def with_password(command: Any) -> Any:
 
 
 def ask_password(*, password_stdin: bool, generate: bool) -> str:
-    """Take a new password: from standard input, made up, or asked for twice. Raises click.UsageError."""
+    """Return a new password: from standard input, generated, or typed twice. Raises click.UsageError."""
     if password_stdin and generate:
         raise click.UsageError("--password-stdin and --generate-password exclude each other.")
     if generate:
@@ -37,6 +37,6 @@ def ask_password(*, password_stdin: bool, generate: bool) -> str:
 
 
 def show_password(password: str, *, generated: bool) -> None:
-    """Print a password that nobody knows yet."""
+    """Print a password if it was generated."""
     if generated:
         say(f"password: {password}")

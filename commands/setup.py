@@ -1,4 +1,4 @@
-"""`flask poort`: setting a server up."""
+"""`flask poort setup` and `flask db check`: set up a server and check its tables."""
 
 import secrets
 from pathlib import Path
@@ -19,44 +19,43 @@ from models.roles import ROLE_ADMIN
 from models.user import STATUS_TEACHER
 from security.keys.pair import make_key_pair, write_key_pair
 
-cli = Commands("poort", help="The server itself.")
+cli = Commands("poort", help="Set up and check the server.")
 
 _FIRST_USERNAME = "admin"
 
-# `flask db upgrade` alone goes to the heads of both branches of the migrations; Flask-Migrate's default, `head`, means one.
+# There are two branches of migrations, so `flask db upgrade` needs `heads`. Flask-Migrate's default, `head`, means one.
 for parameter in migration_commands.commands["upgrade"].params:
     if parameter.name == "revision":
         parameter.default = "heads"
 
 
 def check_schema(**_options: object) -> None:
-    """Say what of the database fits, and what does not."""
+    """Report missing tables and columns. Raises Refusal if any is needed."""
     missing, not_needed = lacking(parts())
     for what in not_needed:
         say(f"not there, and not needed: {what}")
     for what in missing:
         say(f"missing: {what}")
     if missing:
-        raise Refusal("The database does not fit. `flask db upgrade` makes the tables that are Poort's own.")
+        raise Refusal("The database does not fit. Run `flask db upgrade` to create Poort's own tables.")
     say("The database fits.")
 
 
-# Flask-Migrate's own `check` asks whether a migration is missing, which is the tests' business.
+# Replaces Flask-Migrate's `check`, which looks for missing migrations. A test does that.
 migration_commands.commands["check"].callback = with_appcontext(check_schema)
-migration_commands.commands["check"].help = "Say what of the database fits, and what does not."
+migration_commands.commands["check"].help = "Check that the database has the tables and columns that Poort needs."
 
 
 @cli.command("setup")
 def setup() -> None:
-    r"""Make what is missing: the key pair, the tables, and a first user.
+    """Create whatever is missing: the key pair, the tables and a first user.
 
-    What is there already is left alone. The password of the first user, `admin`, is printed once.
+    Existing keys, tables and users stay as they are. The password of the first user, `admin`, is printed once.
 
-    \b
     Example: flask poort setup
     """
     if not parts().settings.read_only:
-        upgrade(revision="heads")  # first: it refuses a database that is not ours
+        upgrade(revision="heads")  # first, because it refuses a database that is not ours
     _make_keys(parts())
     if not parts().settings.read_only and not parts().users.is_campus:
         _make_first_user(parts())

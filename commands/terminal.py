@@ -1,5 +1,6 @@
-"""What commands say to a person. Names are what strangers typed: they start no line, move no cursor and forge no column."""
+"""Print messages of commands safely: a name that a client chose cannot start a line, move the cursor or fake a column."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +12,12 @@ from config.logging import printable
 
 
 class Commands(AppGroup):
-    """A group of commands that say in a sentence what the database refuses, since it quotes the values as they are."""
+    """A group of commands that turn database errors into a Refusal, because their texts quote values unescaped."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command. Marks the example of its help with a backspace, so that click does not wrap it."""
+        cmd.help = re.sub(r"\n( *)Example: ", "\n\\1\b\n\\1Example: ", cmd.help or "")
+        super().add_command(cmd, name)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. Raises Refusal."""
@@ -22,35 +28,35 @@ class Commands(AppGroup):
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Write a line, with what does not print written out."""
+    """Print a line, with unprintable characters escaped."""
     click.echo(printable(text), err=err)
 
 
 def say_row(*cells: str) -> None:
-    """Write a line of cells, with a tab between them and none in them."""
+    """Print cells separated by tabs, with tabs inside them escaped."""
     click.echo("\t".join(map(printable, cells)))
 
 
 def words(names: Iterable[str]) -> str:
-    """Write names with a space between them and none in them."""
+    """Join names with spaces, with spaces inside them escaped."""
     return " ".join(name.replace(" ", r"\x20") for name in names)
 
 
 def is_agreed(question: str) -> bool:
-    """Ask a question; the answer is no unless it is yes."""
+    """Ask a question. The default answer is no."""
     return click.confirm(printable(question), err=True)
 
 
 class Refusal(click.ClickException):
-    """A command that cannot be carried out; each line is a sentence of its own."""
+    """The command cannot be carried out. Each line of the message is a sentence."""
 
     def __init__(self, *lines: str) -> None:
-        """Take the sentences."""
+        """Take one sentence per line."""
         super().__init__("\n".join(map(printable, lines)))
 
 
 def _sentence_of(failure: DBAPIError) -> str:
     kind = type(failure.orig).__name__
-    if isinstance(failure, OperationalError | InterfaceError):  # its text may name the account that was refused
+    if isinstance(failure, OperationalError | InterfaceError):  # its text may name a database account
         return f"The database cannot be used: {kind}. `flask poort doctor` says more."
     return f"The database refuses this: {kind}: {failure.orig}"

@@ -1,4 +1,4 @@
-"""`flask users`: accounts without the API."""
+"""`flask users`: manage accounts without the API."""
 
 from collections.abc import Callable
 from itertools import chain
@@ -27,10 +27,10 @@ Result = TypeVar("Result")
 
 Columns = dict[str, Any]
 
-#: Says what is to be changed of a row.
+#: Returns the columns of a row to change.
 Wanted = Callable[[Account], Columns]
 
-cli = Commands("users", help="User accounts.")
+cli = Commands("users", help="Manage user accounts.")
 
 
 @cli.command("create")
@@ -38,12 +38,11 @@ cli = Commands("users", help="User accounts.")
 @click.option("--email", required=True, help="The e-mail address.")
 @click.option("--firstname", help="The first name.")
 @click.option("--lastname", help="The last name.")
-@click.option("--role", "roles", multiple=True, help="A role, such as ROLE_TEACHER; may be given several times.")
+@click.option("--role", "roles", multiple=True, help="A role, such as ROLE_TEACHER. Repeat the option for several.")
 @with_password
 def create(username: str, password_stdin: bool, generate_password: bool, **profile: Any) -> None:
-    r"""Create a user who can sign in.
+    """Create a user who can sign in.
 
-    \b
     Example: flask users create alice --email alice@example.com --role ROLE_STUDENT --generate-password
     """
     password = ask_password(password_stdin=password_stdin, generate=generate_password)
@@ -64,9 +63,8 @@ def create(username: str, password_stdin: bool, generate_password: bool, **profi
 @click.argument("username")
 @with_password
 def set_password(username: str, password_stdin: bool, generate_password: bool) -> None:
-    r"""Give a user a new password.
+    """Give a user a new password.
 
-    \b
     Example: flask users set-password alice --generate-password
     """
     user = get_user(username)
@@ -81,9 +79,8 @@ def set_password(username: str, password_stdin: bool, generate_password: bool) -
 @cli.command("sign-out")
 @click.argument("username")
 def sign_out(username: str) -> None:
-    r"""End every token and session that a user has; they may sign in again.
+    """End all tokens and sessions of a user, who may sign in again.
 
-    \b
     Example: flask users sign-out alice
     """
     user = get_user(username)
@@ -98,11 +95,10 @@ def sign_out(username: str) -> None:
 
 
 @cli.command("list")
-@click.option("--search", default="", help="A part of the user name, first or last name, whatever its case and accents.")
+@click.option("--search", default="", help="Match part of the user name, first or last name. Ignores case and accents.")
 def list_users(search: str) -> None:
-    r"""List users, one a line.
+    """List users, one per line.
 
-    \b
     Example: flask users list --search liddell
     """
     _refuse_what_is_no_text("--search", search)
@@ -116,12 +112,11 @@ def list_users(search: str) -> None:
 
 @cli.command("recount")
 def recount() -> None:
-    r"""Count all users anew, where somebody else deleted some from the table.
+    """Recount all users. Run this if you have deleted users with SQL.
 
-    Lists say how many users there are from a number that is kept. Poort keeps it right by itself, and finds out who else
-    inserts users or empties the table.
+    Lists take the number of users from a stored total. Poort keeps it correct, and notices if another program inserts
+    users or empties the table.
 
-    \b
     Example: flask users recount
     """
     parts().users.recount(db.session())
@@ -138,9 +133,9 @@ def get_user(username: str) -> Account:
 
 
 def change(user: Account, wanted: Wanted, *, force: bool = False) -> Columns:
-    """Change columns of a user and return them; `wanted` takes the row, as it is then, and says which; none writes nothing.
+    """Change the columns of a user that `wanted` returns for the locked row, and return them.
 
-    Raises Refusal where that would take the last administrator, unless it is forced.
+    Raises Refusal if no administrator would be left, unless forced.
     """
 
     def write() -> Columns:
@@ -154,19 +149,19 @@ def change(user: Account, wanted: Wanted, *, force: bool = False) -> Columns:
 
 
 def _saved(write: Callable[[], Result], username: str | None = None) -> Result:
-    """Commit what `write` writes, or nothing of it. Raises Refusal, also where someone took the new `username` meanwhile."""
+    """Commit everything that `write` writes, or nothing. Raises Refusal, also if the new `username` was taken meanwhile."""
     try:
         return save(db.session(), parts().users, write, username)
     except ValidationFailed as failure:
         raise _refusal(failure) from None
     except ChangedMeanwhile:
-        raise Refusal("Others are changing administrators at the moment. Nothing was written. Try again.") from None
+        raise Refusal("Another request is changing administrators. Nothing was written. Try again.") from None
 
 
 def _hold(user: Account, wanted: Wanted, *, force: bool) -> tuple[Account, bool]:
-    """Hold the row of a user until the transaction ends, with other administrators where one is at stake.
+    """Lock the row of a user until the transaction ends, and other administrators if this change costs one.
 
-    Returns the row as it is now, and whether the last administrator is taken by force. Raises Refusal where there is no force.
+    Returns the current row, and whether it removes the last administrator by force. Raises Refusal if not forced.
     """
     session, users, now = db.session(), parts().users, parts().clock()
     stored: Account | None = session.execute(users.select(session, ACCOUNT).where(User.id == user.id)).one_or_none()
@@ -176,11 +171,11 @@ def _hold(user: Account, wanted: Wanted, *, force: bool) -> tuple[Account, bool]
     except LastAdministrator:
         is_forced = force
         if not force:
-            raise Refusal(f"{user.username} is the last administrator. With --force it is done all the same.") from None
+            raise Refusal(f"{user.username} is the last administrator. Add --force to do it anyway.") from None
     rows = users.hold(session, ACCOUNT, user.id, others)
     held: Account | None = rows.get(user.id)
     if held is None:
-        raise Refusal(f"There is no user {user.username!r} any more.")
+        raise Refusal(f"The user {user.username!r} no longer exists.")
     if not is_forced:
         require_other(held, wanted(held), [rows[other] for other in others if other in rows], now)
     return held, is_forced
@@ -202,7 +197,7 @@ def _refuse_invalid(values: dict[str, Any], user: Account | None) -> None:
 
 
 def _refuse_what_is_no_text(name: str, value: Any) -> None:
-    """Refuse a word whose bytes are not UTF-8: Python keeps them as halves of surrogate pairs, which no database takes."""
+    """Refuse an argument that is not UTF-8. Python turns its bytes into halves of surrogate pairs, which no database takes."""
     try:
         require_storable(value if isinstance(value, str) else "")
     except ValueError as reason:

@@ -1,4 +1,4 @@
-"""`flask users import` and `export`: many accounts at once, from and to files, and from a campus."""
+"""`flask users import` and `export`: read users from a file or a campus, and write them to a file."""
 
 import os
 import sys
@@ -30,28 +30,27 @@ with_format = click.option(
     "--format",
     "form",
     type=click.Choice(["json", "csv"]),
-    help="The format.  [default: by the ending; a pipe has JSON]",
+    help="The format.  [default: from the file extension; JSON for a pipe]",
 )
 
 
 @cli.command("import")
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--from-database", "url", envvar="POORT_SOURCE_URL", help="The database of a campus, instead of a file.")
+@click.option("--from-database", "url", envvar="POORT_SOURCE_URL", help="Import from the database of a campus instead of a file.")
 @with_format
 def import_users(file: Path | None, url: str | None, form: str | None) -> None:
-    r"""Add the users of a .json or .csv file, or of a campus.
+    """Import users from a .json or .csv file, or from a campus.
 
-    All of them, or none where a row is bad. Ids, hashes and salts are kept as they are; `password`, a clear one, is
-    hashed. Bad rows are told by place, column and reason, all at once.
+    A file is imported completely, or not at all if a row is bad: then you get the place, column and reason of every
+    fault. Ids, hashes and salts are kept. A clear `password` is hashed.
 
-    From the database of a campus come users, hashes and links; what is here already, by user name, is left alone, so that
-    it may be broken off and run again. POORT_SOURCE_URL keeps the password off the command line.
+    From the database of a campus, this imports users, hashes and links. Users who already exist stay as they are, so you
+    can interrupt and repeat it. Use POORT_SOURCE_URL to keep the password off the command line.
 
-    \b
     Example: flask users import users.json
     """
     if (file is None) == (url is None):
-        raise click.UsageError("Name a file, or a database with --from-database; one of them.")
+        raise click.UsageError("Name either a file, or a database with --from-database.")
     if file is None:
         _move_in(url or "")
     else:
@@ -70,7 +69,7 @@ def _import_file(file: Path, *, as_csv: bool) -> None:
         for fault in bad:
             say(str(fault), err=True)
         raise Refusal(f"{len(bad)} faults; nothing was written.")
-    # A given id must still be free when its row comes: rows without one go last.
+    # Rows without an id go last, so that they do not take a given one.
     rows.sort(key=lambda placed: "id" not in placed[1])
     cost, now = parts().settings.password_hash_cost, parts().clock()
     with click.progressbar(rows, label="Importing", file=sys.stderr) as shown:
@@ -86,7 +85,7 @@ def _import_file(file: Path, *, as_csv: bool) -> None:
 
 def _move_in(url: str) -> None:
     if parts().users.is_campus:
-        raise Refusal("Users move into our own schema, and DATABASE_SCHEMA is chamilo.")
+        raise Refusal("DATABASE_SCHEMA is chamilo, and this import needs Poort's own schema.")
     try:
         source_url = database_url(url)
         require_driver(source_url)
@@ -96,7 +95,7 @@ def _move_in(url: str) -> None:
     try:
         with Session(engine) as session:
             source, target = Side(session, UserTable(is_campus=True)), Side(db.session(), parts().users)
-            with click.progressbar(length=count_users(source), label="Moving users in", file=sys.stderr) as bar:
+            with click.progressbar(length=count_users(source), label="Importing", file=sys.stderr) as bar:
                 ids = move_users(source, target, parts().clock(), bar.update)
             links = move_links(source, target, ids)
     except (UnusableTable, DBAPIError) as reason:
@@ -113,12 +112,11 @@ def _move_in(url: str) -> None:
 @with_format
 @click.option("--force", is_flag=True, help="Replace a file without asking.")
 def export_users(file: Path, form: str | None, force: bool) -> None:
-    r"""Write all users to a .json or .csv file, or to a pipe or device such as /dev/stdout.
+    """Export all users to a .json or .csv file, or to a pipe or device such as /dev/stdout.
 
-    `import` reads it back identically: it holds hashes and salts, and is made readable to its owner only. A file that is
-    there is replaced, once you agree, when all users are written; pipes and devices are written to as they are.
+    The file holds hashes and salts, so only its owner can read it, and `import` restores it exactly. An existing file is
+    replaced if you agree, and only after all users are written.
 
-    \b
     Example: flask users export users.csv
     """
     as_csv = _is_csv(file, form)
@@ -138,16 +136,16 @@ def export_users(file: Path, form: str | None, force: bool) -> None:
 
 
 def _is_csv(file: Path, form: str | None) -> bool:
-    """Tell in which format a file is: the given one, that of its ending, or JSON for a pipe or device. Raises Refusal."""
+    """Tell whether a file is CSV: by the option, by its extension, or not for a pipe or device. Raises Refusal."""
     ending = file.suffix.lower()
     if form is None and ending not in {".json", ".csv"} and is_regular(file):
-        raise Refusal(f"{file} ends neither in .json nor in .csv. Say --format json or --format csv.")
+        raise Refusal(f"{file} ends neither in .json nor in .csv. Add --format json or --format csv.")
     return form == "csv" or (form is None and ending == ".csv")
 
 
 def _ask_to_replace(file: Path) -> None:
     if not _is_terminal():
-        raise Refusal(f"{file} exists. Say --force to replace it.")
+        raise Refusal(f"{file} exists. Add --force to replace it.")
     if not is_agreed(f"{file} exists. Replace it?"):
         raise Refusal("Nothing was written.")
 

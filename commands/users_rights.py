@@ -1,4 +1,4 @@
-"""`flask users grant-role`, `revoke-role`, `activate` and `deactivate`: what a user may, and whether they may sign in."""
+"""`flask users grant-role`, `revoke-role`, `activate` and `deactivate`: change roles, and allow or refuse sign-in."""
 
 import click
 
@@ -7,23 +7,24 @@ from commands.users import Columns, change, cli, get_user
 from models.roles import are_role_names, roles_to_store
 from models.user import ACTIVE, INACTIVE, SOFT_DELETED, Account
 
-with_force = click.option("--force", is_flag=True, help="Do it to the last administrator, too.")
+with_force = click.option("--force", is_flag=True, help="Allow this even for the last administrator.")
 
 
 @cli.command("grant-role")
 @click.argument("username")
 @click.argument("role")
 def grant_role(username: str, role: str) -> None:
-    r"""Give a user a role.
+    """Give a user a role.
 
-    \b
     Example: flask users grant-role alice ROLE_TEACHER
     """
     user, name = get_user(username), _name_of(role)
     if not are_role_names([role], user.roles):
         raise Refusal(f"{role!r} is no name of a role: that is ROLE_ and 1 to 60 letters, digits and underscores.")
     if not roles_to_store([role]):
-        raise Refusal(f"{name} is never stored: every user has ROLE_USER, and Chamilo gives roles of a course for one page view.")
+        raise Refusal(
+            f"{name} is never stored: every user has ROLE_USER, and Chamilo grants course roles for a single page view."
+        )
 
     def granted(held: Account) -> Columns:
         roles = roles_to_store(held.roles)
@@ -38,9 +39,8 @@ def grant_role(username: str, role: str) -> None:
 @click.argument("role")
 @with_force
 def revoke_role(username: str, role: str, force: bool) -> None:
-    r"""Take a role from a user. The last administrator keeps the role, unless --force is given.
+    """Take a role from a user. Refused for the last administrator unless you add --force.
 
-    \b
     Example: flask users revoke-role alice ROLE_TEACHER
     """
     name = _name_of(role)
@@ -55,17 +55,16 @@ def revoke_role(username: str, role: str, force: bool) -> None:
 
 @cli.command("activate")
 @click.argument("username")
-@click.option("--restore", is_flag=True, help="Bring a deleted user back as well.")
+@click.option("--restore", is_flag=True, help="Also restore a deleted user.")
 def activate(username: str, restore: bool) -> None:
-    r"""Let a user sign in again.
+    """Let a user sign in again.
 
-    \b
     Example: flask users activate alice
     """
 
     def activated(held: Account) -> Columns:
         if held.active == SOFT_DELETED and not restore:
-            raise Refusal(f"{username} is deleted. With --restore the user comes back.")
+            raise Refusal(f"{username} is deleted. Add --restore to bring the user back.")
         return {"active": ACTIVE}
 
     change(get_user(username), activated)
@@ -76,9 +75,8 @@ def activate(username: str, restore: bool) -> None:
 @click.argument("username")
 @with_force
 def deactivate(username: str, force: bool) -> None:
-    r"""Keep a user from signing in and from using a token. The last administrator stays active, unless --force is given.
+    """Keep a user from signing in and from using tokens. Refused for the last administrator unless you add --force.
 
-    \b
     Example: flask users deactivate alice
     """
 

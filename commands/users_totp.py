@@ -1,4 +1,4 @@
-"""`flask users reset-totp`: for users who lost their app and their backup codes."""
+"""`flask users reset-totp`: for users who have lost their app and their backup codes."""
 
 import click
 
@@ -15,13 +15,12 @@ from models.user_table import ACCOUNT
 @cli.command("reset-totp")
 @click.argument("username")
 def reset_totp(username: str) -> None:
-    r"""Remove a user's second factor and backup codes; they sign in with the password alone until they begin anew.
+    """Remove a user's second factor and backup codes. The user signs in with the password alone until they enroll again.
 
-    \b
     Example: flask users reset-totp alice
     """
     if parts().users.is_campus:
-        raise Refusal("Beside a campus, second factors are Chamilo's own: reset this one there.")
+        raise Refusal("Beside a campus, Chamilo manages second factors. Reset this one there.")
     user = get_user(username)
 
     def write() -> bool:

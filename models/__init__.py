@@ -1,5 +1,6 @@
 """The database: tables, rules about rows, password hashes and the role hierarchy."""
 
+from models.api_keys import ApiKey
 from models.audit_record import AuditRecord
 from models.campus import ACCESS_URL_OF_EVERYONE, AccessUrl, AccessUrlRelUser, UserAuthSource, UserRelUser
 from models.database import db
@@ -17,6 +18,7 @@ __all__ = [
     "ACCESS_URL_OF_EVERYONE",
     "AccessUrl",
     "AccessUrlRelUser",
+    "ApiKey",
     "AuditRecord",
     "BackupCode",
     "ExtraField",

@@ -1,6 +1,6 @@
 """Find the caller of a request, whether their token was ended, and the user in the path, with one statement."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -46,6 +46,25 @@ def found_caller(values: Values) -> FoundCaller:
     return FoundCaller(user_id, username, reachable_roles(frozenset(roles_to_show(roles))), *state)
 
 
+class ItemOfPath:
+    """The user that the path of a request names, read in the same statement as the caller."""
+
+    def __init__(self, columns: Sequence[str], maker_of: Callable[[str], Callable[[Values], Any]]) -> None:
+        """Take the columns, `id` first, and what returns the maker of items for a form of full names."""
+        self._columns = columns
+        self._maker_of = maker_of
+
+    def columns(self, present: Collection[str]) -> tuple[Any, list[Any]]:
+        """Return the table under a name of its own, and its columns. A column that is missing is null."""
+        item = aliased(User)
+        return item, [getattr(item, name) if name in present else null().label(name) for name in self._columns]
+
+    def part(self, name_form: str) -> tuple[int, Callable[[Values], Any]]:
+        """Return the part of a Read that makes the item, or None if there is no such user."""
+        make = self._maker_of(name_form)
+        return len(self._columns), lambda values: None if values[0] is None else make(values)
+
+
 class Callers:
     """Finds callers, and the users that request paths name."""
 
@@ -55,17 +74,14 @@ class Callers:
         session: Callable[[], Session],
         users: UserTable,
         validity: TokenValidity,
-        item: tuple[Sequence[str], Callable[[str], Callable[[Values], Any]]],
+        item: ItemOfPath,
     ) -> None:
-        """Take the sources, the columns of an item (`id` first), and what returns the maker of items for a form of full names.
-
-        Nothing is read before the first use.
-        """
+        """Take the sources. Nothing is read before the first use."""
         self._reader = reader
         self._session = session
         self._users = users
         self._validity = validity
-        self._item_columns, self._maker_of = item
+        self._item = item
         self._reads: dict[str, Read] = {}
 
     def find(self, username: str, keys: Sequence[str], item_id: int, name_form: str) -> tuple[FoundCaller | None, Any]:
@@ -92,19 +108,18 @@ class Callers:
         return found
 
     def _make_read(self, name_form: str) -> Read:
-        session, make = self._session(), self._maker_of(name_form)
+        session = self._session()
         present = self._users.columns(session).names
         session.rollback()
-        item = aliased(User)
+        item, shown = self._item.columns(present)
         named = User.username if self._users.is_campus else User.username_canonical
         judged = self._validity.columns(session, bindparam("canonical"), (bindparam("key"), bindparam("other_key")))
-        shown = (getattr(item, name) if name in present else null().label(name) for name in self._item_columns)
         read = self._reads[name_form] = Read(
             select(*self._users.selected(session, CALLER_COLUMNS), *judged, *shown)
             .select_from(User)
             .outerjoin(item, item.id == bindparam("item_id"))
             .where(named == bindparam("name")),
             (len(FoundCaller._fields), found_caller),
-            (len(self._item_columns), lambda values: None if values[0] is None else make(values)),
+            self._item.part(name_form),
         )
         return read

@@ -7,11 +7,13 @@ from flask import Flask
 from flask.globals import app_ctx, request_ctx
 from flask_jwt_extended import decode_token
 
+from models.api_keys import FoundKey
 from models.caller import Callers, FoundCaller
 from models.campus import HasMembership, refusal_of_portal
 from models.platform import STAND_ALONE, Platform, PortalOfRequest
 from models.user import refusal
-from security.errors import BadCredentials, InvalidToken, MissingToken, RefusedByPortal
+from security.api_keys import KEY_START, ApiKeys, presented_key
+from security.errors import AccessDenied, BadCredentials, InvalidToken, MissingToken, RefusedByPortal
 from security.tokens import AccessTokens, Claims, StrictJWTManager
 from security.verified_tokens import BearerToken, VerifiedTokens
 
@@ -19,18 +21,33 @@ _EXTENSION = "poort-bearer"
 
 
 class Caller(NamedTuple):
-    """The user who sent a request, as the database has them now, not as the token describes them."""
+    """The user who sent a request, as the database has them now, not as the token describes them.
+
+    `token` is what the request was authenticated with: an access token, or an API key.
+    """
 
     id: int
     username: str
     roles: frozenset[str]
-    token: BearerToken
+    token: BearerToken | FoundKey
     linked: frozenset[int]
     portal: PortalOfRequest
 
     def is_granted(self, role: str) -> bool:
         """Tell whether the caller has a role, directly or through the role hierarchy."""
         return role in self.roles
+
+    @property
+    def has_signed_in(self) -> bool:
+        """Tell whether the caller has an access token, which comes from a sign-in, and not an API key."""
+        return isinstance(self.token, BearerToken)
+
+    @property
+    def access_token(self) -> BearerToken:
+        """Return the access token of the request. Raises AccessDenied if there is an API key in its place."""
+        if not isinstance(self.token, BearerToken):
+            raise AccessDenied
+        return self.token
 
 
 class Authentication(NamedTuple):
@@ -40,6 +57,7 @@ class Authentication(NamedTuple):
     callers: Callers
     verified: VerifiedTokens
     platform: Platform | None
+    api_keys: ApiKeys | None
 
 
 def install_bearers(app: Flask, manager: StrictJWTManager, authentication: Authentication) -> None:
@@ -59,11 +77,15 @@ def authenticate_caller(item_id: int = 0) -> tuple[Caller, Any]:
     Raises security.errors.AuthenticationFailure.
     """
     # `request.headers` would parse the whole environment; this reads one entry of it.
-    token = bearer_token(request_ctx.request.environ.get("HTTP_AUTHORIZATION", ""))
-    if token is None:
-        raise MissingToken
+    header = request_ctx.request.environ.get("HTTP_AUTHORIZATION", "")
+    token = bearer_token(header)
     authentication: Authentication = app_ctx.app.extensions[_EXTENSION]
-    tokens, callers, verified, platform = authentication
+    if token is None or token.startswith(KEY_START):
+        if by_key := _find_caller_by_key(authentication, header, item_id):
+            return by_key
+        if token is None:
+            raise MissingToken
+    tokens, callers, verified, platform, _ = authentication
     now: datetime = app_ctx.g.now
     bearer = verified.find(token, tokens.keys.verification_kids(), int(now.timestamp()), tokens.clock_skew_seconds)
     if bearer is None:
@@ -75,6 +97,16 @@ def authenticate_caller(item_id: int = 0) -> tuple[Caller, Any]:
     portal = portal_of(platform)
     found, item = callers.find(bearer.username, bearer.keys, item_id, portal.name_form)
     return get_caller(found, bearer, now, portal), item
+
+
+def _find_caller_by_key(authentication: Authentication, header: str, item_id: int) -> tuple[Caller, Any] | None:
+    """Return the caller if the header has an API key and this server takes keys, else None. Raises RefusedApiKey."""
+    keys, text = authentication.api_keys, presented_key(header)
+    if keys is None or text is None or not keys.are_taken:
+        return None
+    portal, address = portal_of(authentication.platform), request_ctx.request.remote_addr or ""
+    key, user, item = keys.authenticate(text, address, portal, item_id, app_ctx.g.now)
+    return caller_with_key(user, key, portal), item
 
 
 def portal_of(platform: Platform | None) -> PortalOfRequest:
@@ -110,6 +142,11 @@ def get_caller(found: FoundCaller | None, bearer: BearerToken, now: datetime, po
         raise InvalidToken
     require_portal(found, portal)
     return Caller(found.id, found.username, found.granted, bearer, found.linked, portal)
+
+
+def caller_with_key(user: FoundCaller, key: FoundKey, portal: PortalOfRequest) -> Caller:
+    """Return the caller who is the user of an API key, once security.api_keys.require_usable has let both pass."""
+    return Caller(user.id, user.username, user.granted, key, user.linked, portal)
 
 
 def require_portal(user: HasMembership, portal: PortalOfRequest) -> None:

@@ -1,4 +1,4 @@
-"""What a good answer says: its body, not only its status."""
+"""Assert that an answer is good by its body, not by its status alone."""
 
 import base64
 import json
@@ -8,22 +8,22 @@ from werkzeug.test import TestResponse
 
 
 def body_of(answer: TestResponse, status: int = 200) -> Any:
-    """Return the body of an answer that has a status."""
+    """Return the JSON body of an answer; assert its status."""
     assert answer.status_code == status, answer.text
     return answer.json
 
 
 def name_in(answer: TestResponse, status: int = 200) -> str:
-    """Return the name of the user that is answered."""
+    """Return the name of the user in an answer."""
     return body_of(answer, status)["username"]
 
 
 def names_in(answer: TestResponse) -> list[str]:
-    """Return the names of the users of a page, in its order."""
+    """Return the names of the users on a page, in order."""
     return [member["username"] for member in body_of(answer)["hydra:member"]]
 
 
 def signed_in_as(answer: TestResponse) -> str:
-    """Return the name in the access token that a sign-in, or a refresh, is answered with."""
+    """Return the user name in the access token of a sign-in or a refresh."""
     claims = body_of(answer)["token"].split(".")[1]
     return json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["username"]

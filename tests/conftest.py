@@ -1,7 +1,8 @@
-"""The fixtures of all tests: nouns, and few. Functional tests run on each of three databases, by `database`."""
+"""Fixtures for all tests. Functional tests run on each of three databases, through `database`."""
 
 import socket
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from parallel import arrange, turn
 
 from app import create_app
 from benchmarks.services import RedisServer, start_redis
+from security.keys import pair
 
-# A slow machine is no fault of a property.
+# A property must not fail because the machine is slow.
 settings.register_profile("poort", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("poort")
 
@@ -31,7 +33,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
 
 @pytest.fixture(params=EACH_KIND)
 def database(request: pytest.FixtureRequest, databases: Databases) -> Database:
-    """An empty database with the newest schema, of each kind in turn."""
+    """An empty database with the newest schema; each kind in turn."""
     return databases.shared(request.param)
 
 
@@ -56,7 +58,7 @@ def app(databases: Databases, database: Database, clock: Clock) -> Flask:  # noq
 
 @pytest.fixture
 def make_app(database: Database, clock: Clock) -> Iterator[Callable[..., Flask]]:
-    """Make an application of the database with other settings."""
+    """Make an application on the database with other settings."""
     made: list[Flask] = []
 
     def make(**variables: str) -> Flask:
@@ -78,9 +80,17 @@ def runner(app: Flask) -> FlaskCliRunner:
     return app.test_cli_runner()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _remembered_keys() -> Iterator[None]:
+    """Validate each private key once: it takes 30 ms, and most applications of the tests have the same key."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("security.keys.pair.load_pem_private_key", lru_cache(64)(pair.load_pem_private_key))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_socket_beyond_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refuse to connect to anything but this machine."""
+    """Refuse connections to other machines."""
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> None:
@@ -100,7 +110,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     worker = getattr(item.config, "workerinput", None)
     if worker is None:
         return (yield)
-    # The folder of all processes of this run.
+    # The folder that all processes of this run share.
     with turn(Path(item.config._tmp_path_factory.getbasetemp()).parent, alone=item.get_closest_marker("quiet") is not None):
         return (yield)
 

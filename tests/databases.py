@@ -1,4 +1,4 @@
-"""The databases of a test session, one of each kind for most tests; a server is started once it is asked for."""
+"""Databases for the tests: most share one of each kind. A server starts when a test first needs it."""
 
 import tempfile
 from pathlib import Path
@@ -13,12 +13,12 @@ from benchmarks.services import STARTERS, Server
 
 KINDS = ("sqlite", "postgresql", "mariadb")
 
-#: Parameters of a test: one database of each kind, where all but SQLite need a server.
+#: Test parameters: each kind of database. All but SQLite need a server.
 EACH_KIND = [pytest.param(kind, marks=[] if kind == "sqlite" else pytest.mark.services) for kind in KINDS]
 
 
 class Databases:
-    """The databases of a test session: a server is started when the first test asks for it, and once."""
+    """The databases and database servers of a test session."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -30,7 +30,7 @@ class Databases:
         self.clock = Clock()
 
     def server(self, kind: str) -> Server:
-        """Return a running server; skips where it is not installed, or fails where it must be."""
+        """Return the running server of a kind. Skips the test if it is not installed, or fails under REQUIRE_SERVICES=1."""
         if kind not in self._servers:
             self._servers[kind] = needed(STARTERS[kind])
         return self._servers[kind]
@@ -42,7 +42,7 @@ class Databases:
         return self.server(kind).create_database()
 
     def fresh(self, kind: str) -> Database:
-        """Make a migrated database that nobody else uses."""
+        """Make a migrated database for one test alone."""
         if kind in self._unmigrated:
             pytest.fail(f"the migrations fail on {kind}: {self._unmigrated[kind]}")
         database = Database(kind, self.empty_url(kind))
@@ -50,20 +50,20 @@ class Databases:
         try:
             database.migrate()
         except Exception as reason:
-            # Once is enough: hundreds of tests need it.
+            # Hundreds of tests would repeat the same failure.
             self._unmigrated[kind] = repr(reason)[:500]
             raise
         return database
 
     def shared(self, kind: str) -> Database:
-        """Return the database of all tests that leave nothing behind but rows, emptied."""
+        """Return the shared database of a kind, emptied: for tests that leave only rows behind."""
         if kind not in self._shared:
             self._shared[kind] = self.fresh(kind)
         self._shared[kind].clean()
         return self._shared[kind]
 
     def app(self, database: Database) -> Flask:
-        """Return the application of the shared database."""
+        """Return the application on a shared database."""
         if database.kind not in self._apps:
             self._apps[database.kind] = create_app(settings_for(DATABASE_URL=database.url), self.clock, self.clock.advance)
         return self._apps[database.kind]

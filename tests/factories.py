@@ -1,4 +1,4 @@
-"""What tests are made of: databases, clocks, users and tokens."""
+"""Databases, clocks, users and tokens for tests."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Flask
 from flask_migrate import upgrade
-from sqlalchemy import Engine, create_engine, delete, inspect, select, text
+from sqlalchemy import Engine, create_engine, delete, exists, inspect, literal, select, text
 from sqlalchemy.orm import Session
 
 from app import create_app
@@ -19,6 +19,7 @@ from models import (
     ACCESS_URL_OF_EVERYONE,
     AccessUrl,
     AccessUrlRelUser,
+    ApiKey,
     AuditRecord,
     BackupCode,
     ExtraField,
@@ -42,20 +43,32 @@ from models.user_table import UserTable
 
 CONTRACT = Path(__file__).parent / "contract"
 
-#: The lowest cost that bcrypt knows.
+#: The lowest bcrypt cost.
 COST = 4
 
 START = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
-#: In the order in which rows can be deleted; the portal that every campus has stays.
+#: In the order in which rows can be deleted. The default portal stays.
 TABLES = (
     *(UserRelUser, UserAuthSource, AccessUrlRelUser, TrackELogin, TrackELoginRecord, ThrottledLogin, User, ExtraField),
-    *(AuditRecord, BackupCode, SecondFactor, RefreshToken, SignInSession, RevokedToken, TokensValidAfter, VerificationKey),
+    *(
+        ApiKey,
+        AuditRecord,
+        BackupCode,
+        SecondFactor,
+        RefreshToken,
+        SignInSession,
+        RevokedToken,
+        TokensValidAfter,
+        VerificationKey,
+    ),
 )
+
+HAVE_ROWS = select(*(exists(select(literal(1)).select_from(table)) for table in TABLES))
 
 
 class Clock:
-    """A clock that stands still until it is told otherwise."""
+    """A clock that stands still until a test advances it."""
 
     def __init__(self) -> None:
         self.now = START
@@ -64,12 +77,12 @@ class Clock:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Pass the time; as `sleep` of an application too, so that nobody waits for real."""
+        """Let time pass. Applications use it as `sleep` too, so that tests need not wait."""
         self.now += timedelta(seconds=seconds)
 
 
 def settings_for(**variables: str) -> Settings:
-    """Return settings for tests: the cheapest hash, room for many at once, the contract's keys, the documents of the API."""
+    """Return settings for tests: the cheapest hash, a long hashing queue, the contract's keys, API documents on."""
     return parse_settings(
         {
             "APP_ENV": "test",
@@ -87,7 +100,7 @@ def settings_for(**variables: str) -> Settings:
 
 @dataclass
 class Database:
-    """A migrated database: its kind (sqlite, postgresql, mariadb) and a connection of the test's own."""
+    """A migrated database: its kind (sqlite, postgresql, mariadb), its URL, and an engine of the test's own."""
 
     kind: str
     url: str
@@ -108,16 +121,17 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """Begin a transaction of the test's own, committed at the end; what was loaded stays readable."""
+        """Begin a transaction that commits at the end; loaded rows stay readable."""
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
             session.commit()
 
     def clean(self) -> None:
-        """Remove what a test has left."""
+        """Delete all rows of earlier tests. One statement finds the few tables that have any."""
         with self.session() as session:
-            for table in TABLES:
-                session.execute(delete(table))
+            for table, has_rows in zip(TABLES, session.execute(HAVE_ROWS).one(), strict=True):
+                if has_rows:
+                    session.execute(delete(table))
             session.execute(delete(AccessUrl).where(AccessUrl.id != ACCESS_URL_OF_EVERYONE))
 
     def user(self, user_id: int) -> User:

@@ -1,4 +1,4 @@
-"""Servers with a folder of keys of their own, as far as keys and tokens go."""
+"""Hosts with their own key folders, reduced to keys and tokens."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ TTL = 3600
 
 @cache
 def pair_number(_number: int) -> tuple[bytes, bytes]:
-    """Return one of the pairs that the tests of a session share, as PEM texts: making one takes a while."""
+    """Return one of the key pairs that all tests share, as PEM texts: generating one is slow."""
     return make_key_pair("", 2048)
 
 
-# Hosts of one test have different pairs; those of other tests may have them again.
+# The hosts of one test have different pairs; other tests may reuse them.
 _numbers = cycle(range(12))
 
 
 class Timer:
-    """What the age of a set is told by."""
+    """A monotonic clock that tells the age of a key set."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -40,7 +40,7 @@ class Timer:
 
 @dataclass
 class Host:
-    """A server with a folder of keys of its own."""
+    """A server with its own key folder."""
 
     files: KeyFiles
     keys: KeySet
@@ -65,13 +65,13 @@ class Host:
         return self.files.load_signing_pair()
 
     def change_pair(self) -> KeyPair:
-        """Put another pair in the place of the one that is there, as one does who knows no rotation."""
+        """Replace the pair by another, as an operator does who does not know `rotate-key`."""
         write_key_pair(Path(self.files.private), Path(self.files.public), *pair_number(next(_numbers)))
         return self.pair
 
 
 def make_host(folder: Path, engine: Callable[[], Engine], clock: Clock, *, writes_rows: bool = True) -> Host:
-    """Make a host, with a new pair where the folder has none."""
+    """Make a host; generate a pair if the folder has none."""
     files, timer = KeyFiles(str(folder / "private.pem"), str(folder / "public.pem"), ""), Timer()
     keys = KeySet(files, engine, clock, TTL, writes_rows=writes_rows, timer=timer)
     host = Host(files, keys, AccessTokens(keys, clock, TTL, 0), timer)

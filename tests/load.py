@@ -1,4 +1,4 @@
-"""Clients who never rest, and a hashing thread that is at work: from the beginning of a context to its end."""
+"""Context managers for load: clients without pause, and a busy hashing thread."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ WAIT_SECONDS = 60
 
 
 class Load:
-    """Threads that work until `done` is set."""
+    """Threads that run until the context ends and `done` is set."""
 
     def __init__(self, *works: Callable[[], None]) -> None:
         self.done = threading.Event()
@@ -32,7 +32,7 @@ class Load:
 
 @contextmanager
 def occupied(hashing: HashingThread) -> Iterator[None]:
-    """Keep the thread at work until the end."""
+    """Keep the hashing thread busy until the context ends."""
     begun, end = threading.Event(), threading.Event()
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""Tests on several processes (pytest-xdist): which stay together, in which order they run, and which run alone."""
+"""Run tests on several processes (pytest-xdist): which share a process, in which order, and which run alone."""
 
 import fcntl
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ SLOW_FOLDERS = ("system", "clients", "campus")
 
 
 def group_of(item: pytest.Item) -> str:
-    """Name the tests that run on one process: those of a file, which share its servers, apart for each kind of database."""
+    """Name the group of a test, which runs on one process: its file, whose tests share servers, and its kind of database."""
     if item.get_closest_marker("quiet"):
         return "quiet"
     parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
@@ -21,7 +21,7 @@ def group_of(item: pytest.Item) -> str:
 
 
 def rank_of(item: pytest.Item) -> int:
-    """Return the place of a test's folder in the order; `quiet` tests, which everybody waits for, are last."""
+    """Return the rank of a test's folder; `quiet` tests, for which all processes wait, come last."""
     if item.get_closest_marker("quiet"):
         return len(SLOW_FOLDERS) + 1
     folder = item.path.parent.name
@@ -29,7 +29,7 @@ def rank_of(item: pytest.Item) -> int:
 
 
 def arrange(items: list[pytest.Item]) -> None:
-    """Put tests into groups, and the groups that take longest first; the random order stays within a folder."""
+    """Group the tests and put slow folders first; within a folder the random order stays."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
     items.sort(key=rank_of)
@@ -37,14 +37,14 @@ def arrange(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def turn(folder: Path, *, alone: bool) -> Iterator[None]:
-    """Wait until this process may run a test: beside those of other processes, or while none of them runs one."""
+    """Wait until this process may run a test: beside other processes, or alone."""
     with (folder / "queue").open("w") as queue, (folder / "machine").open("w") as machine:
-        # The queue lets nobody overtake a test that waits to be alone.
+        # The queue keeps other tests from overtaking one that waits to be alone.
         fcntl.flock(queue, fcntl.LOCK_EX)
         fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(queue, fcntl.LOCK_UN)
         try:
             yield
         finally:
-            # Closing is not enough while a child of the test holds the file open.
+            # Closing would not unlock while a child of the test holds the file open.
             fcntl.flock(machine, fcntl.LOCK_UN)

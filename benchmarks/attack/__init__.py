@@ -1,1 +1,1 @@
-"""What one hostile user can do to a real server, a module for each attack: what `make attack` runs."""
+"""Attack a real server as one hostile user would (`make attack`). Each attack has a module."""

@@ -1,4 +1,4 @@
-"""Attack real servers in the ways that docs/security.md says are bounded. Exits 1 where a bound is broken."""
+"""Attack real servers, and check the bounds that docs/security.md promises. Exits with 1 if one is broken."""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ from benchmarks.services import NotInstalled
 
 Part = Callable[[Path], Iterator[Line]]
 
-#: name: the attack, which is given an empty folder.
+#: name: the attack, which gets an empty folder.
 PARTS: dict[str, Part] = {
     "keys": use_withdrawn_keys,
     "memory": fill_memory,

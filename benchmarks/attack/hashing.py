@@ -14,7 +14,7 @@ from benchmarks.soak_load import request_bytes
 
 USERS, COST = 200, 10
 CONNECTIONS, SECONDS = 30, 20
-#: The attack begins so long before the sign-ins, and ends so long after them.
+#: The attack begins this long before the sign-ins, and ends this long after them.
 MARGIN_SECONDS = 1
 LEAST_PERCENT = 95
 ATTACKER, ATTACKER_ID = "user3", 3
@@ -23,7 +23,7 @@ FIRST_OTHER_ID = 100
 
 
 def hash_without_end(folder: Path) -> Iterator[Line]:
-    """Attack with three kinds of requests, one after the other."""
+    """Attack with three kinds of requests, one after another."""
     ground = lay(folder / "ground", cost=COST)
     ground.fill(USERS)
     signer = Signer(ground)
@@ -40,7 +40,7 @@ def hash_without_end(folder: Path) -> Iterator[Line]:
 
 
 def _set_password(user_id: int, token: str, **fields: str) -> bytes:
-    """Return a request after which the connection is closed: the next one may reach the worker whose queue has room."""
+    """Return a request that closes its connection, so that the next one may reach another worker, whose queue has room."""
     document = {"plainPassword": "a new password"}
     return request_bytes("PATCH", f"/api/users/{user_id}", token, document, Connection="close", **fields)
 

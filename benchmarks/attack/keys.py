@@ -15,7 +15,7 @@ from benchmarks.serving import ROOT, clean_environment
 from benchmarks.soak_load import request_bytes
 
 ROUNDS, TOKENS, CLIENTS = 5, 10_000, 16
-#: So long after `prune` has returned, every worker must refuse the key.
+#: This long after `prune` has returned, every worker must refuse the key.
 GRACE_SECONDS = 2
 BEFORE_SECONDS = 0.5
 
@@ -49,7 +49,7 @@ async def _withdraw_one(ground: Ground, port: int, before: Counter[int], after: 
 
 
 def _run_flask(ground: Ground, *words: str) -> None:
-    """Run a command of `flask jwt` on the keys of a ground, and stop where it fails."""
+    """Run a command of `flask jwt` on the keys of a ground. Exits if it fails."""
     command = (sys.executable, "-m", "flask", "--app", "wsgi", "jwt", *words)
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, cwd=ROOT, env=clean_environment(**ground.settings)

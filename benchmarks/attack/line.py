@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Line:
-    """What was counted or measured, the figure, its unit, and the bound: the most or, with `is_least`, the least that is good."""
+    """A figure with its name and unit, and its bound: a maximum or, with `is_least`, a minimum."""
 
     what: str
     figure: float
@@ -15,10 +15,10 @@ class Line:
 
     @property
     def held(self) -> bool:
-        """Tell whether the figure keeps the bound; one that is not a number does not."""
+        """Tell whether the figure keeps the bound. NaN does not."""
         return self.figure >= self.bound if self.is_least else self.figure <= self.bound
 
     def __str__(self) -> str:
-        """Return the line as it is printed."""
+        """Return the printed line."""
         bound = f"at {'least' if self.is_least else 'most'} {self.bound:,g}{self.unit}"
         return f"{self.what}: {self.figure:,.6g}{self.unit} ({bound}): {'held' if self.held else 'BROKEN'}"

@@ -1,4 +1,4 @@
-"""A student writes 100 MB of biographies, one over the other, and reads each in every format."""
+"""A student overwrites a biography with 100 MB of text in all, and reads every version in every format."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from rest.formats import FORMATS
 
 USERS, CLIENTS = 100, 8
 STUDENT, STUDENT_ID = "user2", 2
-#: Bodies just below what a body may have, which may be refused, and texts of as many characters as a biography may have:
-#: four bytes each.
+#: Bodies just below the limit of a body, which may be refused, and biographies of the longest allowed text, with four bytes
+#: per character.
 LARGE, LARGE_BYTES = 40, 1_040_000
 ALLOWED, ALLOWED_CHARACTERS = 725, 20_000
 WARM_UP = 200
@@ -22,7 +22,7 @@ MOST_MEGABYTES = 50
 
 
 def fill_memory(folder: Path) -> Iterator[Line]:
-    """Weigh the workers before and after."""
+    """Compare the memory of the workers before and after."""
     ground = lay(folder / "ground")
     ground.fill(USERS)
     token = Signer(ground).token(STUDENT)
@@ -42,7 +42,7 @@ def _weigh(server: Server) -> list[float]:
 
 
 def _requests(token: str, reads: list[bytes]) -> Iterator[bytes]:
-    """Yield each write and, behind it, the reads."""
+    """Yield each write, followed by the reads."""
     for number in range(LARGE + ALLOWED):
         text = (
             f"{number:06}".ljust(LARGE_BYTES, "x") if number < LARGE else f"{number:06}".ljust(ALLOWED_CHARACTERS, "\U0001f600")

@@ -1,4 +1,4 @@
-"""Pairs of requests that must not both succeed, sent at once, on three databases."""
+"""Send pairs of requests at once that must not both succeed, on three databases."""
 
 import asyncio
 from collections import Counter
@@ -30,7 +30,7 @@ EXPECTED = frozenset((OK, 204, UNAUTHORIZED, 403))
 
 @dataclass
 class Duel:
-    """Where pairs of requests are sent: a server, its database, what signs tokens, and what was answered so far."""
+    """A server, its database, a signer of tokens, and the statuses so far."""
 
     port: int
     engine: Engine
@@ -38,7 +38,7 @@ class Duel:
     statuses: Counter[int] = field(default_factory=Counter)
 
     async def ask(self, *requests: bytes) -> list[int]:
-        """Send requests at once, each on a connection of its own; return their statuses."""
+        """Send requests at once, each on its own connection, and return their statuses."""
         connections = [Connection(self.port) for _ in requests]
         answers = await asyncio.gather(*map(Connection.ask, connections, requests))
         for connection in connections:
@@ -75,11 +75,11 @@ def _race_on(kind: str, duel: Duel) -> Iterator[Line]:
 
 
 async def leaves_one_administrator(duel: Duel, number: int) -> bool:
-    """Let the only two administrators demote or delete each other at once, tell whether one is left, and remove that one."""
+    """Let the only two administrators demote or delete each other at once, and tell whether one is left. Then demote both."""
     ids = FIRST_ID + 2 * number, FIRST_ID + 2 * number + 1
     _set_roles(duel, ids, ["ROLE_ADMIN"])
     tokens = [duel.signer.token(f"user{user_id}") for user_id in ids]
-    # Both demote, one of them deletes, both delete.
+    # In turn: both demote, one deletes, both delete.
     deletes = number & 1, number & 2
     await duel.ask(*map(_removal, reversed(ids), tokens, deletes))
     with duel.engine.connect() as connection:
@@ -100,10 +100,10 @@ def _set_roles(duel: Duel, ids: tuple[int, int], roles: list[str]) -> None:
 
 
 async def ends_in_an_order(duel: Duel, number: int) -> bool:
-    """End all tokens of a user and set a new password, with the same token at once, and once more later.
+    """End all tokens of a user and set a new password at once, with the same token, and tell whether only one succeeded.
 
-    Either ends the token, so that whichever is second must be refused: one succeeds, and the password is new only where
-    that is the one. Tell whether it is so.
+    Either request ends the token, so the second must be refused, and the password changes only if that request was first. A
+    third request must be refused as well.
     """
     user_id = FIRST_ID + 2 * ROUNDS + number
     token, before = duel.signer.token(f"user{user_id}"), _password_and_end(duel, user_id)
@@ -127,7 +127,7 @@ def _new_password(user_id: int, token: str, on_own_path: int) -> bytes:
 
 
 def _password_and_end(duel: Duel, user_id: int) -> tuple[str, int | None]:
-    """Return the hash of a user, and from which second on tokens are good, if any were ended."""
+    """Return the hash of a user, and the second from which tokens are valid, if any were ended."""
     ends = TokensValidAfter.username_canonical == User.username_canonical
     with duel.engine.connect() as connection:
         found = connection.execute(

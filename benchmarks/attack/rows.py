@@ -1,4 +1,4 @@
-"""A stranger sends refresh tokens that do not exist, and signs in at a name that is throttled already."""
+"""A stranger sends unknown refresh tokens, and signs in with a user name that is already throttled."""
 
 import asyncio
 import secrets
@@ -15,14 +15,14 @@ from config import parse_settings
 
 COST, CLIENTS = 4, 16
 REFRESHES, SIGN_INS = 10_000, 1_000
-#: The failures that the throttle lets a name have in a window, and a window that outlasts the part.
+#: The throttle's limit for a name, and a window longer than the attack.
 LIMIT, INTERVAL_SECONDS = 10, 3600
-#: The one line of the audit that says in a window that a name is throttled.
+#: The audit has one event per window for a throttled name.
 MOST_ROWS_OF_A_WINDOW = 1
 
 
 def write_rows(folder: Path) -> Iterator[Line]:
-    """Count the rows of all tables before and after."""
+    """Count the rows of all tables before and after the requests."""
     ground = lay(folder / "ground", cost=COST)
     settings = {
         "REFRESH_TOKEN_TTL": "1000",

@@ -1,4 +1,4 @@
-"""A stranger holds 200 connections whose requests never end, and opens each again when the server closes it."""
+"""A stranger holds 200 connections with requests that never end, and reopens each when the server closes it."""
 
 import asyncio
 import math
@@ -17,13 +17,13 @@ HEAD = b"POST /api/authentication_token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-L
 BODY = HEAD + b'ngth: 1000\r\nContent-Type: application/json\r\n\r\n{"username": '
 TRIES, SECONDS = 200, 10
 LONGEST_SECONDS = 1
-#: A client that is cut off waits so long before it opens the next connection.
+#: Seconds before a closed connection is reopened.
 PAUSE_SECONDS = 0.1
 MOST_MILLISECONDS = 100
 
 
 def stall(folder: Path) -> Iterator[Line]:
-    """Time /healthz meanwhile."""
+    """Time requests of /healthz during the attack."""
     with serving(lay(folder / "ground")) as server:
         opened, took = asyncio.run(_stall_and_try(server.port))
     what = (
@@ -47,7 +47,7 @@ async def _stall_and_try(port: int) -> tuple[int, list[float]]:
 
 
 async def _hold(port: int, begun: bytes, opened: list[bytes]) -> None:
-    """Begin a request and wait until the server closes the connection, again and again."""
+    """Repeatedly begin a request and wait until the server closes the connection."""
     while True:
         opened.append(begun)
         with suppress(OSError):
@@ -61,7 +61,7 @@ async def _hold(port: int, begun: bytes, opened: list[bytes]) -> None:
 
 
 async def _time_healthz(port: int) -> float:
-    """Return the milliseconds of an answer on a new connection; without end where it is not 200 or takes a second."""
+    """Return the milliseconds of an answer on a new connection; infinite if it is not 200 or takes a second."""
     connection, begun, status = Connection(port), time.monotonic(), 0
     with suppress(TimeoutError):
         status, _, _ = await asyncio.wait_for(connection.ask(request_bytes("GET", "/healthz")), LONGEST_SECONDS)

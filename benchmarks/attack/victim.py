@@ -1,4 +1,4 @@
-"""The server that is attacked, and tokens and requests against it."""
+"""Run the attacked server, sign tokens for it, and send it requests."""
 
 import asyncio
 import itertools
@@ -16,13 +16,13 @@ from benchmarks.soak_load import Connection
 from config import load_settings
 from security.keys.files import KeyFiles
 
-#: Tokens are dated back by so long that a second does not matter, and last for longer than a part does.
+#: Tokens are backdated, so that the current second does not matter, and outlast an attack.
 AGE_SECONDS, LIFETIME_SECONDS = 10, 3600
 
 
 @contextmanager
 def serving(ground: Ground, **settings: str) -> Iterator[Server]:
-    """Have Poort run on its ground meanwhile, with these settings beside those of the ground."""
+    """Run Poort on a ground with additional settings."""
     server = ground.server("poort")
     server = replace(server, environment={**server.environment, **settings})
     with running(server):
@@ -30,10 +30,10 @@ def serving(ground: Ground, **settings: str) -> Iterator[Server]:
 
 
 class Signer:
-    """Signs tokens with the private key of a ground: cheaper than signing in, and what a thief of the key can do."""
+    """Signs tokens with the private key of a ground, which is cheaper than signing in, and as a thief of the key can."""
 
     def __init__(self, ground: Ground) -> None:
-        """Read the key that signs now."""
+        """Read the current key."""
         settings = load_settings(clean_environment(**ground.settings))
         self._pair = KeyFiles(settings.jwt_secret_key, settings.jwt_public_key, settings.jwt_passphrase).load()
         self._numbers = itertools.count()
@@ -44,14 +44,14 @@ class Signer:
         return self._pair.kid
 
     def token(self, username: str, age_seconds: int = AGE_SECONDS) -> str:
-        """Sign a token that is like no other."""
+        """Sign a unique token."""
         issued_at = int(time.time()) - age_seconds
         claims = {"iat": issued_at, "exp": issued_at + LIFETIME_SECONDS, "username": username, "jti": f"{next(self._numbers)}"}
         return jwt.encode(claims, self._pair.signing_key, "RS256", {"kid": self._pair.kid})
 
 
 async def ask_all(port: int, requests: Iterable[bytes], clients: int) -> Counter[int]:
-    """Send requests, each once, on this many connections; count the statuses, 0 for none."""
+    """Send each request once, on this many connections. Returns the number of answers by status; 0 means none."""
     left, statuses = iter(requests), Counter[int]()
 
     async def work(connection: Connection) -> None:
@@ -64,12 +64,12 @@ async def ask_all(port: int, requests: Iterable[bytes], clients: int) -> Counter
 
 
 async def ask_for(seconds: float, port: int, make_request: Callable[[], bytes], clients: int) -> Counter[int]:
-    """Send requests without pause for so long."""
+    """Send requests without pause for some seconds."""
     until = time.monotonic() + seconds
     requests = iter(lambda: make_request() if time.monotonic() < until else None, None)
     return await ask_all(port, requests, clients)
 
 
 def failures(statuses: Counter[int]) -> int:
-    """Count the requests that got no answer, or a 5xx."""
+    """Count the requests that got no answer or a 5xx."""
     return sum(number for status, number in statuses.items() if status == 0 or status >= 500)  # noqa: PLR2004

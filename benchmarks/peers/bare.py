@@ -1,4 +1,4 @@
-"""The limit: Flask with two routes that answer what Poort answers, as constants; no token, no database, no log.
+"""The upper limit: Flask with two routes that return Poort's answers as constants, without token, database and log.
 
 PEER_FOLDER holds the bodies, `item.json` and `list.json`.
 """
@@ -16,7 +16,7 @@ app = Flask(__name__)
 
 
 @app.get("/api/users/<int:user_id>")
-def show_user(user_id: int) -> Response:  # noqa: ARG001 - the same for all
+def show_user(user_id: int) -> Response:  # noqa: ARG001 - all get the same user
     """Answer one user."""
     return Response(ITEM, content_type="application/json; charset=utf-8")
 

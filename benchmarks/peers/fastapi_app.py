@@ -1,6 +1,6 @@
-"""What one gets who follows FastAPI's documentation: its security tutorial (OAuth2, PyJWT) and SQLAlchemy, a session a request.
+"""An application built as FastAPI's documentation suggests: its security tutorial (OAuth2, PyJWT), and SQLAlchemy.
 
-PEER_FOLDER holds the key pair, PEER_DATABASE is the SQLite file that Poort's migrations made.
+PEER_FOLDER has the key pair, PEER_DATABASE is the SQLite file that Poort's migrations created.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""What one gets who follows the documentation: Flask, Flask-JWT-Extended with automatic user loading, Flask-SQLAlchemy.
+"""An application built as documentation suggests: Flask, Flask-JWT-Extended with automatic user loading, Flask-SQLAlchemy.
 
-PEER_FOLDER holds the key pair, PEER_DATABASE is the SQLite file that Poort's migrations made.
+PEER_FOLDER has the key pair, PEER_DATABASE is the SQLite file that Poort's migrations created.
 """
 
 import os

@@ -112,9 +112,10 @@ def require_changeable(caller: Caller, user: Target, columns: Mapping[str, Any],
     """Require a caller who may change these columns of a user to these values, and the password if it is set.
 
     Only global administrators, and the user, may change the user name, e-mail, roles, state or password of a global
-    administrator (docs/compatibility.md#global-admin-protected). Writing the stored value again is not a change.
+    administrator (docs/compatibility.md#global-admin-protected). Writing the stored value again is not a change. An API key
+    sets no password of an existing user (docs/compatibility.md#api-keys).
     """
-    if not may_edit_user(caller, user):
+    if not may_edit_user(caller, user) or (sets_password and not caller.has_signed_in):
         raise AccessDenied
     granted = columns.get("roles", ())
     if ROLE_GLOBAL_ADMIN not in roles_to_store(user.roles):

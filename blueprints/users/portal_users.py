@@ -21,7 +21,6 @@ from rest.body import read_changes, require_none
 from rest.problem import ValidationFailed
 from rest.representation import Item
 from security.access import current_caller
-from security.errors import AccessDenied
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +28,11 @@ _NAME_TAKEN, _EMAIL_TAKEN = "username_already_exists", "email_already_exists"
 
 
 def get_managed_portal(portal_id: int) -> Any:
-    """Return the `id` and the `url` of a portal whose users the caller may create. Raises NotFound and AccessDenied."""
+    """Return the `id` and the `url` of a portal whose users the caller may create. Raises 403 and 404."""
     portal = find_portal(db.session(), portal_id)
     if portal is None:
         raise exceptions.NotFound("Access URL not found.")
-    if not policy.may_add_to(portal.id)(current_caller()):
-        raise AccessDenied
+    policy.require_creatable(current_caller(), policy.may_add_to(portal.id), ())
     return portal
 
 

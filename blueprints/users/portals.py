@@ -11,7 +11,6 @@ from rest.body import php_type
 from rest.paths import read_id
 from rest.problem import UnreadableRequest
 from security.access import Rule, current_caller
-from security.errors import AccessDenied
 
 _PORTAL_IRI = re.compile(r"/api/access_urls/([0-9]+)", re.ASCII)
 
@@ -26,8 +25,7 @@ def require_portal_of_new_user(document: dict[str, Any]) -> tuple[int, Rule]:
         return current_caller().portal.id, policy.may_create_users
     portal_id = _read_portal(named)
     rule = policy.may_create_in(portal_id)
-    if not rule(current_caller()):
-        raise AccessDenied
+    policy.require_creatable(current_caller(), rule, ())
     return portal_id, rule
 
 

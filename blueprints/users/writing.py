@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from blueprints.auditing import record_event
 from blueprints.parts import Parts
 from blueprints.users.resource import USER, USER_OF_PORTAL
+from models.api_keys import remove_key
 from models.campus import enrol
 from models.folding import canonical_username
 from models.password_policy import PasswordPolicy
@@ -31,7 +32,7 @@ Result = TypeVar("Result")
 
 
 class HeldUser(Protocol):
-    """The least that a locked row has."""
+    """A locked row of a user, with at least these columns."""
 
     id: int
     username: str
@@ -133,6 +134,7 @@ def remove_user(session: Session, table: UserTable, held: HeldUser, now: datetim
         table.remove(session, held.id)
         # A database may give the id to a new user.
         remove_second_factor(session, held.id)
+        remove_key(session, held.id)
     else:
         table.change(session, held, {"active": SOFT_DELETED, "updated_at": now})
     end_all_tokens(session, held.id, held.username, now)

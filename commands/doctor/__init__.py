@@ -1,1 +1,1 @@
-"""`flask poort doctor`: what it looks at, and what it finds."""
+"""`flask poort doctor`: its checks and findings."""

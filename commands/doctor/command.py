@@ -1,4 +1,4 @@
-"""`flask poort doctor`: what keeps this server from serving well, and the cure."""
+"""`flask poort doctor`: find what keeps this server from working well, with the remedy."""
 
 import json
 import os
@@ -13,17 +13,16 @@ from commands.doctor.services import examine_database, examine_keys, examine_pas
 from commands.setup import cli
 from config.logging import printable
 
-_COLOURS = {OK: "green", WARNING: "yellow", ERROR: "red"}
+_COLORS = {OK: "green", WARNING: "yellow", ERROR: "red"}
 
 
 @cli.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 def doctor(as_json: bool) -> None:
-    r"""Look at keys, database, clock, store, proxies, files and workers; say what is wrong, and the cure.
+    """Check keys, database, clock, throttle, proxies, files and workers, and suggest a remedy for each problem.
 
-    Ends with 1 where something is wrong; a warning is for you to judge. Run it as the user that the server runs as.
+    Exits with 1 if it finds an error. Warnings are for you to judge. Run it as the server's user.
 
-    \b
     Example: APP_ENV=prod flask poort doctor
     """
     findings = list(_examine(parts()))
@@ -49,9 +48,9 @@ def _examine(ours: Parts) -> Iterator[Finding]:
 
 
 def _show(finding: Finding) -> None:
-    # https://no-color.org; click itself leaves colours out where the output is no terminal.
-    in_colour = False if os.environ.get("NO_COLOR") else None
-    state = click.style(f"{finding.state:<8}", fg=_COLOURS[finding.state], bold=finding.state == ERROR)
-    click.echo(f"{state} {finding.part:<10} {printable(finding.says)}", color=in_colour)
+    # https://no-color.org. Click itself omits colors if the output is no terminal.
+    in_color = False if os.environ.get("NO_COLOR") else None
+    state = click.style(f"{finding.state:<8}", fg=_COLORS[finding.state], bold=finding.state == ERROR)
+    click.echo(f"{state} {finding.part:<10} {printable(finding.says)}", color=in_color)
     if finding.cure:
-        click.echo(f"{'':<8} {'':<10} {printable(finding.cure)}", color=in_colour)
+        click.echo(f"{'':<8} {'':<10} {printable(finding.cure)}", color=in_color)

@@ -1,4 +1,4 @@
-"""What `flask poort doctor` finds: something in order, something to think about, or something wrong; with the cure."""
+"""The findings of `flask poort doctor`."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ OK, WARNING, ERROR = "ok", "warning", "error"
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at. An error keeps the server from serving, or from being safe; a warning does not."""
+    """The result of a check. An error means that the server does not work or is not safe; a warning is to be judged."""
 
     part: str
     state: str

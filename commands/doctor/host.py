@@ -1,4 +1,4 @@
-"""What `flask poort doctor` looks at on this machine: who runs it, files and their modes, proxies, workers, hashing."""
+"""Check this machine for `flask poort doctor`: the user, file modes, proxies, origins, workers and hashing."""
 
 import os
 import stat
@@ -15,35 +15,37 @@ from config.settings import env_files
 from models.passwords import hash_password
 from security.keys.pair import is_pem
 
-# A file that one of these is in is a secret.
+# Settings that make a file secret.
 _SECRETS = ("JWT_PASSPHRASE", "APP_SECRET", "DATABASE_PASSWORD", "DATABASE_URL", "REDIS_URL", "MAILER_DSN")
 
 _LOOPBACK = ip_network("127.0.0.0/8")
 
-# So many processes a processor wait for each other more than for anything else.
+# With more processes per processor, they mostly wait for each other.
 _MOST_WORKERS_A_PROCESSOR = 4
 
-# bcrypt takes twice as long with each step of its cost: it is measured where it takes little.
+# Each step of the cost doubles the time of bcrypt, so a short measurement is enough.
 _MEASURED_COST = 8
 
 
 def examine_settings(ours: Parts, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Say what the rest is about: whose settings they are, and who looks."""
+    """Report which settings are checked, and by which user."""
     files = [str(file) for file in env_files(environ) if file.is_file()]
     says = f"APP_ENV is {ours.settings.app_env}; read from {', '.join(files) or 'the environment alone'}"
     yield Finding("settings", OK, says)
     if os.geteuid() == 0:
-        cure = "Ask once more as the user that the server runs as: `sudo -u poort …`."
-        yield Finding("user", WARNING, "root may read and write everything, which says nothing about the server's own user", cure)
+        cure = "Run this again as the server's user: `sudo -u poort …`."
+        yield Finding("user", WARNING, "root may read and write everything, which tells nothing about the server's user", cure)
     if not ours.settings.app_secret:
-        says = "APP_SECRET is empty, so that JWT_PASSPHRASE keys the secrets of second factors: it can never be changed"
-        yield Finding("settings", WARNING, says, "Set APP_SECRET before the first user switches a second factor on.")
+        says = "APP_SECRET is empty, so JWT_PASSPHRASE encrypts the secrets of second factors and can never be changed"
+        yield Finding("settings", WARNING, says, "Set APP_SECRET before the first user enables a second factor.")
 
 
 def examine_files(ours: Parts, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Look at who may read what is secret, and whether what must be written can be."""
+    """Check who can read or change secret files, and whether SQLite's folder is writable."""
     found = [*_open_env_files(environ), *_open_keys(ours), *_examine_sqlite(ours)]
-    yield from found or [Finding("files", OK, "nobody else may read or change what is secret, and what must be written can be")]
+    yield from found or [
+        Finding("files", OK, "no other user can read or change secret files, and folders are writable as needed")
+    ]
 
 
 def _open_env_files(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -59,7 +61,7 @@ def _holds_secrets(file: Path) -> bool:
 
 
 def _open_keys(ours: Parts) -> Iterator[Finding]:
-    """Look at who may replace the keys; who may read the private one is looked at with the pair."""
+    """Check who may replace the keys. The check of the pair covers who may read the private one."""
     for source in (ours.settings.jwt_secret_key, ours.settings.jwt_public_key):
         if not is_pem(source) and Path(source).exists():
             for place in (Path(source), Path(source).parent):
@@ -82,52 +84,56 @@ def _examine_sqlite(ours: Parts) -> Iterator[Finding]:
 
 
 def _everyone_may(file: Path, right: int) -> bool:
-    """Tell whether everyone has a right to a file, and the way to it; a folder of one's own keeps others out."""
+    """Tell whether everyone has a right to a file, and can reach it through its folder."""
     return bool(file.stat().st_mode & right and file.parent.stat().st_mode & stat.S_IXOTH)
 
 
 def examine_proxies(ours: Parts) -> Iterator[Finding]:
-    """Look at whose word counts about who a client is."""
+    """Check which proxies are trusted to tell the client's address."""
     trusted = ours.settings.trusted_proxies
     names = ", ".join(str(network) for network in trusted)
     if any(network.prefixlen == 0 for network in trusted):
-        says = f"TRUSTED_PROXIES is {names}: everyone may say that they are anyone, and guess passwords without end"
-        yield Finding("proxies", ERROR, says, "Name the addresses of your proxies alone.")
+        says = f"TRUSTED_PROXIES is {names}: anyone can forge an address, and guess passwords without limit"
+        yield Finding("proxies", ERROR, says, "List only the addresses of your proxies.")
     elif not trusted and ours.settings.app_env == "prod":
-        says = "TRUSTED_PROXIES is empty: behind a proxy all clients share one address, and so one throttle"
+        says = "TRUSTED_PROXIES is empty: behind a proxy all clients share one address and one throttle"
         yield Finding(
             "proxies", WARNING, says, "Behind nginx on this machine: TRUSTED_PROXIES=127.0.0.1. Without a proxy, leave it."
         )
     elif not trusted:
-        yield Finding("proxies", OK, "TRUSTED_PROXIES is empty: a client is who connects")
+        yield Finding("proxies", OK, "TRUSTED_PROXIES is empty: the address of a connection is the client's")
     elif not any(network.overlaps(_LOOPBACK) for network in trusted if network.version == _LOOPBACK.version):
-        says = f"TRUSTED_PROXIES is {names}, none of which connects to 127.0.0.1, where gunicorn listens unless told otherwise"
-        yield Finding("proxies", WARNING, says, "Add 127.0.0.1 where the proxy is on this machine.")
+        says = f"TRUSTED_PROXIES is {names}, which includes no address of this machine, where gunicorn listens by default"
+        yield Finding("proxies", WARNING, says, "Add 127.0.0.1 if the proxy runs on this machine.")
     else:
         yield Finding("proxies", OK, f"TRUSTED_PROXIES is {names}; the proxy must overwrite X-Forwarded-For")
 
 
 def examine_cors(ours: Parts) -> Iterator[Finding]:
-    """Look for web origins of a developer's machine, whose scripts may call a server in production."""
+    """Check that a server in production allows no web origin of a developer's machine."""
     allowed, origins = ours.settings.cors_allow_origin, ("http://localhost", "http://127.0.0.1", "http://localhost:3000")
     matched = [origin for origin in origins if allowed is not None and allowed.search(origin)]
     if matched and ours.settings.app_env == "prod":
-        says = f"CORS_ALLOW_ORIGIN matches {matched[0]}: a page on a user's own machine may call this server with their token"
-        cure = (
-            r"Name your web origins alone, like CORS_ALLOW_ORIGIN='^https://campus\.example\.org$', or leave it empty for none."
-        )
+        says = f"CORS_ALLOW_ORIGIN matches {matched[0]}: a page on a user's own machine can call this server with their token"
+        cure = r"List only your web origins, like CORS_ALLOW_ORIGIN='^https://campus\.example\.org$', or leave it empty for none."
         yield Finding("cors", WARNING, says, cure)
     else:
-        yield Finding("cors", OK, "no web origin of a developer's machine may call" if not matched else "as for development")
+        yield Finding(
+            "cors",
+            OK,
+            "no web origin of a developer's machine is allowed"
+            if not matched
+            else "local web origins are allowed, for development",
+        )
 
 
 def examine_workers(ours: Parts) -> Iterator[Finding]:
-    """Look at processes and threads, and whether whoever waits for a hash can get a turn in time."""
+    """Check the number of workers, and whether a full hash queue can be served in time."""
     settings, processors = ours.settings, os.cpu_count() or 1
     threads = settings.password_hash_queue + 4
-    says = f"{settings.web_concurrency} processes of {threads} threads on {processors} processors"
+    says = f"{settings.web_concurrency} workers with {threads} threads each on {processors} processors"
     if settings.web_concurrency > _MOST_WORKERS_A_PROCESSOR * processors:
-        yield Finding("workers", WARNING, says, f"Set WEB_CONCURRENCY to {processors} or twice as many.")
+        yield Finding("workers", WARNING, says, f"Set WEB_CONCURRENCY to {processors}, or to {2 * processors}.")
     else:
         yield Finding("workers", OK, says)
     seconds = _seconds_to_hash(settings.password_hash_cost)
@@ -135,12 +141,12 @@ def examine_workers(ours: Parts) -> Iterator[Finding]:
     says = f"a hash of PASSWORD_HASH_COST {settings.password_hash_cost} takes about {seconds:.2f} s"
     if last_waits > settings.password_hash_wait_seconds:
         says += (
-            f": who is last of PASSWORD_HASH_QUEUE {settings.password_hash_queue} waits {last_waits:.1f} s, PASSWORD_HASH_WAIT"
+            f": the last of PASSWORD_HASH_QUEUE {settings.password_hash_queue} would wait {last_waits:.1f} s, and gets 503 after"
         )
-        says += f" is {settings.password_hash_wait_seconds} s, and the answer then 503"
-        yield Finding("hashing", WARNING, says, "Make the queue shorter, the wait longer, or the cost lower.")
+        says += f" PASSWORD_HASH_WAIT {settings.password_hash_wait_seconds} s"
+        yield Finding("hashing", WARNING, says, "Shorten the queue, lengthen the wait, or lower the cost.")
     else:
-        yield Finding("hashing", OK, f"{says}; the last in the queue gets a turn in time")
+        yield Finding("hashing", OK, f"{says}; the last in a full queue is served in time")
 
 
 def _seconds_to_hash(cost: int) -> float:

@@ -1,4 +1,4 @@
-"""What of the database fits the code: tables, columns, migrations."""
+"""Compare the database with the code: tables, columns, migrations."""
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -12,7 +12,7 @@ from models.user_table import OPTIONAL_COLUMNS, REQUIRED_COLUMNS
 
 
 def lacking(ours: Parts) -> tuple[list[str], list[str]]:
-    """Return which tables and columns are missing, and which of Chamilo's are not there and not needed."""
+    """Return the missing tables and columns, and the columns of Chamilo that are absent but not needed."""
     tables = missing_tables(db.session(), is_campus=ours.users.is_campus)
     missing = [f"table {name}" for name in tables if not (ours.settings.read_only and name.startswith("poort_"))]
     if not ours.settings.read_only:
@@ -28,7 +28,7 @@ def lacking(ours: Parts) -> tuple[list[str], list[str]]:
 
 
 def revisions() -> tuple[set[str], set[str]]:
-    """Return the last migrations that this code has, and those that the database has."""
+    """Return the latest migrations of this code, and those of the database."""
     scripts = ScriptDirectory.from_config(current_app.extensions["migrate"].migrate.get_config())
     context = MigrationContext.configure(db.session.connection(), opts={"version_table": VERSION_TABLE})
     return set(scripts.get_heads()), set(context.get_current_heads())

@@ -1,4 +1,4 @@
-"""What `flask poort doctor` looks at outside of this process: keys, database, schema, clock, the throttle's store."""
+"""Check services for `flask poort doctor`: keys, passphrase, database, schema, hashes, clock and the throttle's store."""
 
 import time
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ from security.throttle.stores import StoreUnavailable
 
 _OLD_KEY = timedelta(days=365)
 
-# The clocks of a database and a server in order differ by less.
+# Synchronized clocks differ by less.
 _SMALL_DIFFERENCE_SECONDS = 2
 
-# A code of an authenticator app is good for as long before and after its own time.
+# The code of an authenticator app is valid this long before and after its own interval.
 _LARGE_DIFFERENCE_SECONDS = 30
 
-# As each database says its time, in UTC.
+# The current time in UTC, by database.
 _NOW = {
     "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
     "postgresql": "SELECT clock_timestamp()",
@@ -38,11 +38,11 @@ _NOW = {
 
 
 def examine_keys(ours: Parts) -> Iterator[Finding]:
-    """Look at the key pair."""
+    """Check the key pair."""
     settings = ours.settings
     try:
         ours.check_keys()
-        key = read_public_key(settings.jwt_public_key)  # opening the private one once more would take 40 ms
+        key = read_public_key(settings.jwt_public_key)  # opening the private key again would take 40 ms
     except UnusableKey as problem:
         fault, _, cure = str(problem).partition(". ")
         yield Finding("keys", ERROR, f"{fault}.", cure)
@@ -52,32 +52,32 @@ def examine_keys(ours: Parts) -> Iterator[Finding]:
         age = ours.clock() - datetime.fromtimestamp(Path(settings.jwt_secret_key).stat().st_mtime, UTC)
         says += f", {age.days} days old"
         if age > _OLD_KEY:
-            yield Finding("keys", WARNING, says, "Change it now and then: `flask jwt rotate-key`.")
+            yield Finding("keys", WARNING, says, "Replace it now and then: `flask jwt rotate-key`.")
             return
     yield Finding("keys", OK, says)
 
 
 def examine_passphrase(ours: Parts) -> Iterator[Finding]:
-    """Look at what a start in production would refuse, whatever APP_ENV is here."""
+    """Check for a passphrase that a start in production would refuse, whatever APP_ENV is."""
     try:
         refuse_weak_passphrase(ours.settings.jwt_passphrase)
     except UnusableKey as problem:
         fault, _, cure = str(problem).partition(". ")
         allowed = ours.settings.jwt_allow_weak_passphrase
-        says = f"{fault}, and JWT_ALLOW_WEAK_PASSPHRASE lets it be." if allowed else f"{fault}."
+        says = f"{fault}, and JWT_ALLOW_WEAK_PASSPHRASE allows it." if allowed else f"{fault}."
         yield Finding("passphrase", WARNING, says, cure)
     else:
         yield Finding("passphrase", OK, "of your own")
 
 
 def examine_database(ours: Parts) -> Iterator[Finding]:
-    """Look at the database, and, where it can be reached, at its schema and its clock."""
+    """Check the database, and if it can be reached, its schema, its clock and its hashes."""
     where = ours.settings.database_url.render_as_string(hide_password=True)
     try:
         db.session.execute(text("SELECT 1"))
     except SQLAlchemyError as reason:
         says = f"{where} cannot be reached: {_why(ours, reason)}"
-        yield Finding("database", ERROR, says, "Look at DATABASE_URL, and whether the database runs and lets this user in.")
+        yield Finding("database", ERROR, says, "Check DATABASE_URL, that the database runs, and that it admits this user.")
         return
     dialect = db.engine.dialect
     version = ".".join(str(number) for number in dialect.server_version_info or ())
@@ -98,10 +98,10 @@ def _examine_writing(ours: Parts, what: str) -> Iterator[Finding]:
         return
     try:
         for name, key in (("user", "id"), ("poort_throttled_login", "key")):
-            db.session.execute(update(table(name, column(key))).where(false()).values({key: column(key)}))  # of no row
+            db.session.execute(update(table(name, column(key))).where(false()).values({key: column(key)}))  # changes no row
     except SQLAlchemyError as reason:
         says = f"{what} cannot be written: {_why(ours, reason)}"
-        yield Finding("database", ERROR, says, "Give this user the right to write, or set READ_ONLY=1 for a trial.")
+        yield Finding("database", ERROR, says, "Grant this user the right to write, or set READ_ONLY=1 for a trial.")
     else:
         yield Finding("database", OK, f"{what}; can be written")
     finally:
@@ -109,16 +109,16 @@ def _examine_writing(ours: Parts, what: str) -> Iterator[Finding]:
 
 
 def _examine_schema(ours: Parts, missing: list[str]) -> Finding:
-    upgrade = "Run `flask db upgrade`, which makes what is Poort's own."
+    upgrade = "Run `flask db upgrade`, which creates Poort's own tables and columns."
     if missing:
         return Finding("schema", ERROR, f"missing: {', '.join(missing)}", upgrade)
     here, there = revisions()
     if here == there or (ours.settings.read_only and not there):
-        run = f"all migrations were run: {', '.join(sorted(there))}"
-        return Finding("schema", OK, run if there else "all that is needed is there")
+        run = f"all migrations have run: {', '.join(sorted(there))}"
+        return Finding("schema", OK, run if there else "all tables and columns that are needed exist")
     known, run = ", ".join(sorted(here)), ", ".join(sorted(there)) or "none"
-    says = f"the last migrations of this code are {known}, of the database {run}"
-    return Finding("schema", ERROR, says, f"{upgrade} Where the database is the newer one, upgrade the code.")
+    says = f"the latest migrations of this code are {known}, those of the database {run}"
+    return Finding("schema", ERROR, says, f"{upgrade} If the database is newer, upgrade the code.")
 
 
 def _examine_portals(platform: Platform, chosen: AccessUrlId) -> Finding:
@@ -137,20 +137,20 @@ def _examine_portals(platform: Platform, chosen: AccessUrlId) -> Finding:
 
 
 def _examine_hashes(ours: Parts) -> Iterator[Finding]:
-    """Look for stored hashes whose check takes longer than a refusal, which tells who exists, or is not done at all."""
+    """Find stored hashes that take longer to check than a refusal, which reveals user names, or that are never checked."""
     cost = ours.settings.password_hash_cost
     found = find_dear_hashes(db.session(), cost)
     if found.dearer:
         says = (
-            f"{found.dearer} stored hashes are dearer than PASSWORD_HASH_COST={cost}: a refused sign-in tells their users apart"
+            f"{found.dearer} stored hashes cost more than PASSWORD_HASH_COST={cost}, so the time of a refusal reveals their users"
         )
-        cure = f"Set PASSWORD_HASH_COST={found.highest_cost}: every refusal then takes as long as the dearest of them."
+        cure = f"Set PASSWORD_HASH_COST={found.highest_cost}: then every refusal takes as long as the costliest of them."
         yield Finding("hashes", WARNING, says, cure)
     if found.refused:
         says = f"{found.refused} stored hashes are too costly to check; their users cannot sign in"
-        yield Finding("hashes", WARNING, says, "Set new passwords for them: the log names each at a sign-in, by user_id.")
+        yield Finding("hashes", WARNING, says, "Set new passwords for these users: the log names each by user_id at a sign-in.")
     if not found.dearer and not found.refused:
-        yield Finding("hashes", OK, f"no stored hash is dearer than PASSWORD_HASH_COST={cost}")
+        yield Finding("hashes", OK, f"no stored hash costs more than PASSWORD_HASH_COST={cost}")
 
 
 def _examine_clock(ours: Parts) -> Finding:
@@ -158,12 +158,10 @@ def _examine_clock(ours: Parts) -> Finding:
     said = db.session.execute(text(_NOW[db.engine.dialect.name])).scalar_one()
     told = datetime.fromisoformat(said) if isinstance(said, str) else said
     told = told if told.tzinfo else told.replace(tzinfo=UTC)
-    # The database said it somewhere between question and answer.
+    # The database read its clock somewhere between query and result.
     behind = (told - asked_at).total_seconds() - (time.monotonic() - begun) / 2
-    says = f"{abs(behind):.1f} s {'behind the' if behind > 0 else 'before the'} database's"
-    cure = (
-        "Let a time service (systemd-timesyncd, chrony) set the clocks of both; JWT_CLOCK_SKEW bears small differences of tokens."
-    )
+    says = f"{abs(behind):.1f} s {'behind' if behind > 0 else 'ahead of'} the database's"
+    cure = "Let a time service (systemd-timesyncd, chrony) set both clocks. JWT_CLOCK_SKEW tolerates small differences in tokens."
     if abs(behind) > _LARGE_DIFFERENCE_SECONDS:
         return Finding("clock", ERROR, f"{says}: tokens of other hosts and codes of second factors are refused", cure)
     if abs(behind) > _SMALL_DIFFERENCE_SECONDS + ours.settings.jwt_clock_skew_seconds:
@@ -172,11 +170,11 @@ def _examine_clock(ours: Parts) -> Finding:
 
 
 def examine_store(ours: Parts) -> Iterator[Finding]:
-    """Look at where failed sign-ins are counted."""
+    """Check the store in which failed sign-ins are counted."""
     settings = ours.settings
     if not settings.login_throttling_max_attempts:
-        says = "LOGIN_THROTTLING_MAX_ATTEMPTS is 0: passwords can be guessed without end"
-        yield Finding("store", WARNING, says, "Leave it at its default, 10, where the server can be reached by others.")
+        says = "LOGIN_THROTTLING_MAX_ATTEMPTS is 0: passwords can be guessed without limit"
+        yield Finding("store", WARNING, says, "Keep the default, 10, if others can reach the server.")
     elif not settings.redis_url:
         says = (
             "failed sign-ins are counted in the memory of each worker"
@@ -189,7 +187,7 @@ def examine_store(ours: Parts) -> Iterator[Finding]:
         try:
             ours.limiter.check()
         except StoreUnavailable as reason:
-            cure = "Look at REDIS_URL, and whether Redis runs and can be written; until then nobody counts guesses."
+            cure = "Check REDIS_URL, and that Redis runs and is writable. Until then, failed sign-ins are not counted."
             yield Finding("store", ERROR, f"{where} cannot be used: {reason}", cure)
         else:
             yield Finding("store", OK, f"failed sign-ins are counted at {where}")
@@ -201,7 +199,7 @@ def _without_credentials(url: str) -> str:
 
 
 def _why(ours: Parts, reason: SQLAlchemyError) -> str:
-    """Return the first line of what the driver says, for whoever sits at the terminal; never with the password in it."""
+    """Return the first line of the driver's message, without the password."""
     said = str(getattr(reason, "orig", None) or type(reason).__name__).strip().splitlines()[0]
     password = ours.settings.database_url.password
     return said.replace(str(password), "***") if password else said

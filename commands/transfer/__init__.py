@@ -1,1 +1,1 @@
-"""Users in files: import, export, and the import from a campus."""
+"""Move users: to and from files, and from a campus."""

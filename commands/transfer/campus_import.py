@@ -1,4 +1,4 @@
-"""Moving in: users, hashes and links from the database of a campus into our own schema, as often as one likes."""
+"""Copy users, hashes and links from the database of a campus to our own schema. Can be repeated."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,22 +21,21 @@ _NOT_NULL = {column.name for column in User.__table__.columns if not column.null
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One end of the move: a session, and the table as it is there."""
+    """The source or target: a session, and the user table as its database has it."""
 
     session: Session
     table: UserTable
 
 
 def count_users(source: Side) -> int:
-    """Return how many users there are to move."""
+    """Return the number of users to copy."""
     return source.session.scalar(select(func.count()).select_from(User)) or 0
 
 
 def move_users(source: Side, target: Side, now: datetime, advance: Callable[[int], None]) -> dict[int, int]:
-    """Copy the users whom the target does not know by name, and return the ids of all: from there to here.
+    """Copy users whose names are not in the target, and return the id in the target of every user, by id in the source.
 
-    A chunk is a transaction, so that what was broken off goes on where it was. An id that another user has here already
-    is not kept.
+    Each chunk is a transaction, so an interrupted copy can resume. A user gets another id if theirs is taken.
     """
     ids: dict[int, int] = {}
     for rows in in_chunks(source.session, source.table.select(source.session, _COLUMNS), User.id):
@@ -52,7 +51,7 @@ def move_users(source: Side, target: Side, now: datetime, advance: Callable[[int
 
 
 def move_links(source: Side, target: Side, ids: dict[int, int]) -> int:
-    """Copy portals, and the links of moved users that are not here yet; return how many links were new."""
+    """Copy portals, and the missing links of copied users. Returns the number of new links."""
     _move_portals(source.session, target.session)
     moved = 0
     for model, columns in (
@@ -84,7 +83,7 @@ _OF_USERS = {"user_id", "friend_user_id"}
 def _mapped(
     rows: Sequence[Row[Any]], columns: Sequence[InstrumentedAttribute[Any]], ids: dict[int, int]
 ) -> Iterator[dict[str, Any]]:
-    """Yield links with the ids that users have here; one to a user who is not there any more is left out."""
+    """Yield links with the target's user ids. Leaves out links to users who no longer exist."""
     for row in rows:
         values = {column.key: getattr(row, column.key) for column in columns}
         if all(values[name] in ids for name in _OF_USERS & values.keys()):
@@ -105,10 +104,10 @@ def _move_portals(source: Session, target: Session) -> None:
 def _ids_by_name(session: Session, rows: Sequence[Row[Any]]) -> dict[str, int]:
     names = [canonical_username(row.username) for row in rows]
     named = select(User.username_canonical, User.id).where(User.username_canonical.in_(names))
-    return {name: user_id for name, user_id in session.execute(named)}  # noqa: C416 - rows are no pairs to the types
+    return {name: user_id for name, user_id in session.execute(named)}  # noqa: C416 - for mypy, rows are no pairs
 
 
 def _values(row: Row[Any], *, keep_id: bool) -> dict[str, Any]:
-    """Return the values of a row, but for nulls that our schema does not take."""
+    """Return the values of a row, without nulls that our schema does not allow."""
     values = {name: getattr(row, name) for name in _COLUMNS if name != "id" or keep_id}
     return {name: value for name, value in values.items() if value is not None or name not in _NOT_NULL}

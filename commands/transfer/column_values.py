@@ -1,4 +1,4 @@
-"""One value of a user in a file: JSON values and CSV cells to the values of columns, and back."""
+"""Convert a column of a user to a JSON value or CSV cell, and back."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,25 +9,25 @@ from sqlalchemy.orm import InstrumentedAttribute
 from models.roles import are_role_names, roles_to_store
 from models.user_row import DEFAULTS
 
-#: In a CSV file an empty cell is what is usual; these say null and empty text where that is not usual. A text that begins
-#: with a backslash is written with one more.
+#: In a CSV file an empty cell means the default of its column. These mean null and empty text if that is not the default. A
+#: text that begins with a backslash gets a second one.
 NULL, EMPTY = r"\N", r"\E"
 _ESCAPE = "\\"
 
-# More than a number of any column has, and fewer than `int` refuses.
+# More than any column holds, and fewer than the limit of `int`.
 _MOST_DIGITS = 20
 
-#: What an empty cell holds: nothing is said.
+#: The value of an empty cell.
 ABSENT = object()
 
 
 def default_of(column: InstrumentedAttribute[Any]) -> Any:
-    """Return the usual value of a column; None where there is none."""
+    """Return the default of a column, or None."""
     return DEFAULTS.get(column.key)
 
 
 def require_fit(column: InstrumentedAttribute[Any], value: Any) -> None:
-    """Raise ValueError where a value does not fit its column."""
+    """Raise ValueError with the reason if a value does not fit its column."""
     table_column = column.property.columns[0]
     if value is None and not table_column.nullable:
         raise ValueError("must not be null")
@@ -47,7 +47,7 @@ def require_fit(column: InstrumentedAttribute[Any], value: Any) -> None:
 
 
 def require_storable(text: str) -> None:
-    """Raise ValueError where a text has what some database does not take: NUL, and half a surrogate pair."""
+    """Raise ValueError if a text has a NUL or half a surrogate pair, which some databases refuse."""
     if "\0" in text:
         raise ValueError("contains a NUL character")
     if any("\ud800" <= char <= "\udfff" for char in text):
@@ -55,7 +55,7 @@ def require_storable(text: str) -> None:
 
 
 def from_json(column: InstrumentedAttribute[Any], value: Any) -> Any:
-    """Read a JSON value as the value of a column. Raises ValueError with the reason."""
+    """Convert a JSON value to the value of a column. Raises ValueError with the reason."""
     kind = column.property.columns[0].type
     if value is None:
         return None
@@ -94,17 +94,17 @@ def _from_text(kind: Any, value: str) -> Any:
     try:
         moment = datetime.fromisoformat(value)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):  # a moment beyond the first or last year
+    except (ValueError, OverflowError):  # before the first or after the last year
         raise ValueError("must be a date and time like 2026-09-22T10:00:00+00:00") from None
 
 
 def from_cell(column: InstrumentedAttribute[Any], value: Any) -> Any:
-    """Read a cell of a CSV file as the value of a column, or ABSENT. Raises ValueError with the reason."""
+    """Convert a CSV cell to the value of a column, or to ABSENT. Raises ValueError with the reason."""
     kind = column.property.columns[0].type
     if value in ("", None):
         return ABSENT
     if not isinstance(value, str):
-        raise ValueError("has more cells than the header")  # noqa: TRY004 - a fault of the file, as the others
+        raise ValueError("has more cells than the header")  # noqa: TRY004 - a fault of the file
     if value == NULL:
         return None
     if value == EMPTY:
@@ -122,14 +122,14 @@ def from_cell(column: InstrumentedAttribute[Any], value: Any) -> Any:
 
 
 def to_json(value: Any) -> Any:
-    """Write the value of a column so that `from_json` reads it back."""
+    """Convert the value of a column so that `from_json` restores it."""
     if isinstance(value, datetime):
         return value.isoformat()
     return value.hex() if isinstance(value, bytes) else value
 
 
 def to_cell(column: InstrumentedAttribute[Any], value: Any) -> str:
-    """Write the value of a column so that `from_cell` reads it back."""
+    """Convert the value of a column so that `from_cell` restores it."""
     if column.key == "roles":
         return " ".join(value)
     default = default_of(column)

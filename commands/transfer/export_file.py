@@ -1,4 +1,4 @@
-"""Writing an export: to a new file of its owner's, which takes the old one's place when it is whole, or to a pipe or device."""
+"""Write an export to a private file, which replaces the old one once it is complete, or to a pipe or device."""
 
 import os
 import tempfile
@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-# As many links as Linux itself follows.
+# Linux itself follows no more.
 _MOST_LINKS = 40
 
 
 def is_regular(path: Path) -> bool:
-    """Tell whether a path is, or would be, a file in a folder: no pipe, no device, no descriptor that is open already."""
+    """Tell whether a path is or would be a regular file: no pipe, device or open descriptor."""
     return descriptor_of(path) is None and (path.is_file() or not path.exists())
 
 
 def descriptor_of(path: Path) -> int | None:
-    """Return the descriptor of this process that a path names, as /dev/stdout and /dev/fd/3 do; None where it names none."""
+    """Return the descriptor of this process that a path such as /dev/stdout or /dev/fd/3 names, or None."""
     for _ in range(_MOST_LINKS):
         if not path.is_symlink():
             break
@@ -30,16 +30,16 @@ def descriptor_of(path: Path) -> int | None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[str]]:
-    """Open a text file for writing; a regular one is replaced when all of it is written, and stays as it was if that fails.
+    """Open a text file for writing. A regular file is replaced only after everything is written.
 
-    The new file has mode 0600, whatever the old one had and whatever the umask. A symbolic link is replaced too: what it
-    points to is left alone. Raises OSError.
+    The new file has mode 0600, whatever the old mode and the umask. A symbolic link is replaced, and its target left alone.
+    Raises OSError.
     """
     if not is_regular(path):
         with os.fdopen(_open_as_it_is(path), "w", newline="", encoding="utf-8") as out:
             yield out
         return
-    descriptor, name = tempfile.mkstemp(prefix=".poort-export-", dir=path.parent)  # it has mode 0600
+    descriptor, name = tempfile.mkstemp(prefix=".poort-export-", dir=path.parent)  # with mode 0600
     try:
         with os.fdopen(descriptor, "w", newline="", encoding="utf-8") as out:
             yield out
@@ -52,9 +52,9 @@ def replacing(path: Path) -> Iterator[IO[str]]:
 
 
 def _open_as_it_is(path: Path) -> int:
-    """Open a pipe or device. A descriptor is copied: opening it anew fails for sockets, and loses the end of a `>>` file."""
+    """Open a pipe or device. A descriptor is duplicated: reopening fails for sockets, and loses the position of a `>>` file."""
     descriptor = descriptor_of(path)
     if descriptor is not None:
         return os.dup(descriptor)
-    # O_CREAT lets the kernel refuse a pipe that someone else has laid in a folder of all (fs.protected_fifos in proc(5)).
+    # With O_CREAT the kernel refuses a pipe that another user has put into a shared folder (fs.protected_fifos in proc(5)).
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOCTTY, 0o600)

@@ -1,4 +1,4 @@
-"""Users as files: JSON or CSV to rows of `user` and back, all columns, ready-made hashes as they are."""
+"""Read and write users as JSON or CSV, with all columns. Password hashes are kept as they are."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ Row = dict[str, Any]
 #: Reads a value of a file as the value of a column. Raises ValueError with the reason.
 Convert = Callable[[InstrumentedAttribute[Any], Any], Any]
 
-# A field is named as its column, but for the password: `password` is one in the clear, to be hashed.
+# A field has the name of its column, except the hash: the field `password` is a clear one, to be hashed.
 _FIELD_OF_COLUMN = {"password": "password_hash"}
 _DERIVED = ("username_canonical", "email_canonical")
 
@@ -45,19 +45,19 @@ _LONGEST_CELL = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """What is wrong with one row: where it is in the file, in which column, and why."""
+    """A fault in a row: its place in the file, the column, and the reason."""
 
     place: str
     column: str
     reason: str
 
     def __str__(self) -> str:
-        """Write it as a line for a person."""
+        """Return a line for the terminal."""
         return f"{self.place}: {self.column}: {self.reason}"
 
 
 def _columns() -> dict[str, InstrumentedAttribute[Any]]:
-    """Return the columns that a file has, by field name; folded and canonical copies follow from the others."""
+    """Return the columns of a file by field name. Folded and canonical copies are derived from them."""
     return {
         _FIELD_OF_COLUMN.get(column.name, column.name): getattr(User, column.name)
         for column in User.__table__.columns
@@ -72,7 +72,7 @@ _EXTRA = ExtraFieldValue.value
 
 
 def read_file(path: Path, *, as_csv: bool) -> tuple[list[tuple[str, Row]], list[BadRow]]:
-    """Read a JSON or CSV file: each row with its place in the file, as values of the columns' types, and what is bad.
+    """Read a JSON or CSV file. Returns the rows, each with its place in the file, and the faults.
 
     Raises ValueError and OSError.
     """
@@ -89,7 +89,7 @@ def read_file(path: Path, *, as_csv: bool) -> tuple[list[tuple[str, Row]], list[
 
 
 class _LineFeeds:
-    """A file of lines that end with a line feed. The csv module is told CR LF, so that it quotes a cell with a CR, too."""
+    """A file whose lines end with LF. The csv module is told CR LF, so that it also quotes cells with a CR."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
@@ -99,7 +99,7 @@ class _LineFeeds:
 
 
 def write_file(rows: Iterable[tuple[Any, Mapping[str, str]]], file: IO[str], *, as_csv: bool, extra: Sequence[str]) -> None:
-    """Write rows that have all COLUMNS, and the values of `extra` fields, so that `read_file` reads them back identically."""
+    """Write rows, which must have all COLUMNS, with the values of `extra` fields, so that `read_file` restores them exactly."""
     if as_csv:
         writer = csv.DictWriter(_LineFeeds(file), [*COLUMNS, *(PREFIX + name for name in extra)], lineterminator="\r\n")
         writer.writeheader()
@@ -117,10 +117,7 @@ def write_file(rows: Iterable[tuple[Any, Mapping[str, str]]], file: IO[str], *, 
 
 
 def insert_rows(session: Session, table: UserTable, rows: list[Row], access_url_id: int, now: datetime) -> dict[str, int]:
-    """Insert many users at once, by columns, each with what lets them sign in to a portal; return their ids by user name.
-
-    A row may bring its id.
-    """
+    """Insert users from columns, and enroll them in a portal. Return their ids by user name. A row may contain its id."""
     table.insert_many(session, rows, now)
     named = select(User.username, User.id).where(User.username.in_([row["username"] for row in rows]))
     ids = {username: user_id for username, user_id in session.execute(named)}  # noqa: C416 - rows are no pairs to the types
@@ -129,7 +126,7 @@ def insert_rows(session: Session, table: UserTable, rows: list[Row], access_url_
 
 
 def find_conflicts(session: Session, table: UserTable, rows: list[tuple[str, Row]]) -> list[BadRow]:
-    """Find ids, names and other unique values that the file has twice or that the database has already."""
+    """Find unique values, such as ids and names, that occur twice in the file or exist in the database."""
     bad: list[BadRow] = []
     for column in (column for column in _UNIQUE if column.key in table.columns(session).names):
         is_name = column is User.username_canonical
@@ -156,7 +153,7 @@ def _existing(session: Session, column: Any, keys: list[Any]) -> Iterator[Any]:
 
 
 def _csv_rows(file: IO[str]) -> Iterator[tuple[str, Any]]:
-    # The library's limit of 131,072 characters is below what a biography may have.
+    # A biography may be longer than the library's limit of 131,072 characters.
     csv.field_size_limit(_LONGEST_CELL)
     reader = csv.DictReader(file)
     for row in reader:

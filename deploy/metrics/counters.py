@@ -27,6 +27,7 @@ from security.errors import (
     MissingRefreshToken,
     MissingToken,
     MissingUsername,
+    RefusedApiKey,
     ReusedRefreshToken,
     TooManyAttempts,
 )
@@ -55,6 +56,7 @@ UNAVAILABLE = {SQLAlchemyError: "database", UnusableKey: "keys"}
 #: What was wrong with a token, by failure.
 TOKEN_FAILURES = {
     MissingToken: "missing",
+    RefusedApiKey: "api_key",
     ExpiredToken: "expired",
     InvalidToken: "invalid",
     MissingUsername: "without_username",

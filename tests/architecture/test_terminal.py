@@ -5,6 +5,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
+from flask import Flask
+
+from commands import register_commands
+from commands.terminal import Commands
+
 ROOT = Path(__file__).parents[2]
 ROOMS = ("blueprints", "commands", "config", "models", "rest", "security")
 MODULES = sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
@@ -41,6 +47,18 @@ def raw_calls(source: str) -> Iterator[str]:
 def test_nothing_is_shown_as_it_is() -> None:
     found = {module: dict(Counter(raw_calls((ROOT / module).read_text()))) for module in MODULES}
     assert {module: calls for module, calls in found.items() if calls} == ALLOWED
+
+
+def test_help_shows_each_example_on_one_line() -> None:
+    app = Flask("commands")
+    register_commands(app)
+    groups = [group for group in app.cli.commands.values() if isinstance(group, Commands)]
+    commands = [command for group in groups for command in group.commands.values()]
+    assert len(commands) >= 15
+    for command in commands:
+        examples = [line for line in command.get_help(click.Context(command)).splitlines() if line.startswith("  Example: ")]
+        assert examples == [line[2:] for line in command.callback.__doc__.splitlines() if "Example: " in line]
+        assert len(examples) == 1
 
 
 def test_planted_call_is_found() -> None:

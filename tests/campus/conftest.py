@@ -1,4 +1,4 @@
-"""A campus: Chamilo's tables in a real MariaDB, with PHP-serialised roles (2.x) or JSON ones (3.x)."""
+"""A campus: Chamilo's tables in a real MariaDB, with PHP-serialized roles (2.x) or JSON roles (3.x)."""
 
 import json
 from collections.abc import Iterator
@@ -40,13 +40,13 @@ class Campus:
         self.engine = create_engine(database_url(self.url))
 
     def run(self, statement: str, **values: Any) -> list[dict[str, Any]]:
-        """Execute plain SQL, as somebody else would, and return rows."""
+        """Execute plain SQL, as another program would; return the rows."""
         with self.engine.begin() as connection:
             result = connection.execute(text(statement), values)
             return [dict(row) for row in result.mappings()] if result.returns_rows else []
 
     def build(self) -> None:
-        """Make the tables and the fixture users."""
+        """Create the tables and the fixture users."""
         schema = SCHEMA.replace("{columns_of_3}", OF_CHAMILO_3 if self.version == 3 else "")
         with self.engine.begin() as connection:
             for statement in statements_of(schema):
@@ -80,7 +80,7 @@ class Campus:
         }
 
     def app(self, **variables: str) -> Flask:
-        """Return an application beside the campus, with our own tables made."""
+        """Return an application beside the campus, after creating our own tables."""
         self.apps.append(
             create_app(
                 settings_for(DATABASE_URL=self.url, DATABASE_SCHEMA="chamilo", **variables), self.clock, self.clock.advance
@@ -96,7 +96,7 @@ class Campus:
         return {table: self.run(f"SELECT * FROM `{table}` ORDER BY 1") for table in TABLES}
 
     def definitions(self) -> dict[str, str]:
-        """Return how MariaDB describes Chamilo's tables, but for the next id."""
+        """Return the definitions of Chamilo's tables, without the next id."""
         shown = {table: self.run(f"SHOW CREATE TABLE `{table}`")[0]["Create Table"] for table in TABLES}
         return {table: " ".join(word for word in made.split() if "AUTO_INCREMENT=" not in word) for table, made in shown.items()}
 

@@ -1,4 +1,4 @@
-"""Beside a running campus: what it reads is understood, and what is written breaks nothing that Chamilo reads."""
+"""Beside a running campus: the server understands what Chamilo wrote, and Chamilo can read what the server writes."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ def headers_of(client: FlaskClient, username: str) -> dict[str, str]:
 
 
 def changes(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[Any, set[str]]:
-    """Return which columns changed, by the id of the row."""
+    """Return the changed columns by row id."""
     old = {row["id"]: row for row in before}
     changed = {row["id"]: {name for name in row if row[name] != old[row["id"]][name]} for row in after if row["id"] in old}
     return {key: names for key, names in changed.items() if names}
@@ -152,7 +152,7 @@ def test_order_of_user_names_is_that_of_chamilos_index(campus: Campus, direction
     with Session(campus.engine) as session:
         for name, is_sorted in (("username", False), ("lastname", True)):
             filters = read_filters(table, {"order": {name: direction, "firstname": "asc"}}, privileged=True)
-            page = table.select(session, ["id"]).order_by(*filters.order).limit(30)  # of so few rows it reads all for more
+            page = table.select(session, ["id"]).order_by(*filters.order).limit(30)  # a longer list would be a table scan
             plan = session.execute(text(f"EXPLAIN {page.compile(campus.engine, compile_kwargs={'literal_binds': True})}")).all()
             assert ("filesort" in str(plan)) is is_sorted
 
@@ -245,7 +245,7 @@ def php() -> str:
 
 
 def run_php(php: str, code: str, given: Any) -> Any:
-    """Run PHP with a JSON value as `$given`, and return what it prints as JSON."""
+    """Run PHP with a JSON value as `$given`; return its JSON output."""
     script = f"$given = json_decode(stream_get_contents(STDIN), true); {code}"
     done = subprocess.run([php, "-r", script], input=json.dumps(given), capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
@@ -255,7 +255,7 @@ def test_php_reads_what_is_written(campus: Campus, php: str) -> None:
     client = campus.app(PASSWORD_HASH_COST="4").test_client()
     headers = headers_of(client, "admin") | MERGE_PATCH
     (row,) = campus.run("SELECT roles FROM `user` WHERE id = 2")
-    # No new role may have such a name; the row holds it already.
+    # A new role could not have such a name, but the row has it already.
     held = 'a:1:{i:0;s:7:"ROLE_É";}' if row["roles"].startswith("a") else '["ROLE_É"]'
     campus.run("UPDATE `user` SET roles = :held WHERE id = 2", held=held)
     client.patch("/api/users/2", headers=headers, json={"plainPassword": "pässwörd", "roles": ["ROLE_É", "ROLE_HR"]})

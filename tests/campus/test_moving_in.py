@@ -1,4 +1,4 @@
-"""`flask users import --from-database`: users, hashes and links move into our own schema, as often as one likes."""
+"""`flask users import --from-database` copies users, hashes and links into our own schema, and can be repeated."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def test_who_is_here_already_stays_as_they_are(befriended: Campus, runner: Flask
     kept = database.user(alice.id)
     bob = next(user for user in database.rows(User) if user.username == "bob")
     assert (kept.username, kept.roles, kept.password) == ("Alice", ["ROLE_HR"], alice.password)
-    assert bob.id != 3, "the id is taken here"
+    assert bob.id != 3, "the id is taken in our schema"
     assert [(link.user_id, link.friend_user_id) for link in database.rows(UserRelUser)] == [(3, bob.id)]
 
 

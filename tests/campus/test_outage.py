@@ -1,4 +1,4 @@
-"""The database of the campus goes and comes back under load: reads say so and recover, and nothing that was seen is lost."""
+"""The database of the campus stops and restarts under load: reads answer 503 and recover, and no confirmed write is lost."""
 
 import time
 from pathlib import Path
@@ -32,7 +32,7 @@ def stop(server: Server) -> list[str]:
 
 
 class Clients(Load):
-    """Two readers and a writer who never rest, and what they were answered."""
+    """Two readers and a writer without pause, and their answers."""
 
     def __init__(self, server: HttpServer, headers: dict[str, str]) -> None:
         self.server, self.headers = server, headers
@@ -95,7 +95,7 @@ def test_reads_recover_by_themselves_and_what_was_created_stays(mariadb: Server,
     refused = [answer for answer in load.reads if answer[0] == 503]
     assert all(int(answer[1]["retry-after"]) > 0 and list(answer[2]) == ["error"] for answer in refused)
     assert (load.reads[-1][0], len(load.created) > 10) == (200, True)
-    campus.engine.dispose()  # its connections are to the server of before
+    campus.engine.dispose()  # its connections belong to the stopped server
     assert set(load.created) <= {row["username"] for row in campus.run("SELECT username FROM `user`")}
     booted = [line for line in server.log_lines if "Booting worker" in line["message"]]
     assert (server.process.poll(), len(booted)) == (None, 2), "no process died"

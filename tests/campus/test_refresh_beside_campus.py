@@ -1,4 +1,4 @@
-"""Refresh tokens beside a campus: what Chamilo changes without our being told counts at the next refresh."""
+"""Refresh tokens beside a campus: a change that Chamilo makes takes effect at the next refresh."""
 
 from typing import Any
 

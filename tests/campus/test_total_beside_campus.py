@@ -1,4 +1,4 @@
-"""The number of users beside a campus: ours at once, Chamilo's within seconds, and no table of Chamilo's is touched for it."""
+"""The number of users beside a campus: it includes our users at once and Chamilo's within seconds, without changing Chamilo's tables."""
 
 from typing import Any
 

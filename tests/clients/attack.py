@@ -1,4 +1,4 @@
-"""What schemathesis found, read from the events that it reports: every failed check of every request, not one of a kind."""
+"""Run schemathesis and read its events: every failed check of every request, not only one of each kind."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ REFUSED_TOGETHER = {"Page should not be greater than 1 if limit is equal to 0", 
 
 @dataclass
 class Finding:
-    """One check that a request failed."""
+    """A check that a request failed."""
 
     operation: str
     check: str
@@ -33,7 +33,7 @@ class Finding:
 
     @property
     def is_known(self) -> bool:
-        """Tell whether this is what the contract asks for, and a schema cannot say."""
+        """Tell whether the contract demands this answer and a schema cannot express it."""
         return self.is_a_taken_name or self.is_a_cast_number or self.is_a_page_that_cannot_be
 
     def __str__(self) -> str:
@@ -41,21 +41,21 @@ class Finding:
 
     @property
     def is_a_taken_name(self) -> bool:
-        """A valid body is refused, since another user has the name: no schema can say which are taken."""
+        """A valid body is refused because the name is taken, which no schema can express."""
         if (self.check, self.status) != ("positive_data_acceptance", 422):
             return False
         return bool(json.loads(self.answer)["violations"] == [TAKEN_NAME])
 
     @property
     def is_a_page_that_cannot_be(self) -> bool:
-        """`page` and `itemsPerPage`, each good alone, are refused together, as recorded: a schema knows one parameter only."""
+        """`page` and `itemsPerPage`, each valid alone, are refused together, as recorded; a schema describes one parameter at a time."""
         if (self.operation, self.check, self.status) != ("GET /api/users", "positive_data_acceptance", 400):
             return False
         return json.loads(self.answer).get("hydra:description") in REFUSED_TOGETHER
 
     @property
     def is_a_cast_number(self) -> bool:
-        """`itemsPerPage` is cast as PHP casts, and nothing else of the query is invalid (contract 5)."""
+        """`itemsPerPage` is cast as PHP casts, and the rest of the query is valid."""
         if (self.operation, self.check, self.status) != ("GET /api/users", "negative_data_rejection", 200):
             return False
         pages = [value for name, value in parse_qsl(urlsplit(self.url).query, keep_blank_values=True) if name == "page"]
@@ -76,7 +76,7 @@ class Attack:
 
 
 def attack(url: str, token: str, folder: Path, *, seed: int, max_examples: int, choice: Sequence[str] = ()) -> Attack:
-    """Run schemathesis against a server: its three phases of single requests, all checks; options choose the operations."""
+    """Run schemathesis against a server: its three phases of single requests, with all checks; `choice` selects operations."""
     events = folder / f"events-{seed}.ndjson"
     done = subprocess.run(
         [

@@ -1,4 +1,4 @@
-"""Chromium without a window: what the explorer's page shows, logs and asks for."""
+"""Headless Chromium: the content, logs and requests of the explorer's page."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ FLAGS = (
 
 
 class Browser:
-    """A window of Chromium."""
+    """A Chromium window."""
 
     def __init__(self, driver: Chrome) -> None:
         self.driver = driver
@@ -39,7 +39,7 @@ class Browser:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def one(self, selector: str) -> WebElement:
-        """Return an element, once it is there."""
+        """Return an element once it exists."""
         return self.until(lambda: self.all(selector))[0]
 
     def click(self, selector: str) -> None:
@@ -48,7 +48,7 @@ class Browser:
         element.click()
 
     def sign_in(self, username: str, password: str) -> None:
-        """Fill in the panel."""
+        """Fill in and submit the sign-in panel."""
         for name, text in (("username", username), ("password", password)):
             field = self.one(f"#sign-in input[name={name}]")
             field.clear()
@@ -60,17 +60,17 @@ class Browser:
         return self.one("body").text
 
     def complaints(self) -> list[str]:
-        """Return what the console has complained about since the last call."""
+        """Return warnings and errors of the console since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in {"SEVERE", "WARNING"}]
 
     def requested(self) -> list[str]:
-        """Return the URLs asked for since the last call; `data:` and Chromium's own pages go to nobody."""
+        """Return the URLs requested since the last call, without `data:` and Chromium's own pages."""
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         urls = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
         return [url for url in urls if not url.startswith(("data:", "chrome:"))]
 
     def picture(self, path: Path, width: int, height: int) -> None:
-        """Take a picture of the top of the page, in a window of a size."""
+        """Take a screenshot of the top of the page in a window of the given size."""
         self.driver.set_window_size(width, height)
         self.driver.execute_script("window.scrollTo(0, 0)")
         self.driver.save_screenshot(str(path))
@@ -78,7 +78,7 @@ class Browser:
 
 @contextmanager
 def chromium(folder: Path) -> Iterator[Browser]:
-    """Start Chromium with a profile of its own, and end it."""
+    """Start Chromium with its own profile, and stop it at the end."""
     options = ChromeOptions()
     options.binary_location = require("chromium")
     for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}", "--window-size=1280,900"):

@@ -1,4 +1,4 @@
-"""What the clients of the API talk to, and where they come from."""
+"""Fixtures for API clients: a server, and the npm packages."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from clients.serving import Served, serve
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server that the tests of one file have to themselves."""
+    """A server for the tests of one file."""
     served = serve(tmp_path_factory.mktemp("served"))
     yield served
     served.server.stop()
@@ -25,7 +25,7 @@ def npm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def node(npm: Npm, tmp_path: Path) -> Callable[..., str]:
-    """Run node with a program of npm/, or a package's, and return what it prints."""
+    """Run a program of npm/ or of a package with node; return its output."""
     folder = npm.programs(tmp_path)
 
     def run_node(program: str, *arguments: str, **variables: str) -> str:

@@ -1,4 +1,4 @@
-"""Clients that are not Python's own: installed once, by the exact versions of a lock, into pytest's cache."""
+"""Install npm clients once, at the exact versions of a lock file, into pytest's cache."""
 
 import hashlib
 import os
@@ -16,12 +16,12 @@ HERE = Path(__file__).parent
 
 
 def require(program: str) -> str:
-    """Return the path of a program; skips where it is not installed, or fails where it must be."""
+    """Return the path of a program. Skips the test if it is not installed, or fails under REQUIRE_SERVICES=1."""
     return needed(lambda: find_program(program))
 
 
 def run(command: Sequence[str], folder: Path, **variables: str) -> str:
-    """Run a program to its good end, and return what it prints."""
+    """Run a program, assert that it succeeds, and return its output."""
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder, env=os.environ | variables)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -36,7 +36,7 @@ class Npm:
 
     @classmethod
     def install(cls, cache: Path) -> "Npm":
-        """Install what the lock says, where that was not done yet."""
+        """Install the locked packages unless they are in the cache."""
         node, npm = require("node"), require("npm")
         digest = hashlib.sha256((HERE / "npm" / "package-lock.json").read_bytes()).hexdigest()[:16]
         folder = cache / digest
@@ -50,7 +50,7 @@ class Npm:
         return cls(folder, node)
 
     def programs(self, folder: Path) -> Path:
-        """Lay the programs beside the packages, in a folder of the test's own."""
+        """Copy the programs into a folder of the test, beside a link to the packages."""
         for entry in (HERE / "npm").iterdir():
             if entry.name != "node_modules":
                 (shutil.copytree if entry.is_dir() else shutil.copy)(entry, folder / entry.name)

@@ -1,4 +1,4 @@
-"""The examples of a page of the docs: fenced blocks in a row are one step, each in a language; `text` or `json` after them is what each prints."""
+"""Examples on a page of the docs: consecutive fenced blocks are one step in several languages, and a `text` or `json` block after them shows the output."""
 
 import re
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from pathlib import Path
 
 BLOCK = re.compile(r"^```([a-z]*)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
-#: What prints a line that nothing else prints, so that what a step prints can be told from the next one's.
+#: By language, code that prints a separator, so that the outputs of steps can be told apart.
 MARK = "\x1e"
 MARKS = {"sh": "printf '\\036\\n'\n", "python": 'print("\\x1e", flush=True)\n', "js": 'console.log("\\x1e");\n'}
 FIRST = {"sh": "set -euo pipefail\n", "python": "", "js": ""}
@@ -14,14 +14,14 @@ FIRST = {"sh": "set -euo pipefail\n", "python": "", "js": ""}
 
 @dataclass
 class Step:
-    """What is done in one step, by language, and what it prints."""
+    """One step: its code by language, and its output."""
 
     blocks: dict[str, str] = field(default_factory=dict)
     shown: str | None = None
 
 
 def steps_of(page: Path) -> list[Step]:
-    """Return the steps of a page; blocks of other languages, such as `console`, are no part of it."""
+    """Return the steps of a page, ignoring blocks of other languages, such as `console`."""
     text, steps, end = page.read_text(), [], -1
     for block in BLOCK.finditer(text):
         language, body = block.groups()
@@ -40,10 +40,10 @@ def steps_of(page: Path) -> list[Step]:
 
 
 def program_of(steps: list[Step], language: str) -> str:
-    """Join what the page says in one language to one program, with a mark after each step."""
+    """Join the code of one language into one program, with a separator after each step."""
     return FIRST[language] + "".join(step.blocks.get(language, "") + MARKS[language] for step in steps)
 
 
 def printed_by_step(output: str) -> list[str]:
-    """Take apart what that program printed."""
+    """Split the output of that program by step."""
     return [part.strip() for part in output.split(f"{MARK}\n")][:-1]

@@ -1,4 +1,4 @@
-"""A server that is set up as the contract asks for it (tests/contract/README.md), with one administrator more, and who signs in there."""
+"""A server that is set up as tests/contract/README.md says, with one more administrator."""
 
 import json
 import shutil
@@ -10,15 +10,15 @@ from system.serving import Home, Server
 
 PASSWORDS = json.loads((CONTRACT / "passwords.json").read_text())
 
-#: An administrator whom nobody meets who makes ids up: so that a program that writes to any id does not demote itself.
-# The password is the one of the documents' examples.
+#: An administrator with an id that no generated request hits, so that a fuzzer does not demote itself.
+# The password is that of the examples in the OpenAPI document.
 ROOT_USER, ROOT_PASSWORD = "root", "a long enough secret"
 ROOT_ID = 2_147_483_000
 
 
 @dataclass
 class Served:
-    """A running server, its home, and its address."""
+    """A running server and its home folder."""
 
     home: Home
     server: Server
@@ -28,14 +28,14 @@ class Served:
         return f"http://127.0.0.1:{self.server.port}"
 
     def token(self, username: str = "admin", password: str = "") -> str:
-        """Sign in, as an administrator for a start, and return the token."""
+        """Sign in, by default as an administrator; return the token."""
         status, _, body = self.server.sign_in(username, password or PASSWORDS[username])
         assert status == 200, body
         return str(body["token"])
 
 
 def serve(folder: Path, **variables: str) -> Served:
-    """Make a database with the users of the contract, and serve it."""
+    """Make a database with the fixture users of the contract, and serve it."""
     (folder / "config").mkdir()
     shutil.copytree(CONTRACT / "jwt", folder / "config" / "jwt")
     (folder / "config" / "jwt" / "private.pem").chmod(0o600)

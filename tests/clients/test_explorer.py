@@ -1,4 +1,4 @@
-"""The explorer in a browser: the operations, the sign-in panel, and nothing from elsewhere."""
+"""The explorer in a browser: it shows the operations and the sign-in panel, and loads nothing from other hosts."""
 
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +21,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(window: Browser) -> Browser:
-    """The window of all tests, with empty logs."""
+    """The shared window, with its logs emptied."""
     window.complaints()
     window.requested()
     return window
@@ -56,10 +56,10 @@ def test_signed_in_through_the_panel_the_list_answers(served: Served, browser: B
     body = browser.one(f"{LIST} .live-responses-table .highlight-code").text
     assert "hydra:member" not in body
     assert "alice@example.com" in body
-    # What the page says of media types is what was asked for.
+    # The media type shown is the one that was requested.
     assert browser.one(f"{LIST} .responses-inner .content-type").get_attribute("value") == "application/json"
     assert "accept: application/json" in browser.one(f"{LIST} .curl-command").text
-    # The token is gone with the page, and was nowhere else.
+    # The page stores the token nowhere.
     assert browser.driver.execute_script("return [localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
     assert browser.complaints() == []
     assert all(url.startswith(f"{served.url}/api") for url in browser.requested())
@@ -73,7 +73,7 @@ def test_a_refused_sign_in_says_why(served: Served, browser: Browser) -> None:
 
 @pytest.mark.parametrize("parameter", ["url", "configUrl"])
 def test_another_document_cannot_be_slipped_in(served: Served, browser: Browser, parameter: str) -> None:
-    """`?url=` and `?configUrl=` of older Swagger UIs load whatever a link says."""
+    """Older Swagger UIs load any document that `?url=` or `?configUrl=` names."""
     asked = []
 
     class Elsewhere(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Clients that are generated from the OpenAPI document lose nothing of it, and work."""
+"""Clients generated from the OpenAPI document are complete, and work."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def test_openapi_python_client(served: Served, tmp_path: Path) -> None:
     done = subprocess.run([generator, "generate", *options], check=False, capture_output=True, text=True, cwd=tmp_path)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
-    # It can have no model with both `id` and `@id`; answers are read by the schema of application/json, which is first.
+    # The generator cannot model `id` beside `@id`; it reads answers by the schema of application/json, which comes first.
     lost = re.findall(r"^Unable to process schema (\S+):$", said, re.MULTILINE)
     assert lost == [f"/components/schemas/{name}.jsonld-user.read" for name in ("User", "CurrentUserProfile")]
     assert "WARNING" not in said, said

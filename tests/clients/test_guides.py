@@ -1,4 +1,4 @@
-"""docs/integrators.md and the quick starts: every example runs, and prints what its page shows."""
+"""Every example in docs/integrators.md and the quick starts runs and prints what its page shows."""
 
 import json
 import re
@@ -18,16 +18,16 @@ from config.settings import ROOT
 GUIDE = ROOT / "docs" / "integrators.md"
 QUICK_STARTS = [ROOT / "README.md", ROOT / "docs" / "quickstart.md", ROOT / "docs" / "quickstart.nl.md"]
 
-#: By language: what runs it, what its examples need, and the ending of a file of it.
+#: By language: its interpreter, the programs that its examples need, and its file extension.
 LANGUAGES = {"sh": ("bash", ("curl", "jq"), "sh"), "python": (sys.executable, (), "py"), "js": ("node", (), "mjs")}
 
-# The password of the page.
+# The password that the page uses.
 CAROL = {"username": "carol", "password": "a long enough secret"}
 
 
 @dataclass
 class Guided:
-    """A server as the page has it: refresh tokens are on, and carol, who has a second factor, is the only user but the first."""
+    """A server as the page assumes: refresh tokens are on; besides the first user there is only carol, who has a second factor."""
 
     server: Server
     password: str
@@ -44,7 +44,7 @@ def guided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guided]:
     (folder / "config" / "jwt").mkdir(parents=True)
     home = Home(folder).write_env(
         JWT_PASSPHRASE="of the guide", APP_SECRET="of the guide", PASSWORD_HASH_COST="4", REFRESH_TOKEN_TTL="3600",
-        USER_DELETE_MODE="hard",  # each language makes alice anew
+        USER_DELETE_MODE="hard",  # each language creates alice again
     )  # fmt: skip
     password = home.set_up()
     server = home.serve()
@@ -55,7 +55,7 @@ def guided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guided]:
 
 
 def enrol_carol(server: Server, password: str) -> list[str]:
-    """Make carol, switch on her second factor, and return her backup codes: a code of the app would be good for one language."""
+    """Create carol with a second factor; return her backup codes, one for each language, since an app's code works once."""
 
     def ask(method: str, path: str, document: object, token: str) -> dict[str, object]:
         status, _, body = server.request(method, path, document, Authorization=f"Bearer {token}")
@@ -71,7 +71,7 @@ def enrol_carol(server: Server, password: str) -> list[str]:
 
 
 def as_shown(printed: str, shown: str) -> bool:
-    """Say whether what was printed is what is shown, where `…` stands for anything; JSON is compared as such."""
+    """Tell whether printed text equals the shown text, in which `…` matches anything; JSON is compared by value."""
     try:
         return json.loads(printed) == json.loads(shown)
     except ValueError:
@@ -101,7 +101,7 @@ def test_every_example_of_the_guide_prints_what_the_page_shows(language: str, gu
 def test_guide_has_each_step_in_each_language() -> None:
     steps = steps_of(GUIDE)
     assert len(steps) >= 15
-    # A whole client is too long for a shell.
+    # A complete client is too long for a shell script.
     assert [sorted(step.blocks) for step in steps if set(step.blocks) != set(LANGUAGES)] == [["js", "python"]]
     assert [step.blocks for step in steps if step.shown is None] == []
 

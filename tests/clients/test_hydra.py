@@ -1,4 +1,4 @@
-"""API Platform's own clients find everything in the documents, and work."""
+"""API Platform's own clients understand the documents, and work."""
 
 import json
 from collections.abc import Callable
@@ -60,6 +60,6 @@ def test_api_doc_parser_finds_the_resource(served: Served, node: Callable[..., s
 
 @pytest.mark.parametrize("program", ["dataProvider", "HydraAdmin"])
 def test_api_platform_admin(served: Served, node: Callable[..., str], program: str) -> None:
-    """Each has tests of its own, in npm/src; what fails there is shown."""
+    """Run the client's own tests in npm/src; a failure shows their output."""
     variables = {"POORT_URL": served.url, "POORT_TOKEN": served.token(), "NO_COLOR": "1"}
     node("node_modules/vitest/vitest.mjs", "run", f"src/{program}.test.jsx", **variables)

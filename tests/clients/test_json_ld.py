@@ -1,4 +1,4 @@
-"""JSON-LD processors read every value: no property is without a term, no context is out of reach."""
+"""JSON-LD processors keep every value: each property has a term, and each context can be fetched."""
 
 import json
 from collections import Counter
@@ -12,12 +12,12 @@ from pyld import jsonld
 
 HYDRA = "http://www.w3.org/ns/hydra/core#"
 
-#: An item, a collection with all that it can have, oneself, and the entrypoint.
+#: An item, collections with and without all optional parts, the signed-in user, and the entrypoint.
 PATHS = ("/api/users/2", "/api/users?itemsPerPage=2&page=2&username=user", "/api/users", "/api/me", "/api")
 
 
 def values(document: Any, base: str, vocabulary: str) -> Iterator[Any]:
-    """Yield what an expansion must have of a document: its values, names of things and types as full IRIs; null is no value."""
+    """Yield what the expansion of a document must contain: its values, with ids and types as full IRIs, without nulls."""
     if isinstance(document, list):
         for element in document:
             yield from values(element, base, vocabulary)
@@ -66,7 +66,7 @@ def expand_with_pyld(served: Served, path: str, document: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def token(served: Served) -> str:
-    """One for all tests: each sign-in changes `lastLogin`."""
+    """One token for all tests, since each sign-in changes `lastLogin`."""
     return served.token()
 
 
@@ -77,9 +77,9 @@ def documents(served: Served, token: str) -> dict[str, Any]:
 
 
 def hold(served: Served, path: str, document: Any, expansion: Any) -> None:
-    """Hold an expansion against its document."""
+    """Assert that an expansion has every value of its document."""
     wanted = counted(values(document, served.url + path, f"{served.url}/api/docs.jsonld#"))
-    if path == "/api":  # its links are IRIs, by its context
+    if path == "/api":  # the context makes its links IRIs
         wanted = Counter({(kind, urljoin(served.url, value)): times for (kind, value), times in wanted.items()})
     assert sum(wanted.values()) >= 3
     assert counted(expanded_values(expansion)) == wanted, path
@@ -106,7 +106,7 @@ def test_failures_expand_too(served: Served, token: str) -> None:
 
 
 def test_properties_have_the_terms_of_the_documentation(served: Served, documents: dict[str, Any]) -> None:
-    """What the Hydra documentation calls a property is what an item's context calls it."""
+    """The Hydra documentation and the context of an item use the same IRI for a property."""
     documentation = served.server.request("GET", "/api/docs.jsonld")[2]
     vocabulary = f"{served.url}/api/docs.jsonld"
     person = next(found for found in documentation["hydra:supportedClass"] if found["hydra:title"] == "User")

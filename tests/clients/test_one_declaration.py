@@ -1,4 +1,4 @@
-"""A property is declared once: one more of them is read, validated, rendered and documented, and nothing else is touched."""
+"""Declaring a property once is enough: a new one is read, validated, rendered and documented."""
 
 from collections.abc import Iterator
 from dataclasses import replace

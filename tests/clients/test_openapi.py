@@ -1,4 +1,4 @@
-"""The OpenAPI document is one, and the server answers as it says."""
+"""The OpenAPI document is valid, and the server answers as it says."""
 
 import json
 from collections import Counter
@@ -11,7 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 SEED = 20261124
 
-#: What an example alone cannot do, since it takes the caller's own password, or the code of this half minute; and its answer.
+#: Operations whose example cannot succeed, since they need the caller's own password or a current code; and their answers.
 TAKES_MORE = {
     ("post", "/api/me/totp"): (403, "The password is not right."),
     ("put", "/api/me/totp"): (409, "No second factor was begun."),
@@ -19,14 +19,14 @@ TAKES_MORE = {
     ("post", "/api/me/totp/backup-codes"): (409, "The second factor is not on."),
 }
 
-#: How far one gets whose password is the example's, as the attacker's is, without that code.
+#: The best status without a current code, for a caller whose password is the example's, as the attacker's is.
 REACHED_WITHOUT_A_CODE = {
     ("put", "/api/me/totp"): 403,
     ("delete", "/api/me/totp"): 409,
     ("post", "/api/me/totp/backup-codes"): 409,
 }
 
-#: What ends the token of the one who asks; each is attacked with a token of its own, after all others.
+#: Operations that end the caller's token: attacked last, each with its own token.
 LAST = ("/api/token/invalidate", "/api/token/invalidate-all")
 
 
@@ -48,7 +48,7 @@ def test_examples_can_be_sent_as_they_are(served: Served) -> None:
                 body: dict[str, Any] = json.loads(json.dumps(content["example"]))
                 named = body.get("data", {}).get("attributes", body)
                 if "username" in named and path != "/api/authentication_token":
-                    named["username"] += str(len(sent))  # each name once
+                    named["username"] += str(len(sent))  # a name can be used once
                 headers = {"Authorization": bearer, "Content-Type": media_type}
                 status, _, answer = served.server.request(method.upper(), where, body, **headers)
                 sent.append((path, method, media_type))
@@ -61,7 +61,7 @@ def test_examples_can_be_sent_as_they_are(served: Served) -> None:
     assert len(sent) == 18, sent
 
 
-# Users are created on a server of their own: elsewhere others have the names that schemathesis thinks of first.
+# Creation has its own server: elsewhere the names that schemathesis tries first are taken.
 ALONE = "/api/users"
 RUNS = (
     [(2, ("--include-path", ALONE))],
@@ -83,7 +83,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
             document = served.server.request("GET", "/api/docs.json")[2]
         finally:
             served.server.stop()
-    # They did reach what they were to attack.
+    # Prove that each operation was reached.
     operations = {(method, path): of for path, methods in document["paths"].items() for method, of in methods.items()}
     for (method, path), described in operations.items():
         done = next(int(status) for status in described["responses"] if status.startswith("2"))

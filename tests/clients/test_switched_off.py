@@ -1,4 +1,4 @@
-"""Without APP_ENABLE_API_ENTRYPOINT there are no documents; the contexts that every body points to are there all the same."""
+"""Without APP_ENABLE_API_ENTRYPOINT there are no documents; the contexts that bodies point to exist in any case."""
 
 from collections.abc import Iterator
 
@@ -31,7 +31,7 @@ def test_documents_are_not_there(bare: Served, path: str, accept: str) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS)
 def test_documents_are_there_where_it_is_on(served: Served, path: str) -> None:
-    """So that the paths above are those that it switches."""
+    """Prove that the setting switches the paths above."""
     answer = served.server.exchange(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())[0]
     assert (answer.status, bool(answer.text)) == (200, True)
 

@@ -1,7 +1,7 @@
-"""Every recorded case against the application, on each database; the cases of throttle.jsonl with a clock that stands still.
+"""Replay every recorded case against the application on each database; the cases of throttle.jsonl with a fixed clock.
 
-The cases of the other areas run in the order of the files, since later ones build on earlier ones, once a database;
-each test then looks at one case.
+The cases of the other areas run once for each database, in the order of the files, since later cases build on earlier
+ones; each test then looks at one case.
 """
 
 import functools
@@ -34,7 +34,7 @@ def read_cases(area: str) -> dict[str, dict[str, Any]]:
 CASES = {area: read_cases(area) for area in replay.AREAS}
 THROTTLE_CASES = read_cases("throttle")
 
-#: The recipe of each `before`: what is sent how often before a case, or the case that it comes after.
+#: By the text of `before`: the requests to send before a case, or the case that it follows.
 BEFORE = {
     "a fresh throttle and 9 failures of bob": ("fail", ["bob"] * 9),
     "a fresh throttle and 10 failures of bob; the request carries a token of bob": ("fail", ["bob"] * 10),
@@ -53,7 +53,7 @@ BEFORE = {
 
 
 def wsgi_exchange(app: Flask) -> Any:
-    """Return what stands in for replay.exchange: the application instead of a connection, called as gunicorn calls it."""
+    """Return a replacement for replay.exchange that calls the application as gunicorn does, without a connection."""
 
     def exchange(host: str, port: int, method: str, path: str, headers: list[tuple[str, str]], body: bytes) -> tuple[Any, ...]:
         raw_path, _, query = path.encode().decode("latin-1").partition("?")
@@ -89,7 +89,7 @@ def wsgi_exchange(app: Flask) -> Any:
 
 @pytest.fixture(autouse=True, scope="module")
 def _remembered_hashes() -> Any:
-    """Compute each hash of the fixture users once: they cost half a second each, and there are many sign-ins."""
+    """Compute each hash of the fixture users once: one takes half a second, and there are many sign-ins."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bcrypt, "checkpw", functools.cache(bcrypt.checkpw))
         yield
@@ -97,7 +97,7 @@ def _remembered_hashes() -> Any:
 
 @pytest.fixture(scope="module")
 def mismatches(databases: Databases) -> Any:
-    """Tell what differs in each case on a kind of database, all cases having been run in order at the first call."""
+    """Return the differences of each case on a kind of database; the first call runs all cases in order."""
 
     @functools.cache
     def of(kind: str) -> dict[tuple[str, str], list[str]]:
@@ -115,7 +115,7 @@ def mismatches(databases: Databases) -> Any:
 
 
 def play(player: replay.Replay, case: dict[str, Any]) -> list[str]:
-    """Return what differs; a case must not keep those after it from being looked at."""
+    """Return the differences; an error in one case must not stop the others."""
     try:
         return player.run(case)[0]
     except (ValueError, IndexError, LookupError) as error:
@@ -159,7 +159,7 @@ def play_throttle_case(app: Flask, database: Database, clock: Clock, name: str, 
 
 
 def prepare(player: replay.Replay, name: str) -> None:
-    """Do what comes before a case."""
+    """Send the requests that come before a case."""
     kind, what = BEFORE[THROTTLE_CASES[name]["before"]]
     if kind == "in order":
         for earlier in list(THROTTLE_CASES)[: list(THROTTLE_CASES).index(name)]:

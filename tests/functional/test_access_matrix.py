@@ -1,6 +1,6 @@
 """Every role against every relation to another user: who lists, views, edits and deletes whom.
 
-The expected answers are written from contract 5 and share nothing with blueprints/users/policy.py.
+The expected answers are written by hand (docs/compatibility.md) and share no code with blueprints/users/policy.py.
 """
 
 import pytest
@@ -13,7 +13,7 @@ from models import User
 
 ADMINS = {"ROLE_ADMIN", "ROLE_GLOBAL_ADMIN"}
 
-#: Who lists everyone, with everything that is readable; HR because it includes TEACHER.
+#: Roles that list every user, with every readable field; HR because it includes TEACHER.
 SEES_EVERYONE = ADMINS | {"ROLE_TEACHER", "ROLE_SESSION_MANAGER", "ROLE_HR"}
 
 ROLES = (
@@ -29,7 +29,7 @@ ROLES = (
     None,
 )
 
-#: relation: the links (from, to, type) between me, them and a third, and whether it alone makes them listed and viewable.
+#: By relation: links (from, to, type) between me, them and a third user; whether it alone makes them listed; and viewable.
 RELATIONS: dict[str, tuple[list[tuple[str, str, int]], bool, bool]] = {
     "own": ([], True, True),
     "friend": ([("me", "they", 3)], True, True),
@@ -51,13 +51,13 @@ matrix = pytest.mark.parametrize("role", ROLES)
 
 @pytest.fixture
 def me(database: Database, role: str | None) -> User:
-    """The caller, with the role."""
+    """The caller, who has the role."""
     return database.make_user("me", [role] if role else [])
 
 
 @pytest.fixture
 def others(database: Database, me: User) -> dict[str, User]:
-    """A user for each relation, linked to the caller as it says, some by a third one."""
+    """One user for each relation, linked to the caller directly or through a third user."""
     others = {}
     for number, (relation, (links, *_)) in enumerate(RELATIONS.items()):
         named = {"me": me, "they": me if relation == "own" else database.make_user(f"they{number}", ["ROLE_STUDENT"])}
@@ -133,7 +133,7 @@ def path_of(user: User) -> str:
 
 
 def outcome_of(answer: TestResponse) -> tuple[int, object]:
-    """Return the status with the name of the user that is answered, or the body of a refusal, or nothing."""
+    """Return the status, and the name of the user in the body, the body of a refusal, or None."""
     body = answer.json if answer.data else None
     return answer.status_code, body["username"] if answer.status_code == 200 else body
 
@@ -151,7 +151,7 @@ def test_only_administrators_create(app: Flask, client: FlaskClient, database: D
 TO_ONESELF = "You cannot grant yourself the global admin role."
 TO_OTHERS = "Only a global admin registered in the topmost access URL may grant the global admin role."
 
-#: who grants ROLE_GLOBAL_ADMIN to whom, and what refuses it; None where nothing does.
+#: By granter and receiver of ROLE_GLOBAL_ADMIN: the text of the refusal, or None if it is granted.
 GRANTS = {
     ("ROLE_ADMIN", "self"): TO_ONESELF,
     ("ROLE_ADMIN", "other"): TO_OTHERS,

@@ -1,4 +1,4 @@
-"""What administrators may not do to each other, to the last of them, and with names of roles; on each database."""
+"""What administrators may not do to each other, to the last administrator, and with role names; on each database."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ Ask = Callable[..., TestResponse]
 
 @pytest.fixture
 def ask(app: Flask, client: FlaskClient) -> Ask:
-    """Send a request of a user about a user: `ask(me, "PATCH", they, {…})`, or with a path behind the user's."""
+    """Send a request from one user about another: `ask(me, "PATCH", they, {…})`, optionally to a subpath."""
 
     def asked(me: User, method: str, they: User, document: Any = None, behind: str = "") -> TestResponse:
         content_type = MERGE_PATCH if method == "PATCH" else "application/json"
@@ -123,7 +123,7 @@ def test_last_administrator_keeps_the_role(
     turns = app.extensions["poort"].hashing.turns_total
     assert outcome(ask(me, "PATCH", me, {"roles": roles, "plainPassword": password})) == LAST
     assert database.user(me.id).roles == [role]
-    assert app.extensions["poort"].hashing.turns_total == turns, "what can refuse comes before the hash"
+    assert app.extensions["poort"].hashing.turns_total == turns, "every refusal comes before the hash"
     assert body_of(ask(me, "PATCH", me, {"roles": [role, "ROLE_HR"]}))["roles"] == [role, "ROLE_HR", "ROLE_USER"]
 
 

@@ -1,4 +1,4 @@
-"""The attack table: tokens as attackers make them, through the whole server. Each is a 401 with the recorded body, none a 5xx.
+"""The attack table: tokens that attackers make, sent through the whole server. Each gets a 401 with the recorded body, none a 5xx.
 
 From jwt_tool's playbook, PortSwigger's labs and the advisories of PyJWT; `signed` ones bear a good signature all the same.
 """
@@ -246,7 +246,7 @@ TABLE |= {
     },
 }  # fmt: skip
 
-#: Whose only fault is that they look odd: accepted, as Chamilo accepts them.
+#: Tokens that only look odd: accepted, as in Chamilo.
 ACCEPTED = {
     "as it should be": GOOD,
     "named by its kid": signed(HEADER | {"kid": PAIR.kid}),
@@ -267,7 +267,7 @@ ACCEPTED = {
 
 @pytest.fixture(scope="module")
 def database(databases: Databases) -> Database:
-    """One database: what is refused here is refused before it is asked, but for the user."""
+    """SQLite alone: the server refuses these tokens before it asks the database."""
     database = databases.shared("sqlite")
     database.make_user("alice", ["ROLE_ADMIN"])
     return database
@@ -304,7 +304,7 @@ def test_odd_token_with_a_good_signature_is_accepted(client: FlaskClient, form: 
 
 
 class Canary(BaseHTTPRequestHandler):
-    """Counts who comes."""
+    """Counts its visitors."""
 
     hits: list[str]
 
@@ -352,7 +352,7 @@ def test_flipped_byte_of_any_segment_is_refused(client: FlaskClient, data: st.Da
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     parts[part] = b64(bytes(content))
     answer = client.get("/api/users", headers={"Authorization": f"Bearer {'.'.join(parts)}"})
-    # A changed digit of exp may make it one of the past, which is told before the signature.
+    # A changed digit of `exp` may make the token expired, which is checked before the signature.
     assert (answer.status_code, answer.json in (INVALID, EXPIRED)) == (401, True)
 
 

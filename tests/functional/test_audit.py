@@ -1,4 +1,4 @@
-"""The audit: every event is one line and one row, or nothing at all where it did not happen; and the commands that read it."""
+"""The audit: each event writes one line and one row, or neither if it did not happen; and the commands that read it."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ CONSOLE = f"console:{pwd.getpwuid(os.getuid()).pw_name}"
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, Any]]]:
-    """Return the lines of the audit so far, as they are read back from the log."""
+    """Return the audit lines so far, parsed from the log."""
 
     def read() -> list[dict[str, Any]]:
         written = [JsonFormatter().format(record) for record in caplog.records if record.name == "poort.audit"]
@@ -188,7 +188,7 @@ def test_level_of_the_log_takes_nothing_from_the_audit(client: FlaskClient, line
     assert len(lines()) == 1
 
 
-# --- What strangers type
+# --- Input of strangers
 
 ODD = {
     "line feed": ("a\nb", "a\nb"),
@@ -224,7 +224,7 @@ def test_odd_name_is_one_line_and_one_row(
     assert [character for character in human + machine if character in UNSAFE] == []
 
 
-@pytest.mark.parametrize("name", [name for name in ODD if name != "surrogate"])  # that is no JSON: 400
+@pytest.mark.parametrize("name", [name for name in ODD if name != "surrogate"])  # not JSON: 400
 def test_odd_name_over_the_wire_is_one_row(client: FlaskClient, database: Database, lines: Any, name: str) -> None:
     given, kept = ODD[name]
     assert sign_in(client, given, "wrong").status_code == 401
@@ -248,7 +248,7 @@ def test_odd_names_of_others_are_quoted_too(runner: FlaskCliRunner, app: Flask, 
     assert [character for character in done.output if character in UNSAFE] == []
 
 
-# --- What is never written
+# --- Secrets are never written
 
 
 def test_no_secret_is_written(
@@ -279,7 +279,7 @@ def test_no_secret_is_written(
     assert [secret for secret in ("s3cret", token, token.rpartition(".")[2], *hashes) if secret in written] == []
 
 
-# --- Who
+# --- The actor
 
 
 def test_actor_is_the_caller(app: Flask, client: FlaskClient, database: Database) -> None:
@@ -319,7 +319,7 @@ def test_address_is_the_proxys_word_only_where_it_is_trusted(make_app: Callable[
 
 @pytest.fixture
 def five(app: Flask, database: Database, trail: AuditTrail, clock: Clock) -> Database:
-    """A database with five events, a day between each."""
+    """A database with five events, one a day."""
     with app.app_context():
         for number in range(5):
             trail.record_now(Event(event=f"event_{number}"))
@@ -365,7 +365,7 @@ def test_tail_as_json_is_one_object_a_line(client: FlaskClient, runner: FlaskCli
 
 
 def follow(app: Flask, happenings: list[Callable[[], None]], *words: str) -> Any:
-    """Run `tail --follow` with something that happens at each poll; Ctrl-C is typed after the last of them."""
+    """Run `tail --follow`; each poll runs one of the actions, and Ctrl-C ends it after the last."""
     turns = iter(happenings)
 
     def sleep(_seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Whatever changes something writes an event: every route that is no read, and every command. A new one without fails here."""
+"""Every change writes an event: each route that is not a read, and each command. A new one without an event fails here."""
 
 import json
 import re
@@ -22,7 +22,7 @@ NEW = {"username": "new", "email": "new@example.com"}
 
 
 class World:
-    """A server with everything switched on, an administrator who has a session, and a user to be changed."""
+    """A server with every feature on, an administrator with a session, and a user to change."""
 
     def __init__(self, app: Flask, database: Database, clock: Clock) -> None:
         self.app, self.database, self.clock, self.client = app, database, clock, app.test_client()
@@ -68,7 +68,7 @@ def world(make_app: Callable[..., Flask], database: Database, clock: Clock, tmp_
     return World(make_app(REFRESH_TOKEN_TTL="3600", **keys), database, clock)
 
 
-#: What a request prepares, and the request itself; by the method and the route as OpenAPI writes it.
+#: By method and route (as OpenAPI writes it): the preparation of a request, and the request.
 OPERATIONS: dict[str, tuple[str, Callable[[World], Any]]] = {
     "POST /api/authentication_token": ("sign_in", lambda world: world.sign_in()),
     "POST /api/token/invalidate": ("token_ended", lambda world: world.ask("POST", "/api/token/invalidate")),
@@ -110,7 +110,7 @@ READING = {"GET", "HEAD", "OPTIONS"}
 
 
 def operations_of(app: Flask) -> set[str]:
-    """Return what routes there are that may change something, as OpenAPI writes them."""
+    """Return all routes that may change something, as OpenAPI writes them."""
     found = set()
     for rule in app.url_map.iter_rules():
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule).removesuffix("{suffix}")
@@ -128,7 +128,7 @@ def test_operation_writes_one_event(world: World, caplog: pytest.LogCaptureFixtu
     assert request(world).status_code in {200, 201, 204}
     rows, lines = events_of(world), [record.getMessage() for record in caplog.records if record.name == "poort.audit"]
     assert (rows[-1], rows.count(event)) == (event, 2 if event == "sign_in" else 1)
-    assert rows[1:] == lines, "the first is the sign-in that the world begins with"
+    assert rows[1:] == lines, "the first is the sign-in of the fixture"
     newest = world.database.rows(AuditRecord)[-1]
     assert (newest.address, bool(newest.request_id)) == ("127.0.0.1", True)
     assert newest.actor == ("root" if "Authorization" in world.headers and event not in {"sign_in", "token_refreshed"} else None)
@@ -152,7 +152,7 @@ def test_refusal_of_a_secret_writes_one_event_with_its_reason(world: World, name
     assert ([row.event for row in rows].count(event), rows[-1].event, bool(rows[-1].reason)) == (1, event, True)
 
 
-#: Strangers send these without end.
+#: Strangers may send any number of these.
 REFUSED_WITHOUT_A_ROW: dict[str, Any] = {"unknown refresh token": {"refresh_token": "x" * 43}, "no refresh token": {}}
 
 
@@ -164,7 +164,7 @@ def test_refusal_of_a_stranger_writes_a_line_with_its_reason(world: World, caplo
     assert (line.getMessage(), bool(line.reason), events_of(world)) == ("refresh_refused", True, before)
 
 
-#: The words of a command, and the event that it writes.
+#: Arguments of a command, and the event that it writes.
 COMMANDS: dict[str, tuple[list[str], str]] = {
     "audit prune": (["--older-than", "1"], "audit_pruned"),
     "extra-fields create": (["badge"], "extra_field_created"),
@@ -184,7 +184,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "users sign-out": (["zoe"], "all_tokens_ended"),
 }
 
-#: Commands that change nothing that is there. `poort setup` makes what is missing: the keys, the tables, a first user.
+#: Commands that change nothing existing. `poort setup` only adds what is missing: keys, tables, a first user.
 READING_COMMANDS = {
     "audit tail",
     "extra-fields list",
@@ -196,7 +196,7 @@ READING_COMMANDS = {
     "users recount",
 }
 
-#: Not ours: Flask's own, and the migrations.
+#: Commands of Flask and of Flask-Migrate.
 FOREIGN = {"db", "routes", "run", "shell"}
 
 

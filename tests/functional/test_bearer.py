@@ -1,4 +1,4 @@
-"""Bearer requests: the header, the times of a token, and whose row decides."""
+"""Requests with a bearer token: the header, the times in the token, and the row of its user."""
 
 import pytest
 from answers import name_in, names_in

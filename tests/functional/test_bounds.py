@@ -1,4 +1,4 @@
-"""How much a client may send: texts, bodies of a sign-in and a refresh, search terms."""
+"""Limits on input: texts, bodies of sign-in and refresh, search terms."""
 
 import io
 import json
@@ -84,7 +84,7 @@ def stranger(make_app: Callable[..., Flask], database: Database) -> FlaskClient:
 
 
 def sent(client: FlaskClient, path: str, body: Any, *, is_chunked: bool) -> tuple[int, Any, int]:
-    """Send a body, said to have its length or not; return the status, the answer, and how much was left unread."""
+    """Send a body, with or without Content-Length; return the status, the answer, and how many bytes were left unread."""
     stream = io.BytesIO(body)
     environ = {"CONTENT_LENGTH": str(len(body))} if not is_chunked else {"wsgi.input_terminated": True}
     answer = client.post(

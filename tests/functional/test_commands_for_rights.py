@@ -1,4 +1,4 @@
-"""`flask users` for rights: each command judges the row that it holds, and the last administrator goes by force alone."""
+"""`flask users` commands for rights: each judges the row that it has locked, and only --force removes the last administrator."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ def details(database: Database) -> list[Any]:
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
-    """Let something happen once, after a command has looked and before it holds any row."""
+    """Let something happen once, after a command has read the row and before it locks it."""
     hold, waiting = UserTable.hold, []
 
     def held(table: UserTable, session: Any, *arguments: Any) -> Any:

@@ -129,6 +129,6 @@ def test_answer_has_its_length_once_and_304_none(app: Flask, client: FlaskClient
     user = database.make_user("zoe", ["ROLE_ADMIN"])
     answer = client.get(path.format(user.id), headers=bearer(app, user))
     assert answer.headers.getlist("Content-Length") == [str(len(answer.data))]
-    assert len({name for name, _ in answer.headers}) == len(list(answer.headers)), "no field comes twice"
+    assert len({name for name, _ in answer.headers}) == len(list(answer.headers)), "no header field occurs twice"
     again = client.get(path.format(user.id), headers=bearer(app, user) | {"If-None-Match": answer.headers["ETag"]})
     assert (again.status_code, again.data, again.headers.getlist("Content-Length")) == (304, b"", [])

@@ -1,4 +1,4 @@
-"""A database that is locked, slow, read-only or full: 503 that says when to come back, no wait beyond a limit, and no row lost."""
+"""A database that is locked, slow, read-only or full: 503 with Retry-After, no wait beyond the limit, and no lost row."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -30,7 +30,7 @@ def client(make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> F
 
 
 class Caller:
-    """An administrator who asks for all there is: to read, to write, to sign in."""
+    """An administrator who reads, writes and signs in."""
 
     def __init__(self, client: FlaskClient, alice: User) -> None:
         self.client, self.headers = client, bearer(client.application, alice)
@@ -59,7 +59,7 @@ def codes(caplog: pytest.LogCaptureFixture) -> set[str]:
 
 
 def set_for_each_connection(app: Flask, statements: dict[str, str], database: Database) -> Callable[[], None]:
-    """Run a statement on each connection that is opened from now on; return what ends that, and closes those."""
+    """Run a statement on each new connection; return a function that stops this and closes those connections."""
     reader = app.extensions["poort"].reader
     with app.app_context():
         engine = app.extensions["sqlalchemy"].engine
@@ -97,7 +97,7 @@ def test_database_that_takes_no_writes_is_read_and_not_written(
     end = set_for_each_connection(caller.client.application, READ_ONLY, database)
     assert caller.read().status_code == 404
     assert_come_back(caller.create())
-    # Whether the password was right is not to be told either.
+    # The answer must not tell whether the password was right either.
     for password in ("secret", "wrong"):
         assert_come_back(caller.sign_in(password))
     assert codes(caplog) == {{"sqlite": "SQLITE_READONLY", "postgresql": "25006", "mariadb": "1792"}[database.kind]}
@@ -109,7 +109,7 @@ def test_database_that_takes_no_writes_is_read_and_not_written(
 def test_full_disk_is_read_and_not_written(caller: Caller, database: Database, caplog: pytest.LogCaptureFixture) -> None:
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("DELETE FROM poort_throttled_login"))
-        connection.execute(text("VACUUM"))  # what other tests have left is no room
+        connection.execute(text("VACUUM"))  # free pages that other tests left would be room
         pages = connection.execute(text("PRAGMA page_count")).scalar()
     end = set_for_each_connection(caller.client.application, {"sqlite": f"PRAGMA max_page_count = {pages}"}, database)
     answers, number = [], 0
@@ -121,14 +121,14 @@ def test_full_disk_is_read_and_not_written(caller: Caller, database: Database, c
     assert codes(caplog) == {"SQLITE_FULL"}
     with database.session() as session:
         found = session.execute(text("SELECT count(*) FROM user WHERE username LIKE 'new%'")).scalar()
-    assert found == len(answers) - 1, "what was answered 201, and nothing of the rest"
+    assert found == len(answers) - 1, "each row that was answered 201, and no other"
     end()
     assert name_in(caller.create(), 201) == BODY["username"]
 
 
 @contextmanager
 def locked(database: Database) -> Iterator[None]:
-    """Keep everybody else from writing users, and, but for SQLite, from reading them: a migration may do so, or a backup."""
+    """Lock users against writes, and except on SQLite against reads, as a migration or a backup may."""
     statement = {
         "sqlite": "BEGIN EXCLUSIVE",
         "postgresql": 'LOCK TABLE "user" IN ACCESS EXCLUSIVE MODE',
@@ -150,14 +150,14 @@ def test_lock_of_somebody_else_is_waited_for_and_then_given_up(
     assert caller.read().status_code == 404
     with locked(database):
         if database.kind == "sqlite":
-            assert caller.read().status_code == 404, "who only reads is held up by nobody"
+            assert caller.read().status_code == 404, "reads do not wait"
         else:
             assert_come_back(caller.read())
         assert_come_back(caller.create())
         assert body_of(caller.client.get("/healthz")) == {"status": "ok"}
     assert codes(caplog) == {{"sqlite": "SQLITE_BUSY", "postgresql": "57014", "mariadb": "1969"}[database.kind]}
     assert [caller.read().status_code, caller.create().status_code] == [404, 201]
-    assert caller.create().status_code == 422, "it was written once"
+    assert caller.create().status_code == 422, "the user was written once"
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -1,4 +1,4 @@
-"""`flask poort doctor`: what is in order, what is wrong, and the cure; never a secret."""
+"""`flask poort doctor` reports what is in order, what is wrong, and the cure; never a secret."""
 
 import json
 import os
@@ -41,7 +41,7 @@ OWN_ORIGIN = r"^https://campus\.example\.org$"
 
 
 class Patient:
-    """A server in a folder of its own, to be looked at."""
+    """A server in its own folder, for the doctor to examine."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.variables = folder, {"APP_ENV": "prod", "TRUSTED_PROXIES": "127.0.0.1", "CORS_ALLOW_ORIGIN": OWN_ORIGIN}
@@ -66,7 +66,7 @@ class Patient:
         return result.exit_code, result.output
 
     def findings(self, **options: Any) -> dict[str, tuple[str, str]]:
-        """Return state and sentence of each part; where a part has several, the worst."""
+        """Return the state and sentence of each part; the worst if a part has several."""
         code, said = self.run("poort", "doctor", "--json", **options)
         document = json.loads(said)
         order = ["error", "warning", "ok"]
@@ -80,7 +80,7 @@ class Patient:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that was set up, to be copied."""
+    """A folder that is set up once and then copied."""
     folder = tmp_path_factory.mktemp("patient")
     Patient(folder).set_up()
     return folder
@@ -108,7 +108,7 @@ def test_all_is_well(patient: Patient) -> None:
 def test_person_reads_a_line_a_finding_and_its_cure(patient: Patient) -> None:
     code, said = patient.run("poort", "doctor", TRUSTED_PROXIES="")
     lines = said.splitlines()
-    assert code == 0, "a warning is no failure"
+    assert code == 0, "a warning does not fail the command"
     assert all(line.startswith(("ok ", "warning ", "error ", " ")) for line in lines)
     (number,) = [number for number, line in enumerate(lines) if line.startswith("warning")]
     assert lines[number].startswith("warning  proxies    TRUSTED_PROXIES is empty")
@@ -146,7 +146,7 @@ def test_old_key_is_a_warning(patient: Patient) -> None:
     assert (state, says.endswith(", 400 days old")) == ("warning", True)
 
 
-@pytest.mark.parametrize(("variables", "words"), [({}, "is empty"), ({"JWT_ALLOW_WEAK_PASSPHRASE": "1"}, "lets it be")])
+@pytest.mark.parametrize(("variables", "words"), [({}, "is empty"), ({"JWT_ALLOW_WEAK_PASSPHRASE": "1"}, "allows it")])
 def test_passphrase_that_production_refuses_is_a_warning_anywhere(
     patient: Patient, variables: dict[str, str], words: str
 ) -> None:
@@ -232,7 +232,7 @@ def test_clock_is_held_against_the_databases(patient: Patient, seconds: int, ske
     patient.clock = now()
     patient.clock.advance(seconds)
     found, says = patient.findings(JWT_CLOCK_SKEW=skew)["clock"]
-    assert (found, ("before" if seconds > 0 else "behind") in says) == (state, True)
+    assert (found, ("ahead of" if seconds > 0 else "behind") in says) == (state, True)
 
 
 def test_database_that_is_down_is_one_error(patient: Patient) -> None:
@@ -244,7 +244,7 @@ def test_database_that_is_down_is_one_error(patient: Patient) -> None:
 
 @pytest.fixture
 def only_reading(app: Flask) -> Iterator[None]:
-    """Let nobody write to the database of an application."""
+    """Make an application's database read-only."""
     with app.app_context():
         engine = db.engine
         if engine.dialect.name != "sqlite":
@@ -359,9 +359,9 @@ def test_dearer_hashes_are_counted_and_the_setting_that_levels_them_is_named(pat
     stored = (BCRYPT.format(4), BCRYPT.format(5), BCRYPT.format(7).replace("$2y", "$2a"), ARGON2.format(65536), "")
     code, said = patient.run("poort", "doctor", prepare=hashes(*stored))
     assert code == 0
-    assert "warning  hashes     2 stored hashes are dearer than PASSWORD_HASH_COST=4" in said
+    assert "warning  hashes     2 stored hashes cost more than PASSWORD_HASH_COST=4" in said
     assert "Set PASSWORD_HASH_COST=7:" in said
-    assert patient.findings(PASSWORD_HASH_COST="7")["hashes"] == ("ok", "no stored hash is dearer than PASSWORD_HASH_COST=7")
+    assert patient.findings(PASSWORD_HASH_COST="7")["hashes"] == ("ok", "no stored hash costs more than PASSWORD_HASH_COST=7")
 
 
 def test_hashes_that_are_refused_are_counted_apart(patient: Patient) -> None:

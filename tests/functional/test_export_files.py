@@ -1,4 +1,4 @@
-"""`flask users export`: where it goes, who may read it, and what becomes of what is there."""
+"""`flask users export`: where it writes, who may read the file, and what happens to an existing file."""
 
 import errno
 import json
@@ -50,7 +50,7 @@ def umask(mask: int) -> Iterator[None]:
 
 @contextmanager
 def standard_output(descriptor: int) -> Iterator[None]:
-    """Let the standard output of this process be another one, as a shell does with `>`."""
+    """Redirect the standard output of this process, as a shell does with `>`."""
     before = os.dup(1)
     os.dup2(descriptor, 1)
     try:
@@ -157,7 +157,7 @@ def test_failure_in_the_middle_leaves_the_old_file_and_no_other(
 
 @pytest.mark.parametrize("mask", [0, 0o077])
 def test_file_in_shared_memory_is_its_owners(runner: FlaskCliRunner, mask: int) -> None:
-    """It is a file below /dev, and no device."""
+    """A file below /dev that is not a device."""
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
     try:
         with umask(mask):
@@ -170,7 +170,7 @@ def test_file_in_shared_memory_is_its_owners(runner: FlaskCliRunner, mask: int) 
 
 @pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link.json"])
 def test_standard_output_is_written_to_and_keeps_what_it_has(runner: FlaskCliRunner, tmp_path: Path, path: str) -> None:
-    """As of `flask users export /dev/stdout >> file`."""
+    """As in `flask users export /dev/stdout >> file`."""
     file = tmp_path / "file"
     file.write_text("before\n")
     (tmp_path / "link.json").symlink_to("/dev/stdout")
@@ -181,7 +181,7 @@ def test_standard_output_is_written_to_and_keeps_what_it_has(runner: FlaskCliRun
 
 
 def test_standard_output_that_is_a_socket_is_written_to(runner: FlaskCliRunner) -> None:
-    """As a service of systemd has it."""
+    """As systemd gives it to a service."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         with standard_output(theirs.fileno()):

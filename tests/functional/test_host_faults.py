@@ -1,4 +1,4 @@
-"""What goes wrong on a host: its clock jumps, its keys cannot be used, its log cannot be written. SQLite will do."""
+"""Faults of a host: the clock jumps, keys are unusable, the log cannot be written. On SQLite alone."""
 
 import errno
 import io
@@ -44,7 +44,7 @@ def test_clock_that_jumps_back_refuses_older_tokens_until_their_time_has_come(cl
     assert asks(client, before) == 200
     clock.advance(-600)
     during = token_of(client)
-    assert [asks(client, before), asks(client, during)] == [401, 200], "nobody can have a token of the future"
+    assert [asks(client, before), asks(client, during)] == [401, 200], "a token from the future is refused"
     clock.advance(600)
     assert [asks(client, before), asks(client, during)] == [200, 200]
 
@@ -66,13 +66,13 @@ def test_throttle_outlives_no_jump(client: FlaskClient, clock: Clock, seconds: i
 
     assert guesses() == [False] * 10 + [True]
     clock.advance(seconds)
-    assert guesses() == [False] * 10 + [True], "a window of its own, as long as any"
+    assert guesses() == [False] * 10 + [True], "a new window, as long as any"
     clock.advance(60)
     assert signed_in_as(sign_in(client)) == "alice"
 
 
 def test_server_whose_keys_are_gone_says_so_and_recovers(database: Database, clock: Clock, tmp_path: Path) -> None:
-    """A worker that begins, since another one ended, finds them so; one that has them goes on (tests/unit/test_key_set.py)."""
+    """A new worker starts with unusable keys; a running one keeps its keys (tests/unit/test_key_set.py)."""
     database.make_user("alice", ["ROLE_ADMIN"], password="secret")
     pair, files = settings_for(), {name: tmp_path / f"{name}.pem" for name in ("private", "public")}
     app = create_app(
@@ -92,7 +92,7 @@ def test_server_whose_keys_are_gone_says_so_and_recovers(database: Database, clo
 
 
 class FullDisk(io.StringIO):
-    """Standard error as a file on a disk without room."""
+    """Standard error as a file on a full disk."""
 
     refused = 0
 
@@ -113,4 +113,4 @@ def test_log_that_cannot_be_written_refuses_nothing(client: FlaskClient, monkeyp
     body = {"username": "newcomer", "email": "newcomer@example.com"}
     statuses = [asks(client, headers), client.post("/api/users", json=body, headers=headers).status_code]
     assert [*statuses, sign_in(client, "wrong").status_code] == [200, 201, 401]
-    assert stream.refused > 4, "a line a request, and those of the audit"
+    assert stream.refused > 4, "one line for each request, and the audit lines"

@@ -1,4 +1,4 @@
-"""What holds for every request: methods, paths, headers, limits and failures."""
+"""Rules for every request: methods, paths, headers, limits and failures."""
 
 import json
 from collections.abc import Callable
@@ -212,7 +212,7 @@ def test_body_just_under_one_mebibyte_is_read(client: FlaskClient, headers: dict
 
 
 class Broken(Exception):
-    """What no client may read about."""
+    """An error that no client may read about."""
 
 
 def raise_it(failure: Exception) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""`flask users import`: whatever a file holds, each fault is told with its place, and nothing is written."""
+"""`flask users import` names each fault with its place, whatever a file holds, and writes nothing."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from models import AuditRecord, User
 
 GOOD = {"username": "fine", "email": "fine@example.com"}
 
-#: A value of a column that JSON can write, and that no row can hold.
+#: Column values that JSON can express and no row can hold.
 VALUES = {
     "list for a flag": ("locked", [], "must be true or false"),
     "object for a flag": ("locked", {"a": 1}, "must be true or false"),
@@ -59,7 +59,7 @@ def test_value_that_no_row_can_hold_is_a_fault(runner: FlaskCliRunner, database:
     assert "1 faults; nothing was written." in output
 
 
-#: Cells of a CSV file, as they stand in a column.
+#: Cells of a CSV file, by column.
 CELLS = {
     "no number": ("status", "--5", "must be a whole number"),
     "digits without end": ("status", "9" * 5000, "is too large a number"),

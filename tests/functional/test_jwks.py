@@ -1,4 +1,4 @@
-"""GET /.well-known/jwks.json: the keys as anyone may fetch them, and whether others can verify with them."""
+"""GET /.well-known/jwks.json: anyone may fetch the keys, and other libraries can verify with them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`flask jwt rotate-key` and `prune`, and what a replaced or leaked key leaves: on each database, with folders as hosts."""
+"""`flask jwt rotate-key` and `prune`, and the effect of a replaced or leaked key; on each database, with folders as hosts."""
 
 import errno
 import re
@@ -30,7 +30,7 @@ def user(database: Database) -> User:
 
 @pytest.fixture
 def make_server(make_app: Any, tmp_path: Path) -> MakeServer:
-    """Make a server with the keys of a folder; each that is made has read them anew."""
+    """Make a server with the keys of a folder; each new server reads them again."""
 
     def make(name: str = "a", **variables: str) -> Flask:
         private, public = tmp_path / name / "private.pem", tmp_path / name / "public.pem"
@@ -222,7 +222,7 @@ def test_token_whose_key_is_withdrawn_while_it_is_verified_is_good_for_nothing_m
         run(make_server(), "rotate-key")
         assert run(make_server(), "prune", "--kid", leaked).exit_code == 0
         monkeypatch.setattr(keys, "timer", lambda: time.monotonic() + 2)
-        assert accepts(server, user, bearer(make_server(), user)), "another thread has read the new set"
+        assert accepts(server, user, bearer(make_server(), user)), "another thread has read the new key set"
         return claims
 
     monkeypatch.setattr(bearer_module, "decode_token", withdraw_meanwhile)
@@ -235,7 +235,7 @@ def test_key_of_another_host_is_withdrawn_there_too(make_server: MakeServer, use
     headers, leaked = bearer(b, user), kid_of(b)
     run(b, "rotate-key")
     assert run(make_server("a"), "prune", "--kid", leaked).exit_code == 0
-    assert not accepts(make_server("b"), user, headers), "its file is there still, and does not count"
+    assert not accepts(make_server("b"), user, headers), "its file is still there, but does not count"
     assert run(make_server("b"), "prune").stdout.endswith(", 1 in files.\n")
     assert a
 

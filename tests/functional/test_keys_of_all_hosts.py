@@ -1,4 +1,4 @@
-"""The keys of all hosts: what each verifies with, when it notices, and what it publishes; hosts are folders on one database."""
+"""Keys of several hosts: which keys each accepts, when it notices new ones, what it publishes. Hosts are folders on one database."""
 
 import base64
 import logging
@@ -57,7 +57,7 @@ def test_token_of_a_key_that_is_a_moment_old_is_accepted(make: MakeHost) -> None
     a, b = make("a"), make("b")
     a.keys.verification_keys()
     a.timer.now += 0.1
-    assert a.accepts(b.issue()), "the set is read again though it is younger than a second"
+    assert a.accepts(b.issue()), "the set is read again although it is younger than a second"
 
 
 def test_random_kids_have_the_set_read_ten_times_a_second_at_most(make: MakeHost, database: Database) -> None:
@@ -72,7 +72,7 @@ def test_random_kids_have_the_set_read_ten_times_a_second_at_most(make: MakeHost
     assert not a.accepts(token)
     with database.session() as session:
         publish_key(session, b.pair.kid, b.pair.public_pem, NOW + TTL)
-    assert not a.accepts(token), "it was read this very moment"
+    assert not a.accepts(token), "the set was read at this moment"
     assert a.pass_time().accepts(token)
 
 
@@ -101,13 +101,13 @@ def test_key_is_published_until_after_its_last_token(make: MakeHost, database: D
     assert rows(database) == {a.pair.kid: NOW + TTL + MARGIN_SECONDS}
     clock.advance(MARGIN_SECONDS)
     a.pass_time().issue()
-    assert rows(database) == {a.pair.kid: NOW + TTL + MARGIN_SECONDS}, "one write an hour will do"
+    assert rows(database) == {a.pair.kid: NOW + TTL + MARGIN_SECONDS}, "one write an hour is enough"
     clock.advance(1)
     a.pass_time().issue()
     assert rows(database) == {a.pair.kid: NOW + 1 + TTL + 2 * MARGIN_SECONDS}
     a.issue(ttl_seconds=10**9)
     a.pass_time().issue()
-    assert rows(database) == {a.pair.kid: NOW + 1 + 2 * MARGIN_SECONDS + 10**9}, "and never less than was said"
+    assert rows(database) == {a.pair.kid: NOW + 1 + 2 * MARGIN_SECONDS + 10**9}, "and never earlier than published"
 
 
 def test_key_ends_by_itself_after_its_last_token(make: MakeHost, clock: Clock) -> None:
@@ -175,7 +175,7 @@ def test_host_that_signs_with_a_withdrawn_key_says_so_once_and_cannot_bring_it_b
 
 
 class Broken:
-    """An engine whose database is there, or is not."""
+    """An engine whose database can be switched off."""
 
     def __init__(self, database: Database) -> None:
         self.down = False

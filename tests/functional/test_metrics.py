@@ -1,4 +1,4 @@
-"""What is counted of requests: once each, under names that nobody outside can make up."""
+"""Metrics of requests: each counts once, under labels that no client can invent."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,12 +26,12 @@ REQUESTS = "poort_http_request_duration_seconds_count"
 
 @pytest.fixture
 def database(databases: Databases) -> Database:
-    """One kind is enough: nothing here asks it much."""
+    """SQLite alone: these tests hardly use the database."""
     return databases.shared("sqlite")
 
 
 class Counted:
-    """An application that counts, and what it has counted."""
+    """An application with metrics, and the counts so far."""
 
     def __init__(self, app: Flask) -> None:
         self.app, self.client, self._registry = app, app.test_client(), CollectorRegistry()
@@ -41,7 +41,7 @@ class Counted:
         return self._registry.get_sample_value(name, labels)
 
     def labels(self, name: str) -> list[dict[str, str]]:
-        """Return the labels of all series of a name that are not at zero."""
+        """Return the labels of all series of a metric that are not zero."""
         return [
             dict(sample.labels)
             for metric in self._registry.collect()
@@ -157,7 +157,7 @@ def test_second_factor_that_is_asked_for_is_no_failure(counted: Counted, databas
     assert counted.client.post("/api/me/totp/backup-codes", json={"totp": code}, headers=headers).status_code == 403
     assert counted.sign_in() == 401
     assert counted.labels("poort_sign_ins_total") == [{"outcome": "code_required"}]
-    assert counted.labels("poort_token_failures_total") == [], "the token was good: the password was not"
+    assert counted.labels("poort_token_failures_total") == [], "the token was good, the password was not"
 
 
 def test_failure_that_nobody_foresaw_counts_as_failed(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:

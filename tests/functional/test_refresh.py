@@ -1,4 +1,4 @@
-"""POST /api/token/refresh: one family, one successor, and the end of a family whose token comes back."""
+"""POST /api/token/refresh: each token has one successor, and the reuse of an old token ends its family."""
 
 import json
 import re
@@ -36,7 +36,7 @@ INVALID = (401, {"code": 401, "message": "Invalid JWT Refresh Token"})
 
 @pytest.fixture
 def refreshing(make_app: Callable[..., Flask]) -> FlaskClient:
-    """A client of an application that gives refresh tokens."""
+    """A client of an application with refresh tokens."""
     return make_app(**ON).test_client()
 
 
@@ -568,8 +568,8 @@ def test_sixty_first_refresh_of_a_session_in_a_minute_is_429_and_uses_nothing_up
     answers = [refresh(refreshing, token) for _ in range(3)]
     assert [outcome(answer) for answer in answers] == [RATE] * 3
     assert all(0 < int(answer.headers["Retry-After"]) <= 60 for answer in answers)
-    assert (events(database), len(database.rows(SignInSession))) == (rows, 2), "nothing was written, and the session lives"
-    assert signed_in_as(refresh(refreshing, other)) == "alice", "another session has a count of its own"
+    assert (events(database), len(database.rows(SignInSession))) == (rows, 2), "nothing was written, and the session goes on"
+    assert signed_in_as(refresh(refreshing, other)) == "alice", "each session has its own count"
     clock.advance(60)
     assert signed_in_as(refresh(refreshing, token)) == "alice"
 
@@ -582,7 +582,7 @@ def test_giving_a_successor_again_counts_as_a_refresh_and_beyond_sixty_it_is_no_
     answers = [refresh(refreshing, first["refresh_token"]) for _ in range(61)]
     assert [answer.status_code for answer in answers] == [200] * 60 + [429]
     clock.advance(30)
-    assert outcome(refresh(refreshing, first["refresh_token"])) == RATE, "it would be a reuse now, and is not looked at"
+    assert outcome(refresh(refreshing, first["refresh_token"])) == RATE, "it would count as reuse by now, but is refused first"
     clock.advance(30)
     assert signed_in_as(refresh(refreshing, answers[0].json["refresh_token"])) == "alice"
 

@@ -1,4 +1,4 @@
-"""Refresh tokens under many hands at once, through real connections: one family, one successor, and nothing lives on."""
+"""Concurrent refreshes over real connections: one family, one successor, and nothing survives the end of a session."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +52,7 @@ def is_good(client: FlaskClient, given: dict[str, Any]) -> bool:
 
 
 def at_once(pool: ThreadPoolExecutor, app: Flask, *calls: Callable[[FlaskClient], TestResponse]) -> list[TestResponse]:
-    """Let each call have a client and a thread of its own, and all begin together."""
+    """Run each call with its own client and thread, all starting together."""
     barrier = Barrier(len(calls))
 
     def run(call: Callable[[FlaskClient], TestResponse]) -> TestResponse:
@@ -116,7 +116,7 @@ def race(
     pool: ThreadPoolExecutor,
     ending: Callable[[dict[str, Any]], Callable[[FlaskClient], TestResponse]],
 ) -> None:
-    """Let two refreshes of one token and what ends it race, many times: whichever comes first, no token lives afterwards."""
+    """Race two refreshes of one token against what ends it, many times: whichever comes first, no token stays valid."""
     client = app.test_client()
     for _ in range(ROUNDS):
         first = sign_in(client)

@@ -1,4 +1,4 @@
-"""Tokens die when they should: with a password, a role, an account, a name, or a word of their bearer."""
+"""Tokens end when they should: when the password, a role, the account or the name changes, or when their owner says so."""
 
 import threading
 from collections.abc import Callable
@@ -105,7 +105,7 @@ def test_token_dies_with_the_command(
     assert client.get("/api/me", headers=token).status_code == 401
     runner.invoke(args=["users", "activate", "alice"])
     clock.advance(10)
-    assert client.get("/api/me", headers=token).json == INVALID, "it does not come back to life"
+    assert client.get("/api/me", headers=token).json == INVALID, "it stays refused"
     assert name_in(client.get("/api/me", headers=bearer(client.application, alice))) == "alice"
 
 

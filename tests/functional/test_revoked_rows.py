@@ -1,4 +1,4 @@
-"""Which rows that refuse tokens are removed, and when; and that one token of a session is refused alone."""
+"""When rows of revoked tokens are removed; and that revoking one token of a session leaves the others."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ NOW = int(START.timestamp())
 
 @pytest.fixture
 def keys_of_own(tmp_path: Path) -> dict[str, str]:
-    """The settings of a pair that commands may change."""
+    """The settings of a key pair that commands may change."""
     private, public = tmp_path / "private.pem", tmp_path / "public.pem"
     write_key_pair(private, public, *pair_number(1))
     return {"JWT_SECRET_KEY": str(private), "JWT_PUBLIC_KEY": str(public), "JWT_PASSPHRASE": ""}
@@ -35,7 +35,7 @@ def ended_names(database: Database) -> list[str]:
 
 
 def fill(database: Database) -> None:
-    """Revoke tokens that expire a second ago, now and in a second; end names so long ago that no token can be left."""
+    """Revoke tokens that expired a second ago, expire now, and in a second; end names so long ago that no token can be left."""
     with database.session() as session:
         session.add_all(RevokedToken(key=f"ends {end - NOW}", expires_at=end) for end in (NOW - 1, NOW, NOW + 1))
         session.add_all(

@@ -1,4 +1,4 @@
-"""The security headers of each kind of answer (ASVS 5.0 V3.4, V14.3): what a browser may do with it, and who may keep it."""
+"""The security headers of each kind of answer (ASVS 5.0 V3.4, V14.3): what a browser may do with it, and which caches may keep it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ TOKEN, USERS, ITEM = "/api/authentication_token", "/api/users", "/api/users/{id}
 RIGHT = {"username": "admin", "password": "secret"}
 ANONYMOUS: dict[str, str] = {}
 
-#: What is asked (method, path, JSON, further headers), and then the status and Cache-Control of the answer.
+#: A request (method, path, JSON, more headers), then the status and Cache-Control of its answer.
 ANSWERS: dict[str, tuple[str, str, Any, dict[str, str], int, str]] = {
     "token": ("POST", TOKEN, RIGHT, ANONYMOUS, 200, KEPT_BY_NOBODY),
     "wrong password": ("POST", TOKEN, RIGHT | {"password": "no"}, ANONYMOUS, 401, KEPT_BY_NOBODY),
@@ -59,7 +59,7 @@ FAILURES = {500: RuntimeError("SELECT password"), 503: OperationalError("SELECT 
 
 @pytest.fixture
 def ask(app: Flask, database: Database) -> Callable[..., TestResponse]:
-    """Ask as anyone, or with an empty `Authorization` as an administrator."""
+    """Send a request without a token, or as an administrator if `Authorization` is empty."""
     admin = database.make_user("admin", ["ROLE_ADMIN"], password="secret")
     target = database.make_user("target")
 

@@ -38,7 +38,7 @@ NOT_ON, ON_ALREADY = (409, {"error": "The second factor is not on."}), (409, {"e
 
 
 class Person:
-    """A user with a password, their app, and the requests that they send."""
+    """A user with a password and an app, and their requests."""
 
     def __init__(self, app: Flask, database: Database, clock: Clock, username: str = "alice") -> None:
         self.app, self.clock, self.client = app, clock, app.test_client()
@@ -56,16 +56,16 @@ class Person:
         return answer.json
 
     def code(self, seconds: float = 0) -> str:
-        """Return what the app shows so many seconds from now."""
+        """Return the code that the app shows some seconds from now."""
         return pyotp.TOTP(self.secret).at(self.clock() + timedelta(seconds=seconds))
 
     def wrong_code(self) -> str:
-        """Return a code that is none of those of now and around."""
+        """Return a code that the app shows neither now nor within a minute."""
         around = {self.code(seconds) for seconds in (-60, -30, 0, 30, 60)}
         return next(code for code in ("000000", "111111", "222222", "333333", "444444", "555555") if code not in around)
 
     def enrol(self) -> "Person":
-        """Switch the second factor on, and wait for the next code."""
+        """Switch the second factor on, then pass the time until a new code."""
         self.begin()
         answer = self.ask("PUT", TOTP, {"totp": self.code()})
         assert answer.status_code == 200, answer.json
@@ -95,12 +95,12 @@ def test_from_switching_it_on_to_switching_it_off(alice: Person, database: Datab
     assert outcome(alice.ask("GET", TOTP)) == (200, {"enabled": False, "backupCodesLeft": 0})
     assert list(alice.begin()) == ["secret", "uri", "qrCode"]
     assert outcome(alice.ask("GET", TOTP)) == (200, {"enabled": False, "backupCodesLeft": 0})
-    assert signed_in_as(alice.sign_in()) == "alice", "what is only begun does not count"
+    assert signed_in_as(alice.sign_in()) == "alice", "an unconfirmed enrolment does not count"
     confirmed = alice.ask("PUT", TOTP, {"totp": alice.code()})
     assert (confirmed.status_code, confirmed.headers["Cache-Control"]) == (200, "no-store")
     assert outcome(alice.ask("GET", TOTP)) == (200, {"enabled": True, "backupCodesLeft": 10})
     assert outcome(alice.sign_in()) == CODE_REQUIRED
-    assert outcome(alice.sign_in(totp=alice.code())) == REFUSED, "the code that switched it on is used"
+    assert outcome(alice.sign_in(totp=alice.code())) == REFUSED, "the code that switched it on is used up"
     alice.clock.advance(30)
     assert list(alice.sign_in(totp=alice.code()).json) == ["token"]
     alice.clock.advance(30)
@@ -134,7 +134,7 @@ def test_app_is_set_up_with_the_uri_and_its_picture(alice: Person) -> None:
 
 
 def drawn_modules(picture: ET.Element) -> list[list[bool]]:
-    """Read the dark modules from the strokes of an SVG: each is one module high and some wide."""
+    """Return the dark modules of an SVG, whose strokes are one module high and several wide."""
     (scaled,) = picture
     background, strokes = scaled
     size = int(picture.attrib["width"]) // 4
@@ -355,7 +355,7 @@ def test_guesses_of_the_first_code_are_bounded(alice: Person) -> None:
     alice.begin()
     guesses = [alice.ask("PUT", TOTP, {"totp": alice.wrong_code()}).status_code for _ in range(11)]
     assert guesses == [403] * 10 + [429]
-    assert signed_in_as(alice.sign_in()) == "alice", "nothing is on"
+    assert signed_in_as(alice.sign_in()) == "alice", "no second factor is on"
 
 
 def test_wrong_password_begins_nothing(alice: Person, database: Database) -> None:
@@ -363,7 +363,7 @@ def test_wrong_password_begins_nothing(alice: Person, database: Database) -> Non
     assert outcome(refused) == (403, {"error": "The password is not right."})
     assert database.rows(SecondFactor) == []
     assert [alice.ask("POST", TOTP, {"password": "wrong"}).status_code for _ in range(10)] == [403] * 9 + [429]
-    assert signed_in_as(alice.sign_in()) == "alice", "they are counted for the token, not for the name"
+    assert signed_in_as(alice.sign_in()) == "alice", "wrong codes count for the token, not for the name"
     assert events(database)[0] == ("totp_refused", "wrong password", {})
 
 
@@ -455,7 +455,7 @@ def test_nothing_secret_is_in_the_database_or_in_the_log(
     assert "totp_enabled" in said
     secret = [alice.secret, *alice.backup_codes, *(code.replace("-", "") for code in alice.backup_codes)]
     assert [text for text in secret if text in dump + said] == []
-    # Six digits stand in hashes and numbers by chance; a code would stand alone.
+    # Hashes and numbers contain six digits by chance; a code would stand alone.
     assert [code for code in codes if re.search(rf"(?<![0-9A-Za-z.]){code}(?![0-9A-Za-z])", dump + said)] == []
 
 
@@ -544,7 +544,7 @@ def test_columns_of_chamilo_ask_for_nothing(client: FlaskClient, database: Datab
 def test_beside_a_campus_there_is_none() -> None:
     app = create_app(settings_for(DATABASE_SCHEMA="chamilo", DATABASE_URL="mysql://nobody@127.0.0.1:1/none"))
     assert [rule.rule for rule in app.url_map.iter_rules() if "totp" in rule.rule] == []
-    # It does not even look: nothing listens there.
+    # Nothing listens there, so the server does not even look.
     with app.app_context():
         assert app.extensions["poort"].second_factors.find(db.session(), 1) is None
     done = app.test_cli_runner().invoke(args=["users", "reset-totp", "alice"])
@@ -559,7 +559,7 @@ def test_read_only_server_may_be_ahead_of_its_tables(tmp_path: Path) -> None:
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch, database: Database) -> Callable[[Callable[[Any], None]], None]:
-    """Let something happen to the second factor once a view has looked at it, and before it holds the user's row."""
+    """Let something happen once, after a view has read the second factor and before it locks the user's row."""
 
     def happens(change: Callable[[Any], None]) -> None:
         hold = UserTable.hold
@@ -641,7 +641,7 @@ def test_documents_list_the_operations(client: FlaskClient) -> None:
 
 
 class Thief:
-    """A stolen access token, and guesses that are sent with it."""
+    """Someone with a stolen access token who guesses codes."""
 
     def __init__(self, person: Person, token: str) -> None:
         self.person, self.headers = person, {"Authorization": f"Bearer {token}"}
@@ -650,7 +650,7 @@ class Thief:
         return self.person.client.open(path, method=method, json=body, headers=self.headers)
 
     def guess(self, number: int) -> int:
-        """Send a wrong code, in each of the ways, once the window is open again."""
+        """Send a wrong code once the window is open again, by each way in turn."""
         method, path = (("DELETE", TOTP), ("POST", BACKUP_CODES))[number % 2]
         status = self.ask(method, path, {"totp": self.person.wrong_code()}).status_code
         if status == 429:
@@ -728,7 +728,7 @@ def test_wrong_passwords_and_first_codes_count_in_the_same_row(alice: Person, ap
 def test_refusals_by_the_window_of_a_token_write_one_line_and_no_row(
     app: Flask, alice: Person, database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The application outlives its tests, whose tokens are the same: one of them may have said it already.
+    # Tests share the application and its tokens, so another test may have caused this line already.
     monkeypatch.setattr(app.extensions["poort"].limiter, "_refusals", SaidOnce())
     alice.enrol()
     statuses = [alice.ask("DELETE", TOTP, {"totp": alice.wrong_code()}).status_code for _ in range(60)]
@@ -738,7 +738,7 @@ def test_refusals_by_the_window_of_a_token_write_one_line_and_no_row(
 
 
 def guess_at_sign_in(alice: Person, number: int) -> list[float]:
-    """Send so many wrong codes in a row, from many addresses, and return for how long one had to wait for the next."""
+    """Send that many wrong codes in a row from many addresses; return how long each had to wait."""
     waits = []
     while number:
         answer = alice.sign_in(address=f"198.51.100.{number}", totp=alice.wrong_code())
@@ -764,7 +764,7 @@ def test_windows_of_wrong_codes_double_and_a_good_code_begins_anew(alice: Person
 
 
 def lock(alice: Person, database: Database, wrong_codes: int = 100) -> None:
-    """Have so many wrong codes in a row behind, without sending them all."""
+    """Set the number of wrong codes in a row, without sending them all."""
     with database.session() as session:
         session.execute(update(SecondFactor).where(SecondFactor.user_id == alice.user.id).values(wrong_codes=wrong_codes))
 
@@ -782,12 +782,12 @@ def test_after_a_hundred_wrong_codes_in_a_row_none_is_accepted(
     for code in (alice.code(), alice.backup_codes[0], alice.code(30)):
         assert outcome(alice.sign_in(totp=code)) == REFUSED
         assert events(database)[-1] == ("sign_in_refused", "too many wrong codes in a row", {})
-    assert outcome(alice.sign_in()) == CODE_REQUIRED, "it stays demanded"
+    assert outcome(alice.sign_in()) == CODE_REQUIRED, "a code is still required"
     assert outcome(alice.ask("DELETE", TOTP, {"totp": alice.backup_codes[0]})) == NOT_RIGHT
     assert outcome(alice.ask("POST", BACKUP_CODES, {"totp": alice.code()})) == NOT_RIGHT
     assert [event for event, *_ in events(database)].count("totp_locked") == 1
     assert [record.getMessage() for record in caplog.records if record.name == "poort.audit"].count("totp_locked") == 1
-    assert (database.rows(SecondFactor)[0].wrong_codes, len(database.rows(BackupCode))) == (100, 10), "none was used up"
+    assert (database.rows(SecondFactor)[0].wrong_codes, len(database.rows(BackupCode))) == (100, 10), "no code was used up"
 
 
 def test_hundredth_code_is_still_looked_at(alice: Person, database: Database) -> None:
@@ -952,7 +952,7 @@ def test_enrolment_needs_a_key_of_this_server(
 
 
 def open_key(app: Flask, folder: Path) -> str:
-    """Write the private key of an application without its passphrase, and return where."""
+    """Write the private key of an application without passphrase; return its path."""
     settings = app.extensions["poort"].settings
     key = load_pem_private_key(Path(settings.jwt_secret_key).read_bytes(), settings.jwt_passphrase.encode())
     path = folder / "private.pem"

@@ -1,4 +1,4 @@
-"""/api/me/sessions: where one is signed in, and ending that."""
+"""/api/me/sessions lists and ends the sessions of the signed-in user."""
 
 import shutil
 from collections.abc import Callable
@@ -24,7 +24,7 @@ NO_SESSION = "0" * 32
 
 @pytest.fixture
 def refreshing(make_app: Callable[..., Flask]) -> FlaskClient:
-    """A client of an application that gives refresh tokens."""
+    """A client of an application with refresh tokens."""
     return make_app(**ON).test_client()
 
 

@@ -1,4 +1,4 @@
-"""More passwords to hash than the server can: who is refused, and that it costs them nothing."""
+"""More passwords than the server can hash: which requests it refuses, and that a refusal does not count as a guess."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +41,7 @@ def hashing_of(app: Flask) -> HashingThread:
 
 @pytest.fixture
 def narrow(make_app: Callable[..., Flask], database: Database) -> Flask:
-    """An application where nobody may wait, and alice."""
+    """An application without a hashing queue, and the user alice."""
     database.make_user(password="secret")
     return make_app(PASSWORD_HASH_QUEUE="0", PASSWORD_HASH_WAIT="7")
 
@@ -58,7 +58,7 @@ def test_sign_in_without_room_is_503_and_no_guess(narrow: Flask, database: Datab
 
 @pytest.fixture(params=["database", "memory", pytest.param("redis", marks=pytest.mark.services)])
 def store(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """What is set where the throttle counts in each of its stores."""
+    """The settings that make the throttle use each of its stores."""
     if request.param != "redis":
         yield {"READ_ONLY": "1"} if request.param == "memory" else {}
         return
@@ -207,7 +207,7 @@ def test_eleventh_hash_of_ones_own_password_in_a_minute_is_refused(
     alice, turns = database.make_user("alice"), hashing_of(app).turns_total
     for _ in range(10):
         assert name_in(write(client, alice, bearer(app, alice))) == "alice"
-        clock.advance(1)  # each change ends the tokens before it
+        clock.advance(1)  # each change ends all earlier tokens
     refused = write(client, alice, bearer(app, alice))
     assert (refused.status_code, refused.json, refused.headers["Retry-After"]) == (*TOO_MANY, "50")
     assert (hashing_of(app).turns_total, database.user(alice.id).password_updated_at) == (

@@ -1,4 +1,4 @@
-"""POST /api/authentication_token: what it answers, writes and costs."""
+"""POST /api/authentication_token: its answers, its rows, and its hashes."""
 # ruff: noqa: RUF001 - look-alikes are what is tested
 
 import json
@@ -120,7 +120,7 @@ def test_account_expires_at_its_second(app: Flask, client: FlaskClient, database
 
 
 def make_legacy(database: Database, name: str) -> str:
-    """Insert the fixture user of an old hash and return the password."""
+    """Insert the fixture user with an old kind of hash; return the password."""
     database.load_contract_users()
     return {"legsha": "shapass", "legbc4": "bc4pass", "legargon": "argonpass"}[name]
 
@@ -161,7 +161,7 @@ def test_md5_never_signs_in(client: FlaskClient, database: Database) -> None:
 
 @pytest.fixture
 def spent(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """The costs of the hashes that were made to take time."""
+    """The costs of the hashes that were computed only to take time."""
     calls: list[list[int]] = []
     monkeypatch.setattr(sign_in, "spend_time", lambda costs: calls.append(list(costs)))
     return calls

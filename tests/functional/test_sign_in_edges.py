@@ -1,4 +1,4 @@
-"""What happens around the hash of a sign-in: changes that overtake it, transactions, and the time that it takes."""
+"""Around the hash of a sign-in: concurrent changes, transactions, and timing."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def test_user_who_is_deleted_while_the_password_is_hashed_is_refused(
 
 @pytest.fixture
 def sleeping(database: Database, clock: Clock) -> Iterator[tuple[Flask, list[tuple[float, bool]]]]:
-    """An application, and how long it slept so far, and whether a transaction was open."""
+    """An application, with the seconds that it slept and whether a transaction was open then."""
     slept: list[tuple[float, bool]] = []
 
     def sleep(seconds: float) -> None:
@@ -87,7 +87,7 @@ def test_sign_in_waits_five_times_and_no_longer_than_two_seconds(
 
 @pytest.fixture
 def spent(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """The costs of the hashes that were made to take time."""
+    """The costs of the hashes that were computed only to take time."""
     calls: list[list[int]] = []
     monkeypatch.setattr(sign_in, "spend_time", lambda costs: calls.append(list(costs)))
     return calls

@@ -1,4 +1,4 @@
-"""Stored hashes that are dearer than new ones, counted on each database."""
+"""Counting stored hashes that cost more than new ones, on each database."""
 
 from factories import Database
 

@@ -1,4 +1,4 @@
-"""Strangers write no rows: what they may send without end leaves one line of the audit a window, and nothing that grows."""
+"""Strangers write no rows: whatever they repeat leaves one audit line for each window, and nothing that grows."""
 
 import logging
 import tracemalloc
@@ -30,7 +30,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str | None]]:
 
 
 def counts(database: Database) -> dict[str, int]:
-    """Count the rows of every table."""
+    """Return the number of rows of every table."""
     with database.session() as session:
         return {name: session.scalar(select(func.count()).select_from(table)) for name, table in db.metadata.tables.items()}
 
@@ -72,7 +72,7 @@ def test_throttled_sign_ins_write_no_row_and_one_line_a_window(
     for number in range(100):
         assert "Too many" in sign_in(client, names[-1 - number % len(names)]).json["message"]
     assert counts(database) == before
-    assert len(said(caplog)) - lines == (0 if len(names) == 1 else 1), "of one name it was said already"
+    assert len(said(caplog)) - lines == (0 if len(names) == 1 else 1), "it was said already for one name"
     assert len([line for line in said(caplog) if "Too many" in (line[1] or "")]) == 1
     clock.advance(60)
     assert "Invalid" in sign_in(client, names[0]).json["message"]
@@ -82,7 +82,7 @@ def test_throttled_sign_ins_write_no_row_and_one_line_a_window(
 def test_refusals_by_a_window_write_nothing_in_any_other(
     client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A row that is made and taken back costs as much as one that stays."""
+    """A row that is inserted and rolled back costs as much as one that stays."""
     for number in range(51):
         sign_in(client, f"bob{number}")
     store = client.application.extensions["poort"].limiter._store
@@ -97,7 +97,7 @@ def test_refusals_by_a_window_write_nothing_in_any_other(
     for number in range(20):
         sign_in(client, f"eve{number}")
     assert taken == [False] * 20
-    assert len(database.rows(ThrottledLogin)) == 101, "of the address, and of 50 names in this minute and in this hour"
+    assert len(database.rows(ThrottledLogin)) == 101, "windows of the address, and of 50 names for this minute and this hour"
 
 
 def test_each_full_window_of_the_throttle_has_its_line(
@@ -111,14 +111,14 @@ def test_each_full_window_of_the_throttle_has_its_line(
             sign_in(client, username, address=address)
     lines = [record for record in caplog.records if record.name == "poort.audit" and "Too many" in record.reason]
     assert [(line.username, line.address) for line in lines] == ways
-    assert len(database.rows(AuditRecord)) == len(ways), "of the failures before"
+    assert len(database.rows(AuditRecord)) == len(ways), "rows of the earlier failures"
 
 
 @pytest.mark.parametrize(("username", "password"), [("alice", ""), ("", "x"), ("a" * 5000, "x")])
 def test_sign_in_that_cannot_succeed_costs_a_hash_as_others_do(
     make_app: Callable[..., Flask], database: Database, username: str, password: str
 ) -> None:
-    """Without the hash nothing would bound its rows where the throttle is off, or where the networks are many."""
+    """Only the hash bounds the number of rows if the throttle is off or the networks are many."""
     client = make_app(LOGIN_THROTTLING_MAX_ATTEMPTS="0").test_client()
     for _ in range(5):
         assert sign_in(client, username, password).json["message"] == "Invalid credentials."
@@ -197,7 +197,7 @@ def test_failures_at_a_name_are_said_where_the_throttle_is_off_and_where_nothing
         for _ in range(101):
             sign_in(client, "x" * 5000 + "\n")
         (line,) = [record for record in caplog.records if record.getMessage() == "sign_in_failures"]
-        assert line.username == "x" * 100, "the text of a stranger is cut"
+        assert line.username == "x" * 100, "a stranger's text is cut"
 
 
 def test_memory_of_what_was_said_is_bounded_in_bytes_and_forgets_what_is_over() -> None:
@@ -208,17 +208,17 @@ def test_memory_of_what_was_said_is_bounded_in_bytes_and_forgets_what_is_over() 
     tracemalloc.stop()
     assert (sum(said), said[0], said[-1]) == (4096, True, False)
     assert size < 2_000_000
-    assert not memory.is_first("0" * 1000, 999, 1999), "nobody can make it forget"
+    assert not memory.is_first("0" * 1000, 999, 1999), "no input makes it forget"
     assert memory.is_first("new", 1000, 2000)
     assert len(memory._ends_at_ms) == 1
 
 
 def test_full_memory_of_what_was_said_is_searched_once_a_second() -> None:
-    """Searching it takes half a millisecond, and a stranger can fill it."""
+    """A stranger can fill it, and then a search takes half a millisecond."""
     memory = SaidOnce(max_keys=100)
     assert all(memory.is_first(str(number), 0, 500) for number in range(100))
     assert [memory.is_first("new", now_ms, now_ms + 60_000) for now_ms in (400, 600, 1399, 1400)] == [False, False, False, True]
-    assert memory.is_first("another", 1401, 61_401), "there is room now"
+    assert memory.is_first("another", 1401, 61_401), "there is room again"
 
 
 def test_memory_of_what_was_said_does_not_believe_a_clock_that_was_ahead() -> None:
@@ -247,4 +247,4 @@ def test_bodies_that_are_none_write_neither_rows_nor_lines(
         client.get(path)
     client.get("/api/me", headers={"Authorization": "Bearer x"})
     assert counts(database) == before
-    assert len(said(caplog)) <= 1, "a body without a refresh token"
+    assert len(said(caplog)) <= 1, "the body has no refresh token"

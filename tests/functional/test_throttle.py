@@ -1,4 +1,4 @@
-"""The throttle through the application: who shares a window, who is left alone, and windows on Redis."""
+"""The throttle in the application: which requests share a window, which do not, and windows on Redis."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ ATTACKER, VICTIM = {"REMOTE_ADDR": "198.51.100.66"}, {"REMOTE_ADDR": "192.0.2.7"
 
 
 def message(client: FlaskClient, username: str, password: str, origin: dict[str, str]) -> str:
-    """Sign in, and return why not."""
+    """Try to sign in; return the message of the refusal."""
     answer = client.post(PATH, json={"username": username, "password": password}, environ_overrides=origin)
     assert answer.status_code in {200, 401}
     return str(answer.json.get("message", "signed in"))
@@ -56,7 +56,7 @@ def test_attacker_who_tries_every_name_keeps_no_victim_out(client: FlaskClient, 
 
 
 def failing(client: FlaskClient, *addresses: str, username: str = "bob") -> list[str]:
-    """Fail to sign in from each address in turn."""
+    """Fail to sign in once from each address."""
     return [message(client, username, "no", {"REMOTE_ADDR": address}) for address in addresses]
 
 
@@ -123,7 +123,7 @@ def test_redis_counts_instead_of_the_database(
     assert emptied.keys() == []
     assert [message(client, "bob", "no", ATTACKER) for _ in range(12)] == [WRONG] * 10 + [BLOCKED] * 2
     keys = emptied.keys()
-    assert len(keys) == 3, "of the name at the address, of the address, and of the name for an hour"
+    assert len(keys) == 3, "windows of the name at the address, of the address, and of the name for an hour"
     assert all(key.startswith("poort:throttle:") and len(key) == len("poort:throttle:") + 64 for key in keys)
     assert sorted(int(emptied.hget(key, "hits")) for key in keys) == [10, 10, 10]
     assert database.rows(ThrottledLogin) == []
@@ -145,7 +145,7 @@ def test_redis_that_is_down_keeps_nobody_out_and_is_seen(
     errors = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert [record.unavailable_total for record in errors] == list(range(1, 14))
     assert app.extensions["poort"].limiter.unavailable_total == 13
-    monkeypatch.setattr(health, "_check_keys", lambda: True)  # whether the key file is private is not the question here
+    monkeypatch.setattr(health, "_check_keys", lambda: True)  # the file mode of the key does not matter here
     ready = client.get("/readyz")
     assert (ready.status_code, ready.json) == (200, {"status": "degraded", "failing": [], "degraded": ["store"]})
     assert "hush" not in caplog.text

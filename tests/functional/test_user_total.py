@@ -1,4 +1,4 @@
-"""How many users there are: kept in our own schema by whatever writes, right at once, and found out where somebody else wrote."""
+"""The number of users: in our own schema every write updates it; beside a campus it is counted again after foreign writes."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ TABLE = UserTable(is_campus=False)
 
 @pytest.fixture
 def headers(app: Flask, database: Database) -> dict[str, str]:
-    """Those of an administrator, the one user there is."""
+    """The headers of an administrator, who is the only user."""
     return bearer(app, database.make_user("admin", ["ROLE_ADMIN"]))
 
 
@@ -32,7 +32,7 @@ def shown(client: FlaskClient, headers: dict[str, str], query: str = "") -> int:
 
 
 def is_kept(database: Database) -> int:
-    """Return the total that is kept; it must be right, and known to be."""
+    """Return the stored total, and assert that it is right and marked as such."""
     with database.session() as session:
         total, newest_id = session.execute(select(UserTotal.total, UserTotal.newest_id)).one()
         assert (total, newest_id) == tuple(session.execute(select(func.count(), func.max(User.id)).select_from(User)).one())
@@ -58,7 +58,7 @@ def test_create_and_soft_delete_are_counted(client: FlaskClient, headers: dict[s
     made = client.post("/api/users", headers=headers, json={"username": "bob", "email": "bob@example.com"})
     assert (made.status_code, shown(client, headers), is_kept(database)) == (201, 2, 2)
     assert client.delete(made.headers["Location"], headers=headers).status_code == 204
-    assert (shown(client, headers), is_kept(database)) == (2, 2), "the row stays"
+    assert (shown(client, headers), is_kept(database)) == (2, 2), "a soft delete keeps the row"
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["an older one", "the newest"])
@@ -106,7 +106,7 @@ def test_user_whom_somebody_else_inserts_is_seen_and_counted_with_the_next(
 ) -> None:
     with database.session() as session:
         TABLE.insert_many(session, [{"username": name, "email": "b@example.com"} for name in ("bob", "carol")], START)
-    assert shown(client, headers) == 3, "nobody counted them, and the newest is another one"
+    assert shown(client, headers) == 3, "nothing counted them, and the newest id differs"
     database.make_user("dave")
     assert (shown(client, headers), is_kept(database)) == (4, 4)
 
@@ -122,7 +122,7 @@ def test_user_whom_somebody_else_deletes_is_counted_out_by_a_command(
 
 
 class Timer:
-    """A monotonic clock that is moved by hand."""
+    """A monotonic clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -133,7 +133,7 @@ class Timer:
 
 @pytest.fixture
 def totals(database: Database) -> Iterator[Any]:
-    """Make what tells the total beside a campus, where somebody else writes too."""
+    """Make the counter that is used beside a campus, where other programs write too."""
     readers = []
 
     def make(timer: Timer) -> UserTotals:
@@ -161,7 +161,7 @@ def test_count_beside_a_campus_is_renewed_by_what_we_write_ourselves(totals: Any
     bob, carol = database.make_user("bob", id=50), database.make_user("carol", id=99)
     workers, campus = [totals(Timer()), totals(Timer())], UserTable(is_campus=True)
     assert [worker.of_everyone() for worker in workers] == [2, 2]
-    with database.session() as session:  # an import, of an id that is not the newest
+    with database.session() as session:  # an import of an id that is not the newest
         TABLE.insert_many(session, [{"id": 70, "username": "dave", "email": "d@example.com"}], START)
         campus.recount(session)
     assert [worker.of_everyone() for worker in workers] == [3, 3]
@@ -171,7 +171,7 @@ def test_count_beside_a_campus_is_renewed_by_what_we_write_ourselves(totals: Any
         campus.remove(session, bob.id)
     assert [worker.of_everyone() for worker in workers] == [2, 2]
     remove_by_hand(database, carol.id)
-    assert [worker.of_everyone() for worker in workers] == [1, 1], "the newest is another one"
+    assert [worker.of_everyone() for worker in workers] == [1, 1], "the newest id differs"
 
 
 def test_without_a_row_users_are_counted(client: FlaskClient, headers: dict[str, str], database: Database) -> None:

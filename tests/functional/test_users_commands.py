@@ -1,4 +1,4 @@
-"""`flask users`: what the commands write, what they refuse, and that files come back as they went."""
+"""`flask users`: what the commands write and refuse; an import restores what an export wrote."""
 
 import json
 import re
@@ -106,7 +106,7 @@ def test_import_keeps_ids_hashes_and_salts(runner: FlaskCliRunner, database: Dat
 
 
 def test_ids_go_on_after_imported_ones(runner: FlaskCliRunner, database: Database, import_rows: Any) -> None:
-    # No other test gives an id as large: MariaDB goes on behind the largest that there ever was.
+    # No other test uses ids this large: MariaDB continues after the largest id ever used.
     import_rows([{"id": 900_001, "username": "one", "email": "one@example.com"}])
     run(runner, "create", "two", "--email", "two@example.com", "--generate-password")
     assert [user.id for user in database.rows(User)] == [900_001, 900_002]
@@ -293,7 +293,7 @@ def test_no_word_of_a_script_moves_the_cursor(app: Flask, group: str, words: lis
     assert (done.exit_code, all(line.isprintable() for line in done.output.split("\n"))) == (2, True), done.output
 
 
-NO_TEXT = "\udcff"  # as Python has the byte FF of a command line
+NO_TEXT = "\udcff"  # how Python represents the byte FF of a command line
 
 BYTES = {
     "user name": ("create", NO_TEXT, "--email", "a@example.com", "--generate-password"),

@@ -1,4 +1,4 @@
-"""Which fields are seen and which can be written, by whom."""
+"""Which fields a caller can read and write, by role."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -72,7 +72,7 @@ def test_full_name_of_nobody_is_one_space(app: Flask, client: FlaskClient, datab
     assert client.get(f"/api/users/{me.id}", headers=bearer(app, me)).json["fullName"] == " "
 
 
-#: A value of the right kind for every column of the table and every name on the wire.
+#: A valid value for every column of the table and every property on the wire.
 EVERYTHING: dict[str, Any] = {
     **{column.name: "1" for column in User.__table__.columns},
     "id": 1000,
@@ -122,7 +122,7 @@ def test_patch_of_every_column_changes_what_the_contract_allows(
     app: Flask, client: FlaskClient, database: Database, clock: Clock, role: str, changed: set[str]
 ) -> None:
     me = database.make_user("me", [role])
-    database.make_user("another", ["ROLE_ADMIN"])  # the last one could not lose the role
+    database.make_user("another", ["ROLE_ADMIN"])  # the last administrator could not lose the role
     clock.advance(10)
     answer = client.patch(f"/api/users/{me.id}", headers=bearer(app, me, content_type=MERGE_PATCH), json=EVERYTHING)
     assert body_of(answer)["id"] == me.id
@@ -238,7 +238,7 @@ def test_length_is_counted_in_characters(app: Flask, client: FlaskClient, databa
     assert body_of(client.patch(path, headers=headers, json={name: character * LENGTHS[name]}))[name] == character * LENGTHS[name]
 
 
-#: Texts that have broken databases: half of them is longer in lower case, or has a character that one refuses.
+#: Texts that have broken databases: longer in lower case, or with characters that some database refuses.
 ODD_TEXTS = [
     "a\0b",
     "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}" * 100,

@@ -1,4 +1,4 @@
-"""Lists stay as fast where there are many users: which indexes are used, and that short cuts find what the long way does."""
+"""Lists stay fast with many users: queries use indexes, and shortcuts find the same rows as plain filters."""
 
 import random
 from collections.abc import Iterator
@@ -32,20 +32,20 @@ def insert(database: Database, rows: list[dict[str, Any]]) -> None:
 def lists(database: Database) -> Iterator[UserLists]:
     reader = Reader(lambda: database.engine)
     with Session(database.engine) as session:
-        if database.kind == "postgresql":  # which would read so few rows without asking an index
+        if database.kind == "postgresql":  # with so few rows it would not use an index
             session.execute(text("SET enable_seqscan = off"))
         yield UserLists(reader, lambda: session, TABLE)
     reader.close()
 
 
 def ids(lists: UserLists, parameters: Any, limit: int = 1000, offset: int = 0) -> tuple[int, list[int]]:
-    """Return how many users a query finds, and the ids of a page of them."""
+    """Return how many users a query finds, and the ids on one page."""
     filters = read_filters(TABLE, parameters, privileged=True)
     found = lists.filtered(("id",), lambda values: values[0], filters, None)
     return found.count(), list(found.fetch(limit, offset))
 
 
-# Marks and case that fold away, what SQL and FTS5 take for signs of their own, letters of several bytes, and few of each, so that
+# Accents and case that fold away, special characters of SQL and FTS5, multi-byte letters; few of each, so that
 # short texts are found often.
 LETTERS = [*"aabBeé%_\\\"'*-(:^ßİſœΣςЖж💡 ", "e\u0301", "\ufb03", "\u1e9e", "AND", "NEAR"]
 
@@ -97,7 +97,7 @@ def test_search_finds_what_contains_the_text_whichever_way_it_goes(
 
 
 def part(chance: random.Random, crowd: list[User]) -> str:
-    """Return a few letters of a name, or of two that do not belong together."""
+    """Return a few letters of one name, or of two unrelated names."""
     user = chance.choice(crowd)
     text = fold(f"{user.firstname}{chance.choice(['', user.lastname or ''])}")
     start = chance.randrange(len(text))
@@ -142,7 +142,7 @@ def test_search_follows_what_is_written(lists: UserLists, database: Database) ->
         TABLE.remove(session, bob.id)
     assert ids(lists, {"search": "hair"}) == (0, [])
     if database.kind == "sqlite":
-        with database.session() as session:  # it raises where the index is not what the table says
+        with database.session() as session:  # it raises an error if the index does not match the table
             session.execute(text(f"INSERT INTO {SQLITE_INDEX}({SQLITE_INDEX}) VALUES ('integrity-check')"))
 
 
@@ -154,7 +154,7 @@ def test_what_fts5_is_asked() -> None:
 
 
 class Plans:
-    """What the statements of a list would have the database do."""
+    """Query plans of the statements of a list."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -166,7 +166,7 @@ class Plans:
             self._executed.append((statement, parameters))
 
     def of(self, position: int = -1) -> str:
-        """Explain what was executed, the last by default. PostgreSQL's plan is the one of a table too long to be read whole."""
+        """Return the plan of an executed statement, the last by default; for PostgreSQL, with sequential scans discouraged."""
         statement, parameters = self._executed[position]
         with self._engine.connect() as connection:
             if connection.dialect.name == "postgresql":
@@ -209,12 +209,12 @@ def test_no_order_of_one_name_is_sorted_and_a_search_reads_trigrams(lists: UserL
             ids(lists, {"order": {name: direction}}, 30)
             assert SORTED[database.kind] not in plans.of(), (name, direction)
     ids(lists, {"order": {"lastname": "asc", "firstname": "asc", "username": "desc"}}, 30)
-    assert SORTED[database.kind] in plans.of(), "a sort would be seen"
+    assert SORTED[database.kind] in plans.of(), "the check would find a sort"
     if database.kind in TRIGRAMS:
         assert ids(lists, {"search": "zqx"}) == (0, [])
         found = plans.of(-2)  # the ids; then comes the page of them
         assert TRIGRAMS[database.kind] in found
-        assert ("CTE Scan on matches" in found) is (database.kind == "postgresql"), "else it hopes for many, and reads row by row"
+        assert ("CTE Scan on matches" in found) is (database.kind == "postgresql"), "else the planner reads row by row"
 
 
 def test_plain_users_list_reads_those_whom_they_see_alone(lists: UserLists, plans: Plans, database: Database) -> None:

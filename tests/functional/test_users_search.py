@@ -18,7 +18,7 @@ PEOPLE = [
 
 @pytest.fixture
 def headers(app: Flask, database: Database) -> dict[str, str]:
-    """Those of an administrator, beside five people."""
+    """The headers of an administrator, beside five other users."""
     for username, firstname, lastname, email, active in PEOPLE:
         database.make_user(username, firstname=firstname, lastname=lastname, email=email, active=active)
     return bearer(app, database.make_user("zadmin", ["ROLE_ADMIN"], email="z@example.net"))

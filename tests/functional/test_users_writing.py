@@ -1,4 +1,4 @@
-"""Creating, changing and deleting users: what is stored, and what races do."""
+"""Creating, changing and deleting users: what is stored, and what happens in races."""
 # ruff: noqa: RUF001 - look-alikes are what is tested
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ TAKEN = [{"propertyPath": "username", "message": "This value is already used.", 
 
 
 def blind_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the look at a name before the write find nothing, as it does when someone is faster."""
+    """Let the check for a taken name find nothing, as when a concurrent request is faster."""
     looks, is_taken = iter([False]), UserTable.is_taken
 
     def look(*given: Any) -> bool:
@@ -43,7 +43,7 @@ def patch_headers(headers: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture
 def created(client: FlaskClient, headers: dict[str, str]) -> Any:
-    """The answer of the request that creates NEW."""
+    """The answer to the request that creates NEW."""
     return client.post("/api/users", headers=headers, json=NEW)
 
 
@@ -84,7 +84,7 @@ def test_created_user_has_the_columns_that_chamilo_needs(database: Database, clo
 
 
 def stored(database: Database, column: str, user_id: int) -> Any:
-    """Return what a column holds, as the driver gives it."""
+    """Return the raw value of a column."""
     with database.session() as session:
         return session.scalar(select(literal_column(column)).select_from(User).where(User.id == user_id))
 

@@ -1,4 +1,4 @@
-"""A server that remembers a good token forgets it when the token's key is withdrawn, without being started again."""
+"""A running server forgets a verified token when the token's key is withdrawn."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ MakeServer = Callable[[], Flask]
 
 @pytest.fixture
 def make_server(make_app: Callable[..., Flask], tmp_path: Path) -> MakeServer:
-    """Make a server with the keys of one folder: workers, and the commands of an operator."""
+    """Make a server with the keys of one folder, for a worker or an operator's command."""
     private, public = tmp_path / "private.pem", tmp_path / "public.pem"
     write_key_pair(private, public, *pair_number(1))
     return lambda: make_app(JWT_SECRET_KEY=str(private), JWT_PUBLIC_KEY=str(public), JWT_PASSPHRASE="")
@@ -43,7 +43,7 @@ def test_remembered_token_of_a_withdrawn_key_is_refused_by_the_same_server(
     leaked = keys.files.load().kid
     run(make_server(), "rotate-key", "--wait", "0")
     pass_a_second(1)
-    assert statuses() == [200, 200, 200], "the key was put aside, and verifies"
+    assert statuses() == [200, 200, 200], "the key was set aside, and still verifies"
     run(make_server(), "prune", "--kid", leaked)
     pass_a_second(2)
     assert statuses() == [401, 401, 200]

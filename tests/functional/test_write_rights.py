@@ -1,6 +1,6 @@
-"""A write ends with its right: whatever takes it from the caller between authentication and write stops the write.
+"""A caller who loses a right between authentication and write cannot write.
 
-Each operation that writes is tried with each event that happens in that gap, on each database.
+Each write is tried with each event in that gap, on each database.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ DENIED = (403, {"error": "Access Denied."})
 
 NEW = {"username": "new", "email": "new@example.com", "firstname": "N", "lastname": "N"}
 
-#: What a request of `me` about `they` is: method, path, document, and whether only an administrator may.
+#: Requests of `me` about `they`: method, path, document, and whether only an administrator may send them.
 WRITES: dict[str, tuple[str, str, Any, bool]] = {
     "create": ("POST", "/api/users", NEW | {"plainPassword": "another"}, True),
     "create in a portal": ("POST", "/api/access_urls/1/user", NEW | {"password": "another"}, True),
@@ -48,7 +48,7 @@ WRITES: dict[str, tuple[str, str, Any, bool]] = {
 
 
 class Person:
-    """Someone who signed in with a session, and what they ask for."""
+    """A signed-in user with a session, and their requests."""
 
     def __init__(self, app: Flask, database: Database, *roles: str) -> None:
         self.user, self.they = database.make_user("me", roles, password="secret"), database.make_user("they")
@@ -96,7 +96,7 @@ def with_sessions(make_app: Callable[..., Flask]) -> Flask:
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch, database: Database) -> Callable[[Callable[[Session], Any]], dict[str, Any]]:
-    """Let something happen right before the transaction of a write begins; return the tables as they are after it."""
+    """Let something happen right before the transaction of a write begins; return the rows after it."""
 
     def happens(change: Callable[[Session], Any]) -> dict[str, Any]:
         begin, after = WriteGuard.begin, {}
@@ -116,7 +116,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, database: Database) -> Callable[[
 
 
 def content(database: Database) -> dict[str, Any]:
-    """Return all that is stored; the counts of the throttle apart, which have transactions of their own."""
+    """Return all stored rows except those of the throttle, which has its own transactions."""
     with database.engine.connect() as connection:
         return {
             table.__tablename__: [tuple(row) for row in connection.execute(select(table.__table__))]
@@ -175,7 +175,7 @@ def test_user_who_becomes_the_last_administrator_meanwhile_keeps_the_role(
 
     meanwhile(swap)
     answer = client.patch(f"/api/users/{they.id}", headers=bearer(app, me) | MERGE_PATCH, json={"roles": []})
-    assert (answer.status_code, database.user(they.id).roles) == (200, []), "me is another one"
+    assert (answer.status_code, database.user(they.id).roles) == (200, []), "`me` is another user"
 
 
 def test_other_administrator_who_is_lost_meanwhile_is_not_counted_on(
@@ -204,7 +204,7 @@ def test_deadlock_is_tried_again(app: Flask, client: FlaskClient, database: Data
 
 
 def deadlock_of(kind: str) -> OperationalError:
-    """Make the failure with which a database ends the victim of a deadlock."""
+    """Make the error that a database raises in the victim of a deadlock."""
     orig: Any = Exception(1213, "Deadlock found") if kind != "postgresql" else Exception("deadlock detected")
     if kind == "postgresql":
         orig.sqlstate = "40P01"

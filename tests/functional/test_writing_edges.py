@@ -1,4 +1,4 @@
-"""What a write of a user records, and what becomes of a refusal of the database that is no taken name."""
+"""What a write of a user records, and the answer if the database refuses it for another reason than a taken name."""
 
 from collections.abc import Callable
 from typing import Any

@@ -11,12 +11,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from fnmatch import fnmatch
+from functools import reduce
 from pathlib import Path
 from queue import SimpleQueue
 
 from .equivalent import EQUIVALENT
 from .points import Mutant, mutants_of, sample
-from .running import ROOT, Broken, Copy
+from .running import ROOT, Broken, Copy, Tests, test_files
 
 #: What decides who gets in, who may do what, and what is read and answered.
 MODULES = (
@@ -70,27 +71,29 @@ def _options() -> argparse.Namespace:
 
 def _survivors(chosen: list[Mutant], modules: list[str]) -> list[Mutant]:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ExitStack() as ended:
-        copies: SimpleQueue[Copy] = SimpleQueue()
-        for number in range(_PROCESSES):
-            copies.put(ended.enter_context(closing(Copy(Path(folder) / str(number)))))
-        began, first = time.monotonic(), copies.get()
-        tests = first.learn(modules)
-        copies.put(first)
+        # Closing the copies ends what the threads wait for.
+        threads, began = ended.enter_context(ThreadPoolExecutor(_PROCESSES)), time.monotonic()
+        copies = [ended.enter_context(closing(Copy(Path(folder) / str(number)))) for number in range(_PROCESSES)]
+        parts = threads.map(lambda copy, files: copy.learn(modules, files), copies, test_files(_PROCESSES))
+        tests = reduce(Tests.joined, parts)
         _say(f"{len(tests.seconds)} tests pass; which lines they run is known after {time.monotonic() - began:.0f} s")
 
+        free: SimpleQueue[Copy] = SimpleQueue()
+        for copy in copies:
+            free.put(copy)
+
         def survives(mutant: Mutant) -> bool:
-            copy = copies.get()
+            copy = free.get()
             try:
                 return copy.survives(mutant, tests)
             finally:
-                copies.put(copy)
+                free.put(copy)
 
         found = []
-        with ThreadPoolExecutor(_PROCESSES) as threads:
-            for number, (mutant, is_alive) in enumerate(zip(chosen, threads.map(survives, chosen), strict=True), 1):
-                outcome = "SURVIVED" if is_alive else "killed"
-                _say(f"{time.monotonic() - began:5.0f} s {number:4} {outcome:8} {mutant.name[:150]}")
-                found += [mutant] if is_alive else []
+        for number, (mutant, is_alive) in enumerate(zip(chosen, threads.map(survives, chosen), strict=True), 1):
+            outcome = "SURVIVED" if is_alive else "killed"
+            _say(f"{time.monotonic() - began:5.0f} s {number:4} {outcome:8} {mutant.name[:150]}")
+            found += [mutant] if is_alive else []
         return found
 
 

@@ -20,7 +20,7 @@ from .points import Mutant
 ROOT = Path(__file__).parents[2]
 
 #: The tests that need nothing but this process and a file of SQLite.
-FOLDERS = ("tests/unit", "tests/functional", "tests/contract")
+FOLDERS = ("tests/unit", "tests/functional", "tests/contract", "tests/clients/test_one_declaration.py")
 _PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "mutation.plugin", "-p", "no:randomly", "-p", "no:cacheprovider")
 
 #: Tests beyond so many seconds, the longest ones, are not tried on a mutant.
@@ -37,6 +37,17 @@ class Tests:
 
     by_line: Mapping[str, Mapping[int, frozenset[str]]]
     seconds: Mapping[str, float]
+
+    def joined(self, others: "Tests") -> "Tests":
+        """Return these tests and others."""
+        by_line = {
+            path: {
+                line: self.by_line[path].get(line, frozenset()) | others.by_line[path].get(line, frozenset())
+                for line in self.by_line[path].keys() | others.by_line[path].keys()
+            }
+            for path in self.by_line
+        }
+        return Tests(by_line, {**self.seconds, **others.seconds})
 
     def near(self, mutant: Mutant) -> frozenset[str]:
         """Return the tests that run its lines."""
@@ -62,13 +73,23 @@ class Tests:
         return self.seconds[test], test
 
 
+def test_files(parts: int) -> list[list[str]]:
+    """Return the files of all tests in so many parts of about the same length."""
+    found = [
+        path for folder in FOLDERS for path in ([ROOT / folder] if folder.endswith(".py") else (ROOT / folder).glob("test_*.py"))
+    ]
+    longest_first = sorted(found, key=lambda path: (-path.stat().st_size, path))
+    return [[path.relative_to(ROOT).as_posix() for path in longest_first[part::parts]] for part in range(parts)]
+
+
 class Copy:
     """A copy of the tree, in which mutants are applied; the working tree is never changed."""
 
     def __init__(self, folder: Path) -> None:
         """Copy what git tracks, and what it would not ignore, as it is now."""
         self.root, self._beside = folder / "tree", folder
-        self._worker: tuple[subprocess.Popen[bytes], Any] | None = None
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._worker: Any = None
         listed = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         for name in filter(None, subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0")):
             if (ROOT / name).is_file():
@@ -76,12 +97,12 @@ class Copy:
                 shutil.copy2(ROOT / name, self.root / name)
         (self.root / ".venv").symlink_to(sys.prefix)  # `bin/console` looks for it
 
-    def learn(self, modules: Sequence[str]) -> Tests:
-        """Run all tests once and return which lines each of them runs. Raises Broken."""
+    def learn(self, modules: Sequence[str], files: Sequence[str]) -> Tests:
+        """Run the tests of some files once and return which lines each of them runs. Raises Broken."""
         data, seconds, rc = self._beside / "coverage", self._beside / "seconds", self._beside / "coveragerc"
         rc.write_text(f"[run]\ndata_file = {data}\nsource = {','.join(sorted({name.split('/')[0] for name in modules}))}\n")
         cov = ["--cov", f"--cov-config={rc}", "--cov-context=test", "--cov-report="]
-        if self._pytest(["-x", *cov, *FOLDERS], None, MUTATION_SECONDS=str(seconds)) != 0:
+        if self._pytest(["-x", *cov, *files], None, MUTATION_SECONDS=str(seconds)) != 0:
             raise Broken(f"the tests fail without a mutant:\n{self._said()}")
         covered = CoverageData(str(data))
         covered.read()
@@ -112,25 +133,24 @@ class Copy:
             path.write_bytes(mutant.source)
 
     def close(self) -> None:
-        """End the worker."""
-        if self._worker is not None:
-            running, lines = self._worker
-            lines.close()
-            running.wait()
+        """End what runs."""
+        for running in self._started:
+            if running.poll() is None:
+                os.killpg(running.pid, signal.SIGKILL)
+                running.wait()
 
     def _ask(self, job: dict[str, Any]) -> str:
         """Have a worker try a mutant that changes what tests call, in a fork, and nothing that runs at an import."""
         if self._worker is None:
             ours, its = socket.socketpair()
-            running = self._start(["-s", *FOLDERS], pass_fds=[its.fileno()], MUTATION_SOCKET=str(its.fileno()))
+            self._start(["-s", *FOLDERS], pass_fds=[its.fileno()], MUTATION_SOCKET=str(its.fileno()))
             its.close()
-            self._worker = running, ours.makefile("rw")
+            self._worker = ours.makefile("rw")
             ours.close()
-        lines = self._worker[1]
-        lines.write(f"{json.dumps(job)}\n")
-        lines.flush()
-        if not (outcome := lines.readline().strip()):
-            raise Broken(f"pytest has ended:\n{self._said()}")
+        self._worker.write(f"{json.dumps(job)}\n")
+        self._worker.flush()
+        if not (outcome := self._worker.readline().strip()):
+            raise Broken(f"pytest has ended:\n{self._said('worker')}")
         return str(outcome)
 
     def _survives_in_a_process(self, chosen: Sequence[str], limit: float) -> bool:
@@ -148,20 +168,24 @@ class Copy:
         try:
             return running.wait(limit)
         except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
             return None
-        finally:
-            if running.poll() is None:
-                os.killpg(running.pid, signal.SIGKILL)
-                running.wait()
 
     def _start(self, arguments: Sequence[str], *, pass_fds: Sequence[int] = (), **variables: str) -> subprocess.Popen[bytes]:
         """Start pytest in a group of processes of its own: what tests start goes with them."""
         # A file of bytecode is told by the second and the size of its source, which mutants may share.
         paths = {"PYTHONPATH": f"{self.root}:{self.root}/tests", "PYTHONDONTWRITEBYTECODE": "1"}
-        place = f"--basetemp={self._beside}/temporary-{'worker' if pass_fds else 'process'}"
-        command = [*_PYTEST, "-m", "not services", "--hypothesis-seed=0", place, *arguments]
-        with (self._beside / "output").open("w") as output:
-            return subprocess.Popen(
+        name = "worker" if pass_fds else "process"
+        command = [
+            *_PYTEST,
+            "-m",
+            "not services",
+            "--hypothesis-seed=0",
+            f"--basetemp={self._beside}/temporary-{name}",
+            *arguments,
+        ]
+        with (self._beside / f"output-{name}").open("w") as output:
+            running = subprocess.Popen(
                 command,
                 cwd=self.root,
                 env=os.environ | paths | variables,
@@ -171,6 +195,8 @@ class Copy:
                 start_new_session=True,
                 pass_fds=pass_fds,
             )
+        self._started.append(running)
+        return running
 
-    def _said(self) -> str:
-        return (self._beside / "output").read_text(errors="replace")[-3000:]
+    def _said(self, name: str = "process") -> str:
+        return (self._beside / f"output-{name}").read_text(errors="replace")[-3000:]

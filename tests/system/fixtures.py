@@ -1,4 +1,4 @@
-"""Servers of two workers for the tests that only ask them: by themselves, and behind nginx."""
+"""Servers of two workers, alone and behind nginx, for tests that change nothing on them."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -22,13 +22,13 @@ from benchmarks.services import Program, free_port, start_nginx
 from config.settings import ROOT
 
 SITE = (ROOT / "deploy" / "nginx.conf").read_text()
-#: For tests in which one address does what many clients do.
+#: For tests in which one address stands for many clients.
 SITE_WITHOUT_LIMITS = SITE.replace("# 192.0.2.7/32 1;  # CHANGE", "127.0.0.0/8 1;")
 HOST = "campus.example.org"
 
 
 class UnixConnection(HTTPConnection):
-    """A connection to a unix socket."""
+    """An HTTP connection over a unix socket."""
 
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=WAIT_SECONDS)
@@ -50,7 +50,7 @@ class ServerOnASocket(Server):
         return UnixConnection(self.socket)
 
 
-# As systemd passes on a socket that it listens on: as descriptor 3, to the process of this id (sd_listen_fds(3)).
+# systemd hands over a listening socket as descriptor 3, and names the process that it is for (sd_listen_fds(3)).
 PASSED_ON = """import os, sys
 os.dup2(int(sys.argv[1]), 3)
 os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
@@ -58,7 +58,7 @@ os.execv(sys.argv[2], sys.argv[2:])"""
 
 
 def serve_on_a_socket(home: Home, listener: socket.socket | None = None, **variables: str) -> ServerOnASocket:
-    """Start gunicorn on a unix socket of its own, or on one that somebody else keeps open, as deploy/poort.socket does."""
+    """Start gunicorn on a unix socket: its own, or one that stays open without it, as with deploy/poort.socket."""
     command = (*GUNICORN[:-1], "--bind", f"unix:{home.folder}/gunicorn.sock", GUNICORN[-1])
     server = ServerOnASocket(command, home.folder, home.environment(**variables))
     if listener is not None:
@@ -69,7 +69,7 @@ def serve_on_a_socket(home: Home, listener: socket.socket | None = None, **varia
 
 
 def write_certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a self-signed certificate of the host, and return its file and that of its key."""
+    """Make a self-signed certificate for the host; return its path and the path of its key."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
     now = dt.datetime.now(dt.UTC)
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
@@ -86,7 +86,7 @@ def write_certificate(folder: Path) -> tuple[Path, Path]:
 
 
 def site_for(folder: Path, gunicorn: Path, plain_port: int, tls_port: int, site: str = SITE) -> str:
-    """Return the site with the ports and files of a test, and otherwise as it is."""
+    """Return the site with its ports and paths replaced by those of a test."""
     certificate, key = write_certificate(folder)
     for there, here in {
         "listen 80": f"listen 127.0.0.1:{plain_port}",
@@ -104,7 +104,7 @@ def site_for(folder: Path, gunicorn: Path, plain_port: int, tls_port: int, site:
 
 @dataclass
 class Proxied:
-    """Both servers, and how a client reaches them."""
+    """nginx and gunicorn, and how a client reaches them."""
 
     server: ServerOnASocket
     nginx: Program
@@ -116,7 +116,7 @@ class Proxied:
     def request(
         self, method: str, path: str, document: object = None, *, source: str = "127.0.0.1", **headers: str
     ) -> tuple[int, dict[str, str], Any]:
-        """Ask nginx by TLS, from an address of the loopback; return status, headers (lower-case) and JSON."""
+        """Send a request to nginx over TLS from a loopback address; return status, headers (lower-case) and JSON."""
         connection = ServerNameConnection(self.tls_port, self.tls, source)
         try:
             body = None if document is None else json.dumps(document)
@@ -131,7 +131,7 @@ class Proxied:
         return self.request("POST", "/api/authentication_token", {"username": username, "password": password}, **options)
 
     def exchange(self, raw: bytes) -> list[Answer]:
-        """Send bytes whose last request ends the connection, and return all answers."""
+        """Send bytes whose last request closes the connection; return all answers."""
         received = b""
         with (
             socket.create_connection(("127.0.0.1", self.tls_port), timeout=WAIT_SECONDS) as connection,
@@ -141,7 +141,7 @@ class Proxied:
             try:
                 while part := secure.recv(65536):
                     received += part
-            except (ConnectionResetError, ssl.SSLEOFError):  # closed with bytes of ours unread
+            except (ConnectionResetError, ssl.SSLEOFError):  # nginx closed the connection with some of our bytes unread
                 pass
         return [Answer.read(text) for text in re.split(rb"(?=HTTP/1\.1 \d{3} )", received) if text]
 
@@ -151,12 +151,12 @@ class Proxied:
 
     @property
     def access_lines(self) -> list[dict[str, Any]]:
-        """Return nginx's lines about requests."""
+        """Return the lines of nginx's access log."""
         return [json.loads(line) for line in (self.folder / "poort.access.log").read_text().splitlines()]
 
 
 class ServerNameConnection(HTTPSConnection):
-    """A connection by TLS to nginx on the loopback, under the name of its certificate, from some address."""
+    """A TLS connection to nginx on the loopback, from a given address, with the host name of the certificate."""
 
     def __init__(self, port: int, tls: ssl.SSLContext, source: str = "127.0.0.1") -> None:
         super().__init__("127.0.0.1", port, timeout=WAIT_SECONDS, context=tls)

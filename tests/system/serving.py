@@ -1,12 +1,14 @@
-"""Real servers for the tests of this folder: on free ports of the loopback, with a folder of their own, ended by their own id."""
+"""Start real servers for the tests of this folder, each on a free loopback port and in a folder of its own."""
 
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,12 +24,16 @@ FLASK = (sys.executable, "-m", "flask", "--app", str(ROOT / "wsgi.py"))
 
 WAIT_SECONDS = 30
 
+#: Folders that were set up, with the password of the first user, by what their `.env` says.
+SET_UP: dict[str, tuple[Path, str]] = {}
+MODELS = tempfile.TemporaryDirectory(prefix="poort-models-")
+
 #: What /healthz says.
 HEALTHY = {"status": "ok"}
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """Return the environment without what would set the server, but for what is given."""
+    """Return the environment without variables that configure the server, plus the given ones."""
     known = {variable.name for variable in VARIABLES.values()} | set(DATABASE_PARTS)
     known |= {"POORT_ENV_FILE", "GUNICORN_CMD_ARGS", "FLASK_APP", "FLASK_DEBUG", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
     return {name: value for name, value in os.environ.items() if name not in known} | variables
@@ -35,7 +41,7 @@ def clean_environment(**variables: str) -> dict[str, str]:
 
 @dataclass
 class Server:
-    """A server that was started with a command; `folder` holds its log."""
+    """A server that a command starts; its log is in `folder`."""
 
     command: Sequence[str]
     folder: Path
@@ -66,13 +72,13 @@ class Server:
         return self
 
     def stop(self) -> int:
-        """End the server, and return its exit status."""
+        """Stop the server and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(WAIT_SECONDS)
 
     def workers(self) -> set[int]:
-        """Return the ids of the workers that there are now."""
+        """Return the process ids of the current workers."""
         return {int(child) for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()}
 
     def wait_until(self, reached: Callable[[], bool]) -> None:
@@ -100,7 +106,7 @@ class Server:
         return HTTPConnection("127.0.0.1", self.port, timeout=WAIT_SECONDS)
 
     def request(self, method: str, path: str, document: object = None, **headers: str) -> tuple[int, dict[str, str], Any]:
-        """Ask on a connection of its own; return status, headers (lower-case) and JSON."""
+        """Send a request on a new connection; return status, headers (lower-case) and JSON."""
         connection = self.connection()
         try:
             body = None if document is None else json.dumps(document)
@@ -115,7 +121,7 @@ class Server:
         return self.request("POST", "/api/authentication_token", {"username": username, "password": password})
 
     def exchange(self, raw: bytes) -> list["Answer"]:
-        """Send bytes, say that there are no more, and return all answers."""
+        """Send bytes, shut down the sending side, and return all answers."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_SECONDS) as connection:
             connection.sendall(raw)
             connection.shutdown(socket.SHUT_WR)
@@ -127,7 +133,7 @@ class Server:
 
 @dataclass
 class Answer:
-    """An answer, as it came over the wire."""
+    """An answer as it came over the wire."""
 
     status: int
     headers: dict[str, str]
@@ -147,7 +153,7 @@ class Answer:
 
 @dataclass
 class Home:
-    """A folder with an `.env` of its own; keys and database go into it."""
+    """A folder with its own `.env`, keys and database."""
 
     folder: Path
 
@@ -164,16 +170,34 @@ class Home:
         )
 
     def set_up(self) -> str:
-        """Run `flask poort setup`, and return the password of the first user."""
-        done = self.flask("poort", "setup")
-        assert done.returncode == 0, done.stderr
-        return done.stdout.rpartition("admin password: ")[2].strip()
+        """Run `flask poort setup`, and return the password of the first user.
+
+        It takes two seconds, so what it has made for the same `.env` is copied into other empty folders.
+        """
+        settings = (self.folder / ".env").read_text()
+        made, password = SET_UP.get(settings, (None, ""))
+        if made is None or (self.folder / "config").exists():
+            done = self.flask("poort", "setup")
+            assert done.returncode == 0, done.stderr
+            password = done.stdout.rpartition("admin password: ")[2].strip()
+            if made is None and (self.folder / "var").exists():
+                made = Path(tempfile.mkdtemp(dir=MODELS.name))
+                SET_UP[settings] = (made, password)
+                self.copy_to(made)
+        else:
+            Home(made).copy_to(self.folder)
+        return password
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy the keys and the database."""
+        for name in ("config", "var"):
+            shutil.copytree(self.folder / name, folder / name)
 
     def serve(self, **variables: str) -> Server:
         return Server(GUNICORN, self.folder, self.environment(**variables)).start()
 
     def fails_to_serve(self, **variables: str) -> str:
-        """Start gunicorn where it must not start, and return what it says, without the log."""
+        """Assert that gunicorn refuses to start; return its messages without log lines."""
         environment = self.environment(PORT=str(free_port())) | variables
         done = subprocess.run(
             GUNICORN, check=False, capture_output=True, text=True, cwd=self.folder, env=environment, timeout=WAIT_SECONDS

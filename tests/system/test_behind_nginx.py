@@ -1,4 +1,4 @@
-"""nginx with deploy/nginx.conf before two workers of gunicorn: what passes, what it refuses, and whose address counts."""
+"""nginx with deploy/nginx.conf in front of two gunicorn workers: what passes, what is refused, which address counts."""
 
 import json
 import re
@@ -38,7 +38,7 @@ TOO_MANY = {"code": 401, "message": "Too many failed login attempts, please try 
 
 @pytest.fixture
 def throttled(tmp_path: Path) -> Iterator[Proxied]:
-    """A server whose throttle lasts for longer than any test."""
+    """A server whose throttle window is longer than any test."""
     yield from serve_behind_nginx(tmp_path, LOGIN_THROTTLING_INTERVAL="3600")
 
 
@@ -243,7 +243,7 @@ def test_the_variant_beside_a_campus_is_a_good_configuration(tmp_path: Path) -> 
 
 LIMITED = {"error": "Too Many Requests"}
 
-# Limits that a test reaches in no time: a burst as it is, and then nothing for an hour.
+# Limits that a test reaches at once: the real burst, and then no request for an hour.
 SITE_OF_ONE_BURST = re.sub(r"rate=\d+r/s", "rate=1r/m", SITE)
 
 
@@ -260,7 +260,7 @@ def test_a_flood_of_sign_ins_is_429_in_json_and_nothing_else_is_refused(limited:
     paths = ("/api/authentication_token", "/api/token/refresh")
     answers = [limited.request("POST", paths[number % 2], {}) for number in range(bursts()["sign_ins"] + 3)]
     refused = [answer for answer in answers if answer[0] == 429]
-    assert len(refused) == 2, "one more than the burst passes, as the first one is none of it"
+    assert len(refused) == 2, "the burst and one request more pass: the first does not count as burst"
     assert [answer[0] == 429 for answer in answers[-2:]] == [True, True]
     for _, headers, body in refused:
         assert body == LIMITED
@@ -335,7 +335,7 @@ KEYS = {
 
 @pytest.fixture(scope="module")
 def key_server() -> Iterator[int]:
-    """An nginx that tells the key of an address, with the part of the site that makes it."""
+    """An nginx that answers with the limit key of an address, by the part of the site that computes it."""
     maps = "".join(re.findall(r"^(?:geo|map) \$poort_unlimited.*?^\}\n", SITE, re.MULTILINE | re.DOTALL))
     port = free_port()
     real = "set_real_ip_from 127.0.0.1; real_ip_header X-Real-IP;"

@@ -1,4 +1,4 @@
-"""A disk that fills up while the server runs, with its database and its log on it; a small one of memory, for which one must be root."""
+"""A disk with the database and the log fills up while the server runs. It is a small tmpfs, which only root can mount."""
 
 import subprocess
 from collections.abc import Iterator

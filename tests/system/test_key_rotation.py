@@ -1,4 +1,4 @@
-"""Keys change under real servers: no request fails, hosts believe each other, and a kill at any point leaves a usable set."""
+"""Keys rotate under real servers: no request fails, hosts accept each other's tokens, and a kill at any point leaves a usable set."""
 
 import signal
 import sqlite3
@@ -41,7 +41,7 @@ def rotate(home: Home, *options: str) -> None:
 
 
 class Clients(Load):
-    """Clients who never rest: some sign in, some read with every token there is, by turns."""
+    """Clients without pause: some sign in, some read with each known token in turn."""
 
     def __init__(self, server: Server, password: str) -> None:
         self.server, self.password = server, password
@@ -53,7 +53,7 @@ class Clients(Load):
         number = 0
         while not self.done.is_set():
             number += 1
-            # The oldest, the newest, and what is between.
+            # The oldest token, the newest, and one in between.
             token = self.tokens[(0, -1, number % len(self.tokens))[number % 3]]
             self.answers.append(("read", self.server.request("GET", "/api/users/1", **token)[0]))
 
@@ -99,7 +99,9 @@ def test_hosts_with_keys_of_their_own_believe_each_other(home: Home, tmp_path_fa
     servers = [home.serve(WEB_CONCURRENCY="2"), second.serve(WEB_CONCURRENCY="2")]
     try:
         with closing(sqlite3.connect(home.folder / "var" / "poort.db")) as database:
-            assert database.execute("SELECT count(*) FROM poort_verification_key").fetchone() == (2,), "known before a token is"
+            assert database.execute("SELECT count(*) FROM poort_verification_key").fetchone() == (2,), (
+                "published before its first token"
+            )
         tokens = [bearer(server, password) for server in servers]
         with ThreadPoolExecutor(2) as pool:
             rotation = pool.submit(rotate, second)
@@ -119,7 +121,7 @@ def test_hosts_with_keys_of_their_own_believe_each_other(home: Home, tmp_path_fa
     assert len(sets[0]) == 3
 
 
-#: Runs `flask` and kills it before the nth step: a file of the keys that is opened, renamed or removed, or a transaction.
+#: Runs `flask` and kills it before its nth step: opening, renaming or removing a key file, or a transaction.
 KILLED = """
 import os, signal, sys
 from sqlalchemy import Engine, event
@@ -157,7 +159,7 @@ def run_killed(home: Home, step: int) -> subprocess.CompletedProcess[str]:
 
 
 def start_in_process(home: Home) -> Flask:
-    """Do what a start does: check the keys, publish them, and be ready to sign and verify."""
+    """Do what a start does: check and publish the keys, then sign and verify."""
     app = create_app(load_settings(home.environment()))
     with app.app_context():
         parts().check_keys()
@@ -166,7 +168,7 @@ def start_in_process(home: Home) -> Flask:
 
 
 def assert_usable(home: Home, tokens: list[str]) -> str:
-    """Assert that a start succeeds, that it accepts tokens, and return one that it signs."""
+    """Assert that a start succeeds and accepts the tokens; return a token that it signs."""
     app = start_in_process(home)
     try:
         made = app.extensions["poort"].tokens
@@ -202,8 +204,8 @@ def test_kill_at_any_point_of_a_rotation_leaves_a_usable_set(home: Home) -> None
                     assert server.request("GET", "/api/users/1", Authorization=f"Bearer {token}")[2]["username"] == "admin"
             finally:
                 assert server.stop() == 0
-    assert killed_at > 20, "20 points at least"
-    assert changed, "some of them after the new key has taken over"
+    assert killed_at > 20, "there are more than 20 points to kill it at"
+    assert changed, "some kills came after the new key took over"
     assert_usable(home, tokens)
     left = sorted(file.name for file in private.parent.iterdir() if file.name.startswith("."))
-    assert left == [".lock"], "the rotation that was not killed has cleaned up"
+    assert left == [".lock"], "the rotation that ran to its end cleaned up"

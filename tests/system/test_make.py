@@ -1,4 +1,4 @@
-"""`make serve` and `make setup`, in a copy of the project: a first run makes everything, a second one changes nothing."""
+"""`make serve` and `make setup` in a copy of the project: the first run makes everything, the second changes nothing."""
 
 import hashlib
 import os
@@ -41,7 +41,7 @@ REFUSED = "has a `user` table that Poort did not make: it may be a Chamilo campu
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of the project, as it is cloned, with the packages of this one."""
+    """A copy of the project as a clone has it, with the packages of this one."""
     project = tmp_path / "project"
     shutil.copytree(ROOT, project, ignore=shutil.ignore_patterns(*LEFT_OUT))
     (project / ".venv").mkdir()
@@ -63,13 +63,14 @@ def serve(project: Path, **variables: str) -> Server:
 
 
 def fingerprint(project: Path) -> dict[str, str]:
-    """Return what must not change: hashes of the files, and every row."""
+    """Return hashes of the files and all rows: what a second run must not change."""
     files = [project / ".env", *(project / "config" / "jwt").glob("*.pem")]
     prints = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     with closing(sqlite3.connect(project / "var" / "poort.db")) as database:
         return prints | {"rows": "\n".join(database.iterdump())}
 
 
+@pytest.mark.quiet
 def test_make_serve_sets_up_and_serves_and_a_second_run_changes_nothing(project: Path) -> None:
     server = serve(project)
     try:
@@ -142,7 +143,7 @@ def test_a_bad_setting_stops_make_serve_with_one_sentence(project: Path) -> None
     assert "Traceback" not in done.stderr
 
 
-# --- A database of somebody else, and databases on servers
+# --- Databases of other programs, and database servers
 
 
 @pytest.fixture(params=EACH_KIND)

@@ -1,4 +1,4 @@
-"""/metrics of a real gunicorn: on a port of its own, the sum of its workers, whatever becomes of them."""
+"""/metrics of a real gunicorn: on its own port, the sum over its workers, even after they were replaced or killed."""
 
 import os
 import re
@@ -25,7 +25,7 @@ LISTENING = "0A"
 
 
 class Metered(Server):
-    """A server of two workers that serves its metrics."""
+    """A server with two workers and a metrics port."""
 
     @property
     def metrics_port(self) -> int:
@@ -41,7 +41,7 @@ class Metered(Server):
             connection.close()
 
     def total(self, name: str, **labels: str) -> float:
-        """Return the sum of all series of a name that have some labels."""
+        """Return the sum of all series with a name and some labels."""
         samples = [sample for family in text_string_to_metric_families(self.text()) for sample in family.samples]
         return sum(sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items())
 
@@ -56,13 +56,13 @@ class Metered(Server):
         return owner
 
     def has_replaced(self, workers: set[int]) -> bool:
-        """Say whether two other workers listen, none of these being left."""
+        """Say whether two new workers listen and none of the given ones is left."""
         now = self.workers()
         listening = {pid for pid in now if self.port in {port for _, port in listeners(pid)}}
         return len(listening) == 2 and not workers & now
 
     def ask_both_workers(self) -> int:
-        """Send requests until each worker has answered some; return how many."""
+        """Send requests until both workers have answered some; return how many were sent."""
         for number in range(1, 500):
             assert self.request("GET", "/healthz")[2] == HEALTHY
             if number % 10 == 0:
@@ -77,11 +77,11 @@ def children(parent: int) -> set[int]:
 
 
 def listeners(process: int) -> set[tuple[str, int]]:
-    """Return the addresses, as the kernel writes them, and the ports on which a process listens."""
+    """Return the addresses (as the kernel writes them) and ports on which a process listens."""
     inodes = set()
     with suppress(FileNotFoundError):  # the process has ended
         for descriptor in Path(f"/proc/{process}/fd").iterdir():
-            with suppress(FileNotFoundError):  # closed meanwhile
+            with suppress(FileNotFoundError):  # the descriptor was closed meanwhile
                 inodes |= set(re.findall(r"socket:\[(\d+)\]", str(descriptor.readlink())))
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
     places = [row[1].split(":") for row in rows if row[3] == LISTENING and row[9] in inodes]
@@ -105,7 +105,7 @@ def folders() -> set[Path]:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A folder that was set up, to be copied."""
+    """A folder that is set up once and then copied."""
     home = Home(tmp_path_factory.mktemp("model")).write_env(JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4")
     home.set_up()
     return home
@@ -136,7 +136,7 @@ def test_requests_of_both_workers_are_summed(metered: Metered) -> None:
 def test_nobody_beyond_this_machine_can_ask(metered: Metered) -> None:
     assert listeners(metered.exporter()) == {("0100007F", metered.metrics_port)}
     assert metered.request("GET", "/metrics")[0] == 404
-    assert metered.text("/") == "404 poort", "and it says no versions"
+    assert metered.text("/") == "404 poort", "it does not disclose versions"
 
 
 def test_prometheus_finds_nothing_to_object_to(metered: Metered) -> None:
@@ -176,7 +176,7 @@ def test_counts_outlive_the_workers_that_counted(home: Home) -> None:
         assert server.served() == asked
 
         (folder,) = made
-        assert len(list(folder.glob("counter_*"))) == 2, "new workers take the files of those who ended"
+        assert len(list(folder.glob("counter_*"))) == 2, "new workers reuse the files of those that ended"
 
         exporter, before = server.exporter(), server.workers()
         server.process.send_signal(signal.SIGHUP)
@@ -218,7 +218,7 @@ def test_settings_that_hup_reads_switch_it_on_and_off(home: Home) -> None:
     try:
         pids = children(server.process.pid) | {server.process.pid}
         ports = {port for pid in pids for _, port in listeners(pid)}
-        assert (len(pids), ports) == (2, {server.port}), "by default there is neither a process nor a port of it"
+        assert (len(pids), ports) == (2, {server.port}), "by default there is no metrics process and no port"
         server.environment["METRICS_PORT"] = str(free_port())
         (home.folder / ".env.local").write_text(f"METRICS_PORT={server.metrics_port}\n")
         server.process.send_signal(signal.SIGHUP)

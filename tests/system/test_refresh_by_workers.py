@@ -1,4 +1,4 @@
-"""Refresh tokens with a real server: whichever worker is asked, and many at once."""
+"""Refresh tokens on a real server: at any worker, and many at once."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""What never reaches the application, or reaches it broken: JSON all the same, and never a 5xx but the 501 that is meant."""
+"""Requests that gunicorn refuses or passes on broken: the answer is JSON, and never a 5xx except the intended 501."""
 
 import json
 import socket
@@ -163,7 +163,7 @@ def test_a_body_of_a_mebibyte_is_413(server: Server, path: str, size: int, chunk
     body = body.ljust(size)
     raw = head + (chunks(body) + b"0\r\n\r\n" if chunked else b"Content-Length: %d\r\n\r\n%b" % (size, body))
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
-        with suppress(OSError):  # the server does not take it all
+        with suppress(OSError):  # the server stops reading before the end
             connection.sendall(raw)
         first = connection.recv(65536).split(b"\r\n")[0]
     assert first.startswith(b"HTTP/1.1 413 ")
@@ -182,6 +182,7 @@ def test_who_asks_is_not_told_by_a_stranger(server: Server) -> None:
     assert answer.json == {"error": 'No route found for "GET http://x/api/nope"'}
 
 
+@pytest.mark.quiet
 def test_clients_that_do_not_close_do_not_stop_a_worker(server: Server) -> None:
     asked = GET + b"Connection: close\r\n\r\n"
     held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(6)]

@@ -1,4 +1,4 @@
-"""New settings, new code and killed workers under load, as in production: behind nginx, on a socket that outlives gunicorn."""
+"""Reloads, restarts and killed workers under load, as in production: behind nginx, on a socket that outlives gunicorn."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ pytest_plugins = ("system.fixtures",)
 
 
 class Clients(Load):
-    """Three who read, one who creates and one who signs in, without rest; and what they were answered."""
+    """Clients without pause: three read, one creates users, one signs in. Their answers are counted."""
 
     def __init__(self, asked: Server | Proxied, password: str, username: str = "new") -> None:
         self.asked, self.password, self.username = asked, password, username
@@ -31,7 +31,7 @@ class Clients(Load):
     def ask(self, *request: object) -> int:
         try:
             status = self.asked.request(*request, **self.headers)[0]
-        except OSError:  # no answer, or a part of one; a process that is killed is gone a moment later
+        except OSError:  # no answer, or part of one; a killed process is gone a moment later
             status = 0
             time.sleep(0.1)
         self.statuses[status] += 1
@@ -99,7 +99,7 @@ def test_a_killed_worker_takes_with_it_what_it_was_at_and_no_more(home: Home) ->
         with Clients(server, password) as load:
             time.sleep(0.5)
             before = server.workers()
-            # What is half written meanwhile is for the next reload, and keeps no worker from taking the place of another.
+            # Half-written settings wait for the next reload; they must not keep a worker from being replaced.
             (home.folder / ".env.local").write_text("JWT_TOKEN_TTL=soo")
             os.kill(min(before), signal.SIGKILL)
             server.wait_until(lambda: len(server.workers()) == 2 and server.workers() != before)
@@ -111,14 +111,14 @@ def test_a_killed_worker_takes_with_it_what_it_was_at_and_no_more(home: Home) ->
             time.sleep(0.2)
     finally:
         assert server.stop() == 0
-    assert later.statuses.keys() == {200, 201}, "who comes later notices nothing"
+    assert later.statuses.keys() == {200, 201}, "later clients notice nothing"
     assert set(load.created + later.created) <= usernames(home.folder)
     assert [line["level"] for line in server.log_lines if "was sent SIGKILL" in line["message"]] == ["error"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_no_request_fails_where_workers_have_answered_enough_and_others_take_over(home: Home, workers: int) -> None:
-    """All at once, and the only one: each ends when another one takes what comes."""
+    """Two workers at once, and a single one: each ends only when its replacement takes requests."""
     password = home.set_up()
     limits = "--max-requests 100 --max-requests-jitter 5"
     server = serve_on_a_socket(
@@ -146,7 +146,7 @@ def test_a_reload_keeps_the_socket_and_refuses_what_cannot_be_used(home: Home) -
         before = server.socket.stat()
         reload(server)
         after = server.socket.stat()
-        assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode), "it is nginx's to use, and of all workers"
+        assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode), "nginx and all workers keep using this socket"
         token = {"Authorization": f"Bearer {server.sign_in('admin', password)[2]['token']}"}
         server.wait_until(lambda: server.request("GET", "/api/me", **token)[0] == 200 and both_have_answered(server))
         workers = server.workers()
@@ -164,5 +164,5 @@ def test_a_reload_keeps_the_socket_and_refuses_what_cannot_be_used(home: Home) -
 
 
 def both_have_answered(server: Server) -> bool:
-    """Tell whether both workers know the key by now."""
+    """Tell whether both workers have answered, and so have read the key."""
     return {line["process"] for line in server.log_lines if str(line.get("route")).startswith("/api/me")} >= server.workers()

@@ -1,4 +1,4 @@
-"""A code of a second factor is good once, whichever worker it meets."""
+"""A code of the second factor is good once, whichever worker gets it."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ pytest_plugins = ("system.fixtures",)
 
 
 def code_of(secret: str, step: int = 0) -> str:
-    """Return what an app shows now, or some steps of 30 seconds from now."""
+    """Return the code that an app shows now, or some steps of 30 seconds later."""
     return pyotp.TOTP(secret).at(datetime.now(UTC) + timedelta(seconds=30 * step))
 
 
@@ -30,7 +30,7 @@ def test_of_many_at_once_with_one_code_one_gets_in(home: Home, kind: str) -> Non
         token = server.sign_in("admin", password)[2]["token"]
         secret = ask(server, token, "POST", {"password": password})["secret"]
         backup_codes = ask(server, token, "PUT", {"totp": code_of(secret)})["backupCodes"]
-        # That code is used; the next one is good already.
+        # That code is used up; the next one is valid already.
         code = code_of(secret, 1) if kind == "totp" else backup_codes[0]
         credentials = {"username": "admin", "password": password}
         with ThreadPoolExecutor(60) as pool:

@@ -1,4 +1,4 @@
-"""The throttle of sign-ins counts for all workers together."""
+"""The sign-in throttle counts across all workers."""
 
 import shutil
 import sqlite3
@@ -20,7 +20,7 @@ WRONG = {"code": 401, "message": "Invalid credentials."}
 
 @pytest.fixture
 def home(home: Home) -> Home:
-    # As many as the throttle lets through may wait, so that none of them is refused for another reason.
+    # The queue has room for all that the throttle lets through, so that no other refusal interferes.
     return home.write_env(
         JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4", PASSWORD_HASH_QUEUE="10", LOGIN_THROTTLING_INTERVAL="3600"
     )
@@ -98,7 +98,7 @@ def test_redis_counts_for_two_servers_of_two_workers_each_and_its_end_keeps_nobo
     finally:
         first.stop()
     down = [line for line in (*first.log_lines, *second.log_lines) if line["logger"] == "security.throttle.limiter"]
-    assert len(down) == 17, "one a sign-in"
+    assert len(down) == 17, "one line for each sign-in"
     assert {line["level"] for line in down} == {"error"}
     assert max(line["unavailable_total"] for line in down) > 1
     assert redis.password not in first.log + second.log

@@ -1,4 +1,4 @@
-"""What ends a token is seen by every worker, and by another server on the same database, at the next request."""
+"""Every worker, and another server on the same database, refuses an ended token at the next request."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Clients that send, or read, slowly or not at all, straight at gunicorn: they hold no thread, and end in time."""
+"""Clients that send or read slowly, or not at all, without nginx: they occupy no thread, and their connections end in time."""
 
 import json
 import os
@@ -52,7 +52,7 @@ STALLED = {
 
 
 def start(home: Home, limits: str, application: str = GUNICORN[-1], **variables: str) -> Server:
-    """Start a server with other limits for slow clients."""
+    """Start a server with other limits on slow clients."""
     configuration = home.folder / "slow.conf.py"
     configuration.write_text(CONFIGURATION.format(configuration=GUNICORN[-2], limits=limits))
     command = (*GUNICORN[:-2], str(configuration), application)
@@ -71,7 +71,7 @@ def served(home: Home, limits: str, **variables: str) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that waits for half a second without progress, and a second and a half as a whole."""
+    """A server that waits half a second for progress, and a second and a half for a whole request."""
     home = Home(tmp_path_factory.mktemp("quick")).write_env(JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4")
     with served(home, "prompt_seconds=0.05, stall_seconds=0.5, whole_seconds=1.5") as server:
         yield server
@@ -84,7 +84,7 @@ def opened(server: Server, raw: bytes) -> socket.socket:
 
 
 def answers_of(connection: socket.socket) -> list[Answer]:
-    """Read until the server closes; the connection stays open on this side until then."""
+    """Read until the server closes the connection; return all answers."""
     received = b""
     while part := connection.recv(65536):
         received += part
@@ -113,9 +113,10 @@ TRICKLED = {
 }
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("start", TRICKLED.values(), ids=TRICKLED)
 def test_a_request_that_trickles_ends_when_it_has_taken_too_long(quick: Server, start: bytes) -> None:
-    """Each byte comes before the time without progress is over."""
+    """Each byte arrives before the time limit on progress."""
     connection, sent = opened(quick, start), 0
     while not select.select([connection], [], [], 0.1)[0]:
         connection.sendall(b"1")
@@ -123,7 +124,7 @@ def test_a_request_that_trickles_ends_when_it_has_taken_too_long(quick: Server, 
     answer = Answer.read(connection.recv(65536))
     connection.close()
     assert (answer.status, answer.json) == (408, LATE)
-    assert sent > 5, "it was not the time without progress"
+    assert sent > 5, "the limit on progress was not what ended it"
 
 
 @pytest.mark.parametrize("raw", [b"", GET + b"\r\n"])
@@ -151,7 +152,7 @@ def test_complete_requests_are_answered_beside_200_stalled_ones_that_are_few_or_
 
 
 def test_a_place_among_the_slow_is_free_again_when_its_request_has_arrived(home: Home) -> None:
-    """Of four threads one is a quarter."""
+    """One thread is a quarter of four."""
     with served(home, "prompt_seconds=0", WEB_CONCURRENCY="1", PASSWORD_HASH_QUEUE="0") as server:
         for _ in range(3):
             both = {opened(server, GET), opened(server, GET)}
@@ -163,7 +164,7 @@ def test_a_place_among_the_slow_is_free_again_when_its_request_has_arrived(home:
 
 
 def test_requests_in_two_packets_are_not_slow(home: Home) -> None:
-    """Many clients send the head and the body apart."""
+    """Many clients send the head and the body in separate packets."""
     with served(home, "prompt_seconds=5", WEB_CONCURRENCY="1") as server:
         body = b'{"username":"x","password":"y"}'
         head = POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -276,7 +277,7 @@ def test_a_thousand_stalled_connections_leave_no_descriptor_behind(home: Home) -
             for connection in connections:
                 leave(connection)
             assert server.request("GET", "/healthz")[2] == HEALTHY
-            if before is None:  # SQLite and the like are open by now
+            if before is None:  # by now the worker has opened its database connections
                 before = descriptors(server)
         server.wait_until(lambda: descriptors(server) <= before)
 

@@ -1,4 +1,4 @@
-"""A request in the body of another one, under each disguise that is known: it reaches no view, behind nginx or without it."""
+"""Request smuggling: a request hidden in the body of another reaches no view, with or without nginx."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ from system.serving import Home, Server
 pytest_plugins = ("system.fixtures",)
 
 HOST_FIELD = f"Host: {HOST}\r\n".encode()
-#: What must not be seen: the access log would have a line with its id and its route.
+#: The hidden request. If it were served, the access log would have a line with its id and route.
 INNER = b"GET /api/users/987654321 HTTP/1.1\r\n" + HOST_FIELD + b"X-Request-Id: smuggled\r\n\r\n"
 ROUTE = "/api/users/<"
-#: The end of a connection, for a server that takes what came before for whole.
+#: The last request, for a server that takes the request before it for complete.
 LAST = b"GET /healthz HTTP/1.1\r\n" + HOST_FIELD + b"Connection: close\r\n\r\n"
 END = b"0\r\n\r\n"
 
 
 @dataclass
 class Attempt:
-    """Bytes, and the statuses that gunicorn by itself answers; after a 200 at the end LAST was taken for the next request."""
+    """Bytes, and the statuses with which gunicorn alone answers; a final 200 means that it answered LAST."""
 
     raw: bytes
     statuses: tuple[int, ...]
@@ -34,7 +34,7 @@ def length(body: bytes) -> bytes:
 
 
 def with_length_too(coding: bytes) -> bytes:
-    """A body that ends at once for who reads chunks, and holds a request for who counts."""
+    """A body that is empty when read as chunks, and holds a request when read by its length."""
     body = END + INNER
     return post(length(body) + b"\r\n" + coding, body)
 
@@ -43,7 +43,7 @@ def chunk(size: bytes, data: bytes = b"{}") -> bytes:
     return post(b"Transfer-Encoding: chunked", size + b"\r\n" + data + b"\r\n" + END + INNER)
 
 
-#: Both lengths, the coding as it is and in disguise. Where gunicorn takes it for another field, it counts.
+#: Content-Length with Transfer-Encoding, plain or in disguise. If gunicorn does not recognize the coding, it uses the length.
 CODINGS: dict[str, tuple[tuple[int, ...], bytes]] = {
     "plain": ((400,), b"Transfer-Encoding: chunked"),
     "case": ((400,), b"tRANSFER-eNCODING: ChUnKeD"),
@@ -96,7 +96,7 @@ LENGTHS: dict[str, bytes] = {
     "folded": b"Content-Length:\r\n %d",
 }
 
-#: Of a chunk of two bytes, the first one of a body.
+#: The size line of the first chunk, which has two bytes.
 SIZES: dict[str, bytes] = {
     "plus": b"+2",
     "minus": b"-2",
@@ -114,7 +114,7 @@ SIZES: dict[str, bytes] = {
     "second size after a line feed": b"2;\n{}\n0\n",
 }
 
-#: Whole requests, whose body holds the other one: it is read, or thrown away, and never looked at.
+#: Complete requests whose body holds the hidden one: the server reads or discards it, and never parses it.
 SWALLOWED: dict[str, tuple[tuple[int, ...], bytes]] = {
     "body of a sign-in": ((400,), post(length(INNER), INNER)),
     "body of a GET": ((200,), post(length(INNER), INNER, b"GET /healthz HTTP/1.1")),
@@ -150,7 +150,7 @@ SWALLOWED: dict[str, tuple[tuple[int, ...], bytes]] = {
     "expectation": ((100, 400), post(length(INNER) + b"\r\nExpect: 100-continue", INNER)),
 }
 
-#: Requests that end in the middle of the other one's text.
+#: Requests that end in the middle of the hidden one.
 BROKEN: dict[str, bytes] = {
     "chunks, and a length of a few bytes": post(
         b"Content-Length: 4\r\nTransfer-Encoding: chunked", b"%x\r\n%b\r\n" % (len(INNER), INNER) + END
@@ -164,7 +164,7 @@ BROKEN: dict[str, bytes] = {
     "trailer after a line feed": post(b"Transfer-Encoding: chunked", b"2\r\n{}\r\n0\r\nX: x\n\n" + INNER),
 }
 
-#: Heads that are no heads, with the other one behind them.
+#: Malformed heads, with the hidden request behind them.
 HEADS: dict[str, bytes] = {
     "two hosts": b"GET /healthz HTTP/1.1\r\n" + HOST_FIELD + HOST_FIELD + b"\r\n",
     "no host": b"GET /healthz HTTP/1.1\r\n\r\n",
@@ -195,7 +195,7 @@ def attempts() -> dict[str, Attempt]:
 
 ATTEMPTS = attempts()
 
-#: What nginx reads to its end, if it likes, and passes on in good form: the other one then is a second request, and no secret.
+#: nginx may accept these, and passes them on well-formed: the hidden request is then an ordinary second one.
 FORGIVEN = {
     ATTEMPTS[name].raw
     for name in (
@@ -207,7 +207,7 @@ FORGIVEN = {
 
 
 def views_reached(server: Server) -> list[str]:
-    """Return what the access log says of requests that should not have been."""
+    """Return the log lines about requests that nobody should have served."""
     lines = [line for line in server.log_lines if line["logger"] == "poort.access"]
     return [line["message"] for line in lines if line["request_id"] == "smuggled" or (line["route"] or "").startswith(ROUTE)]
 
@@ -220,7 +220,7 @@ def test_no_smuggled_request_reaches_a_view(server: Server, attempt: Attempt) ->
 
 
 def seen_by_nginx(proxied: Proxied) -> int:
-    """Return how often nginx took the inner text for a request of its own: it forgives some heads and ends of chunks."""
+    """Return how often nginx took the hidden text for a second request: it tolerates some heads and chunk ends."""
     return sum(line["path"] == "/api/users/987654321" for line in proxied.access_lines)
 
 
@@ -229,7 +229,7 @@ def seen_by_nginx(proxied: Proxied) -> int:
 def test_no_request_that_nginx_does_not_see_reaches_a_view(proxied: Proxied, attempt: Attempt) -> None:
     before, seen_before = len(views_reached(proxied.server)), seen_by_nginx(proxied)
     answers = {answer.status for answer in proxied.exchange(attempt.raw + LAST)}
-    # What was left on a connection to gunicorn would be answered to whoever asks next.
+    # Text left over on a connection to gunicorn would be answered to the next client.
     for _ in range(3):
         assert proxied.request("GET", "/healthz")[2] == {"status": "ok"}
     seen = seen_by_nginx(proxied) - seen_before
@@ -239,7 +239,7 @@ def test_no_request_that_nginx_does_not_see_reaches_a_view(proxied: Proxied, att
 
 
 def test_a_request_that_does_reach_a_view_is_seen(home: Home) -> None:
-    """So that the tests above can fail."""
+    """Prove that the checks above can fail."""
     home.set_up()
     server = home.serve()
     try:

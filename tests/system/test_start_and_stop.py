@@ -1,4 +1,4 @@
-"""gunicorn as it is configured: what stops a start, and what signals do."""
+"""gunicorn with its configuration: what stops a start, and what signals do."""
 
 import os
 import signal
@@ -50,7 +50,7 @@ def test_debugging_stops_the_start_in_production(home: Home) -> None:
     assert sentence in home.fails_to_serve(FLASK_DEBUG="1")
     stopped = home.flask("run", "--port", "0", APP_ENV="prod", FLASK_DEBUG="1")
     assert (stopped.returncode, sentence in stopped.stderr, "Traceback" in stopped.stderr) == (1, True, False)
-    assert home.flask("routes", FLASK_DEBUG="1").returncode == 0, "where APP_ENV is dev"
+    assert home.flask("routes", FLASK_DEBUG="1").returncode == 0, "it may where APP_ENV is dev"
 
 
 def test_flask_run_is_stopped_by_the_same_check_and_other_commands_are_not(home: Home) -> None:
@@ -137,7 +137,7 @@ def running(process: int) -> bool:
 
 
 def test_a_folder_elsewhere_is_no_hindrance(home: Home) -> None:
-    """`python -m gunicorn` was called in the home of the test all along; `--check-config` says the same of /."""
+    """The other tests start gunicorn in the folder of a test; `--check-config` proves that / works too."""
     environment = clean_environment(POORT_ENV_FILE=str(home.folder / ".env"))
     done = subprocess.run([*GUNICORN, "--check-config"], check=False, capture_output=True, text=True, cwd="/", env=environment)
     assert (done.returncode, done.stderr) == (0, "")
@@ -170,7 +170,7 @@ def hold_the_second():
         time.sleep(60)
 """
 
-# Gunicorn makes a worker's sockets right after the fork, and calls `post_fork` then.
+# Gunicorn creates a worker's sockets right after the fork, then calls `post_fork`.
 HELD = {
     "when its sockets are made": """
 given = sock.create_sockets

@@ -1,4 +1,4 @@
-"""The units of deploy/: systemd itself reads them, finds no fault, and calls them shut in; it need not run here."""
+"""The units in deploy/: systemd-analyze finds no fault and rates them as confined. systemd need not run here."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.services
 
 UNITS = ("poort.service", "poort.socket")
 
-#: In tenths, from 0 (shut in) to 100; systemd calls all up to 20 OK. What is left is the network.
+#: Exposure in tenths, 0 (confined) to 100; systemd calls up to 20 OK. What remains is the network.
 MOST_EXPOSED = 15
 
 
@@ -26,7 +26,7 @@ def analyze(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def units(tmp_path: Path) -> list[Path]:
-    """The units for a program that is here."""
+    """The units, with the path of a program that exists here."""
     for name in UNITS:
         text = (ROOT / "deploy" / name).read_text()
         (tmp_path / name).write_text(
@@ -53,7 +53,7 @@ def test_the_service_is_shut_in(units: list[Path]) -> None:
 
 
 def test_the_thread_that_hashes_may_lower_its_priority() -> None:
-    """With @resources, which hardened units leave out, setpriority would be refused, and sign-ins would slow reads."""
+    """Hardened units often deny @resources; here that would refuse setpriority, and sign-ins would slow reads."""
     filters = re.findall(r"^SystemCallFilter=(.+)$", (ROOT / "deploy" / "poort.service").read_text(), re.MULTILINE)
     allowed = {call for group in filters if not group.startswith("~") for call in calls_of(group)}
     denied = {call for group in filters if group.startswith("~") for call in calls_of(group[1:])}

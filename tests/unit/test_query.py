@@ -50,6 +50,7 @@ def test_query_is_read_as_php_reads_it(query: str, parameters: Any) -> None:
         ({"a": "b c/d~e"}, "a=b%20c%2Fd~e"),
         ({"a": {"0": "1", "1": "2"}}, "a%5B%5D=1&a%5B%5D=2"),
         ({"order": {"username": "asc"}}, "order%5Busername%5D=asc"),
+        ({"0": "a", "7": {"5": "b"}}, "0=a&7%5B%5D=b"),
     ],
 )
 def test_query_is_written_by_rfc_3986(parameters: Any, query: str) -> None:
@@ -99,6 +100,8 @@ def test_long_position_is_no_number() -> None:
         ("0x1A", 0),
         ("007", 7),
         ("\u0661", 0),
+        ("1234567890123456789", 1234567890123456789),
+        ("-1234567890123456789", -1234567890123456789),
         ("9223372036854775807", INT_MAX),
         ("9223372036854775808", INT_MAX),
         ("-9223372036854775808", -INT_MAX - 1),
@@ -171,6 +174,8 @@ def test_links_of_a_page_read_the_query_once() -> None:
         ("a[]=1&a=2&a[]=3", ["0"]),
         ("a[][]=1&a[][]=2", ["0", "1"]),
         ("a[-5]=1&a[]=2", ["-5", "0"]),
+        ("a[123456789012345678]=1&a[]=2", ["123456789012345678", "123456789012345679"]),
+        ("a[9999999999999999999]=1&a[]=2", ["9999999999999999999", "0"]),
     ],
 )
 def test_positions_go_on_after_the_largest(query: str, keys: list[str]) -> None:
