@@ -158,10 +158,14 @@ def find_portal(session: Session, portal_id: int) -> Row[int, str] | None:
     return session.execute(select(AccessUrl.id, AccessUrl.url).where(AccessUrl.id == portal_id)).one_or_none()
 
 
+def is_link_to(portals: Collection[int]) -> ColumnElement[bool]:
+    """Return the condition that a link of a user is to any of these portals, active or not."""
+    return or_(false(), *(AccessUrlRelUser.access_url_id == portal_id for portal_id in sorted(portals)))
+
+
 def ids_linked_to(portals: Collection[int]) -> Select[int]:
-    """Select the ids of the users that are linked to any of these portals, active or not."""
-    rel = AccessUrlRelUser
-    return select(rel.user_id).where(or_(false(), *(rel.access_url_id == portal_id for portal_id in sorted(portals))))
+    """Select the ids of the users that are linked to any of these portals."""
+    return select(AccessUrlRelUser.user_id).where(is_link_to(portals))
 
 
 def are_acquainted(session: Session, one: int, other: int) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy.util import LRUCache
 
 from models.campus import ids_linked_to, ids_seen_by
 from models.compiled_reads import Read, Reader
-from models.remembered_rows import Values
+from models.portal_members import Make, MemberList, PortalMembers
 from models.user import User
 from models.user_search import Wanted, candidates, has_sqlite_index, match_expression
 from models.user_table import UserTable
@@ -33,8 +33,6 @@ _COMPILED = 24
 
 # The statements of an unfiltered list take 100 KB. There are as many lists as pairs of fields and sets of portals in use.
 _MOST_READS = 64
-
-Make = Callable[[Values], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +75,15 @@ class UserLists:
         self._session = session
         self._users = users
         self._totals = UserTotals(reader, session, is_campus=users.is_campus, timer=timer)
+        self._members = PortalMembers(reader, session, users, self._totals.changes, timer)
         self._reads: dict[tuple[tuple[str, ...], Make, bool, frozenset[int] | None], _Reads] = {}
         self._has_index: bool | None = None
         self._compiled: MutableMapping[Any, Any] = LRUCache(_COMPILED)
 
-    def unfiltered(self, columns: tuple[str, ...], make: Make, rows: Rows) -> "UserList":
+    def unfiltered(self, columns: tuple[str, ...], make: Make, rows: Rows) -> "UserList | MemberList":
         """Return the list of users by ascending id. `make` makes an item of `columns`."""
+        if rows.seen_by is None and rows.portals is not None:
+            return self._members.list(columns, make, rows.portals)
         everyone = rows.seen_by is None
         reads = self._reads.get((columns, make, everyone, rows.portals)) or self._make_reads(columns, make, rows)
         return UserList(self._reader, reads, self._total_of(rows), {} if everyone else {"user_id": rows.seen_by})
@@ -106,7 +107,9 @@ class UserLists:
         )
 
     def _total_of(self, rows: Rows) -> Callable[[], int] | None:
-        return None if rows.seen_by is not None else partial(self._totals.of, rows.portals)
+        if rows.seen_by is not None:
+            return None
+        return self._totals.of_everyone if rows.portals is None else lambda: len(self._members.ids(rows.portals or frozenset()))
 
     def _make_reads(self, columns: tuple[str, ...], make: Make, rows: Rows) -> "_Reads":
         session, everyone = self._session(), rows.seen_by is None

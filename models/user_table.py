@@ -5,12 +5,26 @@ from datetime import date, datetime, time
 from types import MappingProxyType
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Select, column, delete, insert, inspect, null, select, table, text, type_coerce, update
+from sqlalchemy import (
+    CursorResult,
+    Select,
+    collate,
+    column,
+    delete,
+    insert,
+    inspect,
+    null,
+    select,
+    table,
+    text,
+    type_coerce,
+    update,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models.campus import MEMBERSHIP, PortalIds
 from models.database import continue_after_given_ids, count_met
-from models.folding import canonical_username, fold, lower_case
+from models.folding import canonical_username, fold
 from models.role_list import RoleList
 from models.user import USERNAME_LENGTH, Account, HasRoles, User
 from models.user_row import OWN_COLUMNS, SEARCHED, Columns, complete_row, copies_of
@@ -98,15 +112,6 @@ class UserTable:
         if not can_be_stored(username):
             return False
         return session.execute(select(User.id).where(self._is_named(username), User.id != (but_by or 0))).first() is not None
-
-    def is_email_taken(self, session: Session, email: str, but_by: int | None = None) -> bool:
-        """Tell whether a user other than `but_by`, perhaps a deleted one, has this e-mail address, ignoring case.
-
-        Beside a campus its collation compares. Only the folded copy has an index; it also equals addresses with other accents.
-        """
-        folded, canonical = User.email_folded == fold(email), User.email_canonical == lower_case(email)
-        same = [User.email == email] if self.is_campus else [folded, canonical]
-        return session.execute(select(User.id).where(*same, User.id != (but_by or 0))).first() is not None
 
     def insert(self, session: Session, values: Mapping[str, Any], now: datetime) -> int:
         """Insert a user, with defaults and all columns that must not be null. Return the id."""

@@ -13,7 +13,6 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, func, inspect, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.campus import ids_linked_to
 from models.compiled_reads import Read, Reader
 from models.database import Base, count_met
 from models.user import User
@@ -65,36 +64,30 @@ class UserTotals:
         self._is_campus = is_campus
         self._timer = timer
         self._lock = Lock()
-        self._counted: dict[frozenset[int] | None, _Counted] = {}
+        self._counted: _Counted | None = None
         self._has_table: bool | None = None
         newest = select(func.coalesce(func.max(User.id), 0)).scalar_subquery()
         known = select(UserTotal.changes, UserTotal.total, UserTotal.newest_id, newest)
         self._known = Read(known, (len(_Known._fields), _Known._make))
-        self._counts: dict[frozenset[int] | None, Read] = {}
+        self._count = Read(select(func.count()).select_from(User), (1, lambda values: values[0]))
 
-    def of(self, portals: frozenset[int] | None) -> int:
-        """Return the number of users that are linked to these portals, of all users for None.
+    def changes(self) -> int | None:
+        """Return a number that each write of Poort's changes; None if there is no table to keep it in."""
+        known = self._find_known()
+        return known.changes if known else None
 
-        If another program writes to the table, it is at most five seconds old.
-        """
+    def of_everyone(self) -> int:
+        """Return the number of users. If another program writes to the table, it is at most five seconds old."""
         known = self._find_known()
         if known is not None and not self._is_campus and known.newest_id == known.newest_there:
             return known.total
         # One thread counts; the others use its result.
         with self._lock:
-            counted = self._counted.get(portals)
+            counted = self._counted
             if counted is None or counted.known != known or self._timer() - counted.began_at >= MAX_AGE_SECONDS:
                 began_at = self._timer()
-                counted = self._counted[portals] = _Counted(self._reader.rows(self._count(portals), {})[0], known, began_at)
+                counted = self._counted = _Counted(self._reader.rows(self._count, {})[0], known, began_at)
             return counted.number
-
-    def _count(self, portals: frozenset[int] | None) -> Read:
-        read = self._counts.get(portals)
-        if read is None:
-            linked = [] if portals is None else [User.id.in_(ids_linked_to(portals))]
-            count = select(func.count()).select_from(User).where(*linked)
-            read = self._counts[portals] = Read(count, (1, lambda values: values[0]))
-        return read
 
     def _find_known(self) -> _Known | None:
         if self._has_table is None:  # a read-only server may stand beside a campus without our tables

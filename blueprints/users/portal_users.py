@@ -17,6 +17,7 @@ from models.campus import find_portal
 from models.extra_fields import UnknownExtraField
 from models.roles import ROLE_OF_STATUS
 from models.user import STATUS_STUDENT
+from models.user_email import is_email_taken
 from rest.body import read_changes, require_none
 from rest.problem import ValidationFailed
 from rest.representation import Item
@@ -70,7 +71,7 @@ def create_user_of_portal(portal: Any, values: dict[str, Any]) -> Item:
 
 
 def _require_free_email(email: str, own_id: int | None = None) -> None:
-    if parts().users.is_email_taken(db.session(), email, own_id):
+    if is_email_taken(db.session(), email, own_id, is_campus=parts().users.is_campus):
         raise exceptions.Conflict(_EMAIL_TAKEN)
 
 

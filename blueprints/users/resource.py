@@ -142,7 +142,8 @@ def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, 
     """
     columns = table.searched
     fields: list[tuple[str, tuple[str, ...]]] = [(name, (name,)) for name in (*_ORDERED, *(["email"] if privileged else []))]
-    asked = [(names, filters.texts(parameters.get(field), table.fold)) for field, names in (*fields, ("search", _ORDERED))]
+    asked = [(names, filters.texts(parameters.get(field), table.fold)) for field, names in fields]
+    asked.append((_ORDERED, filters.texts(filters.trimmed(parameters.get("search")), table.fold)))
     pairs = read_pairs(parameters) if matching else []
     _refuse_too_many(sum(len(texts) for _, texts in asked), pairs)
     wanted = [([columns[name] for name in names], texts) for names, texts in asked if texts]

@@ -9,7 +9,7 @@ from werkzeug.exceptions import NotFound
 from blueprints.parts import parts, refuse_when_read_only
 from blueprints.users import policy
 from blueprints.users.changes import delete, get_row, insert, update
-from blueprints.users.passwords import read_password_change
+from blueprints.users.passwords import read_password_change, warn_of_ignored_password
 from blueprints.users.portal_users import create_user_of_portal, get_managed_portal, read_user_of_portal
 from blueprints.users.portals import require_portal_of_new_user
 from blueprints.users.resource import ME, NEW_PASSWORD, USER, USER_OF_PORTAL, in_name_form, read_filters
@@ -142,6 +142,7 @@ def create_user() -> Response:
     portal_id, rule = require_portal_of_new_user(document)
     validate_user(db.session(), parts(), values, None)
     policy.require_creatable(current_caller(), rule, roles_to_store(values.get("roles", ())))
+    warn_of_ignored_password(document)
     return render_item(insert(values, values.get("plainPassword"), portal_id, rule))
 
 
