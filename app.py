@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from blueprints import register_blueprints
 from blueprints.application import Application
+from blueprints.mail import Mailer
 from blueprints.parts import Parts, install_parts
 from blueprints.request_hooks import register_request_hooks
 from blueprints.users.resource import USER, in_name_form
@@ -113,7 +114,7 @@ def _set_up_database(app: Flask, settings: Settings) -> None:
 def _build_parts(app: Flask, settings: Settings, clock: Callable[[], datetime], sleep: Callable[[float], None]) -> Parts:
     is_campus, may_write = settings.database_schema == "chamilo", not settings.read_only
     secret = settings.app_secret or settings.jwt_passphrase
-    users, reader = UserTable(is_campus=is_campus), Reader(lambda: db.engine)
+    users, reader = UserTable(is_campus=is_campus, defaults=_user_defaults(settings)), Reader(lambda: db.engine)
     keys, sign_ins = _key_set(app, settings, clock), _sign_ins(settings, users, clock, sleep)
     limiter, key_table = _limiter(settings, clock, secret), ApiKeyTable(reader, db.session, users, _ITEM)
     return Parts(
@@ -137,6 +138,7 @@ def _build_parts(app: Flask, settings: Settings, clock: Callable[[], datetime], 
         sessions=Sessions(rules=_refresh_rules(settings), sign_ins=sign_ins),
         second_factors=SecondFactors(secret, SecondFactorTable(is_campus=is_campus, tables_may_be_missing=not may_write)),
         audit=AuditTrail(lambda: db.engine, clock, writes_rows=may_write),
+        mailer=Mailer(settings.mailer_dsn, settings.mailer_from) if settings.mailer_dsn else None,
     )
 
 
@@ -152,6 +154,12 @@ def _install(app: Flask, parts: Parts) -> None:
     register_commands(app)
     refuse_undeclared_routes(app)
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+
+
+def _user_defaults(settings: Settings) -> dict[str, Any]:
+    """Return the defaults of new users that an operator has chosen; beside a campus, Chamilo's count."""
+    is_own = settings.database_schema == "own"
+    return {"locale": settings.default_locale, "timezone": settings.default_timezone} if is_own else {}
 
 
 def _key_set(app: Flask, settings: Settings, clock: Callable[[], datetime]) -> KeySet:

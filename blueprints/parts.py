@@ -11,6 +11,7 @@ from flask import Flask, current_app, request
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import ServiceUnavailable
 
+from blueprints.mail import Mailer
 from config import Settings
 from models import db
 from models.compiled_reads import Reader
@@ -66,6 +67,7 @@ class Parts:
     platform: Platform | None
     sign_ins: SignIns
     sessions: Sessions
+    mailer: Mailer | None
 
     def home_portal(self) -> PortalOfRequest:
         """Return the portal of what is no request: new users of commands are linked to it."""

@@ -18,7 +18,7 @@ from sqlalchemy import URL
 
 from config import parsing
 from config.logging import printable
-from config.parsing import AccessUrlId
+from config.parsing import AccessUrlId, MailServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,6 +73,10 @@ class Settings:
     password_refuse_common: bool = _variable("PASSWORD_REFUSE_COMMON", "0", parsing.boolean, "1/true/yes/on", "refuses the 30,000 most common passwords as new passwords")
     max_items_per_page: int = _variable("MAX_ITEMS_PER_PAGE", "1000", parsing.integer(1, 10**6), "users", "upper limit of itemsPerPage; larger values are lowered silently")
     user_delete_mode: str = _variable("USER_DELETE_MODE", "soft", parsing.one_of("soft", "hard"), "soft or hard", "soft keeps the row of a deleted user, with active = -2; hard removes it")
+    default_locale: str = _variable("DEFAULT_LOCALE", "en_US", parsing.short_text(10), "code of a language", "the locale of new users who are given none; beside a campus, its own settings count instead")
+    default_timezone: str = _variable("DEFAULT_TIMEZONE", "Europe/Paris", parsing.short_text(64), "name of a time zone", "the time zone of new users who are given none; beside a campus, its own settings count instead")
+    mailer_dsn: MailServer | None = _variable("MAILER_DSN", "", parsing.mailer_dsn, "smtp://, smtps:// or null://null", "the server that takes mail to new users, in the form of Symfony's mailer; if empty or null://null, no mail is sent")
+    mailer_from: str = _variable("MAILER_FROM", "", parsing.mail_address, "e-mail address", "the sender of mail; if empty, noreply at the host of the portal's URL")
     cors_allow_origin: Pattern[str] | None = _variable("CORS_ALLOW_ORIGIN", r"^https?://(localhost|127\.0\.0\.1)(:[0-9]+)?$", parsing.origin_pattern, "regular expression", "web origins whose scripts may call the API; empty allows none")
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _variable("TRUSTED_PROXIES", "", parsing.networks, "addresses or networks, comma-separated", "proxies whose X-Forwarded-* headers count; private_ranges stands for private and loopback networks")
     database_url: URL = _variable("DATABASE_URL", "sqlite:///%kernel.project_dir%/var/poort.db", parsing.database_url, "Doctrine's form", "mysql://, postgresql:// or sqlite:///; if not set, DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD are used")

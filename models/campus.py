@@ -10,6 +10,7 @@ from sqlalchemy import (
     CompoundSelect,
     Dialect,
     ForeignKey,
+    Row,
     Select,
     String,
     false,
@@ -152,9 +153,9 @@ def ids_seen_by(user_id: int | BindParameter[int]) -> Select[tuple[int]]:
     return select(seen.subquery("seen").c.id)
 
 
-def find_portal(session: Session, portal_id: int) -> int | None:
-    """Return the id of a portal, active or not; None if there is none."""
-    return session.scalar(select(AccessUrl.id).where(AccessUrl.id == portal_id))
+def find_portal(session: Session, portal_id: int) -> Row[int, str] | None:
+    """Return the `id` and the `url` of a portal, active or not; None if there is none."""
+    return session.execute(select(AccessUrl.id, AccessUrl.url).where(AccessUrl.id == portal_id)).one_or_none()
 
 
 def is_link_to(portals: Collection[int]) -> ColumnElement[bool]:

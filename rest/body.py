@@ -14,7 +14,7 @@ from rest.date_time import parse_date_time
 from rest.encoding import INT_MAX, NotJson, decode_json
 from rest.format import BodyType
 from rest.problem import UnreadableRequest, ValidationFailed, Violation
-from rest.resource import Kind, Property, Resource
+from rest.resource import MOST_TEXTS, Kind, Property, Resource
 
 BLANK = ("This value should not be blank.", "c1051bb4-d103-4f74-8988-acbcafc7fdc3")
 NOT_AN_EMAIL = ("This value is not a valid email address.", "bd79c0ab-ddba-46cc-a703-a7a4b08de310")
@@ -34,6 +34,7 @@ _PHP_TYPE_NAMES = {
     Kind.DATE_TIME: "string",
     Kind.STRINGS: "array",
     Kind.INTEGER: "int",
+    Kind.TEXTS_BY_NAME: "array",
 }
 
 
@@ -103,6 +104,7 @@ def _read_value(prop: Property, value: Any) -> Any:
         Kind.DATE_TIME: isinstance(value, str),
         Kind.STRINGS: isinstance(value, list),
         Kind.INTEGER: isinstance(value, int) and not isinstance(value, bool),
+        Kind.TEXTS_BY_NAME: isinstance(value, dict | list),
     }
     if not readable[prop.kind]:
         raise UnreadableRequest(
@@ -110,6 +112,8 @@ def _read_value(prop: Property, value: Any) -> Any:
         )
     if prop.kind is Kind.DATE_TIME:
         return _read_date_time(prop, value)
+    if prop.kind is Kind.TEXTS_BY_NAME:
+        return _read_texts(prop, value)
     if prop.kind is Kind.STRING and "\0" in value:
         raise UnreadableRequest(f'The "{prop.name}" attribute must not contain a NUL character.')
     for element in value if prop.kind is Kind.STRINGS else ():
@@ -118,6 +122,18 @@ def _read_value(prop: Property, value: Any) -> Any:
         if "\0" in element:
             raise UnreadableRequest(f'The "{prop.name}" attribute must not contain a NUL character.')
     return value
+
+
+def _read_texts(prop: Property, value: dict[str, Any] | list[Any]) -> dict[str, str | None]:
+    if len(value) > MOST_TEXTS:
+        raise UnreadableRequest(f'The "{prop.name}" attribute must not have more than {MOST_TEXTS} entries.')
+    texts = value if isinstance(value, dict) else {str(place): text for place, text in enumerate(value)}
+    for name, text in texts.items():
+        if not isinstance(text, str | None):
+            raise UnreadableRequest(f'The type of the "{prop.name}" attribute must be "string", "{php_type(text)}" given.')
+        if "\0" in name or "\0" in (text or ""):
+            raise UnreadableRequest(f'The "{prop.name}" attribute must not contain a NUL character.')
+    return texts
 
 
 def _read_date_time(prop: Property, value: str) -> datetime:

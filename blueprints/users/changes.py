@@ -35,15 +35,26 @@ def get_row(user_id: int) -> Any:
     return row
 
 
-def insert(values: dict[str, Any], password: str | None, access_url_id: int, rule: Callable[[Caller], bool]) -> Item:
-    """Insert a user who can sign in to a portal; `rule` is the access rule of the route. Raises 401, 403, 422 and 503."""
+def insert(
+    values: dict[str, Any],
+    password: str | None,
+    access_url_id: int,
+    rule: Callable[[Caller], bool],
+    complete: Callable[[int], None] = lambda _user_id: None,
+) -> Item:
+    """Insert a user who can sign in to a portal; `rule` is the access rule of the route.
+
+    `complete` takes the new id in the same transaction, when no other user can be inserted. Raises 401, 403, 422 and 503.
+    """
     ours, session = parts(), db.session()
     columns = columns_to_write(values, _hashed(password, None), g.now)
 
     def write() -> Any:
         caller = ours.guard.begin(session, current_caller()).caller
         policy.require_creatable(caller, rule, columns.get("roles", ()))
-        return _find_row(insert_user(session, ours.users, columns, g.now, access_url_id))
+        user_id = insert_user(session, ours.users, columns, g.now, access_url_id)
+        complete(user_id)
+        return _find_row(user_id)
 
     return _shown(save(session, ours.users, write, values["username"]))
 

@@ -11,7 +11,6 @@ from rest.body import php_type
 from rest.paths import read_id
 from rest.problem import UnreadableRequest
 from security.access import Rule, current_caller
-from security.errors import AccessDenied
 
 _PORTAL_IRI = re.compile(r"/api/access_urls/([0-9]+)", re.ASCII)
 
@@ -26,8 +25,7 @@ def require_portal_of_new_user(document: dict[str, Any]) -> tuple[int, Rule]:
         return current_caller().portal.id, policy.may_create_users
     portal_id = _read_portal(named)
     rule = policy.may_create_in(portal_id)
-    if not rule(current_caller()):
-        raise AccessDenied
+    policy.require_creatable(current_caller(), rule, ())
     return portal_id, rule
 
 
@@ -37,7 +35,8 @@ def _read_portal(iri: Any) -> int:
     match = _PORTAL_IRI.fullmatch(iri)
     if match is None:
         raise UnreadableRequest(f'Invalid IRI "{iri}".')
-    portal_id = find_portal(db.session(), read_id(match[1]))
-    if portal_id is None:
+    portal = find_portal(db.session(), read_id(match[1]))
+    if portal is None:
         raise UnreadableRequest(f'Item not found for "{iri}".')
+    portal_id: int = portal.id
     return portal_id

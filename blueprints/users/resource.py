@@ -109,9 +109,12 @@ _WRITABLE = {prop.name: prop for prop in USER.writable}
 USER_OF_PORTAL = replace(
     USER,
     properties=(
-        *(_WRITABLE[name] for name in ("username", "email", "firstname", "lastname", "locale", "timezone")),
+        *(_WRITABLE[name] for name in ("username", "email", "firstname", "lastname")),
+        *(replace(_WRITABLE[name], nullable=True) for name in ("locale", "timezone")),
         Property("password", Kind.STRING, readable=False, writable=True, nullable=True, is_password=True, max_length=MAX_PASSWORD_BYTES, max_bytes=MAX_PASSWORD_BYTES, example="a long enough secret"),
-        Property("status", Kind.INTEGER, ("status",), writable=True, choices=tuple(ROLE_OF_STATUS), description="The platform level, which sets the role. 1: teacher, 3: session manager, 4: HR, 5: student, 17: student boss, 20: invitee.", example=5),
+        Property("status", Kind.INTEGER, ("status",), writable=True, nullable=True, choices=tuple(ROLE_OF_STATUS), description="The platform level, which sets the role. 1: teacher, 3: session manager, 4: HR, 5 or null: student, 17: student boss, 20: invitee.", example=5),
+        Property("extraFields", Kind.TEXTS_BY_NAME, readable=False, writable=True, nullable=True, description="The user's values in extra fields, by the name of the field. Every field must exist."),
+        Property("sendEmail", Kind.BOOLEAN, readable=False, writable=True, description="Whether the user is told by mail; by default true. true is refused with 501 if the server has no mail server.", example=False),
     ),
 )
 

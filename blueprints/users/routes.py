@@ -10,13 +10,12 @@ from blueprints.parts import parts, refuse_when_read_only
 from blueprints.users import policy
 from blueprints.users.changes import delete, get_row, insert, update
 from blueprints.users.passwords import read_password_change, warn_of_ignored_password
+from blueprints.users.portal_users import create_user_of_portal, get_managed_portal, read_user_of_portal
 from blueprints.users.portals import require_portal_of_new_user
 from blueprints.users.resource import ME, NEW_PASSWORD, USER, USER_OF_PORTAL, in_name_form, read_filters
 from blueprints.users.writing import validate_user
 from models import User, db
-from models.campus import find_portal
-from models.roles import ROLE_OF_STATUS, roles_to_store
-from models.user import STATUS_STUDENT
+from models.roles import roles_to_store
 from rest.body import read_changes, request_bytes
 from rest.formats import BODY_TYPES, jsonapi, plain_json
 from rest.negotiation import render_collection, render_item, render_nothing, request_object, speaks
@@ -27,7 +26,6 @@ from rest.query import Parameters, parse_query
 from rest.representation import Collection, Item, PageLink, maker_of, shared_maker_of
 from rest.resource import Properties
 from security.access import current_caller, current_item, is_authenticated, requires
-from security.errors import AccessDenied
 
 bp = Blueprint("users", __name__)
 
@@ -99,7 +97,7 @@ ADD_TO_PORTAL = Operation(
     body=USER_OF_PORTAL,
     complete=True,
     status=HTTPStatus.CREATED,
-    failures=(*_WRITING, HTTPStatus.NOT_FOUND),
+    failures=(*_WRITING, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.NOT_IMPLEMENTED),
 )
 SHOW_ME = Operation(id="api_me_get", tag=_TAG, summary="Retrieves the signed-in user.", resource=ME, failures=_READING)
 SET_PASSWORD = Operation(
@@ -205,18 +203,11 @@ def set_password(user_id: str) -> Response:
 @speaks(ADD_TO_PORTAL)
 @requires(policy.may_add_to_portal)
 def add_user_to_portal(url_id: str) -> Response:
-    """Create a user in a portal, with the role of the status."""
+    """Create a user in a portal, with the role of the status and values of extra fields, and tell the user by mail."""
     refuse_when_read_only()
-    portal_id = find_portal(db.session(), read_id(url_id))
-    if portal_id is None:
-        raise NotFound("Access URL not found.")
-    rule = policy.may_add_to(portal_id)
-    if not rule(current_caller()):
-        raise AccessDenied
-    values = read_changes(USER_OF_PORTAL, request_object(), policy.WRITABLE_IN_PORTAL)
-    validate_user(db.session(), parts(), values, None, USER_OF_PORTAL)
-    roles = [ROLE_OF_STATUS[values.get("status", STATUS_STUDENT)]]
-    return render_item(insert(values | {"roles": roles}, values.get("password"), portal_id, rule))
+    portal = get_managed_portal(read_id(url_id))
+    values = read_user_of_portal(request_object())
+    return render_item(create_user_of_portal(portal, values))
 
 
 @bp.get("/me<suffix:suffix>")

@@ -42,22 +42,23 @@ class HeldUser(Protocol):
 _COLUMNS = {prop.name: prop.attributes[0] for prop in (*USER.writable, *USER_OF_PORTAL.writable) if prop.attributes}
 
 
-def validate_user(
-    session: Session, ours: Parts, values: Mapping[str, Any], stored: HeldUser | None, resource: Resource = USER
-) -> None:
+def validate_user(session: Session, ours: Parts, values: Mapping[str, Any], stored: HeldUser | None) -> None:
     """Validate the values of a user; `stored` is the row, None for a new user. Raises ValidationFailed."""
     is_taken = ours.users.is_taken(session, values.get("username", ""), stored.id if stored else None)
     session.rollback()
+    taken = [Violation("username", *TAKEN)] if is_taken else []
+    require_none([*taken, *user_violations(ours, USER, values, stored)])
+
+
+def user_violations(ours: Parts, resource: Resource, values: Mapping[str, Any], stored: HeldUser | None) -> list[Violation]:
+    """Return the violations that the values of a user have by themselves, in the words of a resource."""
     same = {name for name, column in _COLUMNS.items() if name in values and values[name] == getattr(stored, column, None)}
     password = next(prop.name for prop in resource.writable if prop.is_password)
-    require_none(
-        [
-            *([Violation("username", *TAKEN)] if is_taken else []),
-            *find_violations(resource, values, complete=stored is None, unchanged=same),
-            *password_violations(password, values.get(password), ours.password_policy),
-            *_role_violations(values.get("roles", ()), stored),
-        ]
-    )
+    return [
+        *find_violations(resource, values, complete=stored is None, unchanged=same),
+        *password_violations(password, values.get(password), ours.password_policy),
+        *_role_violations(values.get("roles", ()), stored),
+    ]
 
 
 def _role_violations(roles: Collection[str], stored: HeldUser | None) -> list[Violation]:

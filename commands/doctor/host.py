@@ -16,7 +16,7 @@ from models.passwords import hash_password
 from security.keys.pair import is_pem
 
 # Settings that make a file secret.
-_SECRETS = ("JWT_PASSPHRASE", "APP_SECRET", "DATABASE_PASSWORD", "DATABASE_URL", "REDIS_URL")
+_SECRETS = ("JWT_PASSPHRASE", "APP_SECRET", "DATABASE_PASSWORD", "DATABASE_URL", "REDIS_URL", "MAILER_DSN")
 
 _LOOPBACK = ip_network("127.0.0.0/8")
 

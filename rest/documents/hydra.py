@@ -19,6 +19,7 @@ _RANGES = {
     Kind.BOOLEAN: "xmls:boolean",
     Kind.DATE_TIME: "xmls:dateTime",
     Kind.STRINGS: "xmls:string",
+    Kind.TEXTS_BY_NAME: "xmls:string",
 }
 
 _ACTIONS = {

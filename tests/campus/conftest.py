@@ -1,7 +1,7 @@
 """A campus: Chamilo's tables in a real MariaDB, with PHP-serialized roles (2.x) or JSON roles (3.x)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -139,3 +139,47 @@ def whole_campus(campus: Campus) -> Campus:
     """A campus with all tables and the users 301 to 307."""
     campus.complete()
     return campus
+
+
+@pytest.fixture
+def examples(whole_campus: Campus) -> Campus:
+    """The campus with the users of the numbered examples alone."""
+    for table in ("access_url_rel_user", "user_auth_source", "user_rel_user"):
+        whole_campus.run(f"DELETE FROM {table} WHERE user_id < 300")
+    whole_campus.run("DELETE FROM `user` WHERE id < 300")
+    return whole_campus
+
+
+class Client:
+    """A user at a portal."""
+
+    def __init__(self, examples: Campus, app: Flask, username: str, host: str = "localhost") -> None:
+        self.http, self.headers, self.host = app.test_client(), examples.headers_of(app, username), host
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        if method == "PATCH":
+            headers |= {"Content-Type": "application/merge-patch+json"}
+        given = {"data": body, "content_type": "application/json"} if isinstance(body, bytes) else {"json": body}
+        return self.http.open(path, method=method, headers=self.headers | headers, base_url=f"https://{self.host}", **given)
+
+    def ids(self, path: str = "/api/users.json") -> list[int]:
+        answer = self("GET", path)
+        assert answer.status_code == 200, answer.json
+        return [user["id"] for user in answer.json]
+
+
+#: Makes a client of a user at a portal, of an application with further variables.
+At = Callable[..., Client]
+
+
+@pytest.fixture
+def at(examples: Campus) -> At:
+    apps: dict[tuple[Any, ...], Flask] = {}
+
+    def make(portal: int, username: str, **variables: str) -> Client:
+        key = (portal, *sorted(variables.items()))
+        if key not in apps:
+            apps[key] = examples.app(**{"ACCESS_URL_ID": str(portal), "PASSWORD_HASH_COST": "4"} | variables)
+        return Client(examples, apps[key], username)
+
+    return make

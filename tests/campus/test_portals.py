@@ -1,62 +1,18 @@
 """The portals of a campus, by the numbered examples that docs/campus.md was written from, and the edges of its rules."""
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from campus.conftest import Campus
-from flask import Flask
+from campus.conftest import At, Campus, Client
 
 from blueprints.parts import parts
 from models.user_table import UnusableTable
 
 pytestmark = pytest.mark.services
 
-MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 WRONG_SOURCE = {"code": 401, "message": "User authentication method not allowed"}
 NOT_LINKED = {"code": 401, "message": "Account inactive for this URL"}
-
-
-@pytest.fixture
-def examples(whole_campus: Campus) -> Campus:
-    """The campus with the users of the examples alone."""
-    for table in ("access_url_rel_user", "user_auth_source", "user_rel_user"):
-        whole_campus.run(f"DELETE FROM {table} WHERE user_id < 300")
-    whole_campus.run("DELETE FROM `user` WHERE id < 300")
-    return whole_campus
-
-
-class Client:
-    """A user at a portal."""
-
-    def __init__(self, examples: Campus, app: Flask, username: str, host: str = "localhost") -> None:
-        self.http, self.headers, self.host = app.test_client(), examples.headers_of(app, username), host
-
-    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        if method == "PATCH":
-            headers |= MERGE_PATCH
-        return self.http.open(path, method=method, json=body, headers=self.headers | headers, base_url=f"https://{self.host}")
-
-    def ids(self, path: str = "/api/users.json") -> list[int]:
-        answer = self("GET", path)
-        assert answer.status_code == 200, answer.json
-        return [user["id"] for user in answer.json]
-
-
-@pytest.fixture
-def at(examples: Campus) -> Callable[[int, str], Client]:
-    """Return what makes a client of a user at a portal."""
-    apps: dict[int, Flask] = {}
-
-    def make(portal: int, username: str) -> Client:
-        app = apps.get(portal) or apps.setdefault(portal, examples.app(ACCESS_URL_ID=str(portal), PASSWORD_HASH_COST="4"))
-        return Client(examples, app, username)
-
-    return make
-
-
-At = Callable[[int, str], Client]
 
 
 @pytest.mark.parametrize(
