@@ -7,7 +7,8 @@ import pytest
 from answers import body_of, name_in
 from factories import Database, bearer
 from flask import Flask
-from flask.testing import FlaskClient
+from flask.testing import FlaskClient, FlaskCliRunner
+from sqlalchemy import delete
 from values import ALMOST_DATES, BAD_EMAILS, GOOD_EMAILS, GUESSED_DATES, NO_TEXTS, REFUSED_DATES, TAKEN_DATES
 
 from models import User
@@ -71,6 +72,15 @@ def test_emails_are_good_or_violations(client: FlaskClient, headers: dict[str, s
     for email in BAD_EMAILS:
         found = violations(client.patch(f"/api/users/{alice.id}", headers=patch, json={"email": email}))
         assert found == [("email", "This value is not a valid email address.", "bd79c0ab-ddba-46cc-a703-a7a4b08de310")]
+
+
+def test_command_takes_the_same_emails(runner: FlaskCliRunner, database: Database) -> None:
+    for email in ("a@1.2.3.4", "a..b@c.de", "é@c.de", "a@b", "a@c.de\n"):
+        done = runner.invoke(args=["users", "create", "new", "--email", email, "--generate-password"])
+        assert (email, done.exit_code == 0) == (email, email in GOOD_EMAILS)
+        assert ("email: This value is not a valid email address." in done.output) is (email in BAD_EMAILS)
+        with database.session() as session:
+            session.execute(delete(User))
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/ld+json", "application/vnd.api+json"])
