@@ -247,7 +247,7 @@ def test_database_failure_is_503(client: FlaskClient, headers: dict[str, str], m
     assert answer.headers["Retry-After"] == "5"
 
 
-@pytest.mark.parametrize("scheme", ["mysql://", "postgresql://"])
+@pytest.mark.parametrize("scheme", ["mysql://", "postgresql://"], ids=["to MariaDB", "to PostgreSQL"])
 @pytest.mark.parametrize(("method", "of"), [("GET", "/api/users"), ("POST", TOKEN)])
 def test_database_that_is_down_is_503(
     make_app: Callable[..., Flask], database: Database, scheme: str, method: str, of: str
