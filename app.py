@@ -11,25 +11,31 @@ from sqlalchemy import Engine
 
 from blueprints import register_blueprints
 from blueprints.application import Application
+from blueprints.mail import Mailer
 from blueprints.parts import Parts, install_parts
 from blueprints.request_hooks import register_request_hooks
-from blueprints.users.resource import USER
+from blueprints.users.resource import USER, in_name_form
 from commands import register_commands
 from config import InvalidSetting, Settings, load_settings
 from config.settings import ROOT
 from models import db
-from models.caller import Callers
+from models.api_keys import ApiKeyTable
+from models.caller import Callers, ItemOfPath
+from models.campus_extra_fields import CampusExtraFields
 from models.compiled_reads import Reader
 from models.database import engine_options, make_folder_of
+from models.extra_fields import ExtraFields
 from models.password_policy import PasswordPolicy, common_passwords
+from models.platform import Platform
 from models.second_factor import SecondFactorTable
 from models.token_validity import TokenValidity
 from models.user_lists import UserLists
 from models.user_table import UserTable
 from rest.representation import shared_maker_of
 from security.access import refuse_undeclared_routes
+from security.api_keys import ApiKeys
 from security.audit import AuditTrail
-from security.bearer import install_bearers
+from security.bearer import Authentication, install_bearers
 from security.client_address import TrustedProxies
 from security.hashing import HashingThread
 from security.keys.files import KeyFiles
@@ -41,9 +47,12 @@ from security.throttle.limiter import LoginLimiter
 from security.throttle.redis_store import RedisWindows
 from security.throttle.stores import DatabaseWindows, MemoryWindows, WindowStore
 from security.tokens import AccessTokens, StrictJWTManager
+from security.verified_tokens import VerifiedTokens
 from security.write_guard import WriteGuard
 
 MAX_BODY_BYTES = 1024 * 1024
+
+_ITEM = ItemOfPath(USER.readable.columns, lambda form: shared_maker_of(USER, in_name_form(USER.readable, form)))
 
 
 def utc_now() -> datetime:
@@ -105,8 +114,9 @@ def _set_up_database(app: Flask, settings: Settings) -> None:
 def _build_parts(app: Flask, settings: Settings, clock: Callable[[], datetime], sleep: Callable[[float], None]) -> Parts:
     is_campus, may_write = settings.database_schema == "chamilo", not settings.read_only
     secret = settings.app_secret or settings.jwt_passphrase
-    users, reader = UserTable(is_campus=is_campus), Reader(lambda: db.engine)
+    users, reader = UserTable(is_campus=is_campus, defaults=_user_defaults(settings)), Reader(lambda: db.engine)
     keys, sign_ins = _key_set(app, settings, clock), _sign_ins(settings, users, clock, sleep)
+    limiter, key_table = _limiter(settings, clock, secret), ApiKeyTable(reader, db.session, users, _ITEM)
     return Parts(
         settings=settings,
         clock=clock,
@@ -114,17 +124,21 @@ def _build_parts(app: Flask, settings: Settings, clock: Callable[[], datetime], 
         keys=keys,
         tokens=_access_tokens(settings, keys, clock),
         users=users,
+        extra_fields=CampusExtraFields() if is_campus else ExtraFields(),
         reader=reader,
         lists=UserLists(reader, db.session, users),
         validity=sign_ins.validity,
-        guard=WriteGuard(users, sign_ins.validity, clock),
+        guard=WriteGuard(users, sign_ins.validity, key_table, clock),
+        platform=Platform(reader, db.session, settings.access_url_id) if is_campus else None,
         hashing=sign_ins.hashing,
-        limiter=_limiter(settings, clock, secret),
+        limiter=limiter,
+        api_keys=_api_keys(settings, key_table, limiter),
         password_policy=_password_policy(settings),
         sign_ins=sign_ins,
         sessions=Sessions(rules=_refresh_rules(settings), sign_ins=sign_ins),
         second_factors=SecondFactors(secret, SecondFactorTable(is_campus=is_campus, tables_may_be_missing=not may_write)),
         audit=AuditTrail(lambda: db.engine, clock, writes_rows=may_write),
+        mailer=Mailer(settings.mailer_dsn, settings.mailer_from) if settings.mailer_dsn else None,
     )
 
 
@@ -132,14 +146,20 @@ def _install(app: Flask, parts: Parts) -> None:
     """Attach the parts to the application, and register routes, hooks and commands."""
     settings = parts.settings
     install_parts(app, parts)
-    item = USER.readable.columns, shared_maker_of(USER, USER.readable)
-    callers = Callers(parts.reader, db.session, parts.users, parts.validity, item)
-    install_bearers(app, StrictJWTManager(app, parts.tokens), parts.tokens, callers)
+    callers = Callers(parts.reader, db.session, parts.users, parts.validity, _ITEM)
+    authentication = Authentication(parts.tokens, callers, VerifiedTokens(), parts.platform, parts.api_keys)
+    install_bearers(app, StrictJWTManager(app, parts.tokens), authentication)
     register_request_hooks(app, settings, parts.clock)
     register_blueprints(app, settings)
     register_commands(app)
     refuse_undeclared_routes(app)
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+
+
+def _user_defaults(settings: Settings) -> dict[str, Any]:
+    """Return the defaults of new users that an operator has chosen; beside a campus, Chamilo's count."""
+    is_own = settings.database_schema == "own"
+    return {"locale": settings.default_locale, "timezone": settings.default_timezone} if is_own else {}
 
 
 def _key_set(app: Flask, settings: Settings, clock: Callable[[], datetime]) -> KeySet:
@@ -168,7 +188,6 @@ def _sign_in_rules(settings: Settings) -> SignInRules:
     return SignInRules(
         hash_cost=settings.password_hash_cost,
         rehashes=settings.password_rehash and not settings.read_only,
-        access_url_id=settings.access_url_id if settings.database_schema == "chamilo" else None,
     )
 
 
@@ -199,6 +218,14 @@ def _limiter(settings: Settings, clock: Callable[[], datetime], secret: str) -> 
         store = RedisWindows(settings.redis_url)
     attempts, interval = settings.login_throttling_max_attempts, settings.login_throttling_interval_seconds
     return LoginLimiter(store, clock, attempts, interval, secret)
+
+
+def _api_keys(settings: Settings, table: ApiKeyTable, limiter: LoginLimiter) -> ApiKeys | None:
+    """Return what takes API keys. Beside a campus, Chamilo's own setting decides."""
+    is_campus = settings.database_schema == "chamilo"
+    if not is_campus and not settings.api_keys:
+        return None
+    return ApiKeys(table, limiter, lambda: db.engine, is_campus=is_campus, marks_use=not settings.read_only)
 
 
 def _password_policy(settings: Settings) -> PasswordPolicy:

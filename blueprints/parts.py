@@ -11,16 +11,21 @@ from flask import Flask, current_app, request
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import ServiceUnavailable
 
+from blueprints.mail import Mailer
 from config import Settings
 from models import db
 from models.compiled_reads import Reader
 from models.database import missing_columns, missing_tables
+from models.extra_fields import ExtraFields
 from models.folding import canonical_username
 from models.password_policy import PasswordPolicy
+from models.platform import STAND_ALONE, Platform, PortalOfRequest
 from models.token_validity import TokenValidity
 from models.user_lists import UserLists
 from models.user_table import UnusableTable, UserTable
+from security.api_keys import ApiKeys
 from security.audit import AuditTrail
+from security.bearer import portal_of
 from security.client_address import network_of
 from security.fair_queue import Requester
 from security.hashing import HashingThread
@@ -47,6 +52,7 @@ class Parts:
     keys: KeySet
     tokens: AccessTokens
     users: UserTable
+    extra_fields: ExtraFields
     limiter: LoginLimiter
     hashing: HashingThread
     password_policy: PasswordPolicy
@@ -57,8 +63,15 @@ class Parts:
     lists: UserLists
     sleep: Callable[[float], None]
     guard: WriteGuard
+    api_keys: ApiKeys | None
+    platform: Platform | None
     sign_ins: SignIns
     sessions: Sessions
+    mailer: Mailer | None
+
+    def home_portal(self) -> PortalOfRequest:
+        """Return the portal of what is no request: new users of commands are linked to it."""
+        return self.platform.default() if self.platform else STAND_ALONE
 
     def check_keys(self) -> None:
         """Check that the keys can sign safely, and complete an interrupted rotation. Raises UnusableKey."""
@@ -82,9 +95,24 @@ class Parts:
         """
         with suppress(OperationalError):
             self.users.columns(db.session())
-            missing = [] if self.settings.read_only else missing_tables(db.session()) + missing_columns(db.session())
+            missing: list[str] = []
+            if not self.settings.read_only:
+                missing = missing_tables(db.session(), is_campus=self.users.is_campus) + missing_columns(db.session())
             if missing:
                 raise UnusableTable(f"The database lacks {', '.join(missing)}. Run `flask db upgrade` to create Poort's tables.")
+            self._check_portal()
+
+    def _check_portal(self) -> None:
+        if self.platform is None:
+            return
+        portals, chosen = self.platform.portals(), self.settings.access_url_id
+        if isinstance(chosen, int) and chosen not in portals:
+            raise UnusableTable(f"ACCESS_URL_ID is {chosen}, but the table `access_url` has no portal {chosen}.")
+        if chosen is None and portals.are_several:
+            logger.warning(
+                "the campus has several portals and ACCESS_URL_ID is not set: users of other portals than %d get 401",
+                self.home_portal().id,
+            )
 
 
 def install_parts(app: Flask, parts: Parts) -> None:
@@ -95,6 +123,17 @@ def install_parts(app: Flask, parts: Parts) -> None:
 def parts() -> Parts:
     """Return the parts of the current application."""
     return cast("Parts", current_app.extensions[_NAME])
+
+
+def portal_at_hand() -> PortalOfRequest:
+    """Return the portal that the request at hand is for."""
+    return portal_of(parts().platform)
+
+
+def takes_api_keys() -> bool:
+    """Tell whether the portal of the request at hand takes API keys."""
+    keys = parts().api_keys
+    return keys is not None and keys.are_on(portal_at_hand())
 
 
 def requester_of(username: str) -> Requester:

@@ -15,15 +15,19 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
+from blueprints.auditing import record_now
 from config import Settings
 from config.logging import log_request, request_id
 from models import db
 from models.outages import code_of, is_outage, is_time_limit
 from rest.answer import Answer
-from rest.cors import cors_headers, preflight_headers
+from rest.cors import EXPOSED, EXPOSED_WITH_TOTAL, cors_headers, preflight_headers
 from rest.error_response import error_response
+from rest.format import TOTAL_HEADER
 from rest.negotiation import wants_problem_json
 from rest.problem import REPRESENTATIONS
+from security.client_address import network_of
+from security.errors import RefusedApiKey
 from security.keys.pair import UnusableKey
 
 logger = logging.getLogger("poort")
@@ -53,6 +57,7 @@ def register_request_hooks(app: Flask, settings: Settings, clock: Callable[[], d
     # Flask runs the last registered function first: before Flask-SQLAlchemy's.
     app.teardown_appcontext(_give_connection_back)
     app.register_error_handler(HTTPException, _answer_failure)
+    app.register_error_handler(RefusedApiKey, _answer_refused_key)
     for unreachable in (DBAPIError, PendingRollbackError, PoolTimeout):
         app.register_error_handler(unreachable, _answer_unreachable)
     app.register_error_handler(UnusableKey, _answer_without_keys)
@@ -79,7 +84,8 @@ def _finish(settings: Settings, response: Response) -> Response:
         headers.add("Link", f'{link}; rel="http://www.w3.org/ns/hydra/core#apiDocumentation"')
     if "HTTP_ORIGIN" in environ:
         if environ["REQUEST_METHOD"] != "OPTIONS":
-            headers.update(cors_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin))
+            exposed = EXPOSED_WITH_TOTAL if TOTAL_HEADER in headers else EXPOSED
+            headers.update(cors_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin, exposed))
         response.vary.add("Origin")
     caller = here.get("caller")
     log_request(
@@ -116,6 +122,13 @@ def _answer_failure(error: HTTPException) -> Response:
     app_ctx.g.setdefault("failure", error)  # deploy/metrics counts it
     context: Any = request_ctx
     return error_response(error, context.request, context.url_adapter, as_problem_json=wants_problem_json())
+
+
+def _answer_refused_key(error: RefusedApiKey) -> Response:
+    # Anybody may send unknown keys endlessly: write no row, and one line a minute per network.
+    network = network_of(request_ctx.request.remote_addr or "")
+    record_now("api_key_refused", has_row="user_id" in error.about, once_for=network, reason=error.description, **error.about)
+    return _answer_failure(error)
 
 
 def _answer_unreachable(error: DBAPIError | PendingRollbackError | PoolTimeout) -> Response:

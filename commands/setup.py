@@ -84,7 +84,7 @@ def _make_first_user(ours: Parts) -> None:
         "status": STATUS_TEACHER,
     }
     user_id = ours.users.insert(db.session(), values, now)
-    enrol(db.session(), [user_id], ours.settings.access_url_id)
+    enrol(db.session(), [user_id], ours.home_portal().id)
     record_event("user_created", username=_FIRST_USERNAME, user_id=user_id, details={"roles": [ROLE_ADMIN]})
     db.session.commit()
     say(f"admin password: {password}")

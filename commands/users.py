@@ -52,7 +52,7 @@ def create(username: str, password_stdin: bool, generate_password: bool, **profi
     columns = columns_to_write(values, _hash(password), now)
 
     def write() -> int:
-        return insert_user(db.session(), parts().users, columns, now, parts().settings.access_url_id)
+        return insert_user(db.session(), parts().users, columns, now, parts().home_portal().id)
 
     user_id = _saved(write, username)
     say(f"User {username} created with the id {user_id}.")

@@ -15,12 +15,14 @@ from blueprints.parts import parts
 from commands.terminal import Refusal, is_agreed, say
 from commands.transfer.campus_import import Side, count_users, move_links, move_users
 from commands.transfer.export_file import is_regular, replacing
-from commands.transfer.files import COLUMNS, Row, find_conflicts, insert_rows, read_file, write_file
+from commands.transfer.extra_columns import insert_taken, resolver, take_values, with_values
+from commands.transfer.files import COLUMNS, BadRow, Row, find_conflicts, insert_rows, read_file, write_file
 from commands.users import cli
 from config.parsing import database_url
 from config.settings import require_driver
 from models import User, db
 from models.database import CHUNK, engine_options, in_chunks
+from models.extra_fields import list_fields
 from models.passwords import hash_password
 from models.user_table import UnusableTable, UserTable
 
@@ -60,6 +62,7 @@ def _import_file(file: Path, *, as_csv: bool) -> None:
         rows, bad = read_file(file, as_csv=as_csv)
     except (ValueError, OSError) as reason:
         raise Refusal(f"{file} cannot be read: {reason}") from None
+    bad += [BadRow(*fault) for fault in take_values(rows, resolver(db.session(), parts().extra_fields))]
     bad += find_conflicts(db.session(), parts().users, rows)
     db.session.rollback()
     if bad:
@@ -72,7 +75,8 @@ def _import_file(file: Path, *, as_csv: bool) -> None:
     with click.progressbar(rows, label="Importing", file=sys.stderr) as shown:
         prepared = (_completed(row, cost) for _, row in shown)
         while chunk := list(islice(prepared, CHUNK)):
-            insert_rows(db.session(), parts().users, chunk, parts().settings.access_url_id, now)
+            ids = insert_rows(db.session(), parts().users, chunk, parts().home_portal().id, now)
+            insert_taken(db.session(), parts().extra_fields, chunk, ids, now)
     parts().users.recount(db.session())
     record_event("users_imported", details={"number": len(rows)})
     db.session.commit()
@@ -119,10 +123,13 @@ def export_users(file: Path, form: str | None, force: bool) -> None:
     if is_regular(file) and os.path.lexists(file) and not force:
         _ask_to_replace(file)
     present = parts().users.select(db.session(), [column.key for column in COLUMNS.values()])
-    rows = chain.from_iterable(in_chunks(db.session(), present, User.id))
+    # Beside a campus the fields are Chamilo's to export, and no other server would know their names.
+    extra = [] if parts().users.is_campus else [field.variable for field, _ in list_fields(db.session())]
+    chunks = in_chunks(db.session(), present, User.id)
+    rows = with_values(db.session(), chunks) if extra else ((row, {}) for row in chain.from_iterable(chunks))
     try:
         with replacing(file) as out:
-            write_file(rows, out, as_csv=as_csv)
+            write_file(rows, out, as_csv=as_csv, extra=extra)
     except OSError as reason:
         raise Refusal(f"{file} cannot be written: {reason.strerror}.") from None
     say(f"Users written to {file}.", err=not is_regular(file))

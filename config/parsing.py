@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from urllib.parse import parse_qsl, quote, urlsplit
+from typing import Literal
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -50,6 +52,11 @@ _REDIS_OPTIONS = {
     "unix": {"db", "username", "password"},
 }
 
+# Symfony's options of a mail server. Those about its pace mean nothing here: each mail has a connection of its own.
+_MAIL_OPTIONS = {"verify_peer", "auto_tls", "require_tls", "local_domain"}
+_MAIL_OPTIONS_OF_PACE = {"restart_threshold", "restart_threshold_sleep", "ping_threshold", "max_per_second"}
+_MAIL_PORT, _MAILS_PORT = 25, 465
+
 
 def boolean(text: str) -> bool:
     """Parse 1, true, yes, on and 0, false, no, off, in any case."""
@@ -66,6 +73,33 @@ def integer(least: int, most: int) -> Callable[[str], int]:
         if re.fullmatch(r"\s*-?[0-9]{1,18}\s*", text) and least <= int(text) <= most:
             return int(text)
         raise ValueError(f"must be a whole number from {least} to {most}, not {text!r}")
+
+    return parse
+
+
+#: The id of a portal, `host` for the portal that a request names, None for what is not set.
+AccessUrlId = int | Literal["host"] | None
+
+
+def access_url_id(text: str) -> AccessUrlId:
+    """Read the id of a portal, or `host`; empty is None."""
+    word = text.strip().lower()
+    if not word:
+        return None
+    if word == "host":
+        return "host"
+    if re.fullmatch(r"[0-9]{1,10}", word, re.ASCII) and 1 <= int(word) < 2**31:
+        return int(word)
+    raise ValueError(f"must be the id of a portal, a whole number from 1 to {2**31 - 1}, or host, not {text!r}")
+
+
+def short_text(most: int) -> Callable[[str], str]:
+    """Return a parser of a text of 1 to `most` printable characters."""
+
+    def parse(text: str) -> str:
+        if 1 <= len(text.strip()) <= most and text.isprintable():
+            return text.strip()
+        raise ValueError(f"must be a text of 1 to {most} printable characters, not {text!r}")
 
     return parse
 
@@ -150,3 +184,63 @@ def database_url_of_parts(host: str, port: str, name: str, user: str, password: 
     return (
         f"mysql://{quote(user, safe='')}:{quote(password, safe='')}@{host or 'localhost'}:{port or '3306'}/{quote(name, safe='')}"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """A server that takes mail. `is_encrypted` starts with TLS; otherwise `auto_tls` uses STARTTLS if the server offers it.
+
+    `require_tls` sends nothing without TLS, and `verify_peer` checks the certificate. `local_domain` is the name in EHLO.
+    """
+
+    host: str
+    port: int
+    username: str
+    password: str = field(repr=False)
+    is_encrypted: bool
+    auto_tls: bool = True
+    require_tls: bool = False
+    verify_peer: bool = True
+    local_domain: str = "[127.0.0.1]"
+
+
+def mailer_dsn(text: str) -> MailServer | None:
+    """Parse the mail server in the form of Symfony's mailer; empty and `null://null` are none. No error contains the password."""
+    try:
+        url = urlsplit(text.strip())
+        if not text.strip() or url.scheme == "null":
+            return None
+        return _mail_server(url, url.port or 0)
+    except ValueError:  # dropped, since its text may hold part of the password
+        raise ValueError(
+            "must be a URL like smtp://user:password@host:587, smtps://… or null://null, "
+            "with special characters in the password percent-encoded"
+        ) from None
+
+
+def _mail_server(url: SplitResult, port: int) -> MailServer:
+    """Return the server of a URL. Without a port it is encrypted unless it is this machine, as in Symfony. Raises ValueError."""
+    options = dict(parse_qsl(url.query, strict_parsing=bool(url.query)))
+    is_known = url.scheme in {"smtp", "smtps"} and set(options) <= _MAIL_OPTIONS | _MAIL_OPTIONS_OF_PACE
+    if not is_known or not url.hostname or url.path not in {"", "/"} or url.fragment:
+        raise ValueError
+    is_encrypted = url.scheme == "smtps" or port == _MAILS_PORT or (not port and url.hostname != "localhost")
+    return MailServer(
+        host=url.hostname,
+        port=port or (_MAILS_PORT if is_encrypted else _MAIL_PORT),
+        username=unquote(url.username or ""),
+        password=unquote(url.password or ""),
+        is_encrypted=is_encrypted,
+        auto_tls=boolean(options.get("auto_tls", "1")),
+        require_tls=boolean(options.get("require_tls", "0")),
+        verify_peer=boolean(options.get("verify_peer", "1")),
+        local_domain=options.get("local_domain", "[127.0.0.1]"),
+    )
+
+
+def mail_address(text: str) -> str:
+    """Parse an e-mail address without a name; empty for none."""
+    address = text.strip()
+    if not address or re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}", address, re.ASCII):
+        return address
+    raise ValueError(f"must be an e-mail address like noreply@campus.example, not {text!r}")

@@ -18,6 +18,7 @@ from sqlalchemy import URL
 
 from config import parsing
 from config.logging import printable
+from config.parsing import AccessUrlId, MailServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,6 +62,7 @@ class Settings:
     refresh_token_ttl_seconds: int = _variable("REFRESH_TOKEN_TTL", "0", parsing.integer(0, 10**9), "seconds", "how long a session lasts without a refresh; 0 switches refresh tokens off")
     refresh_token_max_lifetime_seconds: int = _variable("REFRESH_TOKEN_MAX_LIFETIME", "2592000", parsing.integer(1, 10**9), "seconds", "how long a session lasts at most, however often it is refreshed")
     refresh_token_max_sessions: int = _variable("REFRESH_TOKEN_MAX_SESSIONS", "10", parsing.integer(1, 1000), "sessions", "allowed per user; one more ends the session that was unused for longest")
+    api_keys: bool = _variable("API_KEYS", "0", parsing.boolean, "1/true/yes/on", "takes API keys, which `flask api-key create` makes; beside a campus, Chamilo's own setting decides instead")
     login_throttling_max_attempts: int = _variable("LOGIN_THROTTLING_MAX_ATTEMPTS", "10", parsing.integer(0, 10**6), "failures", "allowed per user name and address in an interval, and five times as many per address; 0 switches both limits off")
     login_throttling_interval_seconds: int = _variable("LOGIN_THROTTLING_INTERVAL", "60", parsing.integer(1, 86_400), "seconds", "length of a throttle window, which starts at the first failure")
     redis_url: str = _variable("REDIS_URL", "", parsing.redis_url, "redis://, rediss:// or unix://", "counts failed sign-ins in Redis instead of the database")
@@ -71,11 +73,15 @@ class Settings:
     password_refuse_common: bool = _variable("PASSWORD_REFUSE_COMMON", "0", parsing.boolean, "1/true/yes/on", "refuses the 30,000 most common passwords as new passwords")
     max_items_per_page: int = _variable("MAX_ITEMS_PER_PAGE", "1000", parsing.integer(1, 10**6), "users", "upper limit of itemsPerPage; larger values are lowered silently")
     user_delete_mode: str = _variable("USER_DELETE_MODE", "soft", parsing.one_of("soft", "hard"), "soft or hard", "soft keeps the row of a deleted user, with active = -2; hard removes it")
+    default_locale: str = _variable("DEFAULT_LOCALE", "en_US", parsing.short_text(10), "code of a language", "the locale of new users who are given none; beside a campus, its own settings count instead")
+    default_timezone: str = _variable("DEFAULT_TIMEZONE", "Europe/Paris", parsing.short_text(64), "name of a time zone", "the time zone of new users who are given none; beside a campus, its own settings count instead")
+    mailer_dsn: MailServer | None = _variable("MAILER_DSN", "", parsing.mailer_dsn, "smtp://, smtps:// or null://null", "the server that takes mail to new users, in the form of Symfony's mailer; if empty or null://null, no mail is sent")
+    mailer_from: str = _variable("MAILER_FROM", "", parsing.mail_address, "e-mail address", "the sender of mail; if empty, noreply at the host of the portal's URL")
     cors_allow_origin: Pattern[str] | None = _variable("CORS_ALLOW_ORIGIN", r"^https?://(localhost|127\.0\.0\.1)(:[0-9]+)?$", parsing.origin_pattern, "regular expression", "web origins whose scripts may call the API; empty allows none")
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _variable("TRUSTED_PROXIES", "", parsing.networks, "addresses or networks, comma-separated", "proxies whose X-Forwarded-* headers count; private_ranges stands for private and loopback networks")
     database_url: URL = _variable("DATABASE_URL", "sqlite:///%kernel.project_dir%/var/poort.db", parsing.database_url, "Doctrine's form", "mysql://, postgresql:// or sqlite:///; if not set, DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD are used")
     database_schema: str = _variable("DATABASE_SCHEMA", "own", parsing.one_of("own", "chamilo"), "own or chamilo", "chamilo serves the tables of a running campus, on MariaDB 10.11+ or MySQL 8")
-    access_url_id: int = _variable("ACCESS_URL_ID", "1", parsing.integer(1, 2**31 - 1), "id in access_url", "the portal of the campus that this server serves")
+    access_url_id: AccessUrlId = _variable("ACCESS_URL_ID", "", parsing.access_url_id, "id in access_url, or host", "the portal that this server stands for; host takes it from each request, not set means portal 1")
     read_only: bool = _variable("READ_ONLY", "0", parsing.boolean, "1/true/yes/on", "never writes to the database: sign-ins leave no trace and writes get 503; for a trial")
     password_rehash: bool = _variable("PASSWORD_REHASH", "1", parsing.boolean, "1/true/yes/on", "replaces an older kind of hash with bcrypt after a successful sign-in")
     port: int = _variable("PORT", "8000", parsing.integer(1, 65_535), "TCP port", "where `make serve` listens on 127.0.0.1")

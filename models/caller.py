@@ -1,12 +1,13 @@
 """Find the caller of a request, whether their token was ended, and the user in the path, with one statement."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, null, select
 from sqlalchemy.orm import Session, aliased
 
+from models.campus import MEMBERSHIP
 from models.compiled_reads import Read, Reader
 from models.folding import canonical_username
 from models.remembered_rows import Values
@@ -28,18 +29,40 @@ class FoundCaller(NamedTuple):
     active: int
     locked: bool
     expiration_date: datetime | None
+    linked: frozenset[int]
+    active_in: frozenset[int]
+    signs_in_to: frozenset[int]
     valid_after: int | None
     is_revoked: bool
 
 
 #: The columns that decide whether a caller may do anything.
-CALLER_COLUMNS = ("id", "username", "roles", "active", "locked", "expiration_date")
+CALLER_COLUMNS = ("id", "username", "roles", "active", "locked", "expiration_date", *MEMBERSHIP)
 
 
 def found_caller(values: Values) -> FoundCaller:
     """Make a caller of the values of CALLER_COLUMNS, then `valid_after` and `is_revoked`."""
     user_id, username, roles, *state = values
     return FoundCaller(user_id, username, reachable_roles(frozenset(roles_to_show(roles))), *state)
+
+
+class ItemOfPath:
+    """The user that the path of a request names, read in the same statement as the caller."""
+
+    def __init__(self, columns: Sequence[str], maker_of: Callable[[str], Callable[[Values], Any]]) -> None:
+        """Take the columns, `id` first, and what returns the maker of items for a form of full names."""
+        self._columns = columns
+        self._maker_of = maker_of
+
+    def columns(self, present: Collection[str]) -> tuple[Any, list[Any]]:
+        """Return the table under a name of its own, and its columns. A column that is missing is null."""
+        item = aliased(User)
+        return item, [getattr(item, name) if name in present else null().label(name) for name in self._columns]
+
+    def part(self, name_form: str) -> tuple[int, Callable[[Values], Any]]:
+        """Return the part of a Read that makes the item, or None if there is no such user."""
+        make = self._maker_of(name_form)
+        return len(self._columns), lambda values: None if values[0] is None else make(values)
 
 
 class Callers:
@@ -51,20 +74,17 @@ class Callers:
         session: Callable[[], Session],
         users: UserTable,
         validity: TokenValidity,
-        item: tuple[Sequence[str], Callable[[Values], Any]],
+        item: ItemOfPath,
     ) -> None:
-        """Take the sources, and the columns of an item (`id` first) with the function that makes one from their values.
-
-        Nothing is read before the first use.
-        """
+        """Take the sources. Nothing is read before the first use."""
         self._reader = reader
         self._session = session
         self._users = users
         self._validity = validity
-        self._item_columns, self._make_item = item
-        self._read: Read | None = None
+        self._item = item
+        self._reads: dict[str, Read] = {}
 
-    def find(self, username: str, keys: Sequence[str], item_id: int) -> tuple[FoundCaller | None, Any]:
+    def find(self, username: str, keys: Sequence[str], item_id: int, name_form: str) -> tuple[FoundCaller | None, Any]:
         """Return the caller, and the user `item_id`, each None if there is none; without a caller, both are None.
 
         `keys` are the one or two keys under which the token may be revoked. The case of `username` does not matter
@@ -80,27 +100,26 @@ class Callers:
             "other_key": keys[-1],
             "item_id": item_id,
         }
-        rows = self._reader.rows(self._read or self._make_read(), parameters)
+        rows = self._reader.rows(self._reads.get(name_form) or self._make_read(name_form), parameters)
         # A campus's collation ignores accents and trailing spaces; sign-in must not.
         if not rows or (rows[0][0].username != username and canonical_username(rows[0][0].username) != canonical):
             return None, None
         found: tuple[FoundCaller, Any] = rows[0]
         return found
 
-    def _make_read(self) -> Read:
+    def _make_read(self, name_form: str) -> Read:
         session = self._session()
         present = self._users.columns(session).names
         session.rollback()
-        item = aliased(User)
+        item, shown = self._item.columns(present)
         named = User.username if self._users.is_campus else User.username_canonical
         judged = self._validity.columns(session, bindparam("canonical"), (bindparam("key"), bindparam("other_key")))
-        shown = (getattr(item, name) if name in present else null().label(name) for name in self._item_columns)
-        self._read = Read(
-            select(*(getattr(User, name) for name in CALLER_COLUMNS), *judged, *shown)
+        read = self._reads[name_form] = Read(
+            select(*self._users.selected(session, CALLER_COLUMNS), *judged, *shown)
             .select_from(User)
             .outerjoin(item, item.id == bindparam("item_id"))
             .where(named == bindparam("name")),
             (len(FoundCaller._fields), found_caller),
-            (len(self._item_columns), lambda values: None if values[0] is None else self._make_item(values)),
+            self._item.part(name_form),
         )
-        return self._read
+        return read

@@ -1,10 +1,27 @@
 """Chamilo's tables around a user: portals, memberships, ways to sign in, and links between users."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from typing import Any, Protocol
 
-from sqlalchemy import BindParameter, CompoundSelect, ForeignKey, Select, String, insert, or_, select, union
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    CompoundSelect,
+    Dialect,
+    ForeignKey,
+    Row,
+    Select,
+    String,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    union,
+)
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
+from sqlalchemy.types import TypeDecorator
 
 from models.database import MYSQL_TABLE, Base, UtcDateTime
 from models.user import User
@@ -79,19 +96,49 @@ def enrol(session: Session, user_ids: Iterable[int], access_url_id: int) -> None
     session.execute(insert(UserAuthSource), sources)
 
 
-def refusal_of_portal(session: Session, user_id: int, access_url_id: int) -> str | None:
-    """Return Chamilo's message if a user may not sign in to a portal with a password, else None."""
-    by_password = (
-        UserAuthSource.user_id == user_id,
-        UserAuthSource.url_id == access_url_id,
-        UserAuthSource.authentication == PLATFORM,
-    )
-    if session.execute(select(UserAuthSource.id).where(*by_password).limit(1)).first() is None:
+class PortalIds(TypeDecorator[frozenset[int]]):
+    """The ids of portals, which the database joins to one text; null is none."""
+
+    impl = String
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> frozenset[int]:
+        """Split the text."""
+        return frozenset(map(int, value.split(","))) if value else frozenset()
+
+
+def _ids(column: Any, *conditions: ColumnElement[bool]) -> ColumnElement[frozenset[int]]:
+    return select(func.group_concat(column, type_=PortalIds())).where(*conditions).correlate(User).scalar_subquery()
+
+
+#: What a campus's other tables say of a user, as if it were columns of `user`: the portals that the user is linked to, those
+#: of them that are active, and those that let the user sign in with the password in `user`.
+MEMBERSHIP: Mapping[str, ColumnElement[frozenset[int]]] = {
+    "linked": _ids(AccessUrlRelUser.access_url_id, AccessUrlRelUser.user_id == User.id),
+    "active_in": _ids(
+        AccessUrl.id, AccessUrlRelUser.user_id == User.id, AccessUrlRelUser.access_url_id == AccessUrl.id, AccessUrl.active == 1
+    ),
+    "signs_in_to": _ids(UserAuthSource.url_id, UserAuthSource.user_id == User.id, UserAuthSource.authentication == PLATFORM),
+}
+
+
+class HasMembership(Protocol):
+    """A row with the columns of MEMBERSHIP."""
+
+    @property
+    def active_in(self) -> frozenset[int]:
+        """The active portals that the user is linked to."""
+
+    @property
+    def signs_in_to(self) -> frozenset[int]:
+        """The portals that the user may sign in to with the password in `user`."""
+
+
+def refusal_of_portal(user: HasMembership, portal_id: int) -> str | None:
+    """Say, in Chamilo's words, why a portal refuses a user; None where it does not."""
+    if portal_id not in user.signs_in_to:
         return "User authentication method not allowed"
-    in_portal = (AccessUrlRelUser.user_id == user_id, AccessUrlRelUser.access_url_id == access_url_id)
-    if session.execute(select(AccessUrlRelUser.id).where(*in_portal).limit(1)).first() is None:
-        return "Account inactive for this URL"
-    return None
+    return None if portal_id in user.active_in else "Account inactive for this URL"
 
 
 def ids_seen_by(user_id: int | BindParameter[int]) -> Select[tuple[int]]:
@@ -104,6 +151,21 @@ def ids_seen_by(user_id: int | BindParameter[int]) -> Select[tuple[int]]:
     )
     # MariaDB evaluates a bare union again for every user, but a derived table only once.
     return select(seen.subquery("seen").c.id)
+
+
+def find_portal(session: Session, portal_id: int) -> Row[int, str] | None:
+    """Return the `id` and the `url` of a portal, active or not; None if there is none."""
+    return session.execute(select(AccessUrl.id, AccessUrl.url).where(AccessUrl.id == portal_id)).one_or_none()
+
+
+def is_link_to(portals: Collection[int]) -> ColumnElement[bool]:
+    """Return the condition that a link of a user is to any of these portals, active or not."""
+    return or_(false(), *(AccessUrlRelUser.access_url_id == portal_id for portal_id in sorted(portals)))
+
+
+def ids_linked_to(portals: Collection[int]) -> Select[int]:
+    """Select the ids of the users that are linked to any of these portals."""
+    return select(AccessUrlRelUser.user_id).where(is_link_to(portals))
 
 
 def are_acquainted(session: Session, one: int, other: int) -> bool:

@@ -54,6 +54,9 @@ ADDRESS_LENGTH = 45
 #: Options of Chamilo's tables on MariaDB and MySQL.
 MYSQL_TABLE = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_ci"}
 
+#: Marks a table of ours that is neither made nor needed beside a campus.
+STAND_ALONE_TABLE: dict[str, Any] = {"info": {"stand_alone": True}}
+
 
 class Base(DeclarativeBase):
     """The base of all tables. Its naming convention lets migrations name constraints on every database."""
@@ -135,7 +138,9 @@ def _prepare_connection(connection: Any, _record: object) -> None:
         is_mariadb = "mariadb" in connection.get_server_info().lower()
         limit = ("max_statement_time", 1) if is_mariadb else ("max_execution_time", 1000)
         with connection.cursor() as cursor:
-            cursor.execute(f"SET time_zone = '+00:00', {limit[0]} = {STATEMENT_TIMEOUT_SECONDS * limit[1]}")
+            # MySQL cuts GROUP_CONCAT at 1,024 bytes (models.campus.MEMBERSHIP); MariaDB's own limit is this one.
+            longest = "group_concat_max_len = 1048576"
+            cursor.execute(f"SET time_zone = '+00:00', {longest}, {limit[0]} = {STATEMENT_TIMEOUT_SECONDS * limit[1]}")
 
 
 def upsert(session: Session, table: type[Base], row: Mapping[str, Any], *, replaces: bool = True) -> None:
@@ -164,9 +169,10 @@ def count_met(session: Session, statement: Executable) -> int:
     return cast("CursorResult[Any]", result).rowcount
 
 
-def missing_tables(session: Session) -> list[str]:
-    """Return the tables that the database lacks."""
-    return sorted(set(Base.metadata.tables) - set(inspect(session.connection()).get_table_names()))
+def missing_tables(session: Session, *, is_campus: bool) -> list[str]:
+    """Return the tables that the database lacks; a campus has its own in the place of some of ours."""
+    needed = {name for name, table in Base.metadata.tables.items() if not (is_campus and table.info == STAND_ALONE_TABLE["info"])}
+    return sorted(needed - set(inspect(session.connection()).get_table_names()))
 
 
 def missing_columns(session: Session) -> list[str]:

@@ -7,9 +7,14 @@ FOLDED_LENGTH = 400
 
 
 def fold(text: str | None) -> str:
-    """Return `text` in NFKD, without combining marks, case-folded: `Böb` and `BOB` become `bob`, None becomes empty."""
-    decomposed = unicodedata.normalize("NFKD", text or "")
-    return "".join(character for character in decomposed if not unicodedata.combining(character)).casefold()[:FOLDED_LENGTH]
+    """Return `text` folded as `fold_whole` does, cut to a folded column; None becomes empty."""
+    return fold_whole(text or "")[:FOLDED_LENGTH]
+
+
+def fold_whole(text: str) -> str:
+    """Return `text` in NFKD, without combining marks, case-folded: `Böb` and `BOB` become `bob`."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    return "".join(character for character in decomposed if not unicodedata.combining(character)).casefold()
 
 
 def lower_case(text: str) -> str:

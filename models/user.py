@@ -133,6 +133,14 @@ class Account(Protocol):
     expiration_date: datetime | None
     mfa_enabled: bool | None
 
+    @property
+    def active_in(self) -> frozenset[int]:
+        """The active portals that the user is linked to (models.campus.MEMBERSHIP)."""
+
+    @property
+    def signs_in_to(self) -> frozenset[int]:
+        """The portals that the user may sign in to with a password (models.campus.MEMBERSHIP)."""
+
 
 def refusal(account: HasState, now: datetime) -> str | None:
     """Return why an account may neither sign in nor use a token, for the log only; None if it may."""

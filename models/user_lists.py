@@ -10,9 +10,9 @@ from sqlalchemy import BindParameter, ColumnElement, Integer, Result, Select, bi
 from sqlalchemy.orm import Session
 from sqlalchemy.util import LRUCache
 
-from models.campus import ids_seen_by
+from models.campus import ids_linked_to, ids_seen_by
 from models.compiled_reads import Read, Reader
-from models.remembered_rows import Values
+from models.portal_members import Make, MemberList, PortalMembers
 from models.user import User
 from models.user_search import Wanted, candidates, has_sqlite_index, match_expression
 from models.user_table import UserTable
@@ -31,7 +31,8 @@ FEW_MATCHES = 300
 # again before it evicts the oldest: 7 MB.
 _COMPILED = 24
 
-Make = Callable[[Values], Any]
+# The statements of an unfiltered list take 100 KB. There are as many lists as pairs of fields and sets of portals in use.
+_MOST_READS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,24 @@ class Filters:
     wanted: Sequence[Wanted]
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The users that a list may show: those that the user `seen_by` sees, and of them those linked to `portals`.
+
+    None is no limit.
+    """
+
+    seen_by: int | None = None
+    portals: frozenset[int] | None = None
+
+    def conditions(self, seen_by: int | BindParameter[int] | None) -> list[ColumnElement[bool]]:
+        """Return the conditions, with a value or a parameter for the id of the user who sees."""
+        seen: list[ColumnElement[bool]] = [] if seen_by is None else [User.id.in_(ids_seen_by(seen_by))]
+        return seen if self.portals is None else [*seen, User.id.in_(ids_linked_to(self.portals))]
+
+
 class UserLists:
-    """Lists all users, or those that a user sees."""
+    """Lists all users, or some of them."""
 
     def __init__(
         self,
@@ -58,21 +75,22 @@ class UserLists:
         self._session = session
         self._users = users
         self._totals = UserTotals(reader, session, is_campus=users.is_campus, timer=timer)
-        self._reads: dict[tuple[tuple[str, ...], bool], _Reads] = {}
+        self._members = PortalMembers(reader, session, users, self._totals.changes, timer)
+        self._reads: dict[tuple[tuple[str, ...], Make, bool, frozenset[int] | None], _Reads] = {}
         self._has_index: bool | None = None
         self._compiled: MutableMapping[Any, Any] = LRUCache(_COMPILED)
 
-    def seen_by(self, columns: tuple[str, ...], make: Make, user_id: int | None) -> "UserList":
-        """Return the list of users that `user_id` sees (None: all), by ascending id. `make` makes an item of `columns`."""
-        everyone = user_id is None
-        reads = self._reads.get((columns, everyone)) or self._make_reads(columns, make, everyone=everyone)
-        total = self._totals.of_everyone if everyone else None
-        return UserList(self._reader, reads, total, {} if everyone else {"user_id": user_id})
+    def unfiltered(self, columns: tuple[str, ...], make: Make, rows: Rows) -> "UserList | MemberList":
+        """Return the list of users by ascending id. `make` makes an item of `columns`."""
+        if rows.seen_by is None and rows.portals is not None:
+            return self._members.list(columns, make, rows.portals)
+        everyone = rows.seen_by is None
+        reads = self._reads.get((columns, make, everyone, rows.portals)) or self._make_reads(columns, make, rows)
+        return UserList(self._reader, reads, self._total_of(rows), {} if everyone else {"user_id": rows.seen_by})
 
-    def filtered(self, columns: tuple[str, ...], make: Make, filters: Filters, user_id: int | None) -> "FilteredList":
+    def filtered(self, columns: tuple[str, ...], make: Make, filters: Filters, rows: Rows) -> "FilteredList":
         """Return the list of the users among these that match, in the order of the filters."""
         session = self._session()
-        seen = [] if user_id is None else [User.id.in_(ids_seen_by(user_id))]
         if self._has_index is None:
             self._has_index = has_sqlite_index(session)
         expression = match_expression(filters.wanted) if self._has_index else None
@@ -83,16 +101,21 @@ class UserLists:
             users=users,
             make=make,
             filters=filters,
-            seen=seen,
+            seen=rows.conditions(rows.seen_by),
             expression=expression,
-            total=self._totals.of_everyone,
+            total=self._total_of(rows),
         )
 
-    def _make_reads(self, columns: tuple[str, ...], make: Make, *, everyone: bool) -> "_Reads":
-        session = self._session()
+    def _total_of(self, rows: Rows) -> Callable[[], int] | None:
+        if rows.seen_by is not None:
+            return None
+        return self._totals.of_everyone if rows.portals is None else lambda: len(self._members.ids(rows.portals or frozenset()))
+
+    def _make_reads(self, columns: tuple[str, ...], make: Make, rows: Rows) -> "_Reads":
+        session, everyone = self._session(), rows.seen_by is None
         users = self._users.select(session, columns)
         session.rollback()
-        conditions = [] if everyone else [User.id.in_(ids_seen_by(bindparam("user_id", type_=Integer)))]
+        conditions = rows.conditions(None if everyone else bindparam("user_id", type_=Integer))
         count = select(func.count()).select_from(User).where(*conditions)
         limit: BindParameter[int] = bindparam("limit")
         offset: BindParameter[int] = bindparam("offset")
@@ -101,7 +124,9 @@ class UserLists:
             Read(_page(users, conditions, (User.id,), limit, offset), (len(columns), make), is_kept=True),
             Read(_deep_page(users, conditions, (User.id,), limit, offset), (len(columns), make), is_kept=True),
         )
-        self._reads[columns, everyone] = made
+        if len(self._reads) >= _MOST_READS:
+            self._reads.clear()
+        self._reads[columns, make, everyone, rows.portals] = made
         return made
 
 
@@ -132,8 +157,8 @@ class UserList:
 class FilteredList:
     """A list with a statement of its own, for rest.pagination. Call `count` before `fetch`.
 
-    `execute` runs a statement, `users` selects all users and `total` counts them. `seen` limits the list to users that the
-    caller sees. `expression` is the query for SQLite's search index, if there is one.
+    `execute` runs a statement, `users` selects all users. `seen` limits the list to users that the caller may see, and `total`
+    counts these, if that number is kept. `expression` is the query for SQLite's search index, if there is one.
     """
 
     execute: Callable[[Select[Any]], Result[Any]]
@@ -142,7 +167,7 @@ class FilteredList:
     filters: Filters
     seen: Sequence[ColumnElement[bool]]
     expression: str | None
-    total: Callable[[], int]
+    total: Callable[[], int] | None
 
     def __post_init__(self) -> None:
         """Begin with the requested conditions."""
@@ -151,7 +176,7 @@ class FilteredList:
 
     def count(self) -> int:
         """Return the number of users in the list."""
-        if not self._conditions:
+        if self.total is not None and not self.filters.conditions:
             return self.total()
         if self.expression is not None:
             found = candidates(self.expression)

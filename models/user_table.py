@@ -2,11 +2,26 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime, time
+from types import MappingProxyType
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Select, column, delete, insert, inspect, null, select, table, text, update
+from sqlalchemy import (
+    CursorResult,
+    Select,
+    column,
+    delete,
+    insert,
+    inspect,
+    null,
+    select,
+    table,
+    text,
+    type_coerce,
+    update,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from models.campus import MEMBERSHIP, PortalIds
 from models.database import continue_after_given_ids, count_met
 from models.folding import canonical_username, fold
 from models.role_list import RoleList
@@ -32,7 +47,7 @@ REQUIRED_COLUMNS = frozenset(
 _OF_CHAMILO_3 = frozenset(("password_updated_at", "mfa_enabled"))
 
 #: The columns of an Account.
-ACCOUNT = ("id", "username", "password", "salt", "roles", "active", "locked", "expiration_date", "mfa_enabled")
+ACCOUNT = ("id", "username", "password", "salt", "roles", "active", "locked", "expiration_date", "mfa_enabled", *MEMBERSHIP)
 
 
 class UnusableTable(Exception):
@@ -45,9 +60,10 @@ _OWN = Columns(OWN_COLUMNS, {})
 class UserTable:
     """The `user` table of one application. The columns of a campus's table are read at the first use."""
 
-    def __init__(self, *, is_campus: bool) -> None:
-        """Take whether the table is a campus's or our own."""
+    def __init__(self, *, is_campus: bool, defaults: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Take whether the table is a campus's or our own, and columns of new users that have other defaults than DEFAULTS."""
         self.is_campus = is_campus
+        self._defaults = dict(defaults)
         self._columns: Columns | None = None if is_campus else _OWN
 
     @property
@@ -68,8 +84,17 @@ class UserTable:
 
     def select(self, session: Session, names: Iterable[str]) -> Select[Any]:
         """Select columns of users. A column that the table lacks is null."""
+        return select(*self.selected(session, names)).select_from(User)
+
+    def selected(self, session: Session, names: Iterable[str]) -> list[Any]:
+        """Return columns of users and of MEMBERSHIP by name. A column that is missing is null."""
         present = self.columns(session).names
-        return select(*(getattr(User, name) if name in present else null().label(name) for name in names)).select_from(User)
+        return [getattr(User, name) if name in present else self._elsewhere(name).label(name) for name in names]
+
+    def _elsewhere(self, name: str) -> Any:
+        if name not in MEMBERSHIP:
+            return null()
+        return MEMBERSHIP[name] if self.is_campus else type_coerce(null(), PortalIds())
 
     def find_account(self, session: Session, username: str) -> Account | None:
         """Find the account of a user name. Only its case does not matter (docs/compatibility.md#username-match)."""
@@ -90,7 +115,7 @@ class UserTable:
     def insert(self, session: Session, values: Mapping[str, Any], now: datetime) -> int:
         """Insert a user, with defaults and all columns that must not be null. Return the id."""
         columns = self.columns(session)
-        row = complete_row(columns, self._encoding_of_new_rows(session, columns), values, now)
+        row = complete_row(columns, self._encoding_of_new_rows(session, columns), self._defaults | dict(values), now)
         result = cast("CursorResult[Any]", session.execute(insert(self._as_it_is(row)).values(row)))
         user_id = int(result.lastrowid if self.is_campus else cast("Any", result.inserted_primary_key)[0])
         count_change(session, user_id, 1, is_campus=self.is_campus)
@@ -100,7 +125,7 @@ class UserTable:
         """Insert many users. Rows with an id go first, so that it is free. End the transaction with `recount`."""
         columns = self.columns(session)
         encoding = self._encoding_of_new_rows(session, columns)
-        complete = [complete_row(columns, encoding, row, now) for row in rows]
+        complete = [complete_row(columns, encoding, self._defaults | dict(row), now) for row in rows]
         for with_id in (True, False):  # one statement has one set of columns
             if group := [row for row in complete if ("id" in row) is with_id]:
                 session.execute(self._statement_for_many(session, group[0]), group)

@@ -71,6 +71,11 @@ class UserTotals:
         self._known = Read(known, (len(_Known._fields), _Known._make))
         self._count = Read(select(func.count()).select_from(User), (1, lambda values: values[0]))
 
+    def changes(self) -> int | None:
+        """Return a number that each write of Poort's changes; None if there is no table to keep it in."""
+        known = self._find_known()
+        return known.changes if known else None
+
     def of_everyone(self) -> int:
         """Return the number of users. If another program writes to the table, it is at most five seconds old."""
         known = self._find_known()

@@ -23,6 +23,11 @@ def texts(value: "str | Parameters | None", fold: Callable[[str], str]) -> list[
     return [text for text in folded if text]
 
 
+def trimmed(value: "str | Parameters | None") -> str | None:
+    """Return a text without the white space that PHP's `trim` removes from both ends; a list counts as absent."""
+    return value.strip(" \t\n\r\0\v") if isinstance(value, str) else None
+
+
 def contains_any(columns: Sequence[Column], wanted: Sequence[str]) -> ColumnElement[bool]:
     """Return the condition that a column contains one of the texts, taken literally."""
     return or_(*(column.contains(text, autoescape=True) for text in wanted for column in columns))

@@ -10,6 +10,9 @@ from rest.resource import Resource
 
 Schema = dict[str, Any]
 
+#: The header field for the total of a collection in a format whose body has no place for it.
+TOTAL_HEADER = "X-Total-Count"
+
 
 def _whole(document: dict[str, Any]) -> dict[str, Any]:
     return document
@@ -55,7 +58,8 @@ class Format:
 
     `unlisted_media_types` select the format too, without a suffix, but the text of 406 does not name them. `item` and
     `collection` return what `encode` turns into bytes. `body` is the type of request bodies in this format, if they are read.
-    With `problem_json`, unreadable and invalid requests are answered with problem documents (RFC 9457).
+    With `problem_json`, unreadable and invalid requests are answered with problem documents (RFC 9457). With `total_in_header`,
+    collections carry `X-Total-Count`.
 
     `schemas` returns the named schemas of a resource in this format. `item_schema` and `collection_schema` describe its
     answers, and may refer to named schemas with `rest.schema.reference`. Without them the document says "text".
@@ -69,6 +73,7 @@ class Format:
     unlisted_media_types: tuple[str, ...] = ()
     body: BodyType | None = None
     problem_json: bool = False
+    total_in_header: bool = False
     leads: bool = False
     schemas: Callable[[Resource], dict[str, Schema]] = _no_schemas
     item_schema: Callable[[Resource], Schema] = _text_schema

@@ -15,7 +15,7 @@ from rest import conditional
 from rest.answer import Answer
 from rest.body import read_object, request_bytes, request_media_type
 from rest.encoding import compact
-from rest.format import BodyType, Format
+from rest.format import TOTAL_HEADER, BodyType, Format
 from rest.formats import FORMATS
 from rest.operation import Operation, Shape, documented
 from rest.remembered import OF_ITEMS, OF_PAGES
@@ -96,8 +96,10 @@ def _make_item(operation: Operation, chosen: Format, item: Item) -> Rendered:
 
 
 def _make_collection(operation: Operation, chosen: Format, collection: Collection) -> Rendered:
-    tag = conditional.tag_of_collection(collection, chosen.name)
-    return _made(chosen.encode(chosen.collection(collection)), _headers(operation, chosen), tag)
+    fields = [*_headers(operation, chosen)]
+    if chosen.total_in_header:
+        fields.append((TOTAL_HEADER, str(collection.page.total_items)))
+    return _made(chosen.encode(chosen.collection(collection)), fields, conditional.tag_of_collection(collection, chosen.name))
 
 
 def _made(body: bytes, fields: Sequence[tuple[str, str]], tag: str) -> Rendered:
@@ -183,7 +185,8 @@ def best_match(accept: str, offered: list[str]) -> str | None:
 
 def _parse_range(text: str) -> tuple[str, str, float]:
     media_range, options = parse_options_header(text.strip())
-    base, _, sub = media_range.lower().partition("/")
+    # Chamilo's negotiator reads a bare `*` as `*/*`.
+    base, _, sub = ("*/*" if media_range == "*" else media_range.lower()).partition("/")
     try:
         quality = min(max(float(options.get("q", "1")), 0.0), 1.0)
     except ValueError:

@@ -68,12 +68,16 @@ class Operation:
 
 
 class RoutedOperation(NamedTuple):
-    """An operation with its path template and method; a public one needs no token."""
+    """An operation with its path template and method.
+
+    A public one needs no token. One that `needs_sign_in` takes a token, but no API key.
+    """
 
     path: str
     method: str
     operation: Operation
     is_public: bool
+    needs_sign_in: bool = False
 
 
 def documented(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:

@@ -45,12 +45,13 @@ class ValidationFailed(UnprocessableEntity):
 def problem_body(error: HTTPException, as_problem_json: bool) -> tuple[Body, str]:
     """Return the body of an error and its content type.
 
-    An authentication failure is `{"code", "message"}`. An unreadable or invalid request is a problem document (RFC 9457) or
-    in Hydra's form. Any other error is `{"error"}`.
+    An authentication failure is `{"code", "message"}`, without the code if it has no challenge. An unreadable or invalid request
+    is a problem document (RFC 9457) or in Hydra's form. Any other error is `{"error"}`.
     """
     description = error.description or HTTP_STATUS_CODES.get(error.code or 500, "")
     if isinstance(error, Unauthorized):
-        return {"code": error.code, "message": description}, JSON
+        code = {"code": error.code} if error.www_authenticate else {}
+        return code | {"message": description}, JSON
     if not isinstance(error, UnreadableRequest | ValidationFailed):
         return {"error": description}, JSON
     violations = [_violation(violation) for violation in getattr(error, "violations", [])]

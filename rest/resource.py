@@ -8,6 +8,9 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
+#: The most entries of a property of the kind TEXTS_BY_NAME: each may cost a look-up.
+MOST_TEXTS = 500
+
 
 class Kind(StrEnum):
     """The type of a property on the wire."""
@@ -17,6 +20,8 @@ class Kind(StrEnum):
     BOOLEAN = "boolean"
     DATE_TIME = "date-time"
     STRINGS = "array"
+    #: Texts by name, each perhaps null. PHP has one type for objects and lists, so a list has the names 0, 1 and so on.
+    TEXTS_BY_NAME = "object"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,8 @@ class Filter:
     property: str | None
     listed: bool = True
     is_boolean: bool = False
+    is_list: bool = False
+    description: str = ""
 
 
 def fields(properties: Properties, row: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from rest.resource import Kind, Property, Resource
+from rest.resource import MOST_TEXTS, Kind, Property, Resource
 
 Schema = dict[str, Any]
 
@@ -13,6 +13,7 @@ _TYPES: dict[Kind, Schema] = {
     Kind.BOOLEAN: {"type": "boolean"},
     Kind.DATE_TIME: {"type": "string", "format": "date-time"},
     Kind.STRINGS: {"type": "array", "items": {"type": "string"}},
+    Kind.TEXTS_BY_NAME: {"type": "object", "additionalProperties": {"type": ["string", "null"]}},
 }
 
 # No database here stores NUL in every kind of text. The second pattern also demands a visible character.
@@ -82,12 +83,15 @@ def _written(prop: Property) -> Schema:
         schema["pattern"] = _NOT_BLANK if prop.not_blank and not prop.email else _NO_NUL
     if prop.kind is Kind.STRINGS:
         schema["items"] = {"type": "string", "pattern": prop.element_pattern or _NO_NUL}
+    if prop.kind is Kind.TEXTS_BY_NAME:
+        text = {"type": ["string", "null"], "pattern": _NO_NUL}
+        schema |= {"additionalProperties": text, "propertyNames": {"pattern": _NO_NUL}, "maxProperties": MOST_TEXTS}
     if prop.email:
         schema |= {"format": "email"}
     if prop.max_length is not None:
         schema["maxLength"] = prop.max_length
     if prop.choices:
-        schema["enum"] = list(prop.choices)
+        schema["enum"] = [*prop.choices, *([None] if prop.nullable else [])]
     if prop.nullable:
         schema["type"] = [schema["type"], "null"]
     if prop.is_password:

@@ -54,6 +54,16 @@ def is_authenticated(_caller: Caller) -> bool:
     return True
 
 
+def has_signed_in(caller: Caller) -> bool:
+    """Allow users with an access token. An API key changes nothing about sign-ins (docs/compatibility.md#api-keys)."""
+    return caller.has_signed_in
+
+
+def needs_sign_in(view: RouteCallable) -> bool:
+    """Tell whether a view takes no API key."""
+    return getattr(view, _RULE, None) is has_signed_in
+
+
 def current_caller() -> Caller:
     """Return the caller of the current request. Only for views that are decorated with `requires`."""
     caller: Caller = g.caller

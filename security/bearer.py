@@ -7,26 +7,50 @@ from flask import Flask
 from flask.globals import app_ctx, request_ctx
 from flask_jwt_extended import decode_token
 
+from models.api_keys import FoundKey
 from models.caller import Callers, FoundCaller
+from models.campus import HasMembership, refusal_of_portal
+from models.platform import STAND_ALONE, Platform, PortalOfRequest
 from models.user import refusal
-from security.errors import BadCredentials, InvalidToken, MissingToken
+from security.api_keys import ApiKeys, presented_key
+from security.errors import AccessDenied, BadCredentials, InvalidToken, MissingToken, RefusedByPortal
 from security.tokens import AccessTokens, Claims, StrictJWTManager
 from security.verified_tokens import BearerToken, VerifiedTokens
 
 _EXTENSION = "poort-bearer"
 
+# `{"` in base64url: so nearly every token costs one comparison, and only what begins otherwise may be an API key.
+_USUAL_START = "eyJ"
+
 
 class Caller(NamedTuple):
-    """The user who sent a request, as the database has them now, not as the token describes them."""
+    """The user who sent a request, as the database has them now, not as the token describes them.
+
+    `token` is what the request was authenticated with: an access token, or an API key.
+    """
 
     id: int
     username: str
     roles: frozenset[str]
-    token: BearerToken
+    token: BearerToken | FoundKey
+    linked: frozenset[int]
+    portal: PortalOfRequest
 
     def is_granted(self, role: str) -> bool:
         """Tell whether the caller has a role, directly or through the role hierarchy."""
         return role in self.roles
+
+    @property
+    def has_signed_in(self) -> bool:
+        """Tell whether the caller has an access token, which comes from a sign-in, and not an API key."""
+        return isinstance(self.token, BearerToken)
+
+    @property
+    def access_token(self) -> BearerToken:
+        """Return the access token of the request. Raises AccessDenied if there is an API key in its place."""
+        if not isinstance(self.token, BearerToken):
+            raise AccessDenied
+        return self.token
 
 
 class Authentication(NamedTuple):
@@ -35,11 +59,13 @@ class Authentication(NamedTuple):
     tokens: AccessTokens
     callers: Callers
     verified: VerifiedTokens
+    platform: Platform | None
+    api_keys: ApiKeys | None
 
 
-def install_bearers(app: Flask, manager: StrictJWTManager, tokens: AccessTokens, callers: Callers) -> None:
+def install_bearers(app: Flask, manager: StrictJWTManager, authentication: Authentication) -> None:
     """Have an application authenticate requests, and replace every failure of flask-jwt-extended by one of ours."""
-    app.extensions[_EXTENSION] = Authentication(tokens, callers, VerifiedTokens())
+    app.extensions[_EXTENSION] = authentication
     manager.user_lookup_loader(lambda _header, _claims: authenticate_caller()[0])
     manager.unauthorized_loader(_raise_missing)
     for loader in (manager.invalid_token_loader, manager.user_lookup_error_loader, manager.token_verification_failed_loader):
@@ -54,11 +80,15 @@ def authenticate_caller(item_id: int = 0) -> tuple[Caller, Any]:
     Raises security.errors.AuthenticationFailure.
     """
     # `request.headers` would parse the whole environment; this reads one entry of it.
-    token = bearer_token(request_ctx.request.environ.get("HTTP_AUTHORIZATION", ""))
-    if token is None:
-        raise MissingToken
+    header = request_ctx.request.environ.get("HTTP_AUTHORIZATION", "")
+    token = bearer_token(header)
     authentication: Authentication = app_ctx.app.extensions[_EXTENSION]
-    tokens, callers, verified = authentication
+    if token is None or not token.startswith(_USUAL_START):
+        if by_key := _find_caller_by_key(authentication, header, item_id):
+            return by_key
+        if token is None:
+            raise MissingToken
+    tokens, callers, verified, platform, _ = authentication
     now: datetime = app_ctx.g.now
     bearer = verified.find(token, tokens.keys.verification_kids(), int(now.timestamp()), tokens.clock_skew_seconds)
     if bearer is None:
@@ -67,8 +97,27 @@ def authenticate_caller(item_id: int = 0) -> tuple[Caller, Any]:
         verified.add(token, bearer, claims.kid)
     if not isinstance(bearer.username, str):
         raise BadCredentials("the username claim is no text")
-    found, item = callers.find(bearer.username, bearer.keys, item_id)
-    return get_caller(found, bearer, now), item
+    portal = portal_of(platform)
+    found, item = callers.find(bearer.username, bearer.keys, item_id, portal.name_form)
+    return get_caller(found, bearer, now, portal), item
+
+
+def _find_caller_by_key(authentication: Authentication, header: str, item_id: int) -> tuple[Caller, Any] | None:
+    """Return the caller if the header has an API key and this server takes keys, else None. Raises RefusedApiKey."""
+    keys, text = authentication.api_keys, presented_key(header)
+    if keys is None or text is None or not keys.are_taken:
+        return None
+    portal, address = portal_of(authentication.platform), request_ctx.request.remote_addr or ""
+    key, user, item = keys.authenticate(text, address, portal, item_id, app_ctx.g.now)
+    return caller_with_key(user, key, portal), item
+
+
+def portal_of(platform: Platform | None) -> PortalOfRequest:
+    """Return the portal that the request at hand is for."""
+    if platform is None:
+        return STAND_ALONE
+    request = request_ctx.request
+    return platform.of_request(request.scheme, request.host)
 
 
 def bearer_token(header: str) -> str | None:
@@ -82,10 +131,11 @@ def bearer_token(header: str) -> str | None:
     return token
 
 
-def get_caller(found: FoundCaller | None, bearer: BearerToken, now: datetime) -> Caller:
+def get_caller(found: FoundCaller | None, bearer: BearerToken, now: datetime, portal: PortalOfRequest) -> Caller:
     """Return the caller, if the row found for a token lets them in.
 
-    Raises BadCredentials if the account may not be used, InvalidToken if the token was revoked or ended.
+    Raises BadCredentials if the account may not be used, RefusedByPortal if not at this portal, InvalidToken if the token
+    was revoked or ended.
     """
     if found is None:
         raise BadCredentials("unknown user")
@@ -93,7 +143,19 @@ def get_caller(found: FoundCaller | None, bearer: BearerToken, now: datetime) ->
         raise BadCredentials(reason)
     if found.is_revoked or bearer.issued_at < (found.valid_after or 0):
         raise InvalidToken
-    return Caller(found.id, found.username, found.granted, bearer)
+    require_portal(found, portal)
+    return Caller(found.id, found.username, found.granted, bearer, found.linked, portal)
+
+
+def caller_with_key(user: FoundCaller, key: FoundKey, portal: PortalOfRequest) -> Caller:
+    """Return the caller who is the user of an API key, once security.api_keys.require_usable has let both pass."""
+    return Caller(user.id, user.username, user.granted, key, user.linked, portal)
+
+
+def require_portal(user: HasMembership, portal: PortalOfRequest) -> None:
+    """Raise RefusedByPortal if a portal does not let a user in (docs/compatibility.md#portal-scope)."""
+    if portal is not STAND_ALONE and (reason := refusal_of_portal(user, portal.id)):
+        raise RefusedByPortal(reason)
 
 
 def _raise_missing(_reason: str) -> NoReturn:

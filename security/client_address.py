@@ -1,10 +1,11 @@
-"""Find the address of the client: the peer's, unless the peer is a trusted proxy."""
+"""Find the client's address, and the scheme, host and port that it asked for: a trusted proxy's word counts."""
 
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.sansio.utils import get_host
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Network = IPv4Network | IPv6Network
@@ -12,9 +13,18 @@ Network = IPv4Network | IPv6Network
 # The longest text form of an IPv6 address (RFC 4291, section 2.2), and the width of our columns.
 _MAX_LENGTH = 45
 
+_LARGEST_PORT = 65535
+
+# What ProxyFix reads; an invalid value counts as absent.
+_VALID: dict[str, Callable[[str], bool]] = {
+    "HTTP_X_FORWARDED_PROTO": lambda text: text in {"http", "https"},
+    "HTTP_X_FORWARDED_HOST": lambda text: bool(get_host("", text)),
+    "HTTP_X_FORWARDED_PORT": lambda text: _is_port(text) and 0 < int(text[:6]) <= _LARGEST_PORT,
+}
+
 
 class TrustedProxies:
-    """WSGI middleware that believes X-Forwarded-For and X-Forwarded-Proto only from trusted proxies.
+    """WSGI middleware that believes X-Forwarded-For, -Proto, -Host and -Port only from trusted proxies.
 
     It sets REMOTE_ADDR in the form of `plain_address`. A peer on a unix socket has no address; it is trusted if there is any
     trusted proxy.
@@ -23,7 +33,7 @@ class TrustedProxies:
     def __init__(self, app: Application, networks: tuple[Network, ...]) -> None:
         """Take the application, and the networks of trusted proxies."""
         self._app = app
-        self._behind_proxy = ProxyFix(app, x_for=0, x_proto=1, x_host=0, x_port=0, x_prefix=0)
+        self._behind_proxy = ProxyFix(app, x_for=0, x_proto=1, x_host=1, x_port=1, x_prefix=0)
         self._networks = networks
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -32,10 +42,13 @@ class TrustedProxies:
         if not self._is_trusted(peer):
             environ["REMOTE_ADDR"] = plain_address(peer)
             return self._app(environ, start_response)
-        # Only the last address is the proxy's. ProxyFix cannot read it, since it parses quoted strings: a client could hide
-        # the address behind a quotation mark. Without a valid last address, the proxy counts as the client.
-        forwarded = parse_address(environ.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2])
+        # Only the last value of a field is the proxy's. ProxyFix cannot find it, since it parses quoted strings: a client could
+        # hide the value behind a quotation mark. Without a valid last address, the proxy counts as the client.
+        forwarded = parse_address(_last_value(environ, "HTTP_X_FORWARDED_FOR"))
         environ["REMOTE_ADDR"] = str(forwarded) if forwarded else plain_address(peer)
+        for name in _VALID.keys() & environ:
+            value = _last_value(environ, name)
+            environ[name] = value if _VALID[name](value) else ""
         return self._behind_proxy(environ, start_response)
 
     def _is_trusted(self, peer: str) -> bool:
@@ -47,6 +60,11 @@ class TrustedProxies:
         # TRUSTED_PROXIES may name an IPv4 network as IPv4-mapped IPv6, which is how a socket on [::] shows it.
         forms = (address, IPv6Address(f"::ffff:{address}")) if isinstance(address, IPv4Address) else (address,)
         return any(form in network for network in self._networks for form in forms)
+
+
+def _last_value(environ: dict[str, Any], name: str) -> str:
+    value: str = environ.get(name, "").rpartition(",")[2]
+    return value.strip().lower()
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:

@@ -9,6 +9,7 @@ AuthenticationFailure (401)
 ├── InvalidToken            a token that is malformed, forged, not valid yet, revoked or ended
 ├── ExpiredToken            `exp` has passed: 401 `Expired JWT Token`
 ├── MissingUsername         a valid token that names no user
+├── RefusedApiKey           an API key that is unknown, revoked or not valid now, or whose user may not use it here
 ├── MissingRefreshToken     the body has no refresh token
 └── InvalidRefreshToken     an unknown or expired refresh token, or one whose user may not sign in
     └── ReusedRefreshToken  used before, and after the grace period: its session has ended
@@ -27,10 +28,11 @@ class AuthenticationFailure(Unauthorized):
     """401 with `WWW-Authenticate: Bearer` (RFC 6750, section 3) and one fixed message."""
 
     message = ""
+    challenge: WWWAuthenticate | None = WWWAuthenticate("Bearer")
 
     def __init__(self, message: str | None = None) -> None:
         """Take a message; by default the one of the class."""
-        super().__init__(message or self.message, www_authenticate=WWWAuthenticate("Bearer"))
+        super().__init__(message or self.message, www_authenticate=self.challenge)
 
 
 class BadCredentials(AuthenticationFailure):
@@ -98,6 +100,20 @@ class MissingUsername(AuthenticationFailure):
     """The token is valid, but has no `username` claim."""
 
     message = 'Unable to find key "username" in the token payload.'
+
+
+class RefusedApiKey(AuthenticationFailure):
+    """An API key was refused. Clients see Chamilo's words, and neither a challenge nor a code.
+
+    `about` has fields of security.audit.Event: the start of the key, and its user if it has one.
+    """
+
+    challenge = None
+
+    def __init__(self, message: str, **about: Any) -> None:
+        """Take Chamilo's words, and what the audit says."""
+        super().__init__(message)
+        self.about = about
 
 
 class MissingRefreshToken(AuthenticationFailure):

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from models import refresh_token as stored
 from models.campus import refusal_of_portal
 from models.database import ADDRESS_LENGTH, epoch_ms, storable
+from models.platform import STAND_ALONE, PortalOfRequest
 from models.refresh_token import USER_AGENT_LENGTH, RefreshToken, SignInSession
 from models.token_validity import revoke
 from models.user import Account, refusal
@@ -73,6 +74,7 @@ class Presented:
     session_id: str
     user_id: int
     asked_at: datetime
+    portal: PortalOfRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +151,9 @@ class Sessions:
         about = {"user_id": presented.user_id, "details": {"session": presented.session_id}}
         if account is None:
             raise InvalidRefreshToken("unknown user", **about)
-        reason, portal = refusal(account, self.sign_ins.clock()), self.sign_ins.rules.access_url_id
-        if reason is None and portal is not None:
-            reason = refusal_of_portal(session, account.id, portal)
+        reason = refusal(account, self.sign_ins.clock())
+        if reason is None and presented.portal is not STAND_ALONE:
+            reason = refusal_of_portal(account, presented.portal.id)
         if reason is not None:
             raise InvalidRefreshToken(reason, username=account.username, **about)
         return account
@@ -190,13 +192,13 @@ def find_session(session: Session, presented: str, user_id: int) -> str | None:
     return owner.session_id if owner is not None and owner.user_id == user_id else None
 
 
-def find_presented(session: Session, token: str, asked_at: datetime) -> Presented:
+def find_presented(session: Session, token: str, asked_at: datetime, portal: PortalOfRequest) -> Presented:
     """Find the session and the user of a refresh token, used or not. Locks nothing. Raises InvalidRefreshToken."""
     owner = stored.find_owner(session, _hash(token))
     session.rollback()
     if owner is None:
         raise InvalidRefreshToken("unknown")
-    return Presented(token, owner.session_id, owner.user_id, asked_at)
+    return Presented(token, owner.session_id, owner.user_id, asked_at, portal)
 
 
 def _token_row(token: str, session_id: str) -> RefreshToken:

@@ -9,12 +9,11 @@ from functools import partial
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import ServiceUnavailable
 
-from models.campus import refusal_of_portal
 from models.passwords import hash_password, is_too_costly, is_too_long, needs_rehash, padding_costs, spend_time, verify_password
 from models.token_validity import TokenValidity
 from models.user import Account, refusal
 from models.user_table import ACCOUNT, UserTable
-from security.errors import BadCredentials, RefusedByPortal
+from security.errors import BadCredentials
 from security.fair_queue import Requester
 from security.hashing import HashingThread
 
@@ -31,11 +30,10 @@ _MAX_WAITS = 5
 
 @dataclass(frozen=True, slots=True)
 class SignInRules:
-    """Settings of sign-ins: the cost of new hashes, whether to renew old ones, and the id of the campus portal, if any."""
+    """Settings of sign-ins: the cost of new hashes, and whether to renew old ones."""
 
     hash_cost: int
     rehashes: bool
-    access_url_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +62,9 @@ class SignIns:
     def authenticate(self, session: Session, username: str, password: str, requester: Requester, now: datetime) -> SignedIn:
         """Check a password. No connection is held during the hash.
 
-        Raises BadCredentials with the true reason, RefusedByPortal only if the password was right, and 503 if too many
-        passwords are being checked.
+        Raises BadCredentials with the true reason, and 503 if too many passwords are being checked.
         """
-        signed_in = self._verify(session, username, password, requester, partial(_check, now=now, rules=self.rules))
-        portal = self.rules.access_url_id
-        if portal is not None and (reason := refusal_of_portal(session, signed_in.account.id, portal)):
-            raise RefusedByPortal(reason)
-        session.rollback()
-        return signed_in
+        return self._verify(session, username, password, requester, partial(_check, now=now, rules=self.rules))
 
     def verify_password(self, session: Session, username: str, password: str, requester: Requester, now: datetime) -> None:
         """Check the password of a signed-in user once more. Raises BadCredentials and 503 as `authenticate` does."""

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
+from models.api_keys import ApiKeyTable, FoundKey, found_user
 from models.caller import CALLER_COLUMNS, found_caller
 from models.folding import canonical_username
 from models.token_validity import TokenValidity
 from models.user_table import UserTable
-from security.bearer import Caller, get_caller
+from security.api_keys import require_usable
+from security.bearer import Caller, caller_with_key, get_caller
 
 
 class Held(NamedTuple):
@@ -24,10 +26,11 @@ class Held(NamedTuple):
 class WriteGuard:
     """Begins transactions that write."""
 
-    def __init__(self, users: UserTable, validity: TokenValidity, clock: Callable[[], datetime]) -> None:
-        """Take the tables of users and of ended tokens, and the clock."""
+    def __init__(self, users: UserTable, validity: TokenValidity, keys: ApiKeyTable, clock: Callable[[], datetime]) -> None:
+        """Take the tables of users, of ended tokens and of API keys, and the clock."""
         self._users = users
         self._validity = validity
+        self._keys = keys
         self._clock = clock
 
     def begin(
@@ -36,16 +39,23 @@ class WriteGuard:
         """Begin a transaction that locks the row of a user, and, shared, the rows of the caller and of others.
 
         Each row has `columns` and the columns of a caller. The user is None if there is no such row. Since the request was
-        authenticated, the token may have been ended, or the caller demoted or deactivated.
+        authenticated, the token may have been ended, the key revoked, or the caller demoted or deactivated.
 
-        Raises BadCredentials or InvalidToken, as authentication does. The view must check its access rule again.
+        Raises BadCredentials, InvalidToken or RefusedApiKey, as authentication does. The view must check its access rule again.
         """
         names = tuple(dict.fromkeys((*CALLER_COLUMNS, *columns)))
         rows = self._users.hold(session, names, user_id, {caller.id, *others})
-        # A separate statement, since one that waited for a lock may still see the state from before the wait.
-        ended = self._validity.judge(session, caller.username, caller.token.keys)
-        row, found = rows.get(caller.id), None
-        if row is not None and canonical_username(row.username) == canonical_username(caller.username):
-            found = found_caller((*(getattr(row, name) for name in CALLER_COLUMNS), *ended))
-        caller_now = get_caller(found, caller.token, self._clock())
+        caller_now = self._caller_now(session, caller, rows.get(caller.id))
         return Held(caller_now, rows.get(user_id), [rows[other] for other in others if other in rows])
+
+    def _caller_now(self, session: Session, caller: Caller, row: Any) -> Caller:
+        # A separate statement, since one that waited for a lock may still see the state from before the wait.
+        token, values = caller.token, tuple(getattr(row, name) for name in CALLER_COLUMNS) if row is not None else None
+        if isinstance(token, FoundKey):
+            key = self._keys.find_again(session, token, caller.portal.id)
+            key, user = require_usable(key, found_user(values) if values else None, caller.portal, self._clock())
+            return caller_with_key(user, key, caller.portal)
+        ended = self._validity.judge(session, caller.username, token.keys)
+        is_same = values is not None and canonical_username(row.username) == canonical_username(caller.username)
+        found = found_caller((*values, *ended)) if values and is_same else None
+        return get_caller(found, token, self._clock(), caller.portal)

@@ -19,8 +19,10 @@ from models import (
     ACCESS_URL_OF_EVERYONE,
     AccessUrl,
     AccessUrlRelUser,
+    ApiKey,
     AuditRecord,
     BackupCode,
+    ExtraField,
     RefreshToken,
     RevokedToken,
     SecondFactor,
@@ -48,8 +50,18 @@ START = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
 #: In the order in which rows can be deleted. The default portal stays.
 TABLES = (
-    *(UserRelUser, UserAuthSource, AccessUrlRelUser, TrackELogin, TrackELoginRecord, ThrottledLogin, User),
-    *(AuditRecord, BackupCode, SecondFactor, RefreshToken, SignInSession, RevokedToken, TokensValidAfter, VerificationKey),
+    *(UserRelUser, UserAuthSource, AccessUrlRelUser, TrackELogin, TrackELoginRecord, ThrottledLogin, User, ExtraField),
+    *(
+        ApiKey,
+        AuditRecord,
+        BackupCode,
+        SecondFactor,
+        RefreshToken,
+        SignInSession,
+        RevokedToken,
+        TokensValidAfter,
+        VerificationKey,
+    ),
 )
 
 HAVE_ROWS = select(*(exists(select(literal(1)).select_from(table)) for table in TABLES))

@@ -36,7 +36,7 @@ def guesses_bounded(caller: Caller, message: str) -> Iterator[None]:
 
     Guesses count for the token or its session, so that a thief of a token does not lock the user out.
     """
-    limiter, key = parts().limiter, caller.token.keys[-1]
+    limiter, key = parts().limiter, caller.access_token.keys[-1]
     try:
         with limiter.attempt_by_token(key), rolled_back():
             yield
@@ -46,7 +46,7 @@ def guesses_bounded(caller: Caller, message: str) -> Iterator[None]:
         raise TooManyRequests(refusal.description, retry_after=refusal.retry_after_seconds) from None
     except BadCredentials as refusal:
         record_now("totp_refused", username=caller.username, user_id=caller.id, reason=refusal.reason)
-        if limiter.is_last_failure(key, _longest_life_seconds(caller.token)):
+        if limiter.is_last_failure(key, _longest_life_seconds(caller.access_token)):
             _end_token(caller)
         raise AccessDenied(message) from None
     limiter.forget_failures(key)
@@ -63,7 +63,7 @@ def _longest_life_seconds(token: BearerToken) -> int:
 def _end_token(caller: Caller) -> None:
     """End the token of a caller and its session."""
     ours, reason = parts(), "too many wrong codes or passwords in a row"
-    session, token = db.session(), caller.token
+    session, token = db.session(), caller.access_token
 
     def write() -> None:
         ours.users.lock(session, caller.id, ACCOUNT)

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, g, request
 
 from blueprints.auditing import record_event, record_now
 from blueprints.auth.credentials import BODY_FAILURES, MOST_BYTES, SIGN_IN_TAG, read_object, require_json
-from blueprints.parts import parts
+from blueprints.parts import parts, portal_at_hand
 from models import db
 from models.user import Account, shown_roles
 from rest.answer import answer_json
@@ -55,7 +55,7 @@ def refresh_token() -> Response:
     with _recorded_refresh():
         if not isinstance(token, str) or not token:
             raise MissingRefreshToken
-        presented = find_presented(session, token, g.now)
+        presented = find_presented(session, token, g.now, portal_at_hand())
         ours.limiter.count("refresh", presented.session_id, MOST_REFRESHES)
         refreshed = ours.sessions.refresh(session, presented)
     account, grant = refreshed.account, refreshed.grant

@@ -10,13 +10,14 @@ from blueprints.auditing import record_event, record_now
 from blueprints.auth.codes import demand_code
 from blueprints.auth.credentials import BODY_FAILURES, SIGN_IN_TAG, read_credentials
 from blueprints.auth.refreshing import answer_with_token, begin_session_of
-from blueprints.parts import parts, requester_of
+from blueprints.parts import parts, portal_at_hand, requester_of
 from models import db
 from models.sign_in_record import record_failure, record_success
 from models.user import shown_roles
 from rest.operation import Operation, documented
 from rest.schema import TEXT
 from security.access import public
+from security.bearer import require_portal
 from security.errors import AuthenticationFailure, CodeRequired, TooManyAttempts
 from security.throttle.limiter import FAILURES_TO_REPORT
 
@@ -53,6 +54,7 @@ def create_token() -> Response:
         with ours.limiter.attempt(address, credentials.username):
             username, password = credentials.username, credentials.password
             signed_in = ours.sign_ins.authenticate(db.session(), username, password, requester, g.now)
+            require_portal(signed_in.account, portal_at_hand())
             second_factor = demand_code(signed_in.account, credentials.totp)
         account = ours.sign_ins.admit(db.session(), signed_in.account)
     now, roles = ours.clock(), shown_roles(account)

@@ -21,7 +21,7 @@ from models.second_factor import Enrolment, begin, confirm, count_backup_codes, 
 from models.transactions import commit
 from rest.answer import answer_json
 from rest.operation import documented
-from security.access import current_caller, is_authenticated, requires
+from security.access import current_caller, has_signed_in, is_authenticated, requires
 from security.bearer import Caller
 
 bp = Blueprint("second_factor", __name__)
@@ -51,7 +51,7 @@ def show_second_factor() -> Response:
 
 @bp.post("/me/totp")
 @takes_json
-@requires(is_authenticated)
+@requires(has_signed_in)
 @documented(operations.BEGIN)
 def begin_enrolment() -> Response:
     """Create the secret of an authenticator app. It has no effect until the caller confirms it with a code."""
@@ -74,7 +74,7 @@ def begin_enrolment() -> Response:
 
 @bp.put("/me/totp")
 @takes_json
-@requires(is_authenticated)
+@requires(has_signed_in)
 @documented(operations.CONFIRM)
 def confirm_enrolment() -> Response:
     """Enable the second factor with a first code of the app, and show the backup codes once."""
@@ -101,7 +101,7 @@ def confirm_enrolment() -> Response:
 
 @bp.post("/me/totp/backup-codes")
 @takes_json
-@requires(is_authenticated)
+@requires(has_signed_in)
 @documented(operations.RENEW)
 def renew_backup_codes() -> Response:
     """Replace the backup codes, and show the new ones once."""
@@ -122,7 +122,7 @@ def renew_backup_codes() -> Response:
 
 @bp.delete("/me/totp")
 @takes_json
-@requires(is_authenticated)
+@requires(has_signed_in)
 @documented(operations.DISABLE)
 def disable_second_factor() -> Response:
     """Disable the second factor with a code of the app or a backup code."""

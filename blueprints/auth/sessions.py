@@ -18,7 +18,7 @@ from rest.answer import answer_json
 from rest.operation import Operation, documented
 from rest.resource import format_date_time
 from rest.schema import TEXT
-from security.access import current_caller, is_authenticated, requires
+from security.access import current_caller, has_signed_in, is_authenticated, requires
 from security.refresh import SESSION_ID
 
 bp = Blueprint("sessions", __name__)
@@ -61,13 +61,14 @@ LIST_SESSIONS = Operation(
 def list_sessions() -> Response:
     """List the caller's live sessions, the newest first."""
     caller = current_caller()
+    own_id = caller.access_token.session_id if caller.has_signed_in else None
     alive = live_sessions_of(db.session(), caller.id, parts().clock())
-    shown = [_shown(session, is_current=session.id == caller.token.session_id) for session in alive]
+    shown = [_shown(session, is_current=session.id == own_id) for session in alive]
     return answer_json(shown)
 
 
 @bp.delete("/me/sessions")
-@requires(is_authenticated)
+@requires(has_signed_in)
 @documented(END_SESSIONS)
 def end_sessions() -> Response:
     """End every session and token of the caller, the current ones included."""
@@ -76,7 +77,7 @@ def end_sessions() -> Response:
 
 
 @bp.delete("/me/sessions/<segment:session_id>")
-@requires(is_authenticated)
+@requires(has_signed_in)
 @documented(END_SESSION)
 def end_one_session(session_id: str) -> Response:
     """End a session of the caller and its tokens."""

@@ -14,7 +14,7 @@ from models import db
 from models.token_validity import end_all_tokens, revoke
 from models.transactions import commit
 from rest.operation import Operation, Shape, documented
-from security.access import current_caller, is_authenticated, requires
+from security.access import current_caller, has_signed_in, requires
 from security.bearer import Caller
 from security.refresh import find_session
 
@@ -49,7 +49,7 @@ def sign_out_blueprint(*, has_sessions: bool) -> Blueprint:
     return bp
 
 
-@requires(is_authenticated)
+@requires(has_signed_in)
 @documented(INVALIDATE)
 def invalidate_token() -> Response:
     """End the token of the request."""
@@ -57,7 +57,7 @@ def invalidate_token() -> Response:
     return _end(None)
 
 
-@requires(is_authenticated)
+@requires(has_signed_in)
 @documented(INVALIDATE_SESSION)
 def invalidate_session() -> Response:
     """End the token of the request, its session, and the session of a refresh token in the body.
@@ -68,7 +68,7 @@ def invalidate_session() -> Response:
     return _end(_read_refresh_token() if has_body else None)
 
 
-@requires(is_authenticated)
+@requires(has_signed_in)
 @documented(INVALIDATE_ALL)
 def invalidate_all_tokens() -> Response:
     """End every token and session of the caller, the current ones included."""
@@ -93,20 +93,21 @@ def end_everything_of(caller: Caller) -> None:
 def _end(refresh_token: str | None) -> Response:
     """End the token of the request, its session, and the session of a refresh token of the caller."""
     caller, ours, session = current_caller(), parts(), db.session()
+    token = caller.access_token
 
     def write() -> None:
         ours.guard.begin(session, caller, caller.id)
         now = ours.clock()
         named = find_session(session, refresh_token, caller.id) if refresh_token else None
-        for session_id in {ended for ended in (caller.token.session_id, named) if ended}:
+        for session_id in {ended for ended in (token.session_id, named) if ended}:
             if ours.sessions.end(session, session_id, caller.id, now):
                 record_session_end(caller.username, caller.id, session_id, reason="signed out")
-        revoke(session, caller.token.key, caller.token.expires_at + ours.settings.jwt_clock_skew_seconds, now)
+        revoke(session, token.key, token.expires_at + ours.settings.jwt_clock_skew_seconds, now)
         record_event("token_ended", username=caller.username, user_id=caller.id)
 
     commit(session, write)
     # A sign-in within the same second would issue an identical token, which is revoked now.
-    if 0 < (wait := caller.token.issued_at + 1 - ours.clock().timestamp()) <= 1:
+    if 0 < (wait := token.issued_at + 1 - ours.clock().timestamp()) <= 1:
         ours.sleep(wait)
     return Response(status=HTTPStatus.NO_CONTENT)
 

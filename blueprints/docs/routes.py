@@ -10,6 +10,7 @@ from flask.typing import RouteCallable
 from werkzeug.exceptions import NotFound
 
 from blueprints.docs.explorer import PAGE, protect_page
+from blueprints.parts import takes_api_keys
 from rest.conditional import not_modified
 from rest.documents import hydra
 from rest.documents.openapi import build_openapi
@@ -17,7 +18,7 @@ from rest.encoding import encode_json
 from rest.negotiation import accepted_media_type
 from rest.operation import RoutedOperation, operation_of
 from rest.resource import Resource
-from security.access import is_public, public
+from security.access import is_public, needs_sign_in, public
 
 #: Served only with APP_ENABLE_API_ENTRYPOINT.
 bp = Blueprint("docs", __name__, template_folder="templates", static_folder="static", static_url_path="/docs/explorer")
@@ -106,7 +107,7 @@ def _declared_operations(app: Flask) -> Iterator[RoutedOperation]:
         if operation is not None:
             template = re.sub(r"<segment:\w+?_id>", "{id}", rule.rule.replace("<suffix:suffix>", ""))
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-                yield RoutedOperation(template, method, operation, is_public(view))
+                yield RoutedOperation(template, method, operation, is_public(view), needs_sign_in(view))
 
 
 def _resources() -> Collection[Resource]:
@@ -114,7 +115,7 @@ def _resources() -> Collection[Resource]:
 
 
 def _build_openapi() -> dict[str, Any]:
-    return build_openapi(declared_operations(current_app))
+    return build_openapi(declared_operations(current_app), takes_api_keys=takes_api_keys())
 
 
 def _build_documentation() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 
 from blueprints.parts import parts, requester_of
 from blueprints.users import policy
-from blueprints.users.resource import USER
+from blueprints.users.resource import USER, in_name_form
 from blueprints.users.writing import change_user, columns_to_write, insert_user, new_password_hash, remove_user, save
 from models import User, db
 from models.administrators import ADMINISTRATOR_COLUMNS, require_other
@@ -24,7 +24,7 @@ from security.bearer import Caller
 from security.write_guard import Held
 
 # The columns that answers show, and those that the rules need.
-_COLUMNS = tuple(dict.fromkeys((*USER.readable.columns, *ADMINISTRATOR_COLUMNS)))
+_COLUMNS = tuple(dict.fromkeys((*USER.readable.columns, *ADMINISTRATOR_COLUMNS, "linked")))
 
 
 def get_row(user_id: int) -> Any:
@@ -35,15 +35,26 @@ def get_row(user_id: int) -> Any:
     return row
 
 
-def insert(values: dict[str, Any], password: str | None, access_url_id: int, rule: Callable[[Caller], bool]) -> Item:
-    """Insert a user who can sign in to a portal; `rule` is the access rule of the route. Raises 401, 403, 422 and 503."""
+def insert(
+    values: dict[str, Any],
+    password: str | None,
+    access_url_id: int,
+    rule: Callable[[Caller], bool],
+    complete: Callable[[int], None] = lambda _user_id: None,
+) -> Item:
+    """Insert a user who can sign in to a portal; `rule` is the access rule of the route.
+
+    `complete` takes the new id in the same transaction, when no other user can be inserted. Raises 401, 403, 422 and 503.
+    """
     ours, session = parts(), db.session()
     columns = columns_to_write(values, _hashed(password, None), g.now)
 
     def write() -> Any:
         caller = ours.guard.begin(session, current_caller()).caller
         policy.require_creatable(caller, rule, columns.get("roles", ()))
-        return _find_row(insert_user(session, ours.users, columns, g.now, access_url_id))
+        user_id = insert_user(session, ours.users, columns, g.now, access_url_id)
+        complete(user_id)
+        return _find_row(user_id)
 
     return _shown(save(session, ours.users, write, values["username"]))
 
@@ -112,4 +123,4 @@ def _find_row(user_id: int) -> Any:
 
 
 def _shown(row: Any) -> Item:
-    return Item.of(USER, USER.readable, row)
+    return Item.of(USER, in_name_form(USER.readable, current_caller().portal.name_form), row)

@@ -1,6 +1,9 @@
-"""Reading the body of PATCH /api/users/{id}/password as Chamilo 3 does (docs/compatibility.md#me)."""
+"""Passwords in bodies: reading that of PATCH /api/users/{id}/password as Chamilo 3 does (docs/compatibility.md#me)."""
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from werkzeug.exceptions import BadRequest
 
@@ -9,6 +12,8 @@ from blueprints.users.writing import password_violations
 from models.password_policy import PasswordPolicy
 from rest.body import find_violations, require_none
 from rest.encoding import NotJson, decode_json
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +40,9 @@ def read_password_change(body: bytes, policy: PasswordPolicy) -> PasswordChange:
     broken = find_violations(NEW_PASSWORD, {"password": password}, complete=False)
     require_none([*broken, *password_violations("password", password, policy)])
     return PasswordChange(password, force)
+
+
+def warn_of_ignored_password(document: Mapping[str, Any]) -> None:
+    """Log that the body of a new user has its password under a name that is ignored."""
+    if "password" in document and not document.get("plainPassword"):
+        logger.warning("`password` was ignored in the body of a new user, who cannot sign in: `plainPassword` is meant")

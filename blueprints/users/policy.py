@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy.orm import Session
 
@@ -14,8 +14,17 @@ from blueprints.users.writing import HeldUser
 from models.administrators import HasRolesAndState, LastAdministrator, find_others
 from models.campus import are_acquainted
 from models.roles import ROLE_ADMIN, ROLE_GLOBAL_ADMIN, roles_to_store
+from models.user_lists import Rows
 from security.bearer import Caller
 from security.errors import AccessDenied
+from security.portal_scope import is_in_scope, is_unrestricted, listed_portals, manages_portal
+
+
+class Target(HeldUser, Protocol):
+    """A row of the user that a caller wants to change, with the portals that the user is linked to."""
+
+    linked: frozenset[int]
+
 
 _SEES_EVERYONE = ("ROLE_ADMIN", "ROLE_GLOBAL_ADMIN", "ROLE_TEACHER", "ROLE_SESSION_MANAGER")
 
@@ -45,9 +54,24 @@ def may_see_everyone(caller: Caller) -> bool:
     return any(caller.is_granted(role) for role in _SEES_EVERYONE)
 
 
-def may_edit_user(caller: Caller, user_id: int) -> bool:
-    """Allow administrators, and users to edit themselves."""
-    return caller.is_granted(ROLE_ADMIN) or caller.id == user_id
+def rows_in_lists(caller: Caller) -> Rows:
+    """Return the users that a caller may list, on a campus of several portals also by portal."""
+    return Rows(None if may_see_everyone(caller) else caller.id, listed_portals(caller))
+
+
+def may_add_to(portal_id: int) -> Callable[[Caller], bool]:
+    """Return the rule about callers who may create users of a portal: those above who manage it."""
+    return lambda caller: may_add_to_portal(caller) and manages_portal(caller, portal_id)
+
+
+def may_create_in(portal_id: int) -> Callable[[Caller], bool]:
+    """Return the rule about callers who may create users and link them to a portal of their choice."""
+    return lambda caller: may_create_users(caller) and manages_portal(caller, portal_id)
+
+
+def may_edit_user(caller: Caller, user: Target) -> bool:
+    """Allow users to edit themselves, and administrators to edit those in their scope."""
+    return caller.id == user.id or (caller.is_granted(ROLE_ADMIN) and is_in_scope(caller, user.linked))
 
 
 def writable_by(caller: Caller) -> frozenset[str]:
@@ -68,13 +92,13 @@ def require_creatable(caller: Caller, rule: Callable[[Caller], bool], roles: Col
     _require_grantable(caller, roles)
 
 
-def require_deletable(caller: Caller, user: HeldUser) -> None:
+def require_deletable(caller: Caller, user: Target) -> None:
     """Let administrators delete others, not themselves. Only global administrators may delete global administrators."""
     if not caller.is_granted(ROLE_ADMIN):
         raise AccessDenied
     if caller.id == user.id:
         raise AccessDenied("You cannot delete this user")
-    if not _may_take_over(caller, user):
+    if not is_in_scope(caller, user.linked) or not _may_take_over(caller, user):
         raise AccessDenied
 
 
@@ -84,13 +108,14 @@ def require_writable(caller: Caller, names: Collection[str]) -> None:
         raise AccessDenied
 
 
-def require_changeable(caller: Caller, user: HeldUser, columns: Mapping[str, Any], *, sets_password: bool) -> None:
+def require_changeable(caller: Caller, user: Target, columns: Mapping[str, Any], *, sets_password: bool) -> None:
     """Require a caller who may change these columns of a user to these values, and the password if it is set.
 
     Only global administrators, and the user, may change the user name, e-mail, roles, state or password of a global
-    administrator (docs/compatibility.md#global-admin-protected). Writing the stored value again is not a change.
+    administrator (docs/compatibility.md#global-admin-protected). Writing the stored value again is not a change. An API key
+    sets no password of an existing user (docs/compatibility.md#api-keys).
     """
-    if not may_edit_user(caller, user.id):
+    if not may_edit_user(caller, user) or (sets_password and not caller.has_signed_in):
         raise AccessDenied
     granted = columns.get("roles", ())
     if ROLE_GLOBAL_ADMIN not in roles_to_store(user.roles):
@@ -110,8 +135,8 @@ def require_administrator_left(
 
 
 def _require_grantable(caller: Caller, granted: Collection[str], *, is_own: bool = False) -> None:
-    """Let only global administrators grant the role of a global administrator."""
-    if ROLE_GLOBAL_ADMIN not in granted or caller.is_granted(ROLE_GLOBAL_ADMIN):
+    """Let only unrestricted global administrators grant the role of a global administrator."""
+    if ROLE_GLOBAL_ADMIN not in granted or (caller.is_granted(ROLE_GLOBAL_ADMIN) and is_unrestricted(caller)):
         return
     if is_own:
         raise AccessDenied("You cannot grant yourself the global admin role.")

@@ -1,9 +1,14 @@
 """Users on the wire: properties and filters, declared once (docs/compatibility.md#user-properties)."""
 
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
+from blueprints.users.extra_filter import Matching, conditions_of, read_pairs
+from models.extra_fields import Pair
 from models.passwords import MAX_PASSWORD_BYTES
+from models.portals import FIRST_LAST
 from models.roles import ROLE_OF_STATUS, roles_to_show
 from models.user import ACTIVE, User
 from models.user_lists import Filters
@@ -11,12 +16,28 @@ from models.user_table import UserTable
 from rest import filters
 from rest.problem import UnreadableRequest
 from rest.query import Parameters
-from rest.resource import Filter, Kind, Property, Resource
+from rest.resource import Filter, Kind, Properties, Property, Resource
 
 
-def full_name(row: Any) -> str:
-    """Return first and last name, with a space between them even if one is missing."""
-    return f"{row.firstname or ''} {row.lastname or ''}"
+def full_name(row: Any, form: str = FIRST_LAST) -> str:
+    """Return first and last name in a form of models.portals; a missing one is the empty text."""
+    return form.format(first=row.firstname or "", last=row.lastname or "")
+
+
+def _own_full_name(row: Any, form: str = FIRST_LAST) -> str:
+    return full_name(row, form).strip() or row.username
+
+
+_FULL_NAMES: dict[Any, Callable[..., str]] = {full_name: full_name, _own_full_name: _own_full_name}
+
+
+@cache
+def in_name_form(properties: Properties, form: str) -> Properties:
+    """Return properties of a user with the full name in a form of models.portals."""
+    return Properties(
+        replace(prop, value=partial(_FULL_NAMES[prop.value], form=form)) if prop.value in _FULL_NAMES else prop
+        for prop in properties
+    )
 
 
 # fmt: off
@@ -56,6 +77,8 @@ USER = Resource(
         Filter("order[lastname]", "lastname"),
         Filter("email", "email", listed=False),
         Filter("isActive", "active", listed=False, is_boolean=True),
+        Filter("extrafield[]", None, listed=False, is_list=True, description="Names of extra fields. Each belongs to the value at the same position. Only for callers who see all fields."),
+        Filter("extrafieldvalue[]", None, listed=False, is_list=True, description="Values of these extra fields, whole; ignores case and accents. A user must have all of them."),
     ),
     accept_patch=("application/merge-patch+json", "application/vnd.api+json"),
 )
@@ -70,7 +93,7 @@ ME = Resource(
         Property("username", Kind.STRING, ("username",), public=True),
         Property("firstname", Kind.STRING, ("firstname",), public=True, nullable=True),
         Property("lastname", Kind.STRING, ("lastname",), public=True, nullable=True),
-        Property("fullName", Kind.STRING, ("firstname", "lastname", "username"), value=lambda row: full_name(row).strip() or row.username, public=True),
+        Property("fullName", Kind.STRING, ("firstname", "lastname", "username"), value=_own_full_name, public=True),
         Property("email", Kind.STRING, ("email",), public=True),
         Property("locale", Kind.STRING, ("locale",), public=True),
         Property("timezone", Kind.STRING, ("timezone",), public=True),
@@ -86,9 +109,12 @@ _WRITABLE = {prop.name: prop for prop in USER.writable}
 USER_OF_PORTAL = replace(
     USER,
     properties=(
-        *(_WRITABLE[name] for name in ("username", "email", "firstname", "lastname", "locale", "timezone")),
+        *(_WRITABLE[name] for name in ("username", "email", "firstname", "lastname")),
+        *(replace(_WRITABLE[name], nullable=True) for name in ("locale", "timezone")),
         Property("password", Kind.STRING, readable=False, writable=True, nullable=True, is_password=True, max_length=MAX_PASSWORD_BYTES, max_bytes=MAX_PASSWORD_BYTES, example="a long enough secret"),
-        Property("status", Kind.INTEGER, ("status",), writable=True, choices=tuple(ROLE_OF_STATUS), description="The platform level, which sets the role. 1: teacher, 3: session manager, 4: HR, 5: student, 17: student boss, 20: invitee.", example=5),
+        Property("status", Kind.INTEGER, ("status",), writable=True, nullable=True, choices=tuple(ROLE_OF_STATUS), description="The platform level, which sets the role. 1: teacher, 3: session manager, 4: HR, 5 or null: student, 17: student boss, 20: invitee.", example=5),
+        Property("extraFields", Kind.TEXTS_BY_NAME, readable=False, writable=True, nullable=True, description="The user's values in extra fields, by the name of the field. Every field must exist."),
+        Property("sendEmail", Kind.BOOLEAN, readable=False, writable=True, description="Whether the user is told by mail; by default true. true is refused with 501 if the server has no mail server.", example=False),
     ),
 )
 
@@ -108,18 +134,22 @@ _ORDERED = ("username", "firstname", "lastname")
 MOST_TERMS = 20
 
 
-def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool) -> Filters:
+def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, matching: Matching | None = None) -> Filters:
     """Read the filters and the order of a list of users; the id breaks ties.
 
-    Only privileged callers search by e-mail. Raises UnreadableRequest for too many search texts.
+    Only privileged callers search by e-mail. `matching` makes the conditions of extra fields; without it their parameters are
+    ignored. Raises UnreadableRequest for too many search texts and for unknown extra fields.
     """
     columns = table.searched
     fields: list[tuple[str, tuple[str, ...]]] = [(name, (name,)) for name in (*_ORDERED, *(["email"] if privileged else []))]
-    asked = [(names, filters.texts(parameters.get(field), table.fold)) for field, names in (*fields, ("search", _ORDERED))]
-    if sum(len(texts) for _, texts in asked) > MOST_TERMS:
-        raise UnreadableRequest("Too many search terms.")
+    asked = [(names, filters.texts(parameters.get(field), table.fold)) for field, names in fields]
+    asked.append((_ORDERED, filters.texts(filters.trimmed(parameters.get("search")), table.fold)))
+    pairs = read_pairs(parameters) if matching else []
+    _refuse_too_many(sum(len(texts) for _, texts in asked), pairs)
     wanted = [([columns[name] for name in names], texts) for names, texts in asked if texts]
     conditions = [filters.contains_any(searched, texts) for searched, texts in wanted]
+    if matching and pairs:
+        conditions += conditions_of(pairs, matching)
     is_active = filters.boolean(parameters.get("isActive"))
     if is_active is not None:
         conditions.append((User.active == ACTIVE) if is_active else (User.active != ACTIVE))
@@ -128,3 +158,9 @@ def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool) 
     if table.is_campus and next(iter(order), None) == "username":
         ordered = ordered[:1]  # unique there; MariaDB uses its index only if no column follows
     return Filters(conditions, ordered, [([column.key for column in searched], texts) for searched, texts in wanted])
+
+
+def _refuse_too_many(texts: int, pairs: Collection[Pair]) -> None:
+    """Raise UnreadableRequest for too many search texts. An empty value is none, but different pairs take time as well."""
+    if texts + sum(1 for _, value in pairs if value) > MOST_TERMS or len(set(pairs)) > MOST_TERMS:
+        raise UnreadableRequest("Too many search terms.")

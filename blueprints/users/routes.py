@@ -1,20 +1,21 @@
 """/api/users, /api/users/{id} and /api/me."""
 
+from functools import partial
 from http import HTTPStatus
 
 from flask import Blueprint, Response, g, request
-from sqlalchemy import select
 from werkzeug.exceptions import NotFound
 
 from blueprints.parts import parts, refuse_when_read_only
 from blueprints.users import policy
 from blueprints.users.changes import delete, get_row, insert, update
-from blueprints.users.passwords import read_password_change
-from blueprints.users.resource import ME, NEW_PASSWORD, USER, USER_OF_PORTAL, read_filters
+from blueprints.users.passwords import read_password_change, warn_of_ignored_password
+from blueprints.users.portal_users import create_user_of_portal, get_managed_portal, read_user_of_portal
+from blueprints.users.portals import require_portal_of_new_user
+from blueprints.users.resource import ME, NEW_PASSWORD, USER, USER_OF_PORTAL, in_name_form, read_filters
 from blueprints.users.writing import validate_user
-from models import AccessUrl, User, db
-from models.roles import ROLE_OF_STATUS, roles_to_store
-from models.user import STATUS_STUDENT
+from models import User, db
+from models.roles import roles_to_store
 from rest.body import read_changes, request_bytes
 from rest.formats import BODY_TYPES, jsonapi, plain_json
 from rest.negotiation import render_collection, render_item, render_nothing, request_object, speaks
@@ -96,7 +97,7 @@ ADD_TO_PORTAL = Operation(
     body=USER_OF_PORTAL,
     complete=True,
     status=HTTPStatus.CREATED,
-    failures=(*_WRITING, HTTPStatus.NOT_FOUND),
+    failures=(*_WRITING, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.NOT_IMPLEMENTED),
 )
 SHOW_ME = Operation(id="api_me_get", tag=_TAG, summary="Retrieves the signed-in user.", resource=ME, failures=_READING)
 SET_PASSWORD = Operation(
@@ -125,7 +126,7 @@ def list_users() -> Response:
     query = request.query_string.decode("latin-1")
     parameters = parse_query(query)
     paging = read_paging(parameters, parts().settings.max_items_per_page)
-    shown = USER.readable if privileged else USER.public
+    shown = in_name_form(USER.readable if privileged else USER.public, current_caller().portal.name_form)
     page = paginate(_listing(shown, parameters, privileged=privileged), paging)
     return render_collection(Collection(USER, page, PageLink(request.path, query)))
 
@@ -136,10 +137,13 @@ def list_users() -> Response:
 def create_user() -> Response:
     """Create a user, who can sign in at once if the body has a password."""
     refuse_when_read_only()
-    values = read_changes(USER, request_object(), policy.writable_by(current_caller()))
+    document = request_object()
+    values = read_changes(USER, document, policy.writable_by(current_caller()))
+    portal_id, rule = require_portal_of_new_user(document)
     validate_user(db.session(), parts(), values, None)
-    policy.require_creatable(current_caller(), policy.may_create_users, roles_to_store(values.get("roles", ())))
-    return render_item(insert(values, values.get("plainPassword"), parts().settings.access_url_id, policy.may_create_users))
+    policy.require_creatable(current_caller(), rule, roles_to_store(values.get("roles", ())))
+    warn_of_ignored_password(document)
+    return render_item(insert(values, values.get("plainPassword"), portal_id, rule))
 
 
 @bp.get("/users/<segment:user_id><suffix:suffix>")
@@ -199,15 +203,11 @@ def set_password(user_id: str) -> Response:
 @speaks(ADD_TO_PORTAL)
 @requires(policy.may_add_to_portal)
 def add_user_to_portal(url_id: str) -> Response:
-    """Create a user in a portal, with the role of the status."""
+    """Create a user in a portal, with the role of the status and values of extra fields, and tell the user by mail."""
     refuse_when_read_only()
-    access_url_id = db.session().scalar(select(AccessUrl.id).where(AccessUrl.id == read_id(url_id)))
-    if access_url_id is None:
-        raise NotFound("Access URL not found.")
-    values = read_changes(USER_OF_PORTAL, request_object(), policy.WRITABLE_IN_PORTAL)
-    validate_user(db.session(), parts(), values, None, USER_OF_PORTAL)
-    roles = [ROLE_OF_STATUS[values.get("status", STATUS_STUDENT)]]
-    return render_item(insert(values | {"roles": roles}, values.get("password"), access_url_id, policy.may_add_to_portal))
+    portal = get_managed_portal(read_id(url_id))
+    values = read_user_of_portal(request_object())
+    return render_item(create_user_of_portal(portal, values))
 
 
 @bp.get("/me<suffix:suffix>")
@@ -217,15 +217,16 @@ def show_me() -> Response:
     """Show the caller."""
     mine = parts().users.select(db.session(), ME.readable.columns).where(User.id == current_caller().id)
     row = db.session().execute(mine).one()
-    return render_item(Item.of(ME, ME.readable, row))
+    return render_item(Item.of(ME, in_name_form(ME.readable, current_caller().portal.name_form), row))
 
 
 def _listing(shown: Properties, parameters: Parameters, *, privileged: bool) -> Listing:
-    seen_by = None if privileged else current_caller().id
+    rows = policy.rows_in_lists(current_caller())
     if not parameters.keys() - PAGING:
-        return parts().lists.seen_by(shown.columns, shared_maker_of(USER, shown), seen_by)
-    filters = read_filters(parts().users, parameters, privileged=privileged)
-    return parts().lists.filtered(shown.columns, maker_of(USER, shown), filters, seen_by)
+        return parts().lists.unfiltered(shown.columns, shared_maker_of(USER, shown), rows)
+    matching = partial(parts().extra_fields.matching, db.session()) if privileged else None
+    filters = read_filters(parts().users, parameters, privileged=privileged, matching=matching)
+    return parts().lists.filtered(shown.columns, maker_of(USER, shown), filters, rows)
 
 
 def _edit(user_id: str) -> Response:

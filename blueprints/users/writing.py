@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from blueprints.auditing import record_event
 from blueprints.parts import Parts
 from blueprints.users.resource import USER, USER_OF_PORTAL
+from models.api_keys import remove_key
 from models.campus import enrol
 from models.folding import canonical_username
 from models.password_policy import PasswordPolicy
@@ -41,22 +42,23 @@ class HeldUser(Protocol):
 _COLUMNS = {prop.name: prop.attributes[0] for prop in (*USER.writable, *USER_OF_PORTAL.writable) if prop.attributes}
 
 
-def validate_user(
-    session: Session, ours: Parts, values: Mapping[str, Any], stored: HeldUser | None, resource: Resource = USER
-) -> None:
+def validate_user(session: Session, ours: Parts, values: Mapping[str, Any], stored: HeldUser | None) -> None:
     """Validate the values of a user; `stored` is the row, None for a new user. Raises ValidationFailed."""
     is_taken = ours.users.is_taken(session, values.get("username", ""), stored.id if stored else None)
     session.rollback()
+    taken = [Violation("username", *TAKEN)] if is_taken else []
+    require_none([*taken, *user_violations(ours, USER, values, stored)])
+
+
+def user_violations(ours: Parts, resource: Resource, values: Mapping[str, Any], stored: HeldUser | None) -> list[Violation]:
+    """Return the violations that the values of a user have by themselves, in the words of a resource."""
     same = {name for name, column in _COLUMNS.items() if name in values and values[name] == getattr(stored, column, None)}
     password = next(prop.name for prop in resource.writable if prop.is_password)
-    require_none(
-        [
-            *([Violation("username", *TAKEN)] if is_taken else []),
-            *find_violations(resource, values, complete=stored is None, unchanged=same),
-            *password_violations(password, values.get(password), ours.password_policy),
-            *_role_violations(values.get("roles", ()), stored),
-        ]
-    )
+    return [
+        *find_violations(resource, values, complete=stored is None, unchanged=same),
+        *password_violations(password, values.get(password), ours.password_policy),
+        *_role_violations(values.get("roles", ()), stored),
+    ]
 
 
 def _role_violations(roles: Collection[str], stored: HeldUser | None) -> list[Violation]:
@@ -132,6 +134,7 @@ def remove_user(session: Session, table: UserTable, held: HeldUser, now: datetim
         table.remove(session, held.id)
         # A database may give the id to a new user.
         remove_second_factor(session, held.id)
+        remove_key(session, held.id)
     else:
         table.change(session, held, {"active": SOFT_DELETED, "updated_at": now})
     end_all_tokens(session, held.id, held.username, now)

@@ -13,7 +13,7 @@ from models.user_table import OPTIONAL_COLUMNS, REQUIRED_COLUMNS
 
 def lacking(ours: Parts) -> tuple[list[str], list[str]]:
     """Return the missing tables and columns, and the columns of Chamilo that are absent but not needed."""
-    tables = missing_tables(db.session())
+    tables = missing_tables(db.session(), is_campus=ours.users.is_campus)
     missing = [f"table {name}" for name in tables if not (ours.settings.read_only and name.startswith("poort_"))]
     if not ours.settings.read_only:
         missing += [f"column {name}" for name in missing_columns(db.session())]

@@ -12,7 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from blueprints.parts import Parts
 from commands.doctor.findings import ERROR, OK, WARNING, Finding
 from commands.doctor.schema import lacking, revisions
+from config.parsing import AccessUrlId
 from models import db
+from models.platform import Platform
 from models.stored_hashes import find_dear_hashes
 from security.keys.json_web_key import thumbprint
 from security.keys.pair import UnusableKey, is_pem, read_public_key, refuse_weak_passphrase
@@ -86,6 +88,8 @@ def examine_database(ours: Parts) -> Iterator[Finding]:
     yield _examine_clock(ours)
     if not missing:
         yield from _examine_hashes(ours)
+    if not missing and ours.platform:
+        yield _examine_portals(ours.platform, ours.settings.access_url_id)
 
 
 def _examine_writing(ours: Parts, what: str) -> Iterator[Finding]:
@@ -115,6 +119,21 @@ def _examine_schema(ours: Parts, missing: list[str]) -> Finding:
     known, run = ", ".join(sorted(here)), ", ".join(sorted(there)) or "none"
     says = f"the latest migrations of this code are {known}, those of the database {run}"
     return Finding("schema", ERROR, says, f"{upgrade} If the database is newer, upgrade the code.")
+
+
+def _examine_portals(platform: Platform, chosen: AccessUrlId) -> Finding:
+    portals, home = platform.portals(), platform.default().id
+    if isinstance(chosen, int) and chosen not in portals:
+        return Finding(
+            "portals", ERROR, f"ACCESS_URL_ID is {chosen}, and there is no such portal", "Set it to an id in `access_url`."
+        )
+    if chosen is None and portals.are_several:
+        says = f"ACCESS_URL_ID is not set: this server stands for portal {home}, and users of the other portals get 401"
+        return Finding(
+            "portals", WARNING, says, "Set ACCESS_URL_ID to the id of a portal, or to host if this server stands for all."
+        )
+    which = "each request's Host header chooses the portal" if chosen == "host" else f"this server stands for portal {home}"
+    return Finding("portals", OK, which)
 
 
 def _examine_hashes(ours: Parts) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,9 @@ from commands.transfer.column_values import (
     to_cell,
     to_json,
 )
+from commands.transfer.extra_columns import PREFIX
 from models.campus import enrol
+from models.extra_fields import ExtraFieldValue
 from models.folding import canonical_username
 from models.passwords import MAX_PASSWORD_BYTES
 from models.user import User
@@ -65,6 +67,9 @@ def _columns() -> dict[str, InstrumentedAttribute[Any]]:
 
 COLUMNS = _columns()
 
+# The values of extra fields are texts of this column.
+_EXTRA = ExtraFieldValue.value
+
 
 def read_file(path: Path, *, as_csv: bool) -> tuple[list[tuple[str, Row]], list[BadRow]]:
     """Read a JSON or CSV file. Returns the rows, each with its place in the file, and the faults.
@@ -93,26 +98,31 @@ class _LineFeeds:
         return self._file.write(line.removesuffix("\r\n") + "\n")
 
 
-def write_file(rows: Iterable[Any], file: IO[str], *, as_csv: bool) -> None:
-    """Write rows, which must have all COLUMNS, so that `read_file` restores them exactly."""
+def write_file(rows: Iterable[tuple[Any, Mapping[str, str]]], file: IO[str], *, as_csv: bool, extra: Sequence[str]) -> None:
+    """Write rows, which must have all COLUMNS, and their values of `extra` fields, so that `read_file` restores them exactly."""
     if as_csv:
-        writer = csv.DictWriter(_LineFeeds(file), list(COLUMNS), lineterminator="\r\n")
+        writer = csv.DictWriter(_LineFeeds(file), [*COLUMNS, *(PREFIX + name for name in extra)], lineterminator="\r\n")
         writer.writeheader()
-        writer.writerows({field: to_cell(column, getattr(row, column.key)) for field, column in COLUMNS.items()} for row in rows)
+        for row, more in rows:
+            cells = {field: to_cell(column, getattr(row, column.key)) for field, column in COLUMNS.items()}
+            writer.writerow(cells | {PREFIX + name: to_cell(_EXTRA, more.get(name)) for name in extra})
         return
     file.write("[")
-    for position, row in enumerate(rows):
+    for position, (row, more) in enumerate(rows):
         values = {field: to_json(getattr(row, column.key)) for field, column in COLUMNS.items()}
         shown = {field: value for field, value in values.items() if value is not None or default_of(COLUMNS[field]) is not None}
+        shown |= {PREFIX + name: more[name] for name in extra if name in more}
         file.write(("," if position else "") + "\n " + json.dumps(shown, ensure_ascii=False))
     file.write("\n]\n")
 
 
-def insert_rows(session: Session, table: UserTable, rows: list[Row], access_url_id: int, now: datetime) -> None:
-    """Insert users from columns, and enroll them in a portal. A row may contain its id."""
+def insert_rows(session: Session, table: UserTable, rows: list[Row], access_url_id: int, now: datetime) -> dict[str, int]:
+    """Insert users from columns, and enroll them in a portal. A row may contain its id. Returns all ids by user name."""
     table.insert_many(session, rows, now)
-    ids = session.scalars(select(User.id).where(User.username.in_([row["username"] for row in rows]))).all()
-    enrol(session, ids, access_url_id)
+    named = select(User.username, User.id).where(User.username.in_([row["username"] for row in rows]))
+    ids = {username: user_id for username, user_id in session.execute(named)}  # noqa: C416 - rows are no pairs to the types
+    enrol(session, ids.values(), access_url_id)
+    return ids
 
 
 def find_conflicts(session: Session, table: UserTable, rows: list[tuple[str, Row]]) -> list[BadRow]:
@@ -184,6 +194,11 @@ def _read_field(field: Any, given: Any, convert: Convert) -> Row:
     """Return the column and its value, or nothing for an empty cell. Raises ValueError with the reason."""
     if field == "password":
         return {"password_in_clear": given} if given else {}
+    if isinstance(field, str) and field.startswith(PREFIX):
+        value = convert(_EXTRA, given)
+        value = None if value is ABSENT else value
+        require_storable(value or "")
+        return {field: value}
     if field not in COLUMNS:
         raise ValueError("is no column")
     column = COLUMNS[field]

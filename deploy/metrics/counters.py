@@ -27,6 +27,7 @@ from security.errors import (
     MissingRefreshToken,
     MissingToken,
     MissingUsername,
+    RefusedApiKey,
     ReusedRefreshToken,
     TooManyAttempts,
 )
@@ -55,6 +56,7 @@ UNAVAILABLE = {SQLAlchemyError: "database", UnusableKey: "keys"}
 #: What was wrong with a token, by failure.
 TOKEN_FAILURES = {
     MissingToken: "missing",
+    RefusedApiKey: "api_key",
     ExpiredToken: "expired",
     InvalidToken: "invalid",
     MissingUsername: "without_username",
@@ -91,6 +93,7 @@ class Metrics:
         self.hash_wait = counter("poort_password_hash_wait_seconds_total", "Total time that requests waited for a turn.")
         self.hash_refused = counter("poort_password_hash_refused_total", "Requests refused because the hash queue was full.")
         self.hash_depth = gauge("poort_password_hash_queue_depth", "Requests that hash a password or wait to do so.")
+        self.mail_failures = counter("poort_mail_failures_total", "Mails to new users that were refused, timed out or dropped.")
         self.unavailable = counter("poort_unavailable_total", "Requests that failed because a part was unavailable.", ("part",))
         self.connections = gauge("poort_database_connections_in_use", "Database connections that requests hold.")
         self.workers = gauge("poort_workers", "Worker processes.")
@@ -152,6 +155,7 @@ class RequestCounter:
             _Grown(lambda: hashing.turns_total, metrics.hash_turns),
             _Grown(lambda: hashing.waited_seconds_total, metrics.hash_wait),
             _Grown(lambda: hashing.refused_total, metrics.hash_refused),
+            *([_Grown(lambda: mailer.failures_total, metrics.mail_failures)] if (mailer := ours.mailer) else []),
         )
         hashing.watch(metrics.hash_depth.set)
 

@@ -42,6 +42,11 @@ for _base, _name in (("Error.jsonld", "ConstraintViolationList.jsonld"), ("Probl
         "required": [*FAILURES[_base]["required"], "violations"],
     }
 
+#: What replaces some of them where API keys are taken: a refused key has no code (docs/compatibility.md#api-keys).
+FAILURES_WITH_API_KEYS: Document = {
+    "AuthenticationFailure": FAILURES["AuthenticationFailure"] | {"required": ["message"]},
+}
+
 #: Schemas by status and media type of the failures to read and to validate a request.
 NEGOTIATED: dict[HTTPStatus, dict[str, str]] = {
     HTTPStatus.BAD_REQUEST: {

@@ -19,6 +19,7 @@ _RANGES = {
     Kind.BOOLEAN: "xmls:boolean",
     Kind.DATE_TIME: "xmls:dateTime",
     Kind.STRINGS: "xmls:string",
+    Kind.TEXTS_BY_NAME: "xmls:string",
 }
 
 _ACTIONS = {
@@ -31,7 +32,7 @@ _ACTIONS = {
 
 def resources_of(routed: Iterable[RoutedOperation]) -> dict[str, Resource]:
     """Return the resources of operations by name."""
-    return {operation.resource.name: operation.resource for _, _, operation, _ in routed if operation.resource}
+    return {one.operation.resource.name: one.operation.resource for one in routed if one.operation.resource}
 
 
 def build_context(resource: Resource, host_url: str) -> Document:
@@ -60,7 +61,7 @@ def build_entrypoint(resources: Iterable[Resource]) -> Document:
 def build_documentation(routed: Sequence[RoutedOperation], host_url: str) -> Document:
     """Build the ApiDocumentation (https://www.hydra-cg.com/spec/latest/core/#documenting-a-web-api)."""
     # Hydra has no terms for an operation whose body is not the resource.
-    operations = [(method, operation) for _, method, operation, _ in routed if operation.resource and operation.body is None]
+    operations = [(one.method, one.operation) for one in routed if one.operation.resource and one.operation.body is None]
     resources = resources_of(routed).values()
     return {
         "@context": _documentation_context(host_url),

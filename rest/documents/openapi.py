@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from rest.documents.failures import FAILURES, NEGOTIATED
+from rest.documents.failures import FAILURES, FAILURES_WITH_API_KEYS, NEGOTIATED
 from rest.format import BodyType, Format, leading_first
 from rest.formats import FORMATS
 from rest.operation import Operation, RoutedOperation, Shape
@@ -29,24 +29,34 @@ _HEAD: Document = {
 }
 
 
-def build_openapi(operations: Sequence[RoutedOperation]) -> Document:
-    """Describe every declared operation."""
+_SCHEMES: Document = {"JWT": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+
+_KEY_SCHEMES: Document = {
+    "ApiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "chamilo_ext_…", "description": "An API key of a user"}
+}
+
+
+def build_openapi(operations: Sequence[RoutedOperation], *, takes_api_keys: bool = False) -> Document:
+    """Describe every declared operation; with `takes_api_keys`, also the second way to authenticate a request."""
     paths: Document = {}
-    for path, method, operation, is_public in operations:
-        paths.setdefault(path, {})[method.lower()] = _operation(path, operation, public=is_public)
+    for routed in operations:
+        paths.setdefault(routed.path, {})[routed.method.lower()] = _operation(routed, takes_api_keys=takes_api_keys)
     declared = [routed.operation for routed in operations]
+    schemes = _SCHEMES | _KEY_SCHEMES if takes_api_keys else _SCHEMES
+    failures = FAILURES | FAILURES_WITH_API_KEYS if takes_api_keys else FAILURES
     return _HEAD | {
         "paths": paths,
         "components": {
-            "schemas": FAILURES | _resource_schemas(declared) | _body_schemas(declared),
-            "securitySchemes": {"JWT": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "schemas": failures | _resource_schemas(declared) | _body_schemas(declared),
+            "securitySchemes": schemes,
         },
-        "security": [{"JWT": []}],
+        "security": [{name: []} for name in schemes],
         "tags": [tag._asdict() for tag in dict.fromkeys(operation.tag for operation in declared)],
     }
 
 
-def _operation(path: str, operation: Operation, *, public: bool) -> Document:
+def _operation(routed: RoutedOperation, *, takes_api_keys: bool) -> Document:
+    path, operation = routed.path, routed.operation
     described: Document = {"operationId": operation.id, "tags": [operation.tag.name], "summary": operation.summary}
     if parameters := [*_path_parameters(path, operation), *_query_parameters(operation)]:
         described["parameters"] = parameters
@@ -55,8 +65,10 @@ def _operation(path: str, operation: Operation, *, public: bool) -> Document:
     described["responses"] = {str(operation.status.value): _success(operation)} | {
         str(status.value): _failure(status, operation) for status in sorted(operation.failures)
     }
-    if public:
+    if routed.is_public:
         described["security"] = []
+    elif routed.needs_sign_in and takes_api_keys:
+        described["security"] = [{name: []} for name in _SCHEMES]
     return described
 
 
@@ -74,12 +86,17 @@ def _query_parameters(operation: Operation) -> list[Document]:
     return [
         _query("page", "The collection page number", {"type": "integer", "default": 1, "minimum": 1}),
         _query("itemsPerPage", "The number of items per page. 0 returns only the total. Non-numeric text counts as 0.", per_page),
-        *(_query(filter_.variable, _filter_description(filter_), {"type": "string"}) for filter_ in operation.resource.search),
+        *(_filter(filter_) for filter_ in operation.resource.search),
     ]
 
 
 def _query(name: str, description: str, schema: Document) -> Document:
     return {"name": name, "in": "query", "description": description, "required": False, "schema": schema}
+
+
+def _filter(filter_: Filter) -> Document:
+    schema = {"type": "array", "items": {"type": "string"}} if filter_.is_list else {"type": "string"}
+    return _query(filter_.variable, filter_.description or _filter_description(filter_), schema)
 
 
 def _filter_description(filter_: Filter) -> str:

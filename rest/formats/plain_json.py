@@ -14,7 +14,7 @@ def item(item: Item) -> Any:
 
 
 def collection(collection: Collection) -> list[Any]:
-    """Render a page of a collection as a list, without the total."""
+    """Render a page of a collection as a list; the total is in the header `X-Total-Count`."""
     return [member.as_json(_fields) for member in collection.members]
 
 
@@ -50,6 +50,7 @@ FORMAT = Format(
     collection=collection,
     body=BODY,
     problem_json=True,
+    total_in_header=True,
     leads=True,
     schemas=_schemas,
     item_schema=_item_schema,

@@ -39,6 +39,9 @@ FAILURES_TO_REPORT = 100
 #: So many wrong codes or passwords in a row end the session of an access token, or the token alone if it has no session.
 MOST_FAILURES_OF_A_TOKEN = 20
 
+#: The refused API keys of an address in a minute after which another refusal says so (docs/compatibility.md#api-key-limit).
+REFUSED_KEYS = 120
+
 _MINUTE_MS = 60_000
 _HOUR_MS = 3_600_000
 
@@ -106,6 +109,21 @@ class LoginLimiter:
         `key` is what the token or session is revoked under. The thief of a token can fill only the window of that token.
         """
         return self._hold(self._window("token", key))
+
+    def is_flooding(self, address: str) -> bool:
+        """Count a refused API key of an address. Tell whether there were too many before. It works without the throttle too."""
+        factors = {network_of(address, length): factor for length, factor in reversed(NETWORKS)}
+        limits = {self._key("api-key", network): REFUSED_KEYS * factor for network, factor in factors.items()}
+        windows = tuple(Window(key, limit, _MINUTE_MS) for key, limit in limits.items())
+        now_ms = self._now_ms()
+        try:
+            # Once a window is known to be full, a flood costs the store nothing.
+            if any(self._refusals.knows(window.key, now_ms) for window in windows):
+                return True
+            self._take(windows)
+        except TooManyAttempts:
+            return True
+        return False
 
     def is_last_failure(self, key: str, lasts_seconds: int) -> bool:
         """Count a wrong code or password that was sent with a token. Tell whether there were too many in a row.

@@ -28,7 +28,7 @@ MAY_IMPORT = {
 OF_TESTS = {"tests", *(path.stem for path in (ROOT / "tests").iterdir())}
 
 #: Modules of this room that every blueprint may import.
-SHARED = {"application", "auditing", "parts", "request_hooks"}
+SHARED = {"application", "auditing", "mail", "parts", "request_hooks"}
 
 #: Modules of the blueprints that commands may import: rules and writing, without URLs.
 FOR_COMMANDS = {

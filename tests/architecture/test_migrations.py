@@ -54,6 +54,8 @@ def test_our_own_tables_bear_our_name(database: Database) -> None:
     assert {name for name in tables(database) if not name.startswith("poort_")} == {
         "access_url",
         "access_url_rel_user",
+        "extra_field",
+        "extra_field_value",
         "track_e_login",
         "track_e_login_record",
         "user",

@@ -34,6 +34,8 @@ CREATE TABLE `track_e_login` (`login_id` int NOT NULL AUTO_INCREMENT, `login_use
 CREATE TABLE `track_e_login_record` (`id` int NOT NULL AUTO_INCREMENT, `username` varchar(100) NOT NULL,
   `login_date` datetime NOT NULL, `user_ip` varchar(45) NOT NULL, `success` tinyint(1) NOT NULL,
   PRIMARY KEY (`id`)) DEFAULT CHARSET=utf8mb4 ENGINE=InnoDB;
-CREATE TABLE `settings` (`id` int NOT NULL AUTO_INCREMENT, `variable` varchar(190) NOT NULL,
-  PRIMARY KEY (`id`)) DEFAULT CHARSET=utf8mb4 ENGINE=InnoDB;
+CREATE TABLE `settings` (`id` int NOT NULL AUTO_INCREMENT, `access_url` int DEFAULT NULL, `variable` varchar(190) NOT NULL,
+  `subkey` varchar(190) DEFAULT NULL, `type` varchar(255) DEFAULT NULL, `category` varchar(255) DEFAULT NULL,
+  `selected_value` longtext DEFAULT NULL, `title` varchar(255) NOT NULL, `access_url_changeable` int NOT NULL,
+  `access_url_locked` int NOT NULL DEFAULT 0, PRIMARY KEY (`id`)) DEFAULT CHARSET=utf8mb4 ENGINE=InnoDB;
 INSERT INTO `access_url` (`url`, `active`) VALUES ('http://localhost/', 1), ('http://two.example/', 1);

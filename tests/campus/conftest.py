@@ -1,7 +1,7 @@
 """A campus: Chamilo's tables in a real MariaDB, with PHP-serialized roles (2.x) or JSON roles (3.x)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from config.parsing import database_url
 from models.php_serialize import serialize_strings
 
 SCHEMA = (Path(__file__).parent / "chamilo.sql").read_text()
+
+#: What a whole campus has beside that: portals, extra fields, settings, keys, and the users 301 to 307.
+WHOLE_SCHEMA = (Path(__file__).parent / "campus-schema.sql").read_text()
 OF_CHAMILO_3 = ", `password_updated_at` datetime DEFAULT NULL, `mfa_enabled` tinyint(1) NOT NULL DEFAULT 0"
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -45,9 +48,8 @@ class Campus:
     def build(self) -> None:
         """Create the tables and the fixture users."""
         schema = SCHEMA.replace("{columns_of_3}", OF_CHAMILO_3 if self.version == 3 else "")
-        statements = "\n".join(line for line in schema.splitlines() if not line.startswith("--")).split(";\n")
         with self.engine.begin() as connection:
-            for statement in filter(str.strip, statements):
+            for statement in statements_of(schema):
                 connection.exec_driver_sql(statement)
             for user in json.loads((CONTRACT / "users.json").read_text()):
                 connection.execute(text(INSERT), self.values_of(user))
@@ -55,6 +57,18 @@ class Campus:
                 connection.execute(text("INSERT INTO access_url_rel_user (user_id, access_url_id) VALUES (:id, 1)"), portal)
                 source = "INSERT INTO user_auth_source (authentication, url_id, user_id) VALUES ('platform', 1, :id)"
                 connection.execute(text(source), portal)
+
+    def complete(self) -> None:
+        """Add the tables and the users of a whole campus."""
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql("SET sql_mode = ''")  # a plugin's column has no default
+            for statement in statements_of(WHOLE_SCHEMA):
+                connection.exec_driver_sql(statement)
+            connection.exec_driver_sql("SET sql_mode = DEFAULT")
+
+    def headers_of(self, app: Flask, username: str) -> dict[str, str]:
+        """Return the headers of a request of a user."""
+        return {"Authorization": f"Bearer {app.extensions['poort'].tokens.issue(username, [])}"}
 
     def values_of(self, user: dict[str, Any]) -> dict[str, Any]:
         roles = serialize_strings(user["roles"]) if self.version == 2 else json.dumps(user["roles"])
@@ -87,6 +101,12 @@ class Campus:
         return {table: " ".join(word for word in made.split() if "AUTO_INCREMENT=" not in word) for table, made in shown.items()}
 
 
+def statements_of(schema: str) -> list[str]:
+    """Return the statements of a file of SQL."""
+    lines = "\n".join(line for line in schema.splitlines() if not line.startswith("--"))
+    return list(filter(str.strip, f"{lines}\n".split(";\n")))
+
+
 TABLES = (
     "user",
     "access_url",
@@ -112,3 +132,54 @@ def campus(request: pytest.FixtureRequest, databases: Databases, clock: Clock) -
     for app in made.apps:
         dispose(app)
     made.engine.dispose()
+
+
+@pytest.fixture
+def whole_campus(campus: Campus) -> Campus:
+    """A campus with all tables and the users 301 to 307."""
+    campus.complete()
+    return campus
+
+
+@pytest.fixture
+def examples(whole_campus: Campus) -> Campus:
+    """The campus with the users of the numbered examples alone."""
+    for table in ("access_url_rel_user", "user_auth_source", "user_rel_user"):
+        whole_campus.run(f"DELETE FROM {table} WHERE user_id < 300")
+    whole_campus.run("DELETE FROM `user` WHERE id < 300")
+    return whole_campus
+
+
+class Client:
+    """A user at a portal."""
+
+    def __init__(self, examples: Campus, app: Flask, username: str, host: str = "localhost") -> None:
+        self.http, self.headers, self.host = app.test_client(), examples.headers_of(app, username), host
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        if method == "PATCH":
+            headers |= {"Content-Type": "application/merge-patch+json"}
+        given = {"data": body, "content_type": "application/json"} if isinstance(body, bytes) else {"json": body}
+        return self.http.open(path, method=method, headers=self.headers | headers, base_url=f"https://{self.host}", **given)
+
+    def ids(self, path: str = "/api/users.json") -> list[int]:
+        answer = self("GET", path)
+        assert answer.status_code == 200, answer.json
+        return [user["id"] for user in answer.json]
+
+
+#: Makes a client of a user at a portal, of an application with further variables.
+At = Callable[..., Client]
+
+
+@pytest.fixture
+def at(examples: Campus) -> At:
+    apps: dict[tuple[Any, ...], Flask] = {}
+
+    def make(portal: int, username: str, **variables: str) -> Client:
+        key = (portal, *sorted(variables.items()))
+        if key not in apps:
+            apps[key] = examples.app(**{"ACCESS_URL_ID": str(portal), "PASSWORD_HASH_COST": "4"} | variables)
+        return Client(examples, apps[key], username)
+
+    return make

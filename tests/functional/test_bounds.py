@@ -110,7 +110,7 @@ def terms(name: str, number: int) -> str:
     return "&".join(f"{name}[]=a{n}" for n in range(number))
 
 
-@pytest.mark.parametrize("name", ["username", "firstname", "lastname", "email", "search"])
+@pytest.mark.parametrize("name", ["username", "firstname", "lastname", "email"])
 def test_more_than_twenty_terms_are_400(app: Flask, client: FlaskClient, database: Database, name: str) -> None:
     headers = bearer(app, database.make_user("me", ["ROLE_ADMIN"]))
     assert names_in(client.get(f"/api/users?{terms(name, 20)}", headers=headers)) == []
@@ -133,9 +133,10 @@ def test_more_than_twenty_terms_are_400(app: Flask, client: FlaskClient, databas
 @pytest.mark.parametrize(
     ("query", "status"),
     [
-        ("&".join(terms(name, 5) for name in ("username", "firstname", "lastname", "search")), 200),
-        ("&".join(terms(name, 5) for name in ("username", "firstname", "lastname", "search")) + "&email=x", 400),
-        ("&".join(terms(name, 4) for name in ("username", "firstname", "lastname", "email", "search")), 200),
+        ("&".join(terms(name, 5) for name in ("username", "firstname", "lastname", "email")), 200),
+        ("&".join(terms(name, 5) for name in ("username", "firstname", "lastname", "email")) + "&search=x", 400),
+        ("&".join(terms(name, 5) for name in ("username", "firstname", "lastname", "email")) + "&search=+", 200),
+        (terms("search", 100), 200),
         ("&".join(["username[]="] * 100), 200),
         (terms("nothing", 100), 200),
         ("&".join(f"username[x{n}]=a" for n in range(100)), 200),

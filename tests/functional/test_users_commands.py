@@ -287,7 +287,7 @@ def test_no_role_is_taken_for_two(runner: FlaskCliRunner, database: Database) ->
 @pytest.mark.parametrize(
     "words", [["-\x1b[31m"], ["--\u202e"], ["deactivate", "--\x9b31m"], ["import", "\x1b[31m"], ["\x1b[31m"]]
 )
-@pytest.mark.parametrize("group", ["users", "jwt", "audit", "poort"])
+@pytest.mark.parametrize("group", ["users", "extra-fields", "jwt", "audit", "poort"])
 def test_no_word_of_a_script_moves_the_cursor(app: Flask, group: str, words: list[str]) -> None:
     done = app.test_cli_runner().invoke(args=[group, *words])
     assert (done.exit_code, all(line.isprintable() for line in done.output.split("\n"))) == (2, True), done.output

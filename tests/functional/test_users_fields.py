@@ -173,16 +173,14 @@ def test_dates_are_converted_to_utc(app: Flask, client: FlaskClient, database: D
     assert database.user(me.id).expires_at == stored
 
 
-@pytest.mark.parametrize(
-    "sent", ["2030-01-01", "tomorrow", "2030-13-01T00:00:00Z", "2030-01-01T00:00:00", "9999-12-31T23:59:59-14:00", ""]
-)
+@pytest.mark.parametrize("sent", ["tomorrow", "2030-13-01T00:00:00Z", "0999-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00", ""])
 def test_what_is_no_date_is_400(app: Flask, client: FlaskClient, database: Database, sent: str) -> None:
     me = database.make_user("me", ["ROLE_ADMIN"])
     answer = client.patch(f"/api/users/{me.id}", headers=bearer(app, me, content_type=MERGE_PATCH), json={"expiresAt": sent})
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("date", ["0001-01-01T00:00:00Z", "1000-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+@pytest.mark.parametrize("date", ["1000-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
 def test_dates_at_the_ends_of_time_are_kept(app: Flask, client: FlaskClient, database: Database, date: str) -> None:
     me = database.make_user("me", ["ROLE_ADMIN"])
     answer = client.patch(f"/api/users/{me.id}", headers=bearer(app, me, content_type=MERGE_PATCH), json={"expiresAt": date})

@@ -12,6 +12,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from deploy.arriving_requests import ArrivedBody
 from rest import cors
 from rest.body import read_changes, read_object, request_bytes
+from rest.format import BodyType
 from rest.formats import jsonapi, plain_json
 from rest.problem import UnreadableRequest
 from rest.resource import Kind, Property, Resource
@@ -76,7 +77,10 @@ def test_body_is_read_to_its_end() -> None:
 @pytest.mark.parametrize(
     ("body", "given"),
     [
-        (b"[]", "array"),
+        (b"[1]", "array"),
+        (b"[[]]", "array"),
+        (b"[{}]", "array"),
+        (b"0", "integer"),
         (b"1", "integer"),
         (b"9223372036854775808", "double"),
         (b"1.5", "double"),
@@ -96,6 +100,11 @@ def test_what_is_no_object_is_named(body: bytes, given: str) -> None:
 def test_json_api_without_objects_is_unreadable(body: bytes) -> None:
     with pytest.raises(UnreadableRequest, match="must be objects"):
         read_object(jsonapi.BODY, body)
+
+
+@pytest.mark.parametrize("body_type", [plain_json.BODY, plain_json.MERGE_PATCH, jsonapi.BODY])
+def test_empty_list_is_an_empty_object(body_type: BodyType) -> None:
+    assert read_object(body_type, b" [ ] ") == {}
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"data":{}}', b'{"data":{"attributes":{}}}'])

@@ -11,6 +11,12 @@ OFFERED = ["application/ld+json", "application/json", "application/xml", "text/c
     ("accept", "chosen"),
     [
         ("*/*", "application/ld+json"),
+        ("*", "application/ld+json"),
+        ("*;q=0.5", "application/ld+json"),
+        ("*; charset=utf-8", "application/ld+json"),
+        ("application/xml, *;q=0.1", "application/xml"),
+        ("application/xml;q=0.2, *;q=0.8", "application/ld+json"),
+        ("**", None),
         ("application/*", "application/ld+json"),
         ("text/*", "text/csv"),
         ("application/json", "application/json"),

@@ -1,0 +1,193 @@
+"""Mail to new users: written here, and sent by one thread in the background (docs/operators.md#mail)."""
+
+import atexit
+import logging
+import smtplib
+import socket
+import ssl
+import time
+from contextlib import closing, suppress
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import localtime, make_msgid
+from queue import Full, Queue
+from threading import Lock, Thread, Timer
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from config.parsing import MailServer
+
+logger = logging.getLogger(__name__)
+
+#: The mails that may wait while one is delivered. Further ones are dropped.
+QUEUE_LENGTH = 100
+
+#: How long a delivery may take, and how long the end of a process waits for its queue.
+DELIVERY_SECONDS = 5.0
+END_SECONDS = 5.0
+
+
+class Registration(NamedTuple):
+    """What a mail tells a new user: the site, the user name, and the URL of the portal. Never a password."""
+
+    user_id: int
+    email: str
+    username: str
+    site_name: str
+    url: str
+
+
+class Mailer:
+    """Sends mail to new users after their transaction. No caller waits for it, and no failure reaches a caller."""
+
+    def __init__(self, server: MailServer, sender: str) -> None:
+        """Take the server and the sender's address, empty for `noreply@` the portal's host. Nothing is started."""
+        self._server = server
+        self._sender = sender
+        self._waiting: Queue[Registration] = Queue(QUEUE_LENGTH)
+        self._lock = Lock()
+        self._thread: Thread | None = None
+        #: Since the start of this process: mails that were refused by the server, or dropped.
+        self.failures_total = 0
+
+    def send(self, registration: Registration) -> None:
+        """Queue a mail; drop it if too many wait."""
+        try:
+            self._start()
+            self._waiting.put_nowait(registration)
+        except Full:
+            self._count_failure(registration.user_id, "too many mails wait")
+        except RuntimeError:
+            self._count_failure(registration.user_id, "no thread can be started")
+
+    def close(self, seconds: float = END_SECONDS) -> None:
+        """Wait until all mails are delivered, or the time is over."""
+        with self._waiting.all_tasks_done:
+            self._waiting.all_tasks_done.wait_for(lambda: not self._waiting.unfinished_tasks, seconds)
+            left = self._waiting.unfinished_tasks
+        if left:
+            logger.error("the process ends before all mails are delivered", extra={"mails": left})
+
+    def _start(self) -> None:
+        """Start the thread at the first mail: a fork does not copy threads."""
+        with self._lock:
+            if self._thread is None:
+                thread = Thread(target=self._deliver_all, name="mail", daemon=True)
+                thread.start()
+                self._thread = thread
+                atexit.register(self.close)
+
+    def _deliver_all(self) -> None:
+        while True:
+            registration = self._waiting.get()
+            try:
+                _deliver(make_message(registration, self._sender), self._server)
+            except Exception as reason:  # whatever one mail fails at, the next one is sent
+                # The text of a refusal may quote the address.
+                self._count_failure(registration.user_id, type(reason).__name__, getattr(reason, "smtp_code", None))
+            finally:
+                self._waiting.task_done()
+
+    def _count_failure(self, user_id: int, reason: str, code: int | None = None) -> None:
+        with self._lock:
+            self.failures_total += 1
+        logger.error("a mail to a new user is not delivered: %s", reason, extra={"user_id": user_id, "code": code})
+
+
+def make_message(registration: Registration, sender: str) -> EmailMessage:
+    """Write the mail. Names become one line each, so that they can add neither a header field nor a line."""
+    host = urlsplit(registration.url).hostname or "localhost"
+    site = _one_line(registration.site_name) or host
+    message = EmailMessage()
+    message["From"] = _address(sender or f"noreply@{host}")
+    message["To"] = _address(registration.email)
+    message["Subject"] = f"You are registered on {site}"
+    message["Date"] = localtime()
+    message["Message-ID"] = make_msgid(domain=_in_ascii(host))
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation notice answers it
+    lines = (f"You are registered on {site}.", "", f"User name: {_one_line(registration.username)}", _one_line(registration.url))
+    message.set_content("\n".join(lines) + "\n")
+    return message
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _address(text: str) -> Address:
+    local, _, domain = text.rpartition("@")
+    return Address(username=local, domain=_in_ascii(domain))
+
+
+def _in_ascii(host: str) -> str:
+    return host if host.isascii() else host.encode("idna").decode()
+
+
+def _deliver(message: EmailMessage, server: MailServer) -> None:
+    """Hand a mail over to a server. Raises SMTPException or OSError, also if that takes too long."""
+    with closing(_Connection(server)) as connection:
+        connection.prepare()
+        connection.send_message(message)
+        with suppress(smtplib.SMTPException, OSError):  # the server has the mail
+            connection.quit()
+
+
+class _Connection(smtplib.SMTP):
+    """A connection to a mail server that is cut when the time of a delivery is over.
+
+    smtplib's time-out alone starts anew with each byte that a slow server sends.
+    """
+
+    def __init__(self, server: MailServer) -> None:
+        self._server = server
+        self._ends_at = time.monotonic() + DELIVERY_SECONDS
+        self._handle: socket.socket | None = None
+        self._watchdog: Timer | None = None
+        super().__init__(server.host, server.port, server.local_domain, DELIVERY_SECONDS)
+
+    def prepare(self) -> None:
+        """Encrypt the connection and sign in, as the settings say. Raises SMTPException."""
+        server = self._server
+        self.ehlo_or_helo_if_needed()
+        if not server.is_encrypted:
+            if (server.auto_tls or server.require_tls) and self.has_extn("starttls"):
+                self.starttls(context=_tls_context(server))
+            elif server.require_tls:
+                raise smtplib.SMTPNotSupportedError("the server offers no STARTTLS")
+        if server.username:
+            self.login(server.username, server.password)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        """Connect, as smtplib.SMTP_SSL does in this method. The watchdog needs a handle of its own: TLS takes over the socket."""
+        plain = socket.create_connection((host, port), timeout)
+        self._handle = plain.dup()
+        self._watchdog = Timer(max(self._ends_at - time.monotonic(), 0), self._cut)
+        self._watchdog.daemon = True
+        self._watchdog.start()
+        try:
+            return _tls_context(self._server).wrap_socket(plain, server_hostname=host) if self._server.is_encrypted else plain
+        except BaseException:
+            plain.close()
+            self.close()
+            raise
+
+    def _cut(self) -> None:
+        with suppress(OSError):  # closed meanwhile
+            if self._handle is not None:
+                self._handle.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection and stop the watchdog."""
+        super().close()
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        if self._handle is not None:
+            self._handle.close()
+
+
+def _tls_context(server: MailServer) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if not server.verify_peer:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,108 @@
+"""New users of a portal, whole or not at all: POST /api/access_urls/{id}/user (docs/compatibility.md#portal-user-atomic)."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from werkzeug import exceptions
+
+from blueprints.mail import Registration
+from blueprints.parts import parts
+from blueprints.users import policy
+from blueprints.users.changes import insert
+from blueprints.users.resource import USER_OF_PORTAL
+from blueprints.users.writing import user_violations
+from models import db
+from models.campus import find_portal
+from models.extra_fields import UnknownExtraField
+from models.roles import ROLE_OF_STATUS
+from models.user import STATUS_STUDENT
+from models.user_email import is_email_taken
+from rest.body import read_changes, require_none
+from rest.problem import ValidationFailed
+from rest.representation import Item
+from security.access import current_caller
+
+logger = logging.getLogger(__name__)
+
+_NAME_TAKEN, _EMAIL_TAKEN = "username_already_exists", "email_already_exists"
+
+
+def get_managed_portal(portal_id: int) -> Any:
+    """Return the `id` and the `url` of a portal whose users the caller may create. Raises 403 and 404."""
+    portal = find_portal(db.session(), portal_id)
+    if portal is None:
+        raise exceptions.NotFound("Access URL not found.")
+    policy.require_creatable(current_caller(), policy.may_add_to(portal.id), ())
+    return portal
+
+
+def read_user_of_portal(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a new user, with defaults. Raises 400, 409, 422 and 501, in Chamilo's order."""
+    ours, session = parts(), db.session()
+    values = read_changes(USER_OF_PORTAL, document, policy.WRITABLE_IN_PORTAL)
+    require_none(user_violations(ours, USER_OF_PORTAL, values, None))
+    if ours.users.is_taken(session, values["username"]):
+        raise exceptions.Conflict(_NAME_TAKEN)
+    _require_free_email(values["email"])
+    _texts_by_field(values)
+    if values.get("sendEmail") and ours.mailer is None:
+        raise exceptions.NotImplemented("Sending mail is not configured.")
+    return values | _defaults(values)
+
+
+def create_user_of_portal(portal: Any, values: dict[str, Any]) -> Item:
+    """Insert a user with the values of extra fields, and send the mail. Raises 400, 401, 403, 409 and 503.
+
+    What may have changed since the values were read is looked at again in the transaction.
+    """
+
+    def complete(user_id: int) -> None:
+        _require_free_email(values["email"], user_id)
+        parts().extra_fields.write_values(db.session(), user_id, _texts_by_field(values), parts().clock())
+
+    try:
+        user = insert(values, values.get("password"), portal.id, policy.may_add_to(portal.id), complete)
+    except ValidationFailed:  # another transaction took the name
+        raise exceptions.Conflict(_NAME_TAKEN) from None
+    if values.get("sendEmail", True):
+        _send_mail(user.fields["id"], values, portal.url)
+    return user
+
+
+def _require_free_email(email: str, own_id: int | None = None) -> None:
+    if is_email_taken(db.session(), email, own_id, is_campus=parts().users.is_campus):
+        raise exceptions.Conflict(_EMAIL_TAKEN)
+
+
+def _texts_by_field(values: Mapping[str, Any]) -> dict[int, str | None]:
+    """Return the texts of extra fields by the id of the field. Raises 400 if there is no such field."""
+    texts: dict[str, str | None] = values.get("extraFields") or {}
+    try:
+        fields = parts().extra_fields.resolve(db.session(), texts)
+    except UnknownExtraField as unknown:
+        raise exceptions.BadRequest(f"ExtraField '{unknown}' not found for users.") from None
+    return {fields[name]: text for name, text in texts.items()}
+
+
+def _defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return status and role, and a locale and time zone where the body has none: those of the request's portal."""
+    ours, of_portal = parts(), current_caller().portal.settings
+    given = values.get("status")
+    status = STATUS_STUDENT if given is None else given
+    fallback = ("en", "Europe/Paris") if ours.users.is_campus else (ours.settings.default_locale, ours.settings.default_timezone)
+    return {
+        "status": status,
+        "roles": [ROLE_OF_STATUS[status]],
+        "locale": values.get("locale") or of_portal.get("platform_language") or fallback[0],
+        "timezone": values.get("timezone") or of_portal.get("timezone") or fallback[1],
+    }
+
+
+def _send_mail(user_id: int, values: Mapping[str, Any], url: str) -> None:
+    mailer = parts().mailer
+    if mailer is None:
+        logger.info("no mail is sent to a new user: MAILER_DSN is not set", extra={"user_id": user_id})
+        return
+    site_name = current_caller().portal.settings.get("site_name") or ""
+    mailer.send(Registration(user_id, values["email"], values["username"], site_name, url))

@@ -1,0 +1,112 @@
+"""`flask extra-fields`: which fields users have beside Chamilo's own, and their values."""
+
+import click
+
+from blueprints.auditing import record_event
+from blueprints.parts import parts
+from blueprints.users.writing import save
+from commands.terminal import Commands, Refusal, say, say_row
+from commands.transfer.column_values import require_storable
+from commands.transfer.extra_columns import PREFIX
+from commands.users import get_user
+from models import db
+from models.extra_fields import VARIABLE_LENGTH, UnknownExtraField, find_value, insert_field, list_fields
+from models.user import Account
+from models.user_table import ACCOUNT
+
+cli = Commands("extra-fields", help="Extra fields of users.")
+
+
+@cli.command("create")
+@click.argument("variable")
+@click.option("--label", help="What people call it.")
+def create(variable: str, label: str | None) -> None:
+    r"""Create a field that users may have a value in.
+
+    VARIABLE is the name that requests and files use. Names are compared without case and accents.
+
+    \b
+    Example: flask extra-fields create legal_id --label "Legal number"
+    """
+    _refuse_beside_campus()
+    for name, text in (("VARIABLE", variable), ("--label", label or "")):
+        _refuse_unfit(name, text, VARIABLE_LENGTH)
+    if not variable.strip():
+        raise Refusal("VARIABLE must not be blank.")
+
+    def write() -> None:
+        if parts().extra_fields.find(db.session(), variable):
+            raise Refusal(f"There is an extra field {variable!r} already.")
+        insert_field(db.session(), variable, label, parts().clock())
+        record_event("extra_field_created", details={"fields": [PREFIX + variable]})
+
+    save(db.session(), parts().users, write)
+    say(f"Extra field {variable} created.")
+
+
+@cli.command("list")
+def list_extra_fields() -> None:
+    r"""List the fields, one a line: name, label, and how many users have a value.
+
+    \b
+    Example: flask extra-fields list
+    """
+    _refuse_beside_campus()
+    for field, number in list_fields(db.session()):
+        say_row(field.variable, field.display_text or "", str(number))
+
+
+@cli.command("set")
+@click.argument("username")
+@click.argument("variable")
+@click.argument("value", required=False)
+@click.option("--unset", is_flag=True, help="Remove the value.")
+def set_value(username: str, variable: str, value: str | None, unset: bool) -> None:
+    r"""Set a user's value in a field, or remove it.
+
+    An empty value is a value: `extrafieldvalue[]=` finds it, and no user without one.
+
+    \b
+    Example: flask extra-fields set alice legal_id AB-12
+    """
+    if (value is None) != unset:
+        raise click.UsageError("Give a value, or --unset; one of them.")
+    _refuse_beside_campus()
+    _refuse_unfit("VALUE", value or "")
+    is_changed = _write(get_user(username), variable, value)
+    state = "has no value in" if value is None else "has the value in"
+    say(f"{username} {state} {variable}{'' if is_changed else ' already'}.")
+
+
+def _write(user: Account, variable: str, value: str | None) -> bool:
+    """Set or remove a value, and return whether that changed anything. Raises Refusal."""
+    session, fields = db.session(), parts().extra_fields
+    try:
+        field_id = fields.resolve(session, [variable])[variable]
+    except UnknownExtraField:
+        raise Refusal(f"There is no extra field {variable!r}.") from None
+
+    def write() -> bool:
+        if parts().users.lock(session, user.id, ACCOUNT) is None:
+            raise Refusal(f"There is no user {user.username!r} any more.")
+        if find_value(session, user.id, field_id) == value:
+            return False
+        fields.write_values(session, user.id, {field_id: value}, parts().clock())
+        record_event("user_changed", username=user.username, user_id=user.id, details={"fields": [PREFIX + variable]})
+        return True
+
+    return save(session, parts().users, write)
+
+
+def _refuse_beside_campus() -> None:
+    if parts().users.is_campus:
+        raise Refusal("Beside a campus, extra fields are Chamilo's own: create and fill them there.")
+
+
+def _refuse_unfit(name: str, text: str, length: int | None = None) -> None:
+    try:
+        require_storable(text)
+    except ValueError as reason:
+        raise Refusal(f"{name} {reason}.") from None
+    if length is not None and len(text) > length:
+        raise Refusal(f"{name} has more than {length} characters.")

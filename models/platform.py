@@ -1,0 +1,169 @@
+"""What the administrators of a campus have set, its portals and settings, read at most once a minute."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Inspector, Integer, Select, String, and_, column, inspect, null, or_, select, table
+from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeEngine
+
+from models.campus import ACCESS_URL_OF_EVERYONE, AccessUrl
+from models.compiled_reads import Read, Reader
+from models.database import long_text
+from models.portals import Portal, PortalMap, PortalSetting, name_form_of, setting_of
+
+logger = logging.getLogger(__name__)
+
+#: How old what is known of a campus may be, in seconds.
+MAX_AGE_SECONDS = 60
+
+#: The settings that are read, by Chamilo's variable and category.
+VARIABLES = {
+    "platform_language": "language",
+    "timezone": "platform",
+    "site_name": "platform",
+    "external_api_enabled": "security",
+}
+
+# Chamilo 2 and later, and what came before.
+_SETTINGS_TABLES = ("settings", "settings_current")
+_SETTING_COLUMNS: dict[str, TypeEngine[Any]] = {
+    "access_url": Integer(),
+    "variable": String(190),
+    "selected_value": long_text(),
+    "access_url_changeable": Integer(),
+    "access_url_locked": Integer(),
+    "category": String(255),
+}
+
+
+class PortalOfRequest(NamedTuple):
+    """The portal that a request is for, and what is set for it. Stand-alone there is one portal, and nothing is set."""
+
+    id: int
+    portals: PortalMap
+    settings: dict[str, str | None]
+    name_form: str
+
+    @property
+    def url(self) -> str:
+        """Return the URL of the portal, empty where it has none."""
+        return self.portals.url_of(self.id)
+
+
+#: What every request is for where this server has its own schema.
+STAND_ALONE = PortalOfRequest(ACCESS_URL_OF_EVERYONE, PortalMap([]), {}, name_form_of(None))
+
+
+class _Snapshot(NamedTuple):
+    portals: PortalMap
+    settings: Sequence[PortalSetting]
+    of_requests: dict[int, PortalOfRequest]
+
+
+class Platform:
+    """The portals and settings of the campus beside this server.
+
+    `choice` is the portal that all requests are for. `host` chooses it by scheme and host; None is the only portal, or
+    else portal 1.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        session: Callable[[], Session],
+        choice: int | Literal["host"] | None,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take what reads; nothing is read before the first use."""
+        self._reader = reader
+        self._session = session
+        self._choice = choice
+        self._timer = timer
+        self._reads: tuple[Read, Read | None] | None = None
+        self._known: _Snapshot | None = None
+        self._read_at = 0.0
+        self._warned_at: float | None = None
+
+    def of_request(self, scheme: str, host: str) -> PortalOfRequest:
+        """Return the portal that a request is for; a host that names none gets the one with the lowest id."""
+        known = self._snapshot()
+        if self._choice != "host" or not known.portals.are_several:
+            return self._of_portal(known, self._default_id(known.portals))
+        named = known.portals.named_by(scheme, host)
+        if named is None:
+            self._warn(self._default_id(known.portals))
+        return self._of_portal(known, named or self._default_id(known.portals))
+
+    def default(self) -> PortalOfRequest:
+        """Return the portal of what is no request, such as a command."""
+        known = self._snapshot()
+        return self._of_portal(known, self._default_id(known.portals))
+
+    def _default_id(self, portals: PortalMap) -> int:
+        if isinstance(self._choice, int):
+            return self._choice
+        if self._choice is None and ACCESS_URL_OF_EVERYONE in portals:
+            return ACCESS_URL_OF_EVERYONE
+        return portals.lowest_id or ACCESS_URL_OF_EVERYONE
+
+    def portals(self) -> PortalMap:
+        """Return all portals."""
+        return self._snapshot().portals
+
+    def _warn(self, portal_id: int) -> None:
+        now = self._timer()
+        if self._warned_at is None or now - self._warned_at >= MAX_AGE_SECONDS:
+            self._warned_at = now
+            logger.warning("no portal has the host of a request: portal %d answers", portal_id)
+
+    def _of_portal(self, known: _Snapshot, portal_id: int) -> PortalOfRequest:
+        made = known.of_requests.get(portal_id)
+        if made is None:
+            settings = {variable: setting_of(known.settings, variable, portal_id) for variable in VARIABLES}
+            name_form = name_form_of(settings["platform_language"])
+            made = known.of_requests[portal_id] = PortalOfRequest(portal_id, known.portals, settings, name_form)
+        return made
+
+    def _snapshot(self) -> _Snapshot:
+        now = self._timer()
+        if self._known is None or now - self._read_at >= MAX_AGE_SECONDS:
+            portals, settings = self._reads or self._make_reads()
+            self._known = _Snapshot(
+                PortalMap(self._reader.rows(portals, {})), self._reader.rows(settings, {}) if settings else [], {}
+            )
+            self._read_at = now
+        return self._known
+
+    def _make_reads(self) -> tuple[Read, Read | None]:
+        session = self._session()
+        inspector = inspect(session.connection())
+        tables = [name for name in _SETTINGS_TABLES if _SETTING_COLUMNS.keys() <= _columns_of(inspector, name)]
+        portals = _select_portals(_columns_of(inspector, AccessUrl.__tablename__) & set(Portal._fields))
+        session.rollback()
+        settings = Read(_select_settings(tables[0]), (len(PortalSetting._fields), _setting)) if tables else None
+        self._reads = Read(portals, (len(Portal._fields), Portal._make)), settings
+        return self._reads
+
+
+def _columns_of(inspector: Inspector, name: str) -> set[str]:
+    return {found["name"] for found in inspector.get_columns(name)} if inspector.has_table(name) else set()
+
+
+def _select_portals(present: set[str]) -> Select[Any]:
+    """Select the portals; the nested set came with Chamilo 2."""
+    portals = table(AccessUrl.__tablename__, *(column(name, String() if name == "url" else Integer()) for name in present))
+    return select(*(portals.c[name] if name in present else null().label(name) for name in Portal._fields)).select_from(portals)
+
+
+def _select_settings(name: str) -> Select[Any]:
+    found = table(name, *(column(name, kind) for name, kind in _SETTING_COLUMNS.items())).c
+    wanted = (and_(found.variable == variable, found.category == category) for variable, category in VARIABLES.items())
+    return select(*(found[name] for name in _SETTING_COLUMNS if name != "category")).where(or_(*wanted))
+
+
+def _setting(values: tuple[Any, ...]) -> PortalSetting:
+    portal_id, variable, value, is_changeable, is_locked = values
+    return PortalSetting(portal_id, variable, value, bool(is_changeable), bool(is_locked))

@@ -1,0 +1,20 @@
+"""Look for the user of an e-mail address. No index makes addresses unique: only new users of a portal must have a free one."""
+
+from sqlalchemy import collate, select
+from sqlalchemy.orm import Session
+
+from models.folding import fold, lower_case
+from models.user import User
+
+
+def is_email_taken(session: Session, email: str, but_by: int | None = None, *, is_campus: bool) -> bool:
+    """Tell whether a user other than `but_by`, perhaps a deleted one, has this e-mail address, ignoring case.
+
+    Beside a campus its collation compares. Of our own columns only the folded copy has an index, but it ignores accents too.
+    """
+    same = [User.email == email]
+    if not is_campus:
+        is_mysql = session.get_bind().dialect.name in {"mysql", "mariadb"}  # whose collation ignores accents
+        canonical = collate(User.email_canonical, "utf8mb4_bin") if is_mysql else User.email_canonical
+        same = [User.email_folded == fold(email), canonical == lower_case(email)]
+    return session.execute(select(User.id).where(*same, User.id != (but_by or 0))).first() is not None

@@ -1,0 +1,131 @@
+"""Authenticate a request by an API key, `Authorization: Bearer chamilo_ext_…`, as Chamilo 3 does.
+
+The order of the checks and their texts: docs/compatibility.md#api-keys.
+"""
+
+import logging
+import re
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from models.api_keys import PREFIX_LENGTH, USE_INTERVAL_SECONDS, ApiKeyTable, FoundKey
+from models.caller import FoundCaller
+from models.platform import STAND_ALONE, PortalOfRequest
+from models.user import refusal
+from security.errors import RefusedApiKey
+from security.throttle.limiter import LoginLimiter
+
+logger = logging.getLogger(__name__)
+
+#: What every key begins with.
+KEY_START = "chamilo_ext_"
+
+# PHP's `trim` also takes tab and vertical tab. Proxies and servers let no other white space through.
+_HEADER = re.compile(rf"Bearer [ \t\v]*({KEY_START}[A-Za-z0-9_-]{{43}})[ \t\v]*", re.ASCII)
+
+_FLOODED = "Too many authentication attempts."
+_OFF = "External API key authentication is disabled on this portal."
+_NO_PORTAL = "The current Chamilo portal could not be resolved."
+_INVALID = "Invalid or revoked external API key."
+_INACTIVE = "The external API key user account is inactive."
+_EXPIRED = "The external API key user account has expired."
+_NOT_LINKED = "The external API key user is not active on this Chamilo portal."
+_WRONG_SOURCE = "User authentication method not allowed"
+
+
+def new_key() -> str:
+    """Return a new random key: 32 bytes in base64url."""
+    return KEY_START + secrets.token_urlsafe(32)
+
+
+def presented_key(header: str) -> str | None:
+    """Return the key in an `Authorization` header, or None. Unlike for a token, the case of `Bearer` counts."""
+    match = _HEADER.fullmatch(header)
+    return match[1] if match else None
+
+
+class ApiKeys:
+    """Authenticates requests by keys."""
+
+    def __init__(
+        self, table: ApiKeyTable, limiter: LoginLimiter, engine: Callable[[], Engine], *, is_campus: bool, marks_use: bool
+    ) -> None:
+        """Take the table, the throttle of failures, what returns the engine, and whether to write down when a key is used."""
+        self._table = table
+        self._limiter = limiter
+        self._engine = engine
+        self._is_campus = is_campus
+        self._marks_use = marks_use
+        self._marks_again_at: datetime | None = None
+
+    @property
+    def are_taken(self) -> bool:
+        """Tell whether the database has keys at all. Without them, they are tokens that are not valid."""
+        return self._table.is_there
+
+    def are_on(self, portal: PortalOfRequest) -> bool:
+        """Tell whether a portal takes keys."""
+        return self.are_taken and not (self._is_campus and _is_off(portal))
+
+    def authenticate(
+        self, text: str, address: str, portal: PortalOfRequest, item_id: int, now: datetime
+    ) -> tuple[FoundKey, FoundCaller, object]:
+        """Return the key with this text, its user, and the user `item_id`. Counts and raises RefusedApiKey."""
+        key = user = item = None
+        try:
+            if self._is_campus:
+                _require_on(portal)
+            key, user, item = self._table.find(text, portal.id, item_id, portal.name_form)
+            used, owner = require_usable(key, user, portal, now)
+        except RefusedApiKey as reason:
+            about = {"username": user.username, "user_id": user.id} if user else {}
+            message = _FLOODED if self._limiter.is_flooding(address) else str(reason.description)
+            raise RefusedApiKey(message, details={"key_prefix": text[:PREFIX_LENGTH]}, **about) from None
+        self._mark_used(used, now)
+        return used, owner, item
+
+    def _mark_used(self, key: FoundKey, now: datetime) -> None:
+        """Write down the use of a key, if that is due. A failure is logged once, and the request goes on."""
+        is_waiting = self._marks_again_at is not None and now < self._marks_again_at
+        if not self._marks_use or is_waiting or key.was_used_lately(now):
+            return
+        try:
+            with Session(self._engine()) as session:
+                self._table.mark_used(session, key, now)
+        except SQLAlchemyError as reason:
+            if self._marks_again_at is None:
+                logger.warning("the last use of API keys cannot be written down: %s", type(reason).__name__)
+            self._marks_again_at = now + timedelta(seconds=USE_INTERVAL_SECONDS)
+
+
+def require_usable(
+    key: FoundKey | None, user: FoundCaller | None, portal: PortalOfRequest, now: datetime
+) -> tuple[FoundKey, FoundCaller]:
+    """Return a key and its user, if the key is valid and the user may use it at a portal. Raises RefusedApiKey."""
+    if key is None or not key.is_valid(now):
+        raise RefusedApiKey(_INVALID)
+    reason = refusal(user, now) if user else "deleted"
+    if user is None or reason:
+        raise RefusedApiKey(_EXPIRED if reason == "expired" else _INACTIVE)
+    if portal is not STAND_ALONE:
+        if portal.id not in user.active_in:
+            raise RefusedApiKey(_NOT_LINKED)
+        if portal.id not in user.signs_in_to:
+            raise RefusedApiKey(_WRONG_SOURCE)
+    return key, user
+
+
+def _require_on(portal: PortalOfRequest) -> None:
+    if _is_off(portal):
+        raise RefusedApiKey(_OFF)
+    if portal.id not in portal.portals:
+        raise RefusedApiKey(_NO_PORTAL)
+
+
+def _is_off(portal: PortalOfRequest) -> bool:
+    return portal.settings.get("external_api_enabled") != "true"
