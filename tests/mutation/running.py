@@ -55,14 +55,16 @@ class Tests:
         return frozenset[str]().union(*(by_line.get(line, ()) for line in mutant.lines))
 
     def of(self, mutant: Mutant) -> list[str]:
-        """Return the tests for a mutant: those that run its lines, the shortest first, then others that meet the module.
+        """Return the tests for a mutant: those that run its lines, the shortest first, then others of files that meet the module.
 
-        A line may run once in a process, at the import or for whichever test is the first to need an application.
+        A line may run once in a process, at the import or for whichever test is the first to need an application; and what
+        is only a value runs in no test.
         """
-        near = self.near(mutant)
-        far = frozenset[str]().union(*self.by_line.get(mutant.path, {}).values()) - near
+        near = self.near(mutant) - {""}
+        files = {_file_of(test) for tests in self.by_line.get(mutant.path, {}).values() for test in tests - {""}}
+        far = {test for test in self.seconds if _file_of(test) in files} - near
         chosen, left = [], _MOST_SECONDS
-        for test in [*sorted(near - {""}, key=self._order), *sorted(far - {""}, key=self._order)]:
+        for test in [*sorted(near, key=self._order), *sorted(far, key=self._order)]:
             left -= self.seconds[test]
             if left < 0:
                 break
@@ -71,6 +73,10 @@ class Tests:
 
     def _order(self, test: str) -> tuple[float, str]:
         return self.seconds[test], test
+
+
+def _file_of(test: str) -> str:
+    return test.partition("::")[0]
 
 
 def test_files(parts: int) -> list[list[str]]:
@@ -156,7 +162,7 @@ class Copy:
     def _survives_in_a_process(self, chosen: Sequence[str], limit: float) -> bool:
         names = self._beside / "tests"
         names.write_text(json.dumps(chosen))
-        files = list(dict.fromkeys(test.partition("::")[0] for test in chosen))
+        files = list(dict.fromkeys(map(_file_of, chosen)))
         status = self._pytest(["-x", *files], limit, MUTATION_TESTS=str(names))
         if status not in {None, 0, 1, 2}:
             raise Broken(f"pytest ended with {status}:\n{self._said()}")
