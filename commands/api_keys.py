@@ -27,9 +27,8 @@ cli = Commands("api-key", help="API keys of users.")
     help="When the key ends, in UTC: 2030-01-31 or 2030-01-31T18:00:00; a date alone means its first moment.  [default: never]",
 )
 def create(username: str, until: datetime | None) -> None:
-    r"""Create a key for a user, and print it. It is shown this once, and replaces an earlier one of the user.
+    """Create a key for a user, and print it. It is shown this once, and replaces an earlier one of the user.
 
-    \b
     Example: flask api-key create alice --until 2030-01-31
     """
     _refuse_beside_campus()
@@ -52,9 +51,8 @@ def create(username: str, until: datetime | None) -> None:
 @cli.command("revoke")
 @click.argument("username")
 def revoke(username: str) -> None:
-    r"""Revoke the key of a user. The next request with it is refused.
+    """Revoke the key of a user. The next request with it is refused.
 
-    \b
     Example: flask api-key revoke alice
     """
     _refuse_beside_campus()
@@ -72,14 +70,13 @@ def revoke(username: str) -> None:
         return is_revoked
 
     is_revoked = save(db.session(), parts().users, write)
-    say(f"The API key of {username} is revoked{'' if is_revoked else ' already'}.")
+    say(f"The API key of {username} is {'' if is_revoked else 'already '}revoked.")
 
 
 @cli.command("list")
 def list_api_keys() -> None:
-    r"""List the keys, one a line: user name, start of the key, state, when it was created, when it ends, and its last use.
+    """List the keys, one a line: user name, start of the key, state, when it was created, when it ends, and its last use.
 
-    \b
     Example: flask api-key list
     """
     _refuse_beside_campus()

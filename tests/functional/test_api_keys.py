@@ -174,7 +174,7 @@ def test_revoked_key_is_refused_at_once(app: Flask, database: Database, key: str
     assert (done.exit_code, done.output) == (0, "The API key of alice is revoked.\n")
     assert refusal(ask(app, key)) == INVALID
     assert stored(database).revoked_at == START
-    assert run(app, "revoke", "alice").output == "The API key of alice is revoked already.\n"
+    assert run(app, "revoke", "alice").output == "The API key of alice is already revoked.\n"
     new = create(app, "alice")
     assert (ask(app, new).status_code, refusal(ask(app, key))) == (200, INVALID)
 

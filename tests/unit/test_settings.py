@@ -115,6 +115,7 @@ BAD = {
     "DATABASE_SCHEMA": ["moodle"],
     "ACCESS_URL_ID": ["0", "main"],
     "READ_ONLY": ["mostly"],
+    "API_KEYS": ["some"],
     "MAX_ITEMS_PER_PAGE": ["0", "all"],
     "USER_DELETE_MODE": ["gone"],
     "CORS_ALLOW_ORIGIN": ["(", "*"],
