@@ -8,7 +8,6 @@ from typing import Any, cast
 from sqlalchemy import (
     CursorResult,
     Select,
-    collate,
     column,
     delete,
     insert,
