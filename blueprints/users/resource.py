@@ -109,7 +109,9 @@ _WRITABLE = {prop.name: prop for prop in USER.writable}
 USER_OF_PORTAL = replace(
     USER,
     properties=(
-        *(_WRITABLE[name] for name in ("username", "email", "firstname", "lastname")),
+        replace(_WRITABLE["username"], example="newcomer"),
+        replace(_WRITABLE["email"], example="newcomer@example.com", description="Free in any case of letters, unlike elsewhere."),
+        *(_WRITABLE[name] for name in ("firstname", "lastname")),
         *(replace(_WRITABLE[name], nullable=True) for name in ("locale", "timezone")),
         Property("password", Kind.STRING, readable=False, writable=True, nullable=True, is_password=True, max_length=MAX_PASSWORD_BYTES, max_bytes=MAX_PASSWORD_BYTES, example="a long enough secret"),
         Property("status", Kind.INTEGER, ("status",), writable=True, nullable=True, choices=tuple(ROLE_OF_STATUS), description="The platform level, which sets the role. 1: teacher, 3: session manager, 4: HR, 5 or null: student, 17: student boss, 20: invitee.", example=5),

@@ -16,6 +16,8 @@ from rest.query import integer
 
 TAKEN_NAME = {"propertyPath": "username", "message": TAKEN[0], "code": TAKEN[1]}
 
+OF_PORTAL = "POST /api/access_urls/{id}/user"
+
 REFUSED_TOGETHER = {"Page should not be greater than 1 if limit is equal to 0", "Page parameter is too large."}
 
 
@@ -34,7 +36,7 @@ class Finding:
     @property
     def is_known(self) -> bool:
         """Tell whether the contract demands this answer and a schema cannot express it."""
-        return self.is_a_taken_name or self.is_a_cast_number or self.is_a_page_that_cannot_be
+        return self.is_a_taken_name or self.is_a_cast_number or self.is_a_page_that_cannot_be or self.is_an_unknown_field
 
     def __str__(self) -> str:
         return f"{self.check}: {self.operation} {self.url} {self.body[:400]!r}\n  {self.message}\n  {self.status} {self.answer[:400]!r}"
@@ -45,6 +47,13 @@ class Finding:
         if (self.check, self.status) != ("positive_data_acceptance", 422):
             return False
         return bool(json.loads(self.answer)["violations"] == [TAKEN_NAME])
+
+    @property
+    def is_an_unknown_field(self) -> bool:
+        """A valid body is refused, since no extra field has the name: no schema can say which there are."""
+        if (self.operation, self.check, self.status) != (OF_PORTAL, "positive_data_acceptance", 400):
+            return False
+        return str(json.loads(self.answer).get("error", "")).startswith("ExtraField '")
 
     @property
     def is_a_page_that_cannot_be(self) -> bool:

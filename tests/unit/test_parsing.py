@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from config.parsing import boolean, database_url, database_url_of_parts, integer, networks, one_of, origin_pattern, redis_url
+from config.parsing import (
+    MailServer,
+    boolean,
+    database_url,
+    database_url_of_parts,
+    integer,
+    mailer_dsn,
+    networks,
+    one_of,
+    origin_pattern,
+    redis_url,
+)
 
 BOOLEAN = "must be 1 or 0 (or true, yes, on, false, no, off), not "
 INTEGER = "must be a whole number from 0 to 10, not "
@@ -128,3 +139,32 @@ def test_database_url_passes_on_the_options_that_its_driver_knows(given: str, op
 def test_parts_of_a_database_url_are_quoted_and_have_defaults() -> None:
     assert database_url_of_parts("", "", "x", "", "") == "mysql://:@localhost:3306/x"
     assert database_url_of_parts("db", "3307", "a/b", "u@v", "p:/?#") == "mysql://u%40v:p%3A%2F%3F%23@db:3307/a%2Fb"
+
+
+def mail_server(host: str, port: int, username: str = "", password: str = "", **more: Any) -> MailServer:
+    return MailServer(host=host, port=port, username=username, password=password, **{"is_encrypted": False} | more)
+
+
+@pytest.mark.parametrize(
+    ("text", "server"),
+    [
+        ("", None),
+        (" ", None),
+        ("null://null", None),
+        ("NULL://default", None),
+        ("smtp://localhost", mail_server("localhost", 25)),
+        ("smtp://mail.example", mail_server("mail.example", 465, is_encrypted=True)),
+        ("smtp://mail.example:25", mail_server("mail.example", 25)),
+        ("smtp://mail.example:465", mail_server("mail.example", 465, is_encrypted=True)),
+        ("smtps://mail.example:2465/", mail_server("mail.example", 2465, is_encrypted=True)),
+        ("SMTPS://[::1]", mail_server("::1", 465, is_encrypted=True)),
+        ("smtp://u%40x:p%2F%3A+%25@h:587", mail_server("h", 587, "u@x", "p/:+%")),
+        ("smtp://u@h:587", mail_server("h", 587, "u")),
+        ("smtp://h:25?verify_peer=0", mail_server("h", 25, verify_peer=False)),
+        ("smtp://h:25?auto_tls=false&require_tls=true", mail_server("h", 25, auto_tls=False, require_tls=True)),
+        ("smtp://h:25?local_domain=campus.example", mail_server("h", 25, local_domain="campus.example")),
+        ("smtp://h:25?restart_threshold=10&ping_threshold=5", mail_server("h", 25)),
+    ],
+)
+def test_mail_server_is_read_as_symfony_reads_it(text: str, server: MailServer | None) -> None:
+    assert mailer_dsn(text) == server

@@ -118,6 +118,14 @@ BAD = {
     "API_KEYS": ["some"],
     "MAX_ITEMS_PER_PAGE": ["0", "all"],
     "USER_DELETE_MODE": ["gone"],
+    "DEFAULT_LOCALE": ["x" * 11, "\n", " "],
+    "DEFAULT_TIMEZONE": ["x" * 65, "Europe/\tParis"],
+    "MAILER_DSN": [
+        *("localhost:25", "http://mail", "smtp://", "smtp://h:port", "smtp://h:99999", "smtp://h/inbox", "smtp://h#x", "mail"),
+        *("sendmail://default", "native://default", "failover(smtp://a smtp://b)", "smtp://u:pa/ss@h", "smtp://u:pa#ss@h"),
+        *("smtp://h?verify_peer=maybe", "smtp://h?verify_peer", "smtp://h?peer_fingerprint=x", "smtp://[h", "smtp://u:p?a@h"),
+    ],
+    "MAILER_FROM": ["nobody", "a@b@c", "Campus <a@example.com>", "a@b\nBcc: c@d", "a b@c", "@c", "a@"],
     "CORS_ALLOW_ORIGIN": ["(", "*"],
     "TRUSTED_PROXIES": ["proxy", "10.0.0.0/33", "10.0.0.1/8"],
     "DATABASE_URL": ["nonsense", "oracle://u:p@h/x", "sqlite://", "sqlite:///:memory:", "mysql://u:p@h", "mysql://u:p@h:port/x"],
@@ -151,6 +159,17 @@ def test_password_of_redis_is_not_told(value: str) -> None:
     with pytest.raises(InvalidSetting) as caught:
         parse_settings({"REDIS_URL": value.format(SECRET)})
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value", ["smtp://u:{}/@h:1", "http://u:{}@h", "smtp://u:{}@h:x", "smtp://u:{}@h?{}", "smtps://u:{}@[h", "smtp://u:a:{}#@h"]
+)
+def test_password_of_the_mail_server_is_not_told(value: str) -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        parse_settings({"MAILER_DSN": value.replace("{}", SECRET)})
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert SECRET not in repr(parse_settings({"MAILER_DSN": f"smtp://u:{SECRET}@h"}).mailer_dsn)
 
 
 @pytest.mark.parametrize(("name", "value"), ALL_BAD)
