@@ -1,6 +1,7 @@
 """`flask api-key`: keys with which programs of a user call the API without a sign-in, in our own schema."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
@@ -40,7 +41,7 @@ def create(username: str, until: datetime | None) -> None:
     def write() -> None:
         _lock(user)
         replace_key(db.session(), user.id, key, ends_at, parts().clock())
-        _record("api_key_created", user, key[:PREFIX_LENGTH])
+        record_event("api_key_created", **_about(user, key[:PREFIX_LENGTH]))
 
     save(db.session(), parts().users, write)
     say(key)
@@ -66,7 +67,7 @@ def revoke(username: str) -> None:
         prefix = key.key_prefix
         is_revoked = revoke_key(db.session(), user.id, parts().clock())
         if is_revoked:
-            _record("api_key_revoked", user, prefix)
+            record_event("api_key_revoked", **_about(user, prefix))
         return is_revoked
 
     is_revoked = save(db.session(), parts().users, write)
@@ -98,8 +99,8 @@ def _lock(user: Account) -> None:
         raise Refusal(f"There is no user {user.username!r} any more.")
 
 
-def _record(event: str, user: Account, prefix: str | None) -> None:
-    record_event(event, username=user.username, user_id=user.id, details={"key_prefix": prefix})
+def _about(user: Account, prefix: str | None) -> dict[str, Any]:
+    return {"username": user.username, "user_id": user.id, "details": {"key_prefix": prefix}}
 
 
 def _refuse_beside_campus() -> None:

@@ -21,11 +21,10 @@ cli = Commands("extra-fields", help="Extra fields of users.")
 @click.argument("variable")
 @click.option("--label", help="What people call it.")
 def create(variable: str, label: str | None) -> None:
-    r"""Create a field that users may have a value in.
+    """Create a field that users may have a value in.
 
     VARIABLE is the name that requests and files use. Names are compared without case and accents.
 
-    \b
     Example: flask extra-fields create legal_id --label "Legal number"
     """
     _refuse_beside_campus()
@@ -46,9 +45,8 @@ def create(variable: str, label: str | None) -> None:
 
 @cli.command("list")
 def list_extra_fields() -> None:
-    r"""List the fields, one a line: name, label, and how many users have a value.
+    """List the fields, one a line: name, label, and how many users have a value.
 
-    \b
     Example: flask extra-fields list
     """
     _refuse_beside_campus()
@@ -62,11 +60,10 @@ def list_extra_fields() -> None:
 @click.argument("value", required=False)
 @click.option("--unset", is_flag=True, help="Remove the value.")
 def set_value(username: str, variable: str, value: str | None, unset: bool) -> None:
-    r"""Set a user's value in a field, or remove it.
+    """Set a user's value in a field, or remove it.
 
     An empty value is a value: `extrafieldvalue[]=` finds it, and no user without one.
 
-    \b
     Example: flask extra-fields set alice legal_id AB-12
     """
     if (value is None) != unset:
