@@ -1,4 +1,4 @@
-"""`flask jwt` and `bin/console lexik:jwt:…`: messages, exit codes, files (contract 6)."""
+"""`flask jwt` and `bin/console lexik:jwt:…`: messages, exit codes, files."""
 
 import os
 import shutil

@@ -79,7 +79,7 @@ test("a user is created, and what is wrong is said at its field", async () => {
 
 test("a user is edited: the whole record is sent back with PUT", async () => {
   const path = "/api/users/3";
-  // What is empty, it sends as null, which is refused of these two (contract 5).
+  // What is empty, it sends as null, which is refused of these two.
   await ask(path, {
     method: "PATCH",
     headers: { "Content-Type": "application/merge-patch+json" },
