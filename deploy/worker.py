@@ -107,6 +107,8 @@ class JsonWorker(PatientWorker):
 
     alive: bool
     max_requests: int
+    #: The number of the files in which the worker counts its requests; 0 for none.
+    metrics_slot = 0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Share a byte with the master, which replaces a worker that sets it."""

@@ -101,8 +101,9 @@ def _no_socket_beyond_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    arrange(items)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        arrange(items)
 
 
 @pytest.hookimpl(wrapper=True)

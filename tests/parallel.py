@@ -1,6 +1,7 @@
 """Run tests on several processes (pytest-xdist): which share a process, in which order, and which run alone."""
 
 import fcntl
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,10 +30,12 @@ def rank_of(item: pytest.Item) -> int:
 
 
 def arrange(items: list[pytest.Item]) -> None:
-    """Group the tests and put slow folders first; within a folder the random order stays."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
-    items.sort(key=rank_of)
+    """Group the tests; put slow folders first, and then large groups. Within a group the random order stays."""
+    groups = {item: group_of(item) for item in items}
+    sizes = Counter(groups.values())
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: (rank_of(item), -sizes[groups[item]], groups[item]))
 
 
 @contextmanager

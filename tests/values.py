@@ -92,6 +92,7 @@ REFUSED_DATES = [
 
 #: What lies between these rows and those that are taken.
 ALMOST_DATES = [
+    "",
     "2030-01-02T",
     "2030-01-02  03:04:05",
     "2030-01-02_03:04:05",
@@ -136,8 +137,18 @@ ALMOST_DATES = [
     "-2030-01-02",
 ]
 
-#: Values that PHP is never asked about.
-NO_DATES: list[object] = ["", None, 0, 1893553445, 1.5, True, False, [], ["2030-01-02"], {}]
+#: Values that PHP's parser is never asked about, and the names of their types.
+NO_TEXTS: list[tuple[object, str]] = [
+    (None, "NULL"),
+    (0, "integer"),
+    (1893553445, "integer"),
+    (1.5, "double"),
+    (True, "boolean"),
+    (False, "boolean"),
+    ([], "array"),
+    (["2030-01-02"], "array"),
+    ({}, "array"),
+]
 
 GOOD_EMAILS = [
     "a@b.c",

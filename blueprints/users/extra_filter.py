@@ -8,8 +8,8 @@ from models.extra_fields import Pair, UnknownExtraField
 from rest.problem import UnreadableRequest
 from rest.query import Parameters
 
-#: Makes the condition that a user has all of some values. Raises UnknownExtraField.
-Matching = Callable[[Sequence[Pair]], ColumnElement[bool]]
+#: Makes the conditions that a user has all of some values. Raises UnknownExtraField.
+Matching = Callable[[Sequence[Pair]], list[ColumnElement[bool]]]
 
 
 def read_pairs(parameters: Parameters) -> list[Pair]:
@@ -25,8 +25,8 @@ def read_pairs(parameters: Parameters) -> list[Pair]:
     return texts
 
 
-def condition_of(pairs: Sequence[Pair], matching: Matching) -> ColumnElement[bool]:
-    """Return the condition that a user has all these values. Raises UnreadableRequest for a field that is not known."""
+def conditions_of(pairs: Sequence[Pair], matching: Matching) -> list[ColumnElement[bool]]:
+    """Return the conditions that a user has all these values. Raises UnreadableRequest for a field that is not known."""
     try:
         return matching(pairs)
     except UnknownExtraField as unknown:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
-from blueprints.users.extra_filter import Matching, condition_of, read_pairs
+from blueprints.users.extra_filter import Matching, conditions_of, read_pairs
 from models.extra_fields import Pair
 from models.passwords import MAX_PASSWORD_BYTES
 from models.portals import FIRST_LAST
@@ -77,8 +77,8 @@ USER = Resource(
         Filter("order[lastname]", "lastname"),
         Filter("email", "email", listed=False),
         Filter("isActive", "active", listed=False, is_boolean=True),
-        Filter("extrafield[]", None, listed=False, is_list=True, description="Names of extra fields. Each belongs to the value at the same position; only for callers who see all fields."),
-        Filter("extrafieldvalue[]", None, listed=False, is_list=True, description="Values of these extra fields, whole; case and accents do not matter. A user must have all of them."),
+        Filter("extrafield[]", None, listed=False, is_list=True, description="Names of extra fields. Each belongs to the value at the same position. Only for callers who see all fields."),
+        Filter("extrafieldvalue[]", None, listed=False, is_list=True, description="Values of these extra fields, whole; ignores case and accents. A user must have all of them."),
     ),
     accept_patch=("application/merge-patch+json", "application/vnd.api+json"),
 )
@@ -139,8 +139,8 @@ MOST_TERMS = 20
 def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, matching: Matching | None = None) -> Filters:
     """Read the filters and the order of a list of users; the id breaks ties.
 
-    Only privileged callers search by e-mail. `matching` makes the condition of extra fields; without it their parameters are
-    ignored. Raises UnreadableRequest for too many search texts and for an unknown extra field.
+    Only privileged callers search by e-mail. `matching` makes the conditions of extra fields; without it their parameters are
+    ignored. Raises UnreadableRequest for too many search texts and for unknown extra fields.
     """
     columns = table.searched
     fields: list[tuple[str, tuple[str, ...]]] = [(name, (name,)) for name in (*_ORDERED, *(["email"] if privileged else []))]
@@ -151,7 +151,7 @@ def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, 
     wanted = [([columns[name] for name in names], texts) for names, texts in asked if texts]
     conditions = [filters.contains_any(searched, texts) for searched, texts in wanted]
     if matching and pairs:
-        conditions.append(condition_of(pairs, matching))
+        conditions += conditions_of(pairs, matching)
     is_active = filters.boolean(parameters.get("isActive"))
     if is_active is not None:
         conditions.append((User.active == ACTIVE) if is_active else (User.active != ACTIVE))
@@ -163,6 +163,6 @@ def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, 
 
 
 def _refuse_too_many(texts: int, pairs: Collection[Pair]) -> None:
-    """Refuse to look for too many texts. An empty value is none, but each other pair takes time as well."""
+    """Raise UnreadableRequest for too many search texts. An empty value is none, but different pairs take time as well."""
     if texts + sum(1 for _, value in pairs if value) > MOST_TERMS or len(set(pairs)) > MOST_TERMS:
         raise UnreadableRequest("Too many search terms.")

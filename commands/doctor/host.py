@@ -106,7 +106,9 @@ def examine_proxies(ours: Parts) -> Iterator[Finding]:
         says = f"TRUSTED_PROXIES is {names}, which includes no address of this machine, where gunicorn listens by default"
         yield Finding("proxies", WARNING, says, "Add 127.0.0.1 if the proxy runs on this machine.")
     else:
-        yield Finding("proxies", OK, f"TRUSTED_PROXIES is {names}; the proxy must overwrite X-Forwarded-For")
+        yield Finding(
+            "proxies", OK, f"TRUSTED_PROXIES is {names}; the proxy must overwrite X-Forwarded-For, -Proto, -Host and -Port"
+        )
 
 
 def examine_cors(ours: Parts) -> Iterator[Finding]:

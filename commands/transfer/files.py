@@ -99,7 +99,7 @@ class _LineFeeds:
 
 
 def write_file(rows: Iterable[tuple[Any, Mapping[str, str]]], file: IO[str], *, as_csv: bool, extra: Sequence[str]) -> None:
-    """Write rows, which must have all COLUMNS, with the values of `extra` fields, so that `read_file` restores them exactly."""
+    """Write rows, which must have all COLUMNS, and their values of `extra` fields, so that `read_file` restores them exactly."""
     if as_csv:
         writer = csv.DictWriter(_LineFeeds(file), [*COLUMNS, *(PREFIX + name for name in extra)], lineterminator="\r\n")
         writer.writeheader()
@@ -117,7 +117,7 @@ def write_file(rows: Iterable[tuple[Any, Mapping[str, str]]], file: IO[str], *, 
 
 
 def insert_rows(session: Session, table: UserTable, rows: list[Row], access_url_id: int, now: datetime) -> dict[str, int]:
-    """Insert users from columns, and enroll them in a portal. Return their ids by user name. A row may contain its id."""
+    """Insert users from columns, and enroll them in a portal. A row may contain its id. Returns all ids by user name."""
     table.insert_many(session, rows, now)
     named = select(User.username, User.id).where(User.username.in_([row["username"] for row in rows]))
     ids = {username: user_id for username, user_id in session.execute(named)}  # noqa: C416 - rows are no pairs to the types

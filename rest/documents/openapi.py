@@ -86,10 +86,7 @@ def _query_parameters(operation: Operation) -> list[Document]:
     return [
         _query("page", "The collection page number", {"type": "integer", "default": 1, "minimum": 1}),
         _query("itemsPerPage", "The number of items per page. 0 returns only the total. Non-numeric text counts as 0.", per_page),
-        *(
-            _query(filter_.variable, _filter_description(filter_), _filter_schema(filter_))
-            for filter_ in operation.resource.search
-        ),
+        *(_filter(filter_) for filter_ in operation.resource.search),
     ]
 
 
@@ -97,13 +94,12 @@ def _query(name: str, description: str, schema: Document) -> Document:
     return {"name": name, "in": "query", "description": description, "required": False, "schema": schema}
 
 
-def _filter_schema(filter_: Filter) -> Document:
-    return {"type": "array", "items": {"type": "string"}} if filter_.is_list else {"type": "string"}
+def _filter(filter_: Filter) -> Document:
+    schema = {"type": "array", "items": {"type": "string"}} if filter_.is_list else {"type": "string"}
+    return _query(filter_.variable, filter_.description or _filter_description(filter_), schema)
 
 
 def _filter_description(filter_: Filter) -> str:
-    if filter_.description:
-        return filter_.description
     if filter_.variable.startswith("order["):
         return "`asc` or `desc`; other values are ignored."
     if filter_.is_boolean:

@@ -1,4 +1,4 @@
-"""docs/asvs.md: no requirement is missing, and every test that it names exists; docs/security.md: what asvs.md says that it says."""
+"""docs/asvs.md has every requirement, and each test that it names exists; docs/security.md says what asvs.md cites it for."""
 
 import ast
 import re
@@ -36,14 +36,14 @@ REQUIREMENTS = {
     "9.2": (1, 2, 3, 4),
 }
 
-#: Of level 1; what else is in REQUIREMENTS is of level 2.
+#: Level 1; the rest of REQUIREMENTS is level 2.
 LEVEL_1 = {
     *("6.1.1", "6.2.1", "6.2.2", "6.2.3", "6.2.4", "6.2.5", "6.2.6", "6.2.7", "6.2.8", "6.3.1", "6.3.2", "6.4.1", "6.4.2"),
     *("7.2.1", "7.2.2", "7.2.3", "7.2.4", "7.4.1", "7.4.2"),
     *("8.1.1", "8.2.1", "8.2.2", "8.3.1", "9.1.1", "9.1.2", "9.1.3", "9.2.1"),
 }
 
-#: Lines of other chapters, and of level 3, that the design names.
+#: Requirements of other chapters, and of level 3, that the page covers too.
 BESIDE = {
     *("6.3.8", "8.3.2", "3.4.1", "3.4.2", "3.4.3", "3.4.4", "3.4.5", "3.4.6", "4.1.1", "4.1.3", "4.2.1"),
     *("11.2.3", "11.4.2", "11.5.1", "13.4.2", "13.4.4", "13.4.5", "14.2.1", "14.3.2", "15.1.3", "15.2.2"),
@@ -69,7 +69,7 @@ def test_every_requirement_has_a_row_and_only_one() -> None:
     asked = {f"{section}.{number}" for section, numbers in REQUIREMENTS.items() for number in numbers} | BESIDE
     numbers = [number for number, *_ in ROWS]
     assert sorted(numbers) == sorted(asked)
-    assert len(re.findall(r"^\| \d", PAGE, re.MULTILINE)) == len(ROWS), "a row that cannot be read"
+    assert len(re.findall(r"^\| \d", PAGE, re.MULTILINE)) == len(ROWS), "each row can be parsed"
 
 
 def test_levels_are_those_of_the_standard() -> None:
@@ -94,7 +94,7 @@ def test_named_tests_exist(path: str) -> None:
     assert {name for named, name in NAMED_TEST.findall(PAGE) if named == path} - named_in(path) == set()
 
 
-#: What the security page says, for the requirements that ask for something in words: section, and words in it.
+#: Requirements that ask for documentation: the section of the security page, and words that it must contain.
 SAID = {
     "6.1.1": ("Guessing", ("LOGIN_THROTTLING_MAX_ATTEMPTS", "LOGIN_THROTTLING_INTERVAL", "Nobody is locked out by others")),
     "6.1.3": ("Ways in", ("/api/authentication_token", "/api/token/refresh", "generate-token")),
@@ -127,7 +127,7 @@ def test_defaults_on_the_security_page_are_the_settings() -> None:
 
 
 def events_in_the_code() -> set[str]:
-    """Return the events that any module records."""
+    """Return the names of all events that modules record."""
     found = set()
     for module in [*(ROOT / "blueprints").rglob("*.py"), *(ROOT / "commands").rglob("*.py")]:
         for node in ast.walk(ast.parse(module.read_text())):

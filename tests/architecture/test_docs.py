@@ -1,4 +1,4 @@
-"""The documentation: generated pages are up to date, links and anchors lead somewhere, every page can be found."""
+"""The documentation: generated pages are up to date, links and anchors exist, and the navigation has every page."""
 
 import json
 import re
@@ -36,7 +36,7 @@ SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
 
 
 def entries(nav: Any) -> list[str]:
-    """Return the pages of the site's navigation, in their order."""
+    """Return the pages of the site's navigation in order."""
     if isinstance(nav, str):
         return [nav]
     return [page for entry in (nav.values() if isinstance(nav, dict) else nav) for page in entries(entry)]
@@ -62,7 +62,7 @@ def prose_of(page: Path) -> str:
 
 
 def anchors_of(page: Path) -> list[str]:
-    """Return what a link to a page may end in: its headings as GitHub and MkDocs spell them, and its explicit anchors."""
+    """Return the anchors of a page: its headings as GitHub and MkDocs spell them, and its explicit anchors."""
     prose = prose_of(page)
     headings = re.findall(r"^#{1,6} (.+)$", prose, re.MULTILINE)
     slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
@@ -89,7 +89,7 @@ def test_link_texts_are_titles_and_no_file_names(page: Path) -> None:
 @pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_anchors_of_a_page_are_unique(page: Path) -> None:
     anchors = anchors_of(page)
-    # The changelog repeats its headings with each release, and the results theirs with each part.
+    # The changelog repeats headings for each release, and the results for each part.
     assert page.name in {"CHANGELOG.md", "results.md"} or len(set(anchors)) == len(anchors)
 
 
@@ -123,7 +123,7 @@ def test_settings_of_the_site_fit_what_is_gathered() -> None:
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small repository: a page, a text and a picture beside docs/."""
+    """A small repository: a page, a text file and a picture outside docs/."""
     monkeypatch.setattr(gather, "ROOT", tmp_path)
     monkeypatch.setattr(gather, "DOCS", tmp_path / "docs")
     for folder in ("docs/adr", "deploy", "charts"):

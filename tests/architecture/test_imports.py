@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 _SERVER = {"blueprints", "commands", "config", "models", "rest", "security"}
 
-#: room: the rooms that it may import, beside itself.
+#: By room: the other rooms that it may import.
 MAY_IMPORT = {
     "config": set(),
     "models": set(),
@@ -27,10 +27,10 @@ MAY_IMPORT = {
 #: The names under which the modules of the tests can be imported.
 OF_TESTS = {"tests", *(path.stem for path in (ROOT / "tests").iterdir())}
 
-#: What every blueprint may import of this room, beside its own package.
+#: Modules of this room that every blueprint may import.
 SHARED = {"application", "auditing", "mail", "parts", "request_hooks"}
 
-#: What commands may import of the blueprints: what says who may do what, and nothing with a URL.
+#: Modules of the blueprints that commands may import: rules and writing, without URLs.
 FOR_COMMANDS = {
     "blueprints.auditing",
     "blueprints.parts",
@@ -39,10 +39,10 @@ FOR_COMMANDS = {
     "blueprints.users.writing",
 }
 
-#: What Flask binds to the request or the application at hand.
+#: Names that Flask binds to the current request or application.
 FLASK_GLOBALS = {"request", "g", "current_app", "session", "globals.app_ctx", "globals.request_ctx"}
 
-#: The only modules that may look at the request or the application at hand; others are given values.
+#: The only modules that may use the current request or application; others get values as arguments.
 MAY_USE_FLASK_GLOBALS = {
     "benchmarks/peers/tutorial.py",
     "blueprints/application.py",
@@ -82,7 +82,7 @@ MAY_IMPORT_BY_STRING = {
 
 
 def imports_of(tree: ast.AST) -> Iterator[str]:
-    """Return the modules that are imported anywhere in a module."""
+    """Return the names that are imported anywhere in a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -105,14 +105,14 @@ def lawless_rooms(module: str, tree: ast.AST) -> set[str]:
 
 
 def foreign_packages(module: str, tree: ast.AST) -> set[str]:
-    """Return the blueprint packages, other than its own, that a module of a blueprint imports."""
+    """Return the packages of other blueprints that a blueprint module imports."""
     parts = [name.split(".") for name in imports_of(tree)]
     packages = {name[1] for name in parts if name[0] == "blueprints" and len(name) > 1}
     return packages - SHARED - {module.split("/")[1]}
 
 
 def modules_with_urls(_module: str, tree: ast.AST) -> set[str]:
-    """Return what a command imports of the blueprints beyond what commands share with them."""
+    """Return the blueprint modules that a command imports beyond FOR_COMMANDS."""
     names = {name for name in imports_of(tree) if name.startswith("blueprints.")}
     return {name for name in names if not any(f"{name}.".startswith(f"{shared}.") for shared in FOR_COMMANDS)}
 
@@ -127,7 +127,7 @@ def inner_imports(tree: ast.AST) -> list[int]:
 
 
 def offenders(law: Callable[[str, ast.Module], object], rooms: Collection[str] = MAY_IMPORT) -> dict[str, object]:
-    """Return the modules of some rooms that break a law, with what they broke it by."""
+    """Return the modules that break a law, each with its offences."""
     return {module: broken for module in MODULES if room_of(module) in rooms and (broken := law(module, parse(module)))}
 
 

@@ -1,4 +1,4 @@
-"""Tests that need a server say so, and `make check` leaves them out."""
+"""Tests that need a server are marked, so that `make check` leaves them out."""
 
 import pytest
 
@@ -11,6 +11,6 @@ def needs_a_server(item: pytest.Item) -> bool:
 
 
 def test_each_test_on_a_server_is_marked_so(request: pytest.FixtureRequest) -> None:
-    """Look at the tests of this run: with `-m "not services"` they are those that are not marked."""
+    """Check the tests of this run; with `-m "not services"` these are the unmarked ones."""
     on_servers = [item for item in request.session.items if needs_a_server(item)]
     assert [item.nodeid for item in on_servers if not item.get_closest_marker("services")] == []

@@ -1,4 +1,4 @@
-"""The migrations make what the models say, on each database, and can be taken back."""
+"""The migrations create the schema of the models on each database, and can be reverted."""
 
 import sqlite3
 from typing import Any
@@ -16,7 +16,7 @@ from models import AccessUrl, User, UserTotal, db
 from models.user_row import DEFAULTS
 from models.user_search import candidates, is_of_search
 
-# The number of an action in sqlite3.h.
+# An action code of sqlite3.h.
 SQLITE_CREATE_VTABLE = 29
 
 VERSION_TABLE = "poort_alembic_version"
@@ -105,7 +105,7 @@ def test_downgrade_leaves_nothing_but_the_version_table(empty: Database) -> None
 
 
 def indexes(database: Database) -> set[str]:
-    """Return the tables and indexes of the search."""
+    """Return the tables and indexes that serve searches."""
     inspector = inspect(database.engine)
     return {
         name
@@ -115,7 +115,7 @@ def indexes(database: Database) -> set[str]:
 
 
 def step(database: Database, move: Any, *revisions: str) -> None:
-    """Upgrade or downgrade, one revision after the other."""
+    """Upgrade or downgrade, one revision at a time."""
     app = create_app(settings_for(DATABASE_URL=database.url))
     with app.app_context():
         for revision in revisions:
@@ -145,7 +145,7 @@ def test_users_of_before_are_counted_and_found(empty: Database) -> None:
 
 
 def searches(database: Database) -> int:
-    """Return how many users a search finds where there is one to be found."""
+    """Return how many users a search finds; one user matches."""
     app = create_app(settings_for(DATABASE_URL=database.url))
     try:
         headers = bearer(app, database.make_user("bob", ["ROLE_ADMIN"]))
@@ -169,7 +169,7 @@ def test_sqlite_without_trigrams_searches_row_by_row(databases: Databases, caplo
     assert (indexes(database), searches(database)) == (set(), 1)
     step(database, downgrade, "c001")
     step(database, upgrade, "heads")
-    assert "poort_user_search" in indexes(database), "it is made where it can be"
+    assert "poort_user_search" in indexes(database), "the index is created once it can be"
     database.engine.dispose()
 
 

@@ -1,4 +1,4 @@
-"""The alerts, and the page about what can be watched: they name what there is, and all of it."""
+"""The alerts and docs/monitoring.md name all metrics, and no others."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ METRIC = re.compile(r"\bpoort_[a-z_]+\b")
 
 
 def metrics() -> set[str]:
-    """Return the names of all metrics, a counter's with its ending."""
+    """Return the names of all metrics, counters with `_total`."""
     registry = CollectorRegistry()
     Metrics(registry)
     return {family.name + ("_total" if family.type == "counter" else "") for family in registry.collect()}

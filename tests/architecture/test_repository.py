@@ -1,4 +1,4 @@
-"""What is true of the files of the repository: documented variables, safe versions, no secrets."""
+"""Rules for the files of the repository: documented variables, safe versions, no secrets."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from config.settings import DATABASE_PARTS, VARIABLES
 
 ROOT = Path(__file__).parents[2]
 
-#: name: the oldest version without a known hole (docs/security.md; design/security.md 2.6).
+#: By package: the oldest version without a known vulnerability (docs/security.md).
 FLOORS = {
     "pyjwt": "2.15.1",
     "flask": "3.1.3",
@@ -21,10 +21,10 @@ FLOORS = {
     "flask-swagger-ui": "5.34.0",
 }
 
-#: The first since a private method of it is overridden, the second since its own bundle of 2020 is kept from being served.
+#: Pinned exactly: we override a private method of the first, and keep the second from serving its bundle of 2020.
 EXACT = {"flask-jwt-extended": "4.7.4", "flasgger": "0.9.7.1"}
 
-#: What has holes without a need here: cross-origin requests are answered by rest/cors.py.
+#: Vulnerable packages that we do not need: rest/cors.py answers cross-origin requests.
 NOT_NEEDED = {"flask-cors"}
 
 REQUIREMENTS = sorted(ROOT.glob("requirements*.txt"))
@@ -76,7 +76,7 @@ def test_example_names_no_other_variable() -> None:
 
 
 def tracked() -> list[Path]:
-    """Return the tracked files; where there is no git, all files that git would not ignore by name."""
+    """Return the tracked files; without git, all files whose names git would not ignore."""
     done = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], check=False, capture_output=True, text=True)
     if done.returncode == 0:
         return [ROOT / name for name in done.stdout.split("\0") if name]
@@ -84,7 +84,7 @@ def tracked() -> list[Path]:
     return [path for path in ROOT.rglob("*") if not apart.search(path.relative_to(ROOT).as_posix())]
 
 
-#: A whole key, not the words that code compares with.
+#: A whole key, not only its first line, which code compares with.
 PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=\s:,-]{100}")
 TEST_KEYS = ROOT / "tests" / "contract" / "jwt"
 

@@ -57,7 +57,7 @@ def test_declared_route_does_not(declare: object) -> None:
     refuse_undeclared_routes(app)
 
 
-#: What other standards and orchestrators look for at a fixed place.
+#: Paths that other standards or orchestrators expect.
 OUTSIDE_API = {"/.well-known/jwks.json", "/healthz", "/readyz", "/metrics"}
 
 
@@ -70,7 +70,7 @@ def test_every_route_is_under_a_known_prefix(routed: Flask) -> None:
 
 ROOT = Path(__file__).parents[2]
 
-#: The words that decide about rights: a caller's roles, and the refusal.
+#: Names that decide about rights: a caller's roles, and the refusal.
 DECIDING = {"is_granted", "AccessDenied"}
 
 

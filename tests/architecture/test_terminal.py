@@ -1,4 +1,4 @@
-"""Commands speak by commands/terminal.py alone, so that no name that they show reaches a terminal as it is."""
+"""Commands print through commands/terminal.py alone, so that no user name reaches a terminal unescaped."""
 
 import ast
 from collections import Counter
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("blueprints", "commands", "config", "models", "rest", "security")
 MODULES = sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
-#: What shows a text as it is, and groups of commands whose failures do.
+#: Calls that print text unescaped, and command groups whose errors do.
 RAW = {
     "click.echo",
     "click.secho",
@@ -29,7 +29,7 @@ RAW = {
     "click.group",
 }
 
-#: How often a module may do so: what terminal.py is made of; keys in PEM form; the doctor's colors and JSON; fixed questions.
+#: How often a module may do so: terminal.py itself; keys in PEM form; the doctor's colors and JSON; fixed questions.
 ALLOWED = {
     "commands/terminal.py": {"click.echo": 2, "click.confirm": 1},
     "commands/jwt.py": {"click.echo": 2, "click.prompt": 1},

@@ -1,5 +1,6 @@
 """Install npm clients once, at the exact versions of a lock file, into pytest's cache."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -40,13 +41,15 @@ class Npm:
         node, npm = require("node"), require("npm")
         digest = hashlib.sha256((HERE / "npm" / "package-lock.json").read_bytes()).hexdigest()[:16]
         folder = cache / digest
-        if not folder.exists():
-            half_done = cache / f"{digest}.{os.getpid()}"
-            half_done.mkdir()
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(HERE / "npm" / name, half_done)
-            run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], half_done)
-            half_done.rename(folder)
+        with (cache / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another process of the tests may install them too
+            if not folder.exists():
+                half_done = cache / f"{digest}.{os.getpid()}"
+                half_done.mkdir()
+                for name in ("package.json", "package-lock.json"):
+                    shutil.copy(HERE / "npm" / name, half_done)
+                run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], half_done)
+                half_done.rename(folder)
         return cls(folder, node)
 
     def programs(self, folder: Path) -> Path:

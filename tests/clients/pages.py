@@ -6,7 +6,7 @@ from pathlib import Path
 
 BLOCK = re.compile(r"^```([a-z]*)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
-#: By language, code that prints a separator, so that the outputs of steps can be told apart.
+#: Printed after each step, to tell the outputs of steps apart; and the code that prints it, by language.
 MARK = "\x1e"
 MARKS = {"sh": "printf '\\036\\n'\n", "python": 'print("\\x1e", flush=True)\n', "js": 'console.log("\\x1e");\n'}
 FIRST = {"sh": "set -euo pipefail\n", "python": "", "js": ""}

@@ -15,7 +15,9 @@ from factories import CONTRACT, Clock, Database, bearer
 from flask import Flask
 
 from models import AuditRecord, User
+from models.api_keys import replace_key
 from models.extra_fields import insert_field
+from security.api_keys import new_key
 
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 NEW = {"username": "new", "email": "new@example.com"}
@@ -166,6 +168,8 @@ def test_refusal_of_a_stranger_writes_a_line_with_its_reason(world: World, caplo
 
 #: Arguments of a command, and the event that it writes.
 COMMANDS: dict[str, tuple[list[str], str]] = {
+    "api-key create": (["zoe"], "api_key_created"),
+    "api-key revoke": (["root"], "api_key_revoked"),
     "audit prune": (["--older-than", "1"], "audit_pruned"),
     "extra-fields create": (["badge"], "extra_field_created"),
     "extra-fields set": (["zoe", "legal_id", "AB-12"], "user_changed"),
@@ -186,6 +190,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
 
 #: Commands that change nothing existing. `poort setup` only adds what is missing: keys, tables, a first user.
 READING_COMMANDS = {
+    "api-key list",
     "audit tail",
     "extra-fields list",
     "jwt check-config",
@@ -221,6 +226,7 @@ def test_command_writes_one_event(world: World, tmp_path: Path, name: str) -> No
         world.enrol()
     with world.database.session() as session:
         insert_field(session, "legal_id", None, world.clock())
+        replace_key(session, world.admin.id, new_key(), None, world.clock())
     before = len(world.database.rows(AuditRecord))
     arguments = [word.format(file=tmp_path / "rows.json") for word in words]
     done = world.app.test_cli_runner().invoke(args=[*name.split(), *arguments])

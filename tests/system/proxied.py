@@ -146,6 +146,11 @@ class Proxied:
         return [Answer.read(text) for text in re.split(rb"(?=HTTP/1\.1 \d{3} )", received) if text]
 
     @property
+    def origin(self) -> str:
+        """Return the scheme, host and port that a client asks for."""
+        return f"https://{HOST}:{self.tls_port}"
+
+    @property
     def tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.folder / "certificate.pem"))
 

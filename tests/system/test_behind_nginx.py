@@ -5,13 +5,16 @@ import re
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from factories import settings_for
 from installed import needed
 from system.proxied import (
     HOST,
@@ -25,7 +28,7 @@ from system.proxied import (
 )
 from system.serving import HEALTHY, WAIT_SECONDS, Home
 
-from app import MAX_BODY_BYTES
+from app import MAX_BODY_BYTES, create_app
 from benchmarks.services import find_program, free_port, start_nginx
 from blueprints.request_hooks import SAFE_HEADERS
 
@@ -50,6 +53,7 @@ def spoofed(number: int) -> dict[str, str]:
         "Forwarded": f"for={address};proto=http;host=evil.example",
         "X_Forwarded_For": address,
         "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Port": "1",
         "X-Forwarded-Proto": "http",
         "Client-IP": address,
         "True-Client-IP": address,
@@ -110,10 +114,12 @@ def test_no_security_header_is_sent_twice(proxied: Proxied) -> None:
     }
 
 
-def test_links_have_the_scheme_and_host_of_the_client(proxied: Proxied) -> None:
-    for headers in ({}, spoofed(1)):
+def test_links_have_the_scheme_host_and_port_of_the_client(proxied: Proxied) -> None:
+    for headers in ({}, spoofed(1), {"X-Forwarded-Host": f"{HOST}, evil.example"}, {"X-Forwarded-Host": '"evil.example'}):
         status, _, body = proxied.request("GET", "/api//nope?x=1", **headers)
-        assert (status, body) == (404, {"error": f'No route found for "GET https://{HOST}/api//nope"'})
+        assert (status, body) == (404, {"error": f'No route found for "GET {proxied.origin}/api//nope"'})
+        link = proxied.request("GET", "/api/docs.json", **headers)[1]["link"]
+        assert link.startswith(f"<{proxied.origin}/api/docs.jsonld>")
 
 
 def test_another_host_gets_nothing(proxied: Proxied) -> None:
@@ -122,7 +128,7 @@ def test_another_host_gets_nothing(proxied: Proxied) -> None:
         proxied.exchange(b"GET https://evil.example/ HTTP/1.1\r\nHost: " + HOST.encode() + b"\r\nConnection: close\r\n\r\n") == []
     )
     answers = proxied.exchange(f"GET https://{HOST}/nope HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n".encode())
-    assert [answer.json for answer in answers] == [{"error": f'No route found for "GET https://{HOST}/nope"'}]
+    assert [answer.json for answer in answers] == [{"error": f'No route found for "GET {proxied.origin}/nope"'}]
 
 
 def test_plain_http_leads_to_https(proxied: Proxied) -> None:
@@ -169,7 +175,7 @@ def test_what_has_no_host_or_wants_a_tunnel_is_refused(proxied: Proxied) -> None
 def test_what_poort_refuses_passes_unchanged(proxied: Proxied) -> None:
     status, headers, body = proxied.request("DELETE", "/api/users")
     assert (status, headers["allow"]) == (405, "GET, POST")
-    assert body == {"error": f'No route found for "DELETE https://{HOST}/api/users": Method Not Allowed (Allow: GET, POST)'}
+    assert body == {"error": f'No route found for "DELETE {proxied.origin}/api/users": Method Not Allowed (Allow: GET, POST)'}
     assert proxied.request("POST", "/api/authentication_token", {})[0] == 400
 
 
@@ -219,12 +225,17 @@ def test_a_port_without_trusted_proxies_does_not_warn(home: Home) -> None:
     assert "TRUSTED_PROXIES" not in server.log
 
 
-def test_the_variant_beside_a_campus_is_a_good_configuration(tmp_path: Path) -> None:
+def site_beside_a_campus() -> str:
+    """Return the site with the variant at its end instead of `location /`."""
     everything = re.search(r"^    location / \{\n.*?^    \}\n", SITE, re.MULTILINE | re.DOTALL)
     assert everything
-    start = "    # location ~ ^/api"
-    before, variant = SITE.replace(everything[0], "").split(start)
-    site = before + re.sub(r"^    # ", "    ", start + variant, flags=re.MULTILINE)
+    start = "    # location ~ "
+    before, variant = SITE.replace(everything[0], "").split(start, 1)
+    return before + re.sub(r"^    # ?", "    ", start + variant, flags=re.MULTILINE)
+
+
+def test_the_variant_beside_a_campus_is_a_good_configuration(tmp_path: Path) -> None:
+    site = site_beside_a_campus()
     assert "    root /var/www/chamilo/public;" in site
     # Debian's file, which the variant includes.
     (tmp_path / "fastcgi_params").write_text("fastcgi_param REQUEST_METHOD $request_method;\n")
@@ -239,6 +250,131 @@ def test_the_variant_beside_a_campus_is_a_good_configuration(tmp_path: Path) -> 
     )
     assert done.returncode == 0, done.stderr
     assert "warn" not in done.stderr
+
+
+class Neighbour(BaseHTTPRequestHandler):
+    """What stands for Chamilo's PHP: it answers every request."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"chamilo": self.path}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_PATCH = do_GET  # noqa: N815 - names of http.server
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def beside_a_campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
+    """The variant with another server for `location /`, so that an answer tells who gave it."""
+    neighbour = ThreadingHTTPServer(("127.0.0.1", 0), Neighbour)
+    threading.Thread(target=neighbour.serve_forever, daemon=True).start()
+    site, php = site_beside_a_campus(), "try_files $uri /index.php$is_args$args;"
+    assert php in site
+    site = site.replace(php, f"proxy_pass http://127.0.0.1:{neighbour.server_port};")
+    folder = tmp_path_factory.mktemp("beside")
+    (folder / "fastcgi_params").touch()
+    site = site.replace("include fastcgi_params;", f"include {folder}/fastcgi_params;")
+    try:
+        yield from serve_behind_nginx(folder, site=site, REFRESH_TOKEN_TTL="1000", APP_ENABLE_API_ENTRYPOINT="1")
+    finally:
+        neighbour.shutdown()
+        neighbour.server_close()
+
+
+#: What Poort has beside a campus, each with a method that a request may have.
+POORTS = {
+    "/api/users": "GET",
+    "/api/users?page=2": "GET",
+    "/api/users/": "GET",
+    "/api/users.json": "GET",
+    "/api/users/2": "GET",
+    "/api/users/2/": "GET",
+    "/api/users/2.json": "GET",
+    "/api/users/2.jsonld": "GET",
+    "/api/users/2/password": "PATCH",
+    "/api/access_urls/2/user": "POST",
+    "/api/me": "GET",
+    "/api/me/sessions": "GET",
+    "/api/me/sessions/1f": "DELETE",
+    "/api/me/totp": "GET",
+    "/api/me/totp/backup-codes": "POST",
+    "/api/authentication_token": "POST",
+    "/api/token/refresh": "POST",
+    "/api/token/invalidate": "POST",
+    "/api/token/invalidate-all": "POST",
+    "/api/contexts/User": "GET",
+    "/api/contexts/User.jsonld": "GET",
+    "/api/contexts/CurrentUserProfile": "GET",
+    "/api/docs": "GET",
+    "/api/docs.json": "GET",
+    "/api/docs/explorer/explorer.js": "GET",
+    "/.well-known/jwks.json": "GET",
+    "/healthz": "GET",
+    "/readyz": "GET",
+}
+
+CHAMILOS = [
+    "/",
+    "/api",
+    "/api/users/2/skills",
+    "/api/users/2/skills.json",
+    "/api/users/305/courses/1/stats/x",
+    "/api/users/305/session_subscriptions/past",
+    "/api/users/abc",
+    "/api/users/2/password/x",
+    "/api/users/2.json/x",
+    "/api/users.JSON",
+    "/api/users_and_more",
+    "/api/me/courses",
+    "/api/me.json",
+    "/api/mean",
+    "/api/user_rel_users",
+    "/api/access_urls",
+    "/api/access_urls/2",
+    "/api/access_urls/2/users",
+    "/api/access_url_rel_users",
+    "/api/extra_fields",
+    "/api/extra_field_values",
+    "/api/contexts/Course",
+    "/api/token",
+    "/api/token/other",
+    "/x/api/users",
+    "/scim/v2/Users",
+    "/healthz/x",
+]
+
+
+@pytest.mark.parametrize("path", POORTS)
+def test_poort_gets_its_own_paths_beside_a_campus(beside_a_campus: Proxied, path: str) -> None:
+    connection = ServerNameConnection(beside_a_campus.tls_port, beside_a_campus.tls)
+    connection.request(POORTS[path], path, headers={"Host": HOST})
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    assert (answer.getheader("X-Request-Id", "") != "", b"chamilo" in body) == (True, False)
+    assert answer.status != 404 or path == "/api/me/sessions/1f"
+
+
+@pytest.mark.parametrize("path", CHAMILOS)
+def test_chamilo_gets_everything_else(beside_a_campus: Proxied, path: str) -> None:
+    status, headers, body = beside_a_campus.request("GET", path)
+    assert (status, body, "x-request-id" in headers) == (200, {"chamilo": path}, False)
+
+
+def test_every_path_of_poort_is_known_to_nginx(tmp_path: Path) -> None:
+    """A new route needs a line in deploy/nginx.conf; those of the entrypoint are Chamilo's."""
+    regex = re.search(r'location ~ "\(\?x\)(.*?)" \{', site_beside_a_campus(), re.DOTALL)
+    assert regex
+    app = create_app(settings_for(DATABASE_URL=f"sqlite:///{tmp_path}/poort.db", REFRESH_TOKEN_TTL="1000"))
+    examples = {"suffix": "", "name": "User", "filename": "x"}
+    paths = [re.sub(r"<\w+:(\w+)>", lambda part: examples.get(part[1], "2"), rule.rule) for rule in app.url_map.iter_rules()]
+    by_others = {"/api/authentication_token", "/api/token/refresh", "/api", "/api/index.jsonld"}
+    assert {path for path in paths if not re.search(regex[1], path, re.VERBOSE)} == by_others
 
 
 LIMITED = {"error": "Too Many Requests"}

@@ -1,4 +1,4 @@
-"""How `make attack` judges what it found; nothing is served here."""
+"""The verdict of `make attack`; no server runs here."""
 
 import asyncio
 import math

@@ -83,7 +83,7 @@ def test_what_is_written_reads_the_same(value: object) -> None:
     assert decode_json(encode_json(value)) == value
 
 
-#: Pieces of JSON, and of what only looks like it.
+#: Pieces of JSON, and pieces that only look like JSON.
 PIECES = [
     *(b"[", b"]", b"{", b"}", b",", b":", b" ", b'"', b'"a"', b'"a":', b"1", b"-0.5", b"null", b"true"),
     *(b'"\\ud83d', b'\\ude00"', b'"\\ud800"', b'"\\n"', b"NaN", b"\xff", b"\xef\xbb\xbf", b"\0"),

@@ -1,4 +1,4 @@
-"""Who is next, and who gives way: round by network, then by user."""
+"""The fair queue: turns go round by network, then by user; the network with most tickets gives way."""
 
 from collections import Counter
 

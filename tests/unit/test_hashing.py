@@ -1,4 +1,4 @@
-"""The thread that hashes: one at a time, few wait, and it gives way; whoever is refused is not hashed for."""
+"""The hashing thread: one hash at a time, a short queue, low priority; nothing is hashed for a refused request."""
 
 import logging
 import os
@@ -65,7 +65,7 @@ def test_who_finds_no_room_is_refused_at_once_and_nothing_is_done_for_them(caplo
     assert (done, hashing.refused_total, hashing.turns_total) == (["waited"], 40, 2)
     hashing.require_room()
     assert hashing.run(lambda: "room again") == "room again"
-    assert [(record.levelno, record.refused_total) for record in caplog.records] == [(logging.WARNING, 1)], "one in a while"
+    assert [(record.levelno, record.refused_total) for record in caplog.records] == [(logging.WARNING, 1)], "one for a while"
 
 
 def test_client_with_many_turns_loses_the_newest_to_one_with_none() -> None:
@@ -135,7 +135,7 @@ def test_where_the_priority_cannot_be_lowered_it_hashes_all_the_same(
     assert HashingThread(0, 1).run(lambda: "hash") == "hash"
 
 
-#: Forks while one is at it and another waits; prints what the child and the parent got.
+#: Forks while one hash runs and another waits; prints the results of child and parent.
 FORKED = """
 import os, threading, time, warnings
 from security.hashing import HashingThread

@@ -28,14 +28,14 @@ BOTH = "Both options `--skip-if-exists` and `--overwrite` cannot be combined.\n"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder with an `.env` of its own, in which keys and database are."""
+    """A folder with its own `.env`, keys and database."""
     (tmp_path / ".env").write_text("JWT_PASSPHRASE='secret enough'\nPASSWORD_HASH_COST=4\n")
     return tmp_path
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command answered."""
+    """The result of a command."""
 
     status: int
     stdout: str
@@ -43,7 +43,7 @@ class Ran:
 
 
 def run_console(home: Path, *arguments: str, answer: str = "") -> Ran:
-    """Run `bin/console` in a process of its own, from a folder that has nothing to do with it."""
+    """Run `bin/console` as a process, from an unrelated folder."""
     if not (ROOT / ".venv").exists():
         pytest.fail("bin/console needs .venv; `make test` makes it")
     known = {variable.name for variable in VARIABLES.values()} | set(DATABASE_PARTS)
@@ -121,7 +121,7 @@ def test_replacing_asks(home: Path, run: Run) -> None:
         assert result.status == 0
         assert QUESTION in result.stdout
         assert "Your action was canceled.\n" in result.stdout
-    assert run("generate-keypair", "--overwrite", answer="").status == 1, "nobody is there to answer"
+    assert run("generate-keypair", "--overwrite", answer="").status == 1, "nobody can answer"
     assert content(home) == before
     result = run("generate-keypair", "--overwrite", answer="yes\n")
     assert (result.status, DONE in result.stdout) == (0, True)
@@ -198,7 +198,7 @@ def test_the_console_takes_what_symfonys_takes(home: Path, console: Run) -> None
     assert (result.status, result.stdout) == (0, DONE)
     before = content(home)
     result = console("lexik:jwt:generate-keypair", "--overwrite", "-q", "-e", "dev")
-    assert (result.status, result.stdout) == (0, ""), "quiet does not ask"
+    assert (result.status, result.stdout) == (0, ""), "--quiet does not ask"
     assert content(home) != before
     (home / ".env").write_text("JWT_PASSPHRASE=your_secret_passphrase\n")
     assert "is the one that Chamilo ships" in console("lexik:jwt:check-config", "--env", "prod").stderr

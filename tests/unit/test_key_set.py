@@ -1,4 +1,4 @@
-"""The set of keys of one server: its files, when it notices that they change, and what it does with those that are no good."""
+"""The key set of one server: its files, how soon it notices changes, and how it treats unusable files."""
 
 import os
 import threading
@@ -25,7 +25,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def a(tmp_path: Path, clock: Clock) -> Iterator[Host]:
-    """A server that only reads, beside a campus without our tables."""
+    """A read-only server beside a campus without our tables."""
     engine = create_engine("sqlite://")
     yield make_host(tmp_path / "a", lambda: engine, clock, writes_rows=False)
     engine.dispose()
@@ -42,7 +42,7 @@ def test_file_that_is_not_the_key_of_its_name_is_not_used_and_said_once(a: Host,
         assert list(a.pass_time().keys.verification_keys()) == [a.pair.kid]
     assert sorted(record.message.partition(": ")[0] for record in caplog.records) == ["a key that was put aside is not used"] * 2
     assert a.files.remove_put_aside(2**40, ()) == 2
-    assert (folder / "public-old.pem").exists(), "what is not ours stays"
+    assert (folder / "public-old.pem").exists(), "other files stay"
 
 
 def test_key_that_is_put_aside_verifies_until_its_last_token_has_expired(a: Host, clock: Clock) -> None:
@@ -74,7 +74,7 @@ def test_private_key_that_cannot_be_used_leaves_the_one_before_it(
 ) -> None:
     old, path, new = a.keys.signing_pair(0), Path(a.files.private), pair_number(100)[0]
     path.unlink()
-    if spoiled == "folder":  # root may read whatever is a file
+    if spoiled == "folder":  # root may read any file
         path.mkdir()
     elif spoiled is not None:
         path.write_bytes(new[:900] if isinstance(spoiled, str) else spoiled)
@@ -119,7 +119,7 @@ def test_one_thread_reads_and_the_others_go_on(a: Host, monkeypatch: pytest.Monk
     reader = threading.Thread(target=a.pass_time().keys.verification_keys)
     reader.start()
     assert entered.wait(30)
-    assert a.accepts(token), "the set before is there meanwhile"
+    assert a.accepts(token), "the earlier set serves meanwhile"
     release.set()
     reader.join(30)
     assert not reader.is_alive()
@@ -197,7 +197,7 @@ def test_public_key_before_is_repaired_from_the_private_key(a: Host, clock: Cloc
 
 
 def test_id_of_a_key_is_its_thumbprint() -> None:
-    """The example of RFC 7638, section 3.1."""
+    """The example in RFC 7638, section 3.1."""
     modulus = (
         "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMst"
         "n64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1"

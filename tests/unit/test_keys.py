@@ -1,4 +1,4 @@
-"""The key pair: every form that PHP and OpenSSL write opens, every fault is named. The keys are made with `openssl`."""
+"""The key pair: every form that PHP and OpenSSL write can be opened, and every fault is named. `openssl` makes the keys."""
 
 import base64
 import os
@@ -31,7 +31,7 @@ def check(private: Path | str, public: Path | str, passphrase: str = PASSPHRASE)
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a plain key, its public key, and keys that are no good."""
+    """A folder with a plain key, its public key, and unusable keys."""
     folder = tmp_path_factory.mktemp("keys")
     openssl("genrsa", "-out", folder / "plain.pem", "2048")
     openssl("rsa", "-in", folder / "plain.pem", "-pubout", "-out", folder / "public.pem")

@@ -1,4 +1,4 @@
-"""What the throttle stores, which wait it tells, and what it does where it is off."""
+"""The throttle: the windows that it stores, the wait that it announces, and how it behaves when it is off."""
 
 from contextlib import suppress
 
@@ -16,7 +16,7 @@ ADDRESS = "192.0.2.1"
 
 
 class SpiedWindows(MemoryWindows):
-    """Windows that remember which keys were asked for, in their order, with the limits and the lengths."""
+    """A store that records the requested keys in order, with limits and lengths."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ def limiter(windows: SpiedWindows, clock: Clock) -> LoginLimiter:
 
 
 def fail(limiter: LoginLimiter, username: str = "bob", address: str = ADDRESS) -> int:
-    """Fail to sign in; return 0, or how many seconds one is told to wait."""
+    """Fail to sign in; return 0, or the seconds that the refusal says to wait."""
     try:
         with limiter.attempt(address, username):
             raise BadCredentials("wrong password")  # noqa: TRY301 - as the view does
@@ -60,7 +60,7 @@ def fail(limiter: LoginLimiter, username: str = "bob", address: str = ADDRESS) -
 
 
 def stored_keys(secret: str, clock: Clock) -> set[str]:
-    """Store a key of each kind, and return all that are stored."""
+    """Store a key of each kind; return all stored keys."""
     windows = SpiedWindows()
     limiter = LoginLimiter(windows, clock, 10, 60, secret)
     with limiter.attempt(ADDRESS, "bob"), limiter.attempt_code("bob"), limiter.attempt_by_token("key"):

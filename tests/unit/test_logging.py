@@ -1,4 +1,4 @@
-"""Log lines: one object a line for machines, a readable form on a terminal; in both a stranger's text stays where it is."""
+"""Log lines: one JSON object a line for machines, readable text on a terminal; in both, a stranger's text cannot leave its field."""
 
 import json
 import logging
@@ -40,7 +40,7 @@ def text_of(made: logging.LogRecord, *, in_colour: bool = False) -> str:
 
 @pytest.fixture(autouse=True)
 def _outside_of_a_request() -> Any:
-    """Forget the request of a test before."""
+    """Forget the request of an earlier test."""
     current = request_id.set("")
     yield
     request_id.reset(current)
@@ -95,7 +95,7 @@ def test_line_of_a_request_is_as_the_formatter_has_it(
 
 @pytest.fixture
 def restored() -> Any:
-    """Put the handlers of the root logger back, which a test replaces."""
+    """Restore the handlers of the root logger after a test."""
     root = logging.getLogger()
     before, level, source = list(root.handlers), root.level, logging._srcfile
     yield

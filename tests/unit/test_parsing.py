@@ -1,4 +1,4 @@
-"""The readers of single values: which texts they take, and the second half of the sentence that refuses the others."""
+"""Parsers of single settings: the texts that they accept, and the second half of the sentence that refuses others."""
 
 import re
 from collections.abc import Callable
@@ -41,7 +41,7 @@ PRIVATE = (
 digit = integer(0, 10)
 word = one_of("info", "debug", "error")
 
-#: A reader, a text that it refuses, and what it says then.
+#: A parser, a text that it refuses, and its message.
 REFUSED: list[tuple[Callable[[str], Any], str, str]] = [
     (boolean, "perhaps", f"{BOOLEAN}'perhaps'"),
     (boolean, "2", f"{BOOLEAN}'2'"),
@@ -83,10 +83,10 @@ REFUSED: list[tuple[Callable[[str], Any], str, str]] = [
 def test_refused_text_is_said_in_one_sentence(read: Callable[[str], Any], text: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=r"\A" + re.escape(sentence) + r"\Z") as caught:
         read(text)
-    assert caught.value.__suppress_context__ or caught.value.__context__ is None, "the reason may quote a password"
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None, "the message must not quote a password"
 
 
-#: A reader, a text, and its value.
+#: A parser, a text, and its value.
 TAKEN: list[tuple[Callable[[str], Any], str, Any]] = [
     *[(boolean, text, True) for text in ("1", "true", "Yes", " ON\n")],
     *[(boolean, text, False) for text in ("0", "false", "No", " OFF\n", "", " ")],

@@ -1,4 +1,4 @@
-"""Password hashes against known answers: of PHP (the fixture users), of libxcrypt, and of Perl's Digest::SHA."""
+"""Password hashes against known answers from PHP (the fixture users), libxcrypt and Perl's Digest::SHA."""
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +8,7 @@ from models.passwords import hash_password, is_too_costly, is_too_long, needs_re
 
 SALT = "abc"
 
-#: kind: (password, hash, salt)
+#: By kind: password, hash, salt.
 KNOWN = {
     "bcrypt of PHP": ("bc4pass", "$2y$04$e.BdhT4Wk0DxnRK0LPulc.RMrsPq5BT0GJhaNyddZ7iwI0EDH2FfS", "ad46"),
     "bcrypt 2a": ("secret", "$2a$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW", ""),

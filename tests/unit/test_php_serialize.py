@@ -1,4 +1,4 @@
-"""The one thing of PHP's serialize() that is read: arrays of strings, and never anything else."""
+"""The reader of PHP's serialize() accepts arrays of strings and nothing else."""
 
 import contextlib
 

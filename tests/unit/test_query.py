@@ -126,7 +126,7 @@ def test_list_is_cast_as_php_casts_it(parameters: Any, number: int) -> None:
 
 
 def calls_of(action: Callable[[], Any]) -> int:
-    """Count the calls of functions that something makes, those of C among them: time without a clock."""
+    """Count the Python and C calls of a function: a measure of time without a clock."""
     calls = 0
 
     def count(_frame: Any, event: str, _argument: Any) -> None:

@@ -1,4 +1,4 @@
-"""The throttle: its window, what counts, and many at once; on each of the stores that can keep the windows."""
+"""The throttle: its window, what counts, and concurrency; on each store for windows."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,13 +26,13 @@ from security.throttle.stores import DatabaseWindows, MemoryWindows, StoreUnavai
 NOW_MS = int(START.timestamp() * 1000)
 ADDRESS = "192.0.2.1"
 
-#: What a store keeps: taken slots and end by key.
+#: The content of a store, by key: taken slots, and the end of the window.
 Kept = dict[str, tuple[int, int]]
 
 
 @dataclass
 class Store:
-    """A store, and a look into it that does not go through it."""
+    """A store, and a way to read its content directly."""
 
     windows: WindowStore
     kept: Callable[[], Kept]
@@ -72,7 +72,7 @@ STORES = [*EACH_KIND, "memory", pytest.param("redis", marks=pytest.mark.services
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    """An empty store, of each kind in turn."""
+    """An empty store; each kind in turn."""
     if request.param == "redis":
         yield from on_redis(request.getfixturevalue("redis"))
     elif request.param == "memory":
@@ -87,7 +87,7 @@ def limiter(store: Store, clock: Clock) -> LoginLimiter:
 
 
 def fail(limiter: LoginLimiter, username: str = "bob", address: str = ADDRESS) -> bool:
-    """Fail to sign in; tell whether the attempt was let through."""
+    """Fail to sign in; tell whether the throttle let the attempt through."""
     try:
         with limiter.attempt(address, username):
             raise BadCredentials("wrong password")  # noqa: TRY301 - as the view does
@@ -107,7 +107,7 @@ def succeed(limiter: LoginLimiter, username: str = "bob", address: str = ADDRESS
 
 
 def fail_code(limiter: LoginLimiter, username: str) -> bool:
-    """Send a wrong code; tell whether the attempt was let through."""
+    """Send a wrong code; tell whether the throttle let the attempt through."""
     try:
         with limiter.attempt_code(username):
             raise BadCredentials("wrong code")  # noqa: TRY301 - as the view does
@@ -150,7 +150,7 @@ def test_success_alone_opens_no_window(limiter: LoginLimiter, store: Store) -> N
 
 
 def counted(limiter: LoginLimiter, name: str = "7") -> int:
-    """Count one of three actions a minute; return 0, or the seconds until there may be another."""
+    """Count one of three actions a minute; return 0, or the seconds until the next is allowed."""
     try:
         limiter.count("refresh", name, 3)
     except TooManyRequests as refusal:
@@ -380,7 +380,7 @@ def test_wait_for_another_code_is_said_in_seconds(limiter: LoginLimiter, clock: 
 
 
 def in_parallel(windows: WindowStore, count: int) -> list[Slot]:
-    """Reserve slots of one window in as many threads as are wanted, each on a connection of its own."""
+    """Reserve slots of one window in several threads, each on its own connection."""
     with ThreadPoolExecutor(count) as threads:
         return list(threads.map(lambda _: windows.reserve("k" * 64, 10, NOW_MS, 60_000), range(count)))
 
@@ -411,7 +411,7 @@ def test_full_window_refuses_with_its_end(store: Store) -> None:
 
 
 def test_window_of_a_clock_that_was_ahead_is_over(store: Store) -> None:
-    """Else it would last until that clock's time has come."""
+    """Otherwise the window would last until that clock's time is reached."""
     ahead_ms = NOW_MS + 86_400_000
     for _ in range(10):
         assert store.windows.reserve("k", 10, ahead_ms, 60_000).taken
@@ -499,7 +499,7 @@ class NoStore:
 
 
 class HalfAStore(NoStore):
-    """A store that is lost between a reservation and its return."""
+    """A store that fails between a reservation and its return."""
 
     def reserve(self, key: str, _limit: int, now_ms: int, interval_ms: int) -> Slot:
         return Slot(key, now_ms + interval_ms, taken=True)
@@ -518,7 +518,7 @@ def test_store_that_is_down_locks_nobody_out_and_is_seen_once_an_attempt(down: N
 
 
 class StoreOfAddresses(NoStore):
-    """A store that is lost for one call, the first."""
+    """A store that fails for the first call only."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
@@ -546,7 +546,7 @@ def test_database_that_is_down_is_a_store_that_is_down() -> None:
 
 
 class Seconds:
-    """A monotonic clock that is moved by hand."""
+    """A monotonic clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 5.0
@@ -556,7 +556,7 @@ class Seconds:
 
 
 def count_calls(redis: RedisWindows, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Count the calls of the scripts from now on."""
+    """Count calls of the Redis scripts from now on."""
     calls: list[int] = []
     script = redis._reserve
 

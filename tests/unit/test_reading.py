@@ -1,4 +1,4 @@
-"""Reading fast: what is committed, as the column types have it, on a connection that may break; on each database."""
+"""Compiled reads: they see committed rows, convert column types, and survive a broken connection; on each database."""
 
 import sys
 import threading
@@ -142,8 +142,8 @@ def test_token_is_remembered_while_its_times_are_good() -> None:
 
 def test_token_is_good_only_while_the_key_that_verified_it_is() -> None:
     tokens = VerifiedTokens()
-    assert tokens.find("h.p.s", {"two"}, 150, 0) is None, "the set has changed already"
-    tokens.add("h.p.s", BearerToken.of("h.p.s", CLAIMS), "one")  # by a thread that verified it under the set before
+    assert tokens.find("h.p.s", {"two"}, 150, 0) is None, "the key set has changed already"
+    tokens.add("h.p.s", BearerToken.of("h.p.s", CLAIMS), "one")  # by a thread that verified it with the earlier set
     assert tokens.find("h.p.s", {"two"}, 150, 0) is None
     assert tokens.find("h.p.s", {"two", "one"}, 150, 0) is not None
 

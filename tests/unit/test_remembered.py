@@ -1,4 +1,4 @@
-"""What is remembered of rows and of answers is bounded in bytes, whoever writes what."""
+"""Caches of rows and answers are bounded in bytes, whatever users write."""
 
 import threading
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def test_row_that_is_too_large_is_not_remembered() -> None:
     assert rows.bytes == 0
     grown = Part(slice(0, 1), (None,), lambda values: (values[0] * 1000,))
     rows.get(grown, ("twenty characters, so",))
-    assert rows.bytes == 0, "what was made of it counts too"
+    assert rows.bytes == 0, "objects made from it count too"
 
 
 def test_parts_of_the_same_values_are_apart() -> None:
@@ -109,7 +109,7 @@ def database(request: pytest.FixtureRequest, databases: Any) -> Database:
 
 @pytest.fixture
 def small_caches(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """The application with caches of its own, a hundredth of the real size; what they hold is looked at."""
+    """The caches of the application, replaced by ones of a hundredth of the size."""
     items, pages, rows = Remembered(16 * 1024, 80_000), Remembered(64 * 1024, 80_000), RememberedRows(80_000)
     for module in (negotiation, representation):
         monkeypatch.setattr(module, "OF_ITEMS", items)
@@ -122,7 +122,7 @@ def small_caches(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[A
 ACCEPTED = [format_.media_types[0] for format_ in FORMATS.values()]
 
 
-# Written as JSON, one of the last is six times as long.
+# As JSON, one of the last kind of character is six times as long.
 @pytest.mark.parametrize("character", ["x", "\U0001f600", "\x01"])
 @pytest.mark.parametrize("length", [100, 3_000, 20_000])
 def test_what_is_remembered_is_bounded_whatever_is_written_and_read(
@@ -159,7 +159,7 @@ def test_answer_to_a_write_is_not_remembered(client: FlaskClient, database: Data
     items, pages, _ = small_caches
     assert (items.bytes, pages.bytes) == (0, 0)
     assert names_in(client.get("/api/users?username=bob", headers=headers)) == ["bob"]
-    assert (items.bytes, pages.bytes) == (0, 0), "nor is what only one request can meet"
+    assert (items.bytes, pages.bytes) == (0, 0), "nothing is remembered that only one request can use"
     assert name_in(client.get(path, headers=headers)) == "bob"
     assert items.bytes > 0
 

@@ -1,4 +1,4 @@
-"""The role hierarchy of contract 5, written out."""
+"""The role hierarchy (docs/compatibility.md), written out."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The edges of security/: proxies, and what flask-jwt-extended would call if it ever came to that."""
+"""Rare paths of security/: proxies, and callbacks of flask-jwt-extended that no request reaches."""
 
 from collections.abc import Callable
 from ipaddress import ip_network
@@ -156,7 +156,7 @@ def test_rule_tells_whether_it_is_open() -> None:
 
 
 def test_no_secret_is_in_what_objects_say_of_themselves(make_app: Callable[..., Flask]) -> None:
-    """A traceback or an AttributeError may quote an object in a line of the log."""
+    """A traceback or an AttributeError may write the repr of an object to the log."""
     app = make_app(APP_SECRET="an-app-secret-of-the-test", DATABASE_PASSWORD="database-secret-of-the-test")
     passphrase = app.extensions["poort"].settings.jwt_passphrase
     said = repr(app.extensions["poort"]) + repr(app.extensions["poort-bearer"])

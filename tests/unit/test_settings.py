@@ -1,4 +1,4 @@
-"""Settings: where they come from, what they mean, and the one sentence of a bad one; under `flask` as under gunicorn."""
+"""Settings: their sources, their values, and the one sentence about a bad value; under `flask` and gunicorn alike."""
 
 import os
 import re
@@ -176,7 +176,7 @@ def test_a_bad_value_is_one_sentence_that_names_the_variable(name: str, value: s
     with pytest.raises(InvalidSetting) as caught:
         parse_settings({name: value})
     message = str(caught.value)
-    # The five parts are joined to a URL before they are looked at.
+    # The five parts are joined to a URL before validation.
     assert message.startswith("DATABASE_URL " if name == "DATABASE_PORT" else f"{name} ")
     assert message.endswith(".")
     assert "\n" not in message
@@ -279,7 +279,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["flask", "gunicorn"])
 def start(request: pytest.FixtureRequest, home: Path) -> Start:
-    """Start the application and show what is set, as `flask` and as gunicorn do, in the folder of the `.env`."""
+    """Start the application as `flask` and as gunicorn do, in the folder of the `.env`, and print its settings."""
     known = {variable.name for variable in VARIABLES.values()} | set(DATABASE_PARTS) | {"GUNICORN_CMD_ARGS"}
     environment = {name: value for name, value in os.environ.items() if name not in known}
     show = home / "show.py"
@@ -344,7 +344,7 @@ def test_a_bad_value_stops_the_start_with_one_sentence(start: Start, name: str, 
 def test_a_missing_driver_stops_the_start_with_one_sentence(
     start: Start, home: Path, name: str, value: str, package: str, requirements: str
 ) -> None:
-    # A finder that does not know the package, as where its pins were not installed.
+    # A finder that does not find the package, as if it were not installed.
     (home / "sitecustomize.py").write_text(
         f"import importlib.util as u; f = u.find_spec; u.find_spec = lambda n, p=None: None if n == '{package}' else f(n, p)\n"
     )

@@ -1,4 +1,4 @@
-"""What `make soak` makes of what it saw: each bound breaks where it should, and holds where it may. Nothing is served here."""
+"""The verdict of `make soak`: each bound fails when it should, and only then. No server runs here."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def broken(seen: Seen) -> list[str]:
 def test_a_quiet_soak_breaks_nothing() -> None:
     assert broken(QUIET) == []
     told = [*QUIET.answers, ("sign in, told to come back", 3.0, 3.1, 503), ("sign in", 4.0, 4.5, 200)]
-    assert broken(replace(QUIET, answers=told)) == [], "the shelter of a storm is a declared answer"
+    assert broken(replace(QUIET, answers=told)) == [], "503 under too many sign-ins is a documented answer"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Access tokens: what is issued, and that nothing else is accepted."""
+"""Access tokens: which are issued, and that no others are accepted."""
 
 import base64
 import hashlib
@@ -29,7 +29,7 @@ CLAIMS = {"iat": NOW, "exp": NOW + 3600, "roles": ["ROLE_USER"], "username": "al
 
 
 class OwnKey:
-    """A set of one key."""
+    """A key set with one key."""
 
     def signing_pair(self, _until: int) -> KeyPair:
         return PAIR
@@ -53,7 +53,7 @@ def dump(value: Any) -> bytes:
 
 
 def signed(header: Any = HEADER, claims: Any = CLAIMS, key: rsa.RSAPrivateKey = PAIR.signing_key, digest: Any = SHA256) -> str:
-    """Make a token with a right signature over whatever it says."""
+    """Make a token with a valid signature over any content."""
     text = f"{b64(dump(header))}.{b64(dump(claims))}"
     return f"{text}.{b64(key.sign(text.encode(), padding.PKCS1v15(), digest()))}"
 
@@ -244,7 +244,7 @@ def test_elliptic_signature_is_invalid() -> None:
 
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_only_the_canonical_base64_is_accepted(part: int) -> None:
-    """The last character of a segment may carry bits that decode to nothing."""
+    """The last character of a segment may have bits that do not decode."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     parts = GOOD.split(".")
     last, spare = parts[part][-1], {0: 0, 2: 4, 3: 2}[len(parts[part]) % 4]

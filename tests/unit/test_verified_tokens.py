@@ -1,4 +1,4 @@
-"""What is remembered of good tokens: for how long it holds, whose key it needs, and under which names it is revoked."""
+"""Remembered tokens: how long they count, which key they need, and by which names they can be revoked."""
 
 import hashlib
 from typing import Any
@@ -17,7 +17,7 @@ def digest(name: str) -> str:
 
 
 def remembered(**claims: Any) -> VerifiedTokens:
-    """Remember a token that the key `own` verified."""
+    """Remember a token verified by the key `own`."""
     tokens = VerifiedTokens()
     tokens.add(TOKEN, BearerToken.of(TOKEN, CLAIMS | claims), "own")
     return tokens
