@@ -38,7 +38,13 @@ class Finding:
     @property
     def is_known(self) -> bool:
         """Tell whether the contract demands this answer and a schema cannot express it."""
-        return self.is_a_taken_name or self.is_a_cast_number or self.is_a_page_that_cannot_be or self.is_an_unknown_field or self.is_a_filter_by_no_field
+        return (
+            self.is_a_taken_name
+            or self.is_a_cast_number
+            or self.is_a_page_that_cannot_be
+            or self.is_an_unknown_field
+            or self.is_a_filter_by_no_field
+        )
 
     def __str__(self) -> str:
         return f"{self.check}: {self.operation} {self.url} {self.body[:400]!r}\n  {self.message}\n  {self.status} {self.answer[:400]!r}"
