@@ -9,7 +9,7 @@ from campus.conftest import At, Campus, Client
 from blueprints.parts import parts
 from models.user_table import UnusableTable
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.parametrize("campus", [2], indirect=True)]
 
 WRONG_SOURCE = {"code": 401, "message": "User authentication method not allowed"}
 NOT_LINKED = {"code": 401, "message": "Account inactive for this URL"}

@@ -5,7 +5,7 @@ import re
 import pytest
 from campus.conftest import Campus
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.parametrize("campus", [2], indirect=True)]
 
 _WRITES = re.compile(
     r"\s*(insert|update|delete|replace|create|alter|drop|truncate|lock|grant)\b|.*\bfor update\b", re.IGNORECASE | re.DOTALL

@@ -1,19 +1,13 @@
 """Values and header fields beside a campus, by the numbered examples that docs/campus.md was written from."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from campus.conftest import Campus
-from campus.test_portals import Client, at, examples
+from campus.conftest import At, Campus
 from values import ALMOST_DATES, BAD_EMAILS, GOOD_EMAILS, GUESSED_DATES, NO_TEXTS, REFUSED_DATES, TAKEN_DATES
 
-__all__ = ["at", "examples"]  # fixtures
-
 # Nothing of this differs by the version of Chamilo but what a test names.
-pytestmark = pytest.mark.services
-
-At = Callable[[int, str], Client]
+pytestmark = [pytest.mark.services, pytest.mark.parametrize("campus", [2], indirect=True)]
 
 BLANK = "This value should not be blank."
 INVALID_TOKEN = {"code": 401, "message": "Invalid JWT Token"}
