@@ -18,6 +18,8 @@ TAKEN_NAME = {"propertyPath": "username", "message": TAKEN[0], "code": TAKEN[1]}
 
 OF_PORTAL = "POST /api/access_urls/{id}/user"
 
+UNPAIRED = "Extra field variables and values must have the same length."
+
 REFUSED_TOGETHER = {"Page should not be greater than 1 if limit is equal to 0", "Page parameter is too large."}
 
 
@@ -36,7 +38,13 @@ class Finding:
     @property
     def is_known(self) -> bool:
         """Tell whether the contract demands this answer and a schema cannot express it."""
-        return self.is_a_taken_name or self.is_a_cast_number or self.is_a_page_that_cannot_be or self.is_an_unknown_field
+        return (
+            self.is_a_taken_name
+            or self.is_a_cast_number
+            or self.is_a_page_that_cannot_be
+            or self.is_an_unknown_field
+            or self.is_a_filter_by_no_field
+        )
 
     def __str__(self) -> str:
         return f"{self.check}: {self.operation} {self.url} {self.body[:400]!r}\n  {self.message}\n  {self.status} {self.answer[:400]!r}"
@@ -54,6 +62,14 @@ class Finding:
         if (self.operation, self.check, self.status) != (OF_PORTAL, "positive_data_acceptance", 400):
             return False
         return str(json.loads(self.answer).get("error", "")).startswith("ExtraField '")
+
+    @property
+    def is_a_filter_by_no_field(self) -> bool:
+        """A list is refused, since no extra field has the name, or since names and values, each valid alone, do not pair."""
+        if (self.operation, self.check, self.status) != ("GET /api/users", "positive_data_acceptance", 400):
+            return False
+        said = str(json.loads(self.answer).get("hydra:description"))
+        return said == UNPAIRED or (said.startswith('Extra field "') and said.endswith('" not found.'))
 
     @property
     def is_a_page_that_cannot_be(self) -> bool:

@@ -58,7 +58,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", PATHS)
 def test_document_has_the_structure_that_its_readers_know(written: dict[str, str], name: str) -> None:
-    assert written[name].splitlines() == (FOLDER / f"{name}.json").read_text().splitlines()
+    kept = (FOLDER / f"{name}.json").read_text()
+    assert written[name].splitlines() == kept.splitlines(), "where this is meant: python tests/unit/test_documents.py"
 
 
 if __name__ == "__main__":

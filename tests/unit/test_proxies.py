@@ -30,24 +30,28 @@ def seen(peer: str, networks: list[str], **environ: str) -> dict[str, Any]:
     return {name: found[name] for name in ("REMOTE_ADDR", "wsgi.url_scheme", "HTTP_HOST", "SERVER_PORT", "SCRIPT_NAME")}
 
 
-def as_it_came(address: str, scheme: str) -> dict[str, str]:
-    port = {"http": "80", "https": "80"}[scheme]
-    return {
-        "REMOTE_ADDR": address,
-        "wsgi.url_scheme": scheme,
-        "HTTP_HOST": "campus.example",
-        "SERVER_PORT": port,
-        "SCRIPT_NAME": "",
-    }
+def test_trusted_proxy_says_address_scheme_host_and_port_and_no_prefix() -> None:
+    plain = {"wsgi.url_scheme": "http", "HTTP_HOST": "campus.example", "SERVER_PORT": "80", "SCRIPT_NAME": ""}
+    assert seen("192.0.2.1", ["10.0.0.0/8"]) == {"REMOTE_ADDR": "192.0.2.1", **plain}
+    said = {"wsgi.url_scheme": "https", "HTTP_HOST": "evil.example:81", "SERVER_PORT": "81", "SCRIPT_NAME": ""}
+    assert seen("10.0.0.1", ["10.0.0.0/8"]) == {"REMOTE_ADDR": "192.0.2.9", **said}
 
 
-def test_address_and_scheme_of_a_trusted_proxy_count_and_no_other_field() -> None:
-    assert seen("10.0.0.1", ["10.0.0.0/8"]) == as_it_came("192.0.2.9", "https")
-    assert seen("192.0.2.1", ["10.0.0.0/8"]) == as_it_came("192.0.2.1", "http")
-
-
-def test_last_scheme_counts_that_the_proxy_itself_adds() -> None:
-    assert seen("10.0.0.1", ["10.0.0.0/8"], HTTP_X_FORWARDED_PROTO="https, http")["wsgi.url_scheme"] == "http"
+@pytest.mark.parametrize(
+    ("field", "value", "place", "seen_there"),
+    [
+        ("PROTO", "https, http", "wsgi.url_scheme", "http"),
+        ("PROTO", "ftp", "wsgi.url_scheme", "http"),
+        ("HOST", "a.example, b.example", "HTTP_HOST", "b.example:81"),
+        ("HOST", "b a d", "HTTP_HOST", "campus.example:81"),
+        ("PORT", "1, 65535", "SERVER_PORT", "65535"),
+        ("PORT", "65536", "SERVER_PORT", "80"),
+        ("PORT", "0", "SERVER_PORT", "80"),
+        ("PORT", "x", "SERVER_PORT", "80"),
+    ],
+)
+def test_last_value_of_a_field_counts_where_it_is_one(field: str, value: str, place: str, seen_there: str) -> None:
+    assert seen("10.0.0.1", ["10.0.0.0/8"], **{f"HTTP_X_FORWARDED_{field}": value})[place] == seen_there
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ OBJECTS: dict[str, Any] = {
     "a new password": PasswordChange(SECRET, force_change_at_next_login=True),
     "common passwords": PasswordPolicy(8, frozenset([SECRET])),
     "a refresh token that is handed out": Grant("session", SECRET, START),
-    "a refresh token that is presented": Presented(SECRET, "session", 7, START),
+    "a refresh token that is presented": Presented(SECRET, "session", 7, START, portal=None),
     "a passphrase": KeyFiles("private.pem", "public.pem", SECRET),
     "a private key": KeyFiles(PEM, "public.pem", ""),
 }
