@@ -22,9 +22,9 @@ serve: $(ENV_FILE) .venv/.pins ## Set up what is missing, and serve on http://12
 setup: $(ENV_FILE) .venv/.pins ## Set up what is missing: .venv, .env, the key pair, the database, a first user
 	@exec .venv/bin/python bin/serve --setup
 
-check: .venv/.pins-dev ## Check in a minute what needs no other program: style, types, documents, and most tests, on SQLite
+check: .venv/.pins-dev ## Check style, types, documents, and with SQLite most of what needs no server, in under 90 seconds
 	@$(MAKE) --no-print-directory lint
-	@exec $(PYTEST) -m "not services" tests/architecture tests/unit tests/functional tests/contract $(ARGS)
+	@exec $(PYTEST) -m "not services and not slow" tests/architecture tests/unit tests/functional tests/contract $(ARGS)
 
 test: .venv/.pins-dev ## Run all tests, on all processors; ARGS="-k word" goes on to pytest
 	@exec $(PYTEST) $(ARGS)

@@ -128,6 +128,7 @@ def test_recorded_case_holds(mismatches: Any, kind: str, area: str, name: str) -
     assert mismatches(kind)[area, name] == [], f"{CASES[area][name]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", THROTTLE_CASES)
 def test_recorded_throttle_case_holds(
     app: Flask, database: Database, clock: Clock, name: str, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,8 @@ from models.api_keys import replace_key
 from models.extra_fields import insert_field
 from security.api_keys import new_key
 
+pytestmark = pytest.mark.slow
+
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 NEW = {"username": "new", "email": "new@example.com"}
 

@@ -15,6 +15,8 @@ from werkzeug.test import TestResponse
 from blueprints.auth.refreshing import MOST_REFRESHES
 from models import AuditRecord, RefreshToken, SignInSession
 
+pytestmark = pytest.mark.slow
+
 RACERS = 100
 ROUNDS = 30
 

@@ -29,6 +29,8 @@ from models.second_factor import SecondFactorTable, remove_second_factor, use_st
 from models.user_table import UserTable
 from security.said_once import SaidOnce
 
+pytestmark = pytest.mark.slow
+
 SIGN_IN, TOTP, BACKUP_CODES = "/api/authentication_token", "/api/me/totp", "/api/me/totp/backup-codes"
 
 CODE_REQUIRED = (401, {"code": 401, "message": "Two-factor code required."})

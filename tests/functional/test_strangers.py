@@ -16,6 +16,8 @@ from sqlalchemy import delete, func, select
 from models import AuditRecord, ThrottledLogin, TrackELoginRecord, User, db
 from security.said_once import SaidOnce
 
+pytestmark = pytest.mark.slow
+
 SIGN_IN, REFRESH = "/api/authentication_token", "/api/token/refresh"
 
 

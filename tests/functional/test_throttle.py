@@ -14,6 +14,8 @@ from benchmarks.services import RedisServer, free_port
 from blueprints.health import routes as health
 from models import AuditRecord, SignInSession, ThrottledLogin, TrackELogin, TrackELoginRecord
 
+pytestmark = pytest.mark.slow
+
 PATH = "/api/authentication_token"
 WRONG, BLOCKED = "Invalid credentials.", "Too many failed login attempts, please try again in 1 minute."
 

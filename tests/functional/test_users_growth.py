@@ -18,6 +18,8 @@ from models.user_lists import UserLists
 from models.user_search import POSTGRESQL_INDEX, SQLITE_INDEX, match_expression
 from models.user_table import UserTable
 
+pytestmark = pytest.mark.slow
+
 TABLE = UserTable(is_campus=False)
 NAMES = ("username", "firstname", "lastname")
 

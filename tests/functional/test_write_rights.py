@@ -22,6 +22,8 @@ from models.token_validity import end_all_tokens, revoke
 from security.verified_tokens import session_key
 from security.write_guard import WriteGuard
 
+pytestmark = pytest.mark.slow
+
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 INVALID = (401, {"code": 401, "message": "Invalid JWT Token"})
 REFUSED = (401, {"code": 401, "message": "Invalid credentials."})

@@ -91,6 +91,7 @@ def test_sign_ins_are_counted_between_ends() -> None:
     assert rate_of({"good": [3.0, 3.01]}) == 0
 
 
+@pytest.mark.slow
 def test_peers_are_served_as_poort_is() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "--print-config", "wsgi:app"],

@@ -77,7 +77,7 @@ def content(home: Path) -> tuple[str, str]:
     return (folder / "private.pem").read_text(), (folder / "public.pem").read_text()
 
 
-@pytest.mark.parametrize("way", ["flask jwt", "bin/console"])
+@pytest.mark.parametrize("way", ["flask jwt", pytest.param("bin/console", marks=pytest.mark.slow)])
 def test_a_pair_is_made_where_there_is_none(home: Path, way: str) -> None:
     def run(name: str, *options: str) -> Ran:
         if way == "bin/console":
@@ -193,6 +193,7 @@ def test_a_token_is_good_for_whom_it_names(home: Path, run: Run) -> None:
     assert "There is no user 'nobody'." in result.stderr
 
 
+@pytest.mark.slow
 def test_the_console_takes_what_symfonys_takes(home: Path, console: Run) -> None:
     result = console("-n", "--env=dev", "--no-debug", "-vv", "--no-ansi", "lexik:jwt:generate-keypair")
     assert (result.status, result.stdout) == (0, DONE)

@@ -151,6 +151,7 @@ LONG_QUERIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", LONG_QUERIES.values(), ids=LONG_QUERIES)
 def test_twice_as_long_a_query_takes_twice_the_calls(query: Callable[[int], str]) -> None:
     def read_and_link(text: str) -> Callable[[], Any]:

@@ -123,6 +123,7 @@ ACCEPTED = [format_.media_types[0] for format_ in FORMATS.values()]
 
 
 # As JSON, one of the last kind of character is six times as long.
+@pytest.mark.slow
 @pytest.mark.parametrize("character", ["x", "\U0001f600", "\x01"])
 @pytest.mark.parametrize("length", [100, 3_000, 20_000])
 def test_what_is_remembered_is_bounded_whatever_is_written_and_read(

@@ -311,12 +311,14 @@ def start(request: pytest.FixtureRequest, home: Path) -> Start:
     return start_it
 
 
+@pytest.mark.slow
 def test_both_ways_read_the_same(start: Start, request: pytest.FixtureRequest) -> None:
     result = start(MAX_ITEMS_PER_PAGE="3")
     mode = "dev" if "flask" in request.node.name else "prod"
     assert result.stdout.splitlines()[:1] == [f"{mode} 1 2 3"], result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -335,6 +337,7 @@ def test_a_bad_value_stops_the_start_with_one_sentence(start: Start, name: str, 
     assert SECRET not in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value", "package", "requirements"),
     [
