@@ -1,5 +1,6 @@
 """Start real servers for the tests of this folder, each on a free loopback port and in a folder of its own."""
 
+import atexit
 import json
 import os
 import re
@@ -26,7 +27,8 @@ WAIT_SECONDS = 30
 
 #: Folders that were set up, with the password of the first user, by what their `.env` says.
 SET_UP: dict[str, tuple[Path, str]] = {}
-MODELS = tempfile.TemporaryDirectory(prefix="poort-models-")
+MODELS = tempfile.mkdtemp(prefix="poort-models-")
+atexit.register(shutil.rmtree, MODELS, ignore_errors=True)
 
 #: What /healthz says.
 HEALTHY = {"status": "ok"}
@@ -181,7 +183,7 @@ class Home:
             assert done.returncode == 0, done.stderr
             password = done.stdout.rpartition("admin password: ")[2].strip()
             if made is None and (self.folder / "var").exists():
-                made = Path(tempfile.mkdtemp(dir=MODELS.name))
+                made = Path(tempfile.mkdtemp(dir=MODELS))
                 SET_UP[settings] = (made, password)
                 self.copy_to(made)
         else:
