@@ -19,6 +19,9 @@ _TYPES: dict[Kind, Schema] = {
 # No database here stores NUL in every kind of text. The second pattern also demands a visible character.
 _NO_NUL, _NOT_BLANK = r"^[^\u0000]*$", r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
+# Of the times of RFC 3339, those that are taken (docs/compatibility.md#finite-dates); other forms are taken as well.
+_FINITE = r"^[1-9][0-9]{3}-[^ ]*([Zz]|[+-](0[0-9]|1[0-4]):[0-5][0-9])$"
+
 #: Any text.
 TEXT: Schema = {"type": "string"}
 
@@ -81,6 +84,8 @@ def _written(prop: Property) -> Schema:
     schema = _described(prop, dict(_TYPES[prop.kind]))
     if prop.kind is Kind.STRING:
         schema["pattern"] = _NOT_BLANK if prop.not_blank and not prop.email else _NO_NUL
+    if prop.kind is Kind.DATE_TIME:
+        schema["pattern"] = _FINITE
     if prop.kind is Kind.STRINGS:
         schema["items"] = {"type": "string", "pattern": prop.element_pattern or _NO_NUL}
     if prop.kind is Kind.TEXTS_BY_NAME:

@@ -49,7 +49,8 @@ def insert_taken(
         for field_id, text in row.get(_VALUES, {}).items()
         if text is not None
     ]
-    fields.insert_values(session, taken, now)
+    if taken:
+        fields.insert_values(session, taken, now)
 
 
 def with_values(session: Session, chunks: Iterable[Sequence[Row[Any]]]) -> Iterator[tuple[Row[Any], Mapping[str, str]]]:

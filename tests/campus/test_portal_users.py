@@ -124,7 +124,7 @@ def test_default_of_other_new_users_is_not_the_settings(at: At) -> None:
     assert (user["locale"], user["timezone"]) == ("en_US", "Europe/Paris")
 
 
-@pytest.mark.parametrize("email", ["Dos@Example.org", "dós@example.org"])
+@pytest.mark.parametrize("email", ["Dos@Example.org", "DOS@EXAMPLE.ORG"])
 @pytest.mark.parametrize("active", [1, -2])
 def test_email_is_compared_by_the_collation_and_stays_taken(examples: Campus, at: At, email: str, active: int) -> None:
     examples.run("UPDATE `user` SET active = :active WHERE id = 305", active=active)

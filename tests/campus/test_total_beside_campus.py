@@ -32,7 +32,8 @@ def test_our_own_user_is_counted_at_once_by_every_server(campus: Campus) -> None
 
 def test_user_whom_chamilo_deletes_is_gone_within_five_seconds(campus: Campus, monkeypatch: pytest.MonkeyPatch) -> None:
     app, now = campus.app(), [100.0]
-    monkeypatch.setattr(app.extensions["poort"].lists._totals, "_timer", lambda: now[0])
+    for counter in ("_totals", "_members"):
+        monkeypatch.setattr(getattr(app.extensions["poort"].lists, counter), "_timer", lambda: now[0])
     before = total(app)
     for table in ("access_url_rel_user", "user_auth_source"):
         campus.run(f"DELETE FROM {table} WHERE user_id = 5")

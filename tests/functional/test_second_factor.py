@@ -550,7 +550,7 @@ def test_beside_a_campus_there_is_none() -> None:
     with app.app_context():
         assert app.extensions["poort"].second_factors.find(db.session(), 1) is None
     done = app.test_cli_runner().invoke(args=["users", "reset-totp", "alice"])
-    assert (done.exit_code, "Chamilo's own" in done.output) == (1, True)
+    assert (done.exit_code, "Chamilo" in done.output) == (1, True)
 
 
 def test_read_only_server_may_be_ahead_of_its_tables(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from models import User
 from models import user_lists as listing
 from models.compiled_reads import Reader
 from models.folding import fold
-from models.user_lists import UserLists
+from models.user_lists import Rows, UserLists
 from models.user_search import POSTGRESQL_INDEX, SQLITE_INDEX, match_expression
 from models.user_table import UserTable
 
@@ -43,7 +43,7 @@ def lists(database: Database) -> Iterator[UserLists]:
 def ids(lists: UserLists, parameters: Any, limit: int = 1000, offset: int = 0) -> tuple[int, list[int]]:
     """Return how many users a query finds, and the ids on one page."""
     filters = read_filters(TABLE, parameters, privileged=True)
-    found = lists.filtered(("id",), lambda values: values[0], filters, None)
+    found = lists.filtered(("id",), lambda values: values[0], filters, Rows())
     return found.count(), list(found.fetch(limit, offset))
 
 
@@ -121,7 +121,7 @@ def test_pages_are_the_same_from_ids_alone(lists: UserLists, crowd: list[User], 
 
     def pages() -> list[Any]:
         return [ids(lists, order, 40, offset) for order in orders for offset in (0, 40, 120)] + [
-            [item[0] for item in lists.seen_by(("id",), lambda values: values, user_id).fetch(40, 120)]
+            [item[0] for item in lists.unfiltered(("id",), lambda values: values, Rows(user_id)).fetch(40, 120)]
             for user_id in (None, crowd[0].id)
         ]
 
@@ -223,7 +223,7 @@ def test_plain_users_list_reads_those_whom_they_see_alone(lists: UserLists, plan
     with database.session() as session:
         me = session.scalars(select(User.id).limit(1)).one()
     filters = read_filters(TABLE, {"isActive": "1"}, privileged=False)
-    assert lists.filtered(("id",), lambda values: values[0], filters, me).count() == 1
+    assert lists.filtered(("id",), lambda values: values[0], filters, Rows(me)).count() == 1
     plan = plans.of()
     everyone = {"sqlite": "SCAN user", "postgresql": 'Seq Scan on "user"', "mariadb": "'user', 'ALL'"}
     assert everyone[database.kind] not in plan
