@@ -201,11 +201,13 @@ def test_counts_outlive_the_workers_that_counted(home: Home) -> None:
 
 def test_it_does_not_outlive_a_master_that_is_killed(home: Home) -> None:
     server = start(home)
-    exporter, (folder,) = server.exporter(), server.folders()
-    eventually(lambda: server.total("poort_workers") == 2)  # the second worker may still be starting
-    assert folder.stat().st_mode & 0o077 == 0
-    server.process.send_signal(signal.SIGKILL)
-    server.process.wait(WAIT_SECONDS)
+    try:
+        eventually(lambda: server.total("poort_workers") == 2)
+        exporter, (folder,) = server.exporter(), server.folders()
+        assert folder.stat().st_mode & 0o077 == 0
+    finally:
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait(WAIT_SECONDS)
     eventually(lambda: not Path(f"/proc/{exporter}").exists() and not folder.exists())
     with pytest.raises(ConnectionRefusedError):
         server.text()
