@@ -96,6 +96,11 @@ class Attack:
     output: str = ""
 
     @property
+    def without_answers(self) -> str:
+        """Return the output without the answers that it quotes: what is left may name an error of schemathesis alone."""
+        return "\n".join(line for line in self.output.splitlines() if not line.lstrip().startswith("`{"))
+
+    @property
     def unexpected(self) -> list[Finding]:
         return [finding for finding in self.findings if not finding.is_known]
 
