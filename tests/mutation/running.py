@@ -19,7 +19,7 @@ from .points import Mutant
 
 ROOT = Path(__file__).parents[2]
 
-#: The tests that need nothing but this process and a file of SQLite.
+#: The folders of tests; those with a server, and slow ones, are left out.
 FOLDERS = ("tests/unit", "tests/functional", "tests/contract", "tests/clients/test_one_declaration.py")
 _PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "mutation.plugin", "-p", "no:randomly", "-p", "no:cacheprovider")
 
@@ -185,7 +185,7 @@ class Copy:
         command = [
             *_PYTEST,
             "-m",
-            "not services",
+            "not services and not slow",
             "--hypothesis-seed=0",
             f"--basetemp={self._beside}/temporary-{name}",
             *arguments,
