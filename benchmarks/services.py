@@ -108,7 +108,9 @@ def start_mariadb() -> Server:
     folder = Path(tempfile.mkdtemp(prefix="poort-mariadb-"))
     as_root = ["--user=root"] if os.getuid() == 0 else []
     data, port = folder / "data", free_port()
-    run([installer, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db", *as_root])
+    # A MariaDB that starts removes what others have in its folder of temporary files, so each has its own.
+    places = (f"--datadir={data}", f"--tmpdir={folder}")
+    run([installer, "--no-defaults", *places, "--auth-root-authentication-method=normal", "--skip-test-db", *as_root])
     process = spawn(
         [
             *(program, "--no-defaults", f"--datadir={data}", f"--socket={folder}/socket", f"--pid-file={folder}/pid"),
