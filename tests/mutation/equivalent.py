@@ -3,4 +3,32 @@
 A name is the path, the function, and the lines before and after the change, as the report prints it.
 """
 
-EQUIVALENT: dict[str, str] = {}
+_CLAMPED = "the result is held within 64 bits either way"
+_ORDER_ALONE = "only the order of the scores counts, and it stays"
+_NO_SUCH_FLOAT = "no float equals INT_MAX, and one whose magnitude exceeds it is neither 0 nor 1"
+
+EQUIVALENT: dict[str, str] = {
+    "rest/negotiation.py _score: return 110 => return 111": _ORDER_ALONE,
+    'rest/negotiation.py _score: return 101 if sub.startswith("*+") and own_sub.endswith(sub[1:]) else None'
+    ' => return 102 if sub.startswith("*+") and own_sub.endswith(sub[1:]) else None': _ORDER_ALONE,
+    "rest/negotiation.py _score: return 100 if base == own_base else 0 => return 100 if base == own_base else 1": _ORDER_ALONE,
+    "rest/query.py integer: magnitude = int(significant) if len(significant) <= len(str(INT_MAX)) else INT_MAX + 1"
+    " => magnitude = int(significant) if len(significant) <= len(str(INT_MAX)) else INT_MAX + 2": _CLAMPED,
+    "rest/query.py integer: return int(number) if abs(number) < INT_MAX else INT_MAX if number > 0 else -INT_MAX - 1"
+    " => return int(number) if abs(number) < INT_MAX else INT_MAX if number > 1 else -INT_MAX - 1": _NO_SUCH_FLOAT,
+    "rest/query.py integer: return int(number) if abs(number) < INT_MAX else INT_MAX if number > 0 else -INT_MAX - 1"
+    " => return int(number) if abs(number) < INT_MAX else INT_MAX if (number >= 0) else -INT_MAX - 1": _NO_SUCH_FLOAT,
+    "rest/query.py integer: return int(number) if abs(number) < INT_MAX else INT_MAX if number > 0 else -INT_MAX - 1"
+    " => return int(number) if (abs(number) <= INT_MAX) else INT_MAX if number > 0 else -INT_MAX - 1": _NO_SUCH_FLOAT,
+    "rest/query.py _put: while bracket and len(keys) < _MAX_NESTING and (match := _KEY.match(name, position)):"
+    " => while (len(keys) < _MAX_NESTING and (match := _KEY.match(name, position))):": "without a bracket nothing matches at the end",
+    "security/throttle/limiter.py LoginLimiter.check:"
+    ' slot = self._store.reserve(self._key("check", ""), 10**9, self._now_ms(), self._interval_ms)'
+    ' => slot = self._store.reserve(self._key("check", ""), 11**9, self._now_ms(), self._interval_ms)': "nobody reaches either",
+    "security/throttle/limiter.py LoginLimiter.check:"
+    ' slot = self._store.reserve(self._key("check", ""), 10**9, self._now_ms(), self._interval_ms)'
+    ' => slot = self._store.reserve(self._key("check", ""), 10**10, self._now_ms(), self._interval_ms)': "nobody reaches either",
+    "blueprints/users/policy.py _may_take_over:"
+    " return not is_protected or caller.id == user.id or caller.is_granted(ROLE_GLOBAL_ADMIN)"
+    " => return (not is_protected or caller.is_granted(ROLE_GLOBAL_ADMIN))": "a protected caller is a global administrator",
+}

@@ -100,6 +100,8 @@ def _changes(node: ast.AST, function: str) -> Iterator[tuple[str, ast.expr | ast
     if isinstance(node, ast.ExceptHandler) and isinstance(node.type, ast.Tuple):
         kept = [[one for one in node.type.elts if one is not other] for other in node.type.elts]
         yield from ((function, node.type, f"({', '.join(map(ast.unparse, rest))},)") for rest in kept)
+    if isinstance(node, ast.keyword) and node.arg == "init":  # whether a dataclass takes what nobody gives it
+        return
     for name, value in ast.iter_fields(node):
         # The positions inside of f-strings are wrong before Python 3.12; annotations and decorators are not behavior.
         if name in {"annotation", "returns", "decorator_list"} or isinstance(node, ast.JoinedStr):

@@ -1,7 +1,10 @@
 """Which changes `make mutants` makes to a source, and how it names and chooses them."""
 
 import pytest
+from mutation.equivalent import EQUIVALENT
 from mutation.points import Mutant, mutants_of, sample
+
+from config.settings import ROOT
 
 
 def changes(source: str) -> set[str]:
@@ -28,6 +31,7 @@ def changes(source: str) -> set[str]:
         ("def f():\n    return ''", set()),
         ("try: g = 'é', a\nexcept (A, B): g = b", {"try: g = 'é', a\nexcept (A,): g = b", "try: g = 'é', a\nexcept (B,): g = b"}),
         ("x = f'{a < b}'", set()),
+        ("x = field(init=False, repr=False)", {"x = field(init=False, repr=True)"}),
         ("@d(True)\ndef f(a: L[0]) -> L[1]: ...", set()),
         ("@c\ndef f(a=True): ...", {"@c\ndef f(a=False): ..."}),
     ],
@@ -70,3 +74,9 @@ def test_choice_does_not_change_with_lines_elsewhere() -> None:
     before, after = (mutants_of("x.py", text.encode()) for text in (SOURCE, f"import b\n\n\n{SOURCE}"))
     assert [mutant.name for mutant in sample(before, 2, 1)] == [mutant.name for mutant in sample(after, 2, 1)]
     assert len({tuple(mutant.name for mutant in sample(before, 3, seed)) for seed in range(9)}) > 1
+
+
+@pytest.mark.parametrize("path", sorted({name.partition(" ")[0] for name in EQUIVALENT}))
+def test_every_mutant_that_is_called_equivalent_is_there(path: str) -> None:
+    names = {mutant.name for mutant in mutants_of(path, (ROOT / path).read_bytes())}
+    assert [name for name in EQUIVALENT if name.startswith(f"{path} ") and name not in names] == []
