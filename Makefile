@@ -22,7 +22,7 @@ serve: $(ENV_FILE) .venv/.pins ## Set up what is missing, and serve on http://12
 setup: $(ENV_FILE) .venv/.pins ## Set up what is missing: .venv, .env, the key pair, the database, a first user
 	@exec .venv/bin/python bin/serve --setup
 
-check: .venv/.pins-dev ## Check style, types, documents, and with SQLite most of what needs no server, in under 90 seconds
+check: .venv/.pins-dev ## Check style, types, documents, and with SQLite most of what needs no server, in two minutes
 	@$(MAKE) --no-print-directory lint
 	@exec $(PYTEST) -m "not services and not slow" tests/architecture tests/unit tests/functional tests/contract $(ARGS)
 
