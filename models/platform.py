@@ -47,11 +47,6 @@ class PortalOfRequest(NamedTuple):
     settings: dict[str, str | None]
     name_form: str
 
-    @property
-    def url(self) -> str:
-        """Return the URL of the portal, empty where it has none."""
-        return self.portals.url_of(self.id)
-
 
 #: What every request is for where this server has its own schema.
 STAND_ALONE = PortalOfRequest(ACCESS_URL_OF_EVERYONE, PortalMap([]), {}, name_form_of(None))

@@ -71,15 +71,13 @@ class PortalMembers:
         """Return the ids of the users that are linked to any of these portals, ascending, each once."""
         newest_link = self._newest_links.get(portals) or self._make_read(portals)
         newest = (*self._reader.rows(newest_link, {}), self._changes())
-        known = self._members.get(portals)
-        if known is None or known.newest != newest or self._timer() - known.read_at >= MAX_AGE_SECONDS:
-            # One thread reads; the others use its result.
-            with self._lock:
-                known = self._members.get(portals)
-                if known is None or known.newest != newest or self._timer() - known.read_at >= MAX_AGE_SECONDS:
-                    read_at = self._timer()
-                    known = self._members[portals] = _Members(self._read_ids(portals), newest, read_at)
-        return known.ids
+        # One thread reads; the others use its result.
+        with self._lock:
+            known = self._members.get(portals)
+            if known is None or known.newest != newest or self._timer() - known.read_at >= MAX_AGE_SECONDS:
+                read_at = self._timer()
+                known = self._members[portals] = _Members(self._read_ids(portals), newest, read_at)
+            return known.ids
 
     def _read_ids(self, portals: Portals) -> Sequence[int]:
         session, user_id = self._session(), AccessUrlRelUser.user_id

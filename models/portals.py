@@ -51,11 +51,6 @@ class PortalMap:
         """Return the lowest id, None where there is no portal."""
         return next(iter(self._portals), None)
 
-    def url_of(self, portal_id: int) -> str:
-        """Return the URL of a portal as its row has it; empty where there is none."""
-        portal = self._portals.get(portal_id)
-        return portal.url if portal else ""
-
     def named_by(self, scheme: str, host: str) -> int | None:
         """Return the portal that a scheme and a Host header name, or None.
 

@@ -34,15 +34,6 @@ def sql(seconds: int) -> str:
 
 
 @pytest.fixture
-def examples(whole_campus: Campus) -> Campus:
-    """The campus with the users of the examples alone."""
-    for table in ("access_url_rel_user", "user_auth_source", "user_rel_user"):
-        whole_campus.run(f"DELETE FROM {table} WHERE user_id < 300")
-    whole_campus.run("DELETE FROM `user` WHERE id < 300")
-    return whole_campus
-
-
-@pytest.fixture
 def app(examples: Campus) -> Flask:
     """A server that stands for portal 1."""
     return examples.app(ACCESS_URL_ID="1")
