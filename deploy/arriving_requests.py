@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from socket import MSG_DONTWAIT
 from threading import Semaphore
@@ -47,6 +48,10 @@ class TooManySlowRequests(ServiceUnavailable):
 
 class NotYet(BaseException):
     """The rest of the request has not arrived. A BaseException, so that gunicorn's `except Exception` lets it pass."""
+
+
+class NotPlain(BaseException):
+    """The loop leaves this request to a thread. A BaseException, so that gunicorn's `except Exception` lets it pass."""
 
 
 class ArrivedBytes(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
@@ -128,21 +133,29 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
         self._limits = limits
         self._begun: Any = None
         self.begun_at: float | None = None
+        # Which requests the loop answers, while it tries to; None in a thread, which answers all.
+        self.takes: Callable[[Any], bool] | None = None
 
     def __next__(self) -> Any:
-        """Return the next request. Raises NotYet if it is incomplete; then `begun_at` is None if no byte has arrived."""
+        """Return the next request. Raises NotYet if it is incomplete; then `begun_at` is None if no byte has arrived.
+
+        Raises NotPlain if the loop does not take it: the next call returns it.
+        """
         begun_at, self.begun_at = self.begun_at or time.monotonic(), None
         self.unreader.application_reads = False
         try:
             if self._begun is None:
                 self._begun = self._read_head()
+            if self.takes and not self.takes(self._begun):
+                raise NotPlain  # noqa: TRY301 - handled below like NotYet
             self._gather_body(self._begun)
-        except NotYet:
+        except (NotYet, NotPlain):
             if self._begun is not None or self.unreader.size:
                 self.begun_at = begun_at
             raise
         request, self._begun = self._begun, None
         request.body = ArrivedBody(request.body.reader)
+        request.in_loop = self.takes is not None
         self.unreader.ends_at = begun_at + self._limits.whole_seconds
         self.unreader.application_reads = True
         return request

@@ -20,6 +20,8 @@ from config.logging import set_up_logging  # noqa: E402
 from config.settings import stop_start  # noqa: E402
 from deploy import master  # noqa: E402
 from deploy.worker import JsonWorker  # noqa: E402
+from models import db  # noqa: E402
+from models.database import reads_never_wait  # noqa: E402
 
 try:
     settings = load_settings()
@@ -77,6 +79,8 @@ class PoortWorker(JsonWorker):
         """Create the application."""
         if self.app.app_uri == wsgi_app:
             self.wsgi = create_app(settings)
+            with self.wsgi.app_context():
+                self.reads_in_loop = reads_never_wait(db.engine)
         else:
             super().load_wsgi()
 

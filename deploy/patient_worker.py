@@ -1,6 +1,7 @@
 """Extend gunicorn's threaded worker so that its loop waits for slow clients, which then occupy no thread."""
 
 import contextlib
+import errno
 import socket
 import struct
 import time
@@ -73,10 +74,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         try:
             return bool(super().handle_request(req, conn))
         except BlockingIOError:
-            self._give_up_sending(conn)
+            self.give_up_sending(conn)
             return False
 
-    def _give_up_sending(self, conn: Any) -> None:
+    def give_up_sending(self, conn: Any) -> None:
         """Reset a connection whose client does not read the answer, so that the kernel drops its buffer."""
         self.log.warning("the client does not read the answer: its connection is reset")
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -85,13 +86,18 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Let the loop wait for the client's next step."""
         outcome = False if fs.cancelled() or fs.exception() else fs.result()
-        if outcome is NotYet:
-            self._await_rest(conn)
-            return
-        self.slow.discard(conn)
-        if outcome:
+        if outcome and outcome is not NotYet:
+            self.slow.discard(conn)
             super().finish_request(conn, fs)
         else:
+            self.go_on(conn, outcome)
+
+    def go_on(self, conn: Any, outcome: Any) -> None:
+        """Wait for the rest of a request (NotYet), or for the end of the connection."""
+        if outcome is NotYet:
+            self._await_rest(conn)
+        else:
+            self.slow.discard(conn)
             self._await_end(conn)
 
     def _await_rest(self, conn: Any) -> None:
@@ -151,6 +157,18 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def let_silent_clients_go(self) -> None:
         """Close connections that have sent nothing after a last moment, because this worker ends."""
         self.waits.hasten(self._close, time.monotonic() + STOP_KEEPALIVE_LINGER)
+
+
+def send_patiently(sock: Any, data: bytes, most_seconds: float) -> None:
+    """Send all of an answer from a thread. Raises BlockingIOError if the client does not read it in time."""
+    sent: int = sock.send(data)
+    if sent == len(data):
+        return
+    rest, ends_at = memoryview(data), time.monotonic() + most_seconds
+    while sent < len(data):
+        if time.monotonic() > ends_at:
+            raise BlockingIOError(errno.EAGAIN, "the answer takes too long")
+        sent += sock.send(rest[sent:])
 
 
 def _timeval(seconds: float) -> bytes:

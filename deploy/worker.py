@@ -1,7 +1,6 @@
 """Extend the worker: it refuses bad requests in JSON, sends an answer in one piece, and stops without losing requests."""
 
 import contextlib
-import errno
 import sys
 import time
 import uuid
@@ -16,7 +15,8 @@ from gunicorn.http import errors, wsgi
 from blueprints.request_hooks import SAFE_HEADERS
 from config.logging import request_id
 from deploy.arriving_requests import RETRY_AFTER_SECONDS, SlowRequest, TooManySlowRequests
-from deploy.patient_worker import PatientWorker
+from deploy.loop_reads import LoopReadingWorker, send_at_once
+from deploy.patient_worker import send_patiently
 from rest.encoding import encode_json
 
 
@@ -54,23 +54,15 @@ class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
         self.headers_sent = True
         self.sent = len(arg)
         fields = [f"{name}: {value}\r\n" for name, value in self.headers]
-        _send(self.sock, "".join((*self.default_headers(), *fields, "\r\n")).encode("latin-1") + arg)
+        answer = "".join((*self.default_headers(), *fields, "\r\n")).encode("latin-1") + arg
+        if self.req.in_loop:
+            send_at_once(self.sock, answer, closes=self.should_close())
+        else:
+            send_patiently(self.sock, answer, JsonWorker.limits.whole_seconds)
 
     def should_close(self) -> bool:
         """Close also after a broken body, because the start of the next request is unknown."""
         return bool(super().should_close() or self.req.body.failed)
-
-
-def _send(sock: Any, data: bytes) -> None:
-    """Send an answer. Raises BlockingIOError if the client does not read it in time."""
-    sent: int = sock.send(data)
-    if sent == len(data):
-        return
-    rest, ends_at = memoryview(data), time.monotonic() + JsonWorker.limits.whole_seconds
-    while sent < len(data):
-        if time.monotonic() > ends_at:
-            raise BlockingIOError(errno.EAGAIN, "the answer takes too long")
-        sent += sock.send(rest[sent:])
 
 
 _http_date = lru_cache(maxsize=1)(util.http_date)
@@ -102,7 +94,7 @@ _REFUSALS = {
 }
 
 
-class JsonWorker(PatientWorker):
+class JsonWorker(LoopReadingWorker):
     """A threaded worker that also answers in JSON if it refuses a request, and never answers a request twice."""
 
     alive: bool

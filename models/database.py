@@ -143,6 +143,14 @@ def _prepare_connection(connection: Any, _record: object) -> None:
             cursor.execute(f"SET time_zone = '+00:00', {longest}, {limit[0]} = {STATEMENT_TIMEOUT_SECONDS * limit[1]}")
 
 
+def reads_never_wait(engine: Engine) -> bool:
+    """Tell whether a read waits for no lock and no other machine: SQLite with a write-ahead log."""
+    if engine.dialect.name != "sqlite":
+        return False
+    with engine.connect() as connection:
+        return bool(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal")
+
+
 def upsert(session: Session, table: type[Base], row: Mapping[str, Any], *, replaces: bool = True) -> None:
     """Insert a row. If its key is taken, set the other columns, or leave the row unless `replaces`.
 

@@ -4,14 +4,17 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from factories import START, Database
-from sqlalchemy import bindparam, column, select, table
+from databases import Databases
+from factories import START, Database, bearer
+from sqlalchemy import bindparam, column, create_engine, select, table
 from sqlalchemy.exc import DBAPIError
 
 from models import User
 from models.compiled_reads import Read, Reader
+from models.database import reads_never_wait
 from models.remembered_rows import Values
 from security.verified_tokens import BearerToken, VerifiedTokens
 
@@ -179,3 +182,20 @@ def test_full_memory_takes_tokens_from_many_threads() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert len(tokens._tokens) == 4096
+
+
+def test_reads_never_wait_beside_a_write_ahead_log_alone(database: Database, tmp_path: Path) -> None:
+    """The loop of a worker answers only such reads (deploy/loop_reads.py)."""
+    assert reads_never_wait(database.engine) is (database.kind == "sqlite")
+    without_log = create_engine(f"sqlite:///{tmp_path}/other.db")
+    assert not reads_never_wait(without_log)
+    without_log.dispose()
+
+
+def test_user_is_read_while_another_program_holds_the_file_exclusively(databases: Databases) -> None:
+    database = databases.shared("sqlite")
+    app, alice = databases.app(database), database.make_user()
+    client, headers = app.test_client(), bearer(app, alice)
+    with database.engine.connect() as other:
+        other.exec_driver_sql("BEGIN EXCLUSIVE")
+        assert [client.get(path, headers=headers).status_code for path in (f"/api/users/{alice.id}", "/api/me")] == [200, 200]
