@@ -1,5 +1,6 @@
 """Flask without the per-request look-ups that this server does not need."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Request, Response
@@ -27,6 +28,10 @@ class Application(Flask):
         environ = request.environ
         query = environ.get("QUERY_STRING", "")
         return MapAdapter(self.url_map, host, request.root_path, "", request.scheme, request.path, request.method, query)
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function as it is: none here is a coroutine, and Flask looks three times a request."""
+        return func
 
     def preprocess_request(self) -> Any:
         """Run the application's functions before a request until one of them answers it; no blueprint has any."""
