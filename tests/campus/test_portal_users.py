@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 from campus.conftest import At, Campus, Client
 from mail_server import mail_server
+from sqlalchemy import event
+
+from models import db
 
 # How roles are stored differs by the version of Chamilo; tests/campus/test_campus.py looks at that.
 pytestmark = [pytest.mark.services, pytest.mark.parametrize("campus", [2], indirect=True)]
@@ -131,6 +134,15 @@ def test_email_is_compared_by_the_collation_and_stays_taken(examples: Campus, at
     answer = post(at(1, "root.admin"), 2, {"username": "free", "email": email})
     assert told(answer) == (409, "email_already_exists")
     assert told(post(at(1, "root.admin"), 2, {"username": "Alumna.Dos", "email": email})) == (409, "username_already_exists")
+
+
+def test_all_users_are_read_once_for_a_free_email(at: At) -> None:
+    client, looked = at(1, "root.admin"), []
+    with client.http.application.app_context():
+        engine = db.engine
+    event.listen(engine, "before_cursor_execute", lambda *of: looked.append(of[2]) if "user.email = " in of[2] else None)
+    created(post(client, 2, NEW))
+    assert len(looked) == 1
 
 
 def test_user_is_linked_to_an_inactive_portal_as_well(examples: Campus, at: At) -> None:
