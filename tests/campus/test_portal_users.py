@@ -116,6 +116,13 @@ def test_settings_that_are_missing_or_empty_have_chamilos_fallbacks(examples: Ca
     assert (user["locale"], user["timezone"]) == ("en", "Europe/Paris")
 
 
+def test_setting_that_the_column_does_not_take_counts_as_missing(examples: Campus, at: At) -> None:
+    examples.run("UPDATE settings SET selected_value = 'brazilian_portuguese' WHERE variable = 'platform_language'")
+    examples.run("UPDATE settings SET selected_value = REPEAT('x', 65) WHERE variable = 'timezone'")
+    user = created(post(at(1, "root.admin"), 1, NEW))
+    assert (user["locale"], user["timezone"]) == ("en", "Europe/Paris")
+
+
 @pytest.mark.parametrize(("given", "stored"), [("fr_FR", "fr_FR"), ("", "es"), (None, "es")])
 def test_locale_of_the_body_counts_unless_it_is_empty(at: At, given: str | None, stored: str) -> None:
     assert created(post(at(1, "root.admin"), 1, NEW | {"locale": given}))["locale"] == stored
