@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from campus.conftest import Campus
+from campus.campuses import Campus
 from factories import START
 from flask import Flask
 from werkzeug.test import TestResponse
@@ -288,6 +288,7 @@ def test_use_is_not_written_without_the_right_and_the_log_says_so_once(
     assert last_use(examples) is not None
 
 
+@pytest.mark.bare_campus
 def test_read_only_server_takes_keys_and_writes_nothing(examples: Campus) -> None:
     app = examples.app(ACCESS_URL_ID="1", READ_ONLY="1")
     assert ask(app, f"Bearer {KEY_701}").status_code == 200

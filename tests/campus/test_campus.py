@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from answers import body_of, name_in, signed_in_as
-from campus.conftest import Campus
+from campus.campuses import Campus
 from factories import CONTRACT
 from flask.testing import FlaskClient
 from installed import needed
@@ -190,6 +190,7 @@ def test_fitting_schema_is_said_to_fit(campus: Campus) -> None:
     assert ("not there, and not needed: column user.mfa_secret" in done.output) is True
 
 
+@pytest.mark.bare_campus
 def test_read_only_leaves_no_trace(campus: Campus) -> None:
     before = campus.snapshot(), campus.run("SHOW TABLES")
     client = campus.app(READ_ONLY="1", PASSWORD_HASH_COST="4").test_client()
@@ -206,6 +207,7 @@ def test_read_only_leaves_no_trace(campus: Campus) -> None:
     assert (campus.snapshot(), campus.run("SHOW TABLES")) == before
 
 
+@pytest.mark.bare_campus
 def test_read_only_server_throttles_all_the_same(campus: Campus) -> None:
     client = campus.app(READ_ONLY="1", PASSWORD_HASH_COST="4").test_client()
     answers = [sign_in(client, "alice", "wrong").json["message"] for _ in range(11)]

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from campus.conftest import Campus
+from campus.campuses import Campus
 from flask import Flask
 
 from models.extra_fields import UnknownExtraField

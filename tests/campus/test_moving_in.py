@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from answers import name_in, signed_in_as
-from campus.conftest import Campus
+from campus.campuses import Campus
 from factories import Database, bearer
 from flask.testing import FlaskCliRunner
 

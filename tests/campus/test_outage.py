@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from campus.conftest import Campus
+from campus.campuses import Campus
 from factories import CONTRACT, Clock
 from installed import needed
 from load import Load

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from campus.conftest import Campus
+from campus.campuses import Campus
 from flask import Flask
 
 from models.php_serialize import serialize_strings

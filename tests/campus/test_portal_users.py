@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from campus.conftest import At, Campus, Client
+from campus.campuses import Campus
+from campus.conftest import At, Client
 from mail_server import mail_server
 from sqlalchemy import event
 
@@ -202,6 +203,7 @@ def test_field_that_no_list_may_be_filtered_by_is_stored(examples: Campus, at: A
     assert values == [{"field_id": 403}]
 
 
+@pytest.mark.bare_campus
 def test_read_only_server_writes_nothing(examples: Campus, at: At) -> None:
     at(1, "root.admin")  # makes the tables of ours
     before = rows(examples)

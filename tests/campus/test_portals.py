@@ -4,7 +4,8 @@ import logging
 from typing import Any
 
 import pytest
-from campus.conftest import At, Campus, Client
+from campus.campuses import Campus
+from campus.conftest import At, Client
 
 from blueprints.parts import parts
 from models.compiled_reads import Read, Reader

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from campus.conftest import Campus
+from campus.campuses import Campus
 
 pytestmark = [pytest.mark.services, pytest.mark.parametrize("campus", [2], indirect=True)]
 
@@ -13,6 +13,7 @@ _WRITES = re.compile(
 KEY_701 = "chamilo_ext__1xufA2UngR_nzghWeI8Oy4Rwosc4gb6W5Zv0tzsEwA"
 
 
+@pytest.mark.bare_campus
 def test_database_sees_no_write(whole_campus: Campus) -> None:
     client = whole_campus.app(READ_ONLY="1", ACCESS_URL_ID="1", PASSWORD_HASH_COST="4").test_client()
     credentials = {"username": "root.admin", "password": "campus-pass"}

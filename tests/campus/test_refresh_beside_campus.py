@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from campus.conftest import Campus
+from campus.campuses import Campus
 from campus.test_campus import PASSWORDS, sign_in
 from flask.testing import FlaskClient
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from answers import name_in
-from campus.conftest import Campus
+from campus.campuses import Campus
 from factories import Database
 from flask import Flask
 from flask.testing import FlaskCliRunner
@@ -44,6 +44,7 @@ def test_user_whom_chamilo_deletes_is_gone_within_five_seconds(campus: Campus, m
     assert total(app) == before - 1
 
 
+@pytest.mark.bare_campus
 def test_server_that_only_reads_counts_without_a_table_of_ours(campus: Campus) -> None:
     app = campus.app(READ_ONLY="1")
     assert total(app) == campus.run("SELECT COUNT(*) AS number FROM `user`")[0]["number"]

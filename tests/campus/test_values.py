@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from campus.conftest import At, Campus
+from campus.campuses import Campus
+from campus.conftest import At
 from values import ALMOST_DATES, BAD_EMAILS, GOOD_EMAILS, GUESSED_DATES, NO_TEXTS, REFUSED_DATES, TAKEN_DATES
 
 # Nothing of this differs by the version of Chamilo but what a test names.
