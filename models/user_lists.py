@@ -63,9 +63,6 @@ class Rows:
         return seen if self.portals is None else [*seen, User.id.in_(ids_linked_to(self.portals))]
 
 
-_EVERYONE = Rows()
-
-
 class UserLists:
     """Lists all users, or some of them."""
 
@@ -110,7 +107,7 @@ class UserLists:
             filters=filters,
             seen=rows.conditions(rows.seen_by),
             expression=expression,
-            total=self._totals.of_everyone if rows == _EVERYONE else None,
+            total=self._totals.of_everyone,
             members=self._members.of(rows.portals) if rows.portals is not None and rows.seen_by is None else None,
         )
 
@@ -160,9 +157,9 @@ class UserList:
 class FilteredList:
     """A list with a statement of its own, for rest.pagination. Call `count` before `fetch`.
 
-    `execute` runs a statement, `users` selects all users. `seen` limits the list to users that the caller may see: to the
-    `members` of portals, or to everyone, whom `total` counts, or to others. `expression` is the query for SQLite's search
-    index, if there is one.
+    `execute` runs a statement, `users` selects all users, and `total` counts them. `seen` limits the list to users that the
+    caller may see, who are the `members` of portals if these are given. `expression` is the query for SQLite's search index,
+    if there is one.
     """
 
     execute: Callable[[Select[Any]], Result[Any]]
@@ -171,7 +168,7 @@ class FilteredList:
     filters: Filters
     seen: Sequence[ColumnElement[bool]]
     expression: str | None
-    total: Callable[[], int] | None
+    total: Callable[[], int]
     members: Members | None
 
     def __post_init__(self) -> None:
@@ -188,7 +185,7 @@ class FilteredList:
     def _count(self) -> int:
         if self.members is not None and not self.filters.conditions:
             return len(self.members.ids)
-        if self.total is not None and not self.filters.conditions:
+        if not self._conditions:
             return self.total()
         if self.expression is not None:
             found = candidates(self.expression)
@@ -221,7 +218,7 @@ class FilteredList:
 
         Joined with the links, MariaDB follows no index to the page: it reads and sorts all members.
         """
-        first = 2 * (offset + limit) * members.ids[-1] // self._counted
+        first = 2 * (offset + limit) * self.total() // self._counted
         if first * _FEWER > self._counted:
             return []
         everyone = select(User.id).where(*self.filters.conditions).order_by(*self.filters.order).limit(first).subquery("everyone")
