@@ -6,6 +6,7 @@ import smtplib
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -25,6 +26,9 @@ QUEUE_LENGTH = 100
 #: How long a delivery may take, and how long the end of a process waits for its queue.
 DELIVERY_SECONDS = 5.0
 END_SECONDS = 5.0
+
+#: What becomes of a mail: the server takes it, or does not, or the mail finds no room in the queue.
+OUTCOMES = DELIVERED, FAILED, DROPPED = "delivered", "failed", "dropped"
 
 
 class Registration(NamedTuple):
@@ -47,8 +51,22 @@ class Mailer:
         self._waiting: Queue[Registration] = Queue(QUEUE_LENGTH)
         self._lock = Lock()
         self._thread: Thread | None = None
-        #: Since the start of this process: mails that were refused by the server, or dropped.
-        self.failures_total = 0
+        self._watchers: list[Callable[[str], object]] = []
+
+    @property
+    def address(self) -> str:
+        """Host and port of the server."""
+        return f"{self._server.host}:{self._server.port}"
+
+    def watch(self, watcher: Callable[[str], object]) -> None:
+        """Have a function told the outcome of each mail, one of OUTCOMES, from any thread."""
+        self._watchers.append(watcher)
+
+    def check(self) -> None:
+        """Connect to the server, encrypt and sign in as for a mail. Raises SMTPException or OSError."""
+        with closing(_Connection(self._server)) as connection:
+            connection.prepare()
+            connection.quit()
 
     def send(self, registration: Registration) -> None:
         """Queue a mail; drop it if too many wait."""
@@ -56,9 +74,9 @@ class Mailer:
             self._start()
             self._waiting.put_nowait(registration)
         except Full:
-            self._count_failure(registration.user_id, "too many mails wait")
+            self._tell_failure(DROPPED, registration.user_id, "too many mails wait")
         except RuntimeError:
-            self._count_failure(registration.user_id, "no thread can be started")
+            self._tell_failure(DROPPED, registration.user_id, "no thread can be started")
 
     def close(self, seconds: float = END_SECONDS) -> None:
         """Wait until all mails are delivered, or the time is over."""
@@ -84,13 +102,18 @@ class Mailer:
                 _deliver(make_message(registration, self._sender), self._server)
             except Exception as reason:  # whatever one mail fails at, the next one is sent
                 # The text of a refusal may quote the address.
-                self._count_failure(registration.user_id, type(reason).__name__, getattr(reason, "smtp_code", None))
+                self._tell_failure(FAILED, registration.user_id, type(reason).__name__, getattr(reason, "smtp_code", None))
+            else:
+                self._tell(DELIVERED)
             finally:
                 self._waiting.task_done()
 
-    def _count_failure(self, user_id: int, reason: str, code: int | None = None) -> None:
-        with self._lock:
-            self.failures_total += 1
+    def _tell(self, outcome: str) -> None:
+        for watcher in self._watchers:
+            watcher(outcome)
+
+    def _tell_failure(self, outcome: str, user_id: int, reason: str, code: int | None = None) -> None:
+        self._tell(outcome)
         logger.error("a mail to a new user is not delivered: %s", reason, extra={"user_id": user_id, "code": code})
 
 

@@ -5,12 +5,12 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Integer, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from models.campus import AccessUrlRelUser, is_link_to
+from models.campus import AccessUrlRelUser, is_link_to, is_linked_to
 from models.compiled_reads import Read, Reader
 from models.remembered_rows import Values
 from models.user import User
@@ -32,8 +32,15 @@ Portals = frozenset[int]
 Make = Callable[[Values], Any]
 
 
+class Members(NamedTuple):
+    """The users of portals: their ids, ascending, and the condition that a user is one."""
+
+    ids: Sequence[int]
+    are_linked: ColumnElement[bool]
+
+
 @dataclass(frozen=True, slots=True)
-class _Members:
+class _Known:
     ids: Sequence[int]
     newest: tuple[Any, ...]
     read_at: float
@@ -51,32 +58,34 @@ class PortalMembers:
         reader: Reader,
         session: Callable[[], Session],
         users: UserTable,
-        changes: Callable[[], Any],
+        changes: Callable[[], ColumnElement[Any]],
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the sources. `changes` returns another value after each write of Poort's. Nothing is read before the first use."""
+        """Take the sources. `changes` selects another value after each write of Poort's. Nothing is read before the first use."""
         self._reader, self._session, self._users = reader, session, users
         self._changes, self._timer = changes, timer
         self._lock = Lock()
-        self._newest_links: dict[Portals, Read] = {}
-        self._members: dict[Portals, _Members] = {}
+        self._newest: dict[Portals, Read] = {}
+        self._known: dict[Portals, _Known] = {}
         self._reads: dict[tuple[tuple[str, ...], Make, Portals], Read] = {}
 
     def list(self, columns: tuple[str, ...], make: Make, portals: Portals) -> "MemberList":
         """Return the list of the users of portals by ascending id. `make` makes an item of `columns`."""
         read = self._reads.get((columns, make, portals)) or self._make_page_read(columns, make, portals)
-        return MemberList(self._reader, read, self.ids(portals))
+        return MemberList(self._reader, read, self._ids(portals))
 
-    def ids(self, portals: Portals) -> Sequence[int]:
-        """Return the ids of the users that are linked to any of these portals, ascending, each once."""
-        newest_link = self._newest_links.get(portals) or self._make_read(portals)
-        newest = (*self._reader.rows(newest_link, {}), self._changes())
+    def of(self, portals: Portals) -> Members:
+        """Return the users that are linked to any of these portals, each once."""
+        return Members(self._ids(portals), is_linked_to(portals))
+
+    def _ids(self, portals: Portals) -> Sequence[int]:
+        (newest,) = self._reader.rows(self._newest.get(portals) or self._make_read(portals), {})
         # One thread reads; the others use its result.
         with self._lock:
-            known = self._members.get(portals)
+            known = self._known.get(portals)
             if known is None or known.newest != newest or self._timer() - known.read_at >= MAX_AGE_SECONDS:
                 read_at = self._timer()
-                known = self._members[portals] = _Members(self._read_ids(portals), newest, read_at)
+                known = self._known[portals] = _Known(self._read_ids(portals), newest, read_at)
             return known.ids
 
     def _read_ids(self, portals: Portals) -> Sequence[int]:
@@ -87,17 +96,20 @@ class PortalMembers:
         return found
 
     def _make_read(self, portals: Portals) -> Read:
-        if len(self._newest_links) >= _MAX_SETS:
-            self._newest_links.clear()
-            self._members.clear()
-        newest = select(func.coalesce(func.max(AccessUrlRelUser.id), 0)).where(is_link_to(portals))
-        made = self._newest_links[portals] = Read(newest, (1, lambda values: values[0]))
+        if len(self._newest) >= _MAX_SETS:
+            self._newest.clear()
+            self._known.clear()
+        # A subquery each: the index has the newest link of a portal at its end, but not that of several.
+        links = [
+            select(func.max(AccessUrlRelUser.id)).where(is_link_to([portal])).scalar_subquery() for portal in sorted(portals)
+        ]
+        made = self._newest[portals] = Read(select(self._changes(), *links), (1 + len(links), tuple))
         return made
 
     def _make_page_read(self, columns: tuple[str, ...], make: Make, portals: Portals) -> Read:
         session = self._session()
         places = [bindparam(f"id{place}", type_=Integer) for place in range(MEMBERS_AT_ONCE)]
-        users = self._users.select(session, columns).where(or_(*(User.id == place for place in places)), _is_linked(portals))
+        users = self._users.select(session, columns).where(User.id.in_(places), is_linked_to(portals))
         session.rollback()
         if len(self._reads) >= _MAX_READS:
             self._reads.clear()
@@ -123,9 +135,3 @@ class MemberList:
             padded = (*some, *(some[-1],) * (MEMBERS_AT_ONCE - len(some)))
             found += self._reader.rows(self._read, {f"id{place}": number for place, number in enumerate(padded)})
         return found
-
-
-def _is_linked(portals: frozenset[int]) -> ColumnElement[bool]:
-    # Not EXISTS, which MariaDB turns into a join with all links of the portals.
-    link = select(func.count()).where(AccessUrlRelUser.user_id == User.id, is_link_to(portals))
-    return link.correlate(User).scalar_subquery() > 0

@@ -12,7 +12,7 @@ from sqlalchemy.util import LRUCache
 
 from models.campus import ids_linked_to, ids_seen_by
 from models.compiled_reads import Read, Reader
-from models.portal_members import Make, MemberList, PortalMembers
+from models.portal_members import Make, MemberList, Members, PortalMembers
 from models.user import User
 from models.user_search import Wanted, candidates, has_sqlite_index, match_expression
 from models.user_table import UserTable
@@ -26,6 +26,9 @@ MOST_CANDIDATES = 20_000
 
 #: Up to this many matches are found at once, and the page among them. Beyond it, the order is followed up to the page.
 FEW_MATCHES = 300
+
+#: The users of portals are looked for among everyone if these are fewer than the users of the portals by this factor.
+_FEWER = 4
 
 # Each choice of filters compiles to a statement of up to 200 KB, so these have a cache of their own. It holds half as many
 # again before it evicts the oldest: 7 MB.
@@ -86,7 +89,8 @@ class UserLists:
             return self._members.list(columns, make, rows.portals)
         everyone = rows.seen_by is None
         reads = self._reads.get((columns, make, everyone, rows.portals)) or self._make_reads(columns, make, rows)
-        return UserList(self._reader, reads, self._total_of(rows), {} if everyone else {"user_id": rows.seen_by})
+        total, parameters = (self._totals.of_everyone, {}) if everyone else (None, {"user_id": rows.seen_by})
+        return UserList(self._reader, reads, total, parameters)
 
     def filtered(self, columns: tuple[str, ...], make: Make, filters: Filters, rows: Rows) -> "FilteredList":
         """Return the list of the users among these that match, in the order of the filters."""
@@ -103,13 +107,9 @@ class UserLists:
             filters=filters,
             seen=rows.conditions(rows.seen_by),
             expression=expression,
-            total=self._total_of(rows),
+            total=self._totals.of_everyone,
+            members=self._members.of(rows.portals) if rows.portals is not None and rows.seen_by is None else None,
         )
-
-    def _total_of(self, rows: Rows) -> Callable[[], int] | None:
-        if rows.seen_by is not None:
-            return None
-        return self._totals.of_everyone if rows.portals is None else lambda: len(self._members.ids(rows.portals or frozenset()))
 
     def _make_reads(self, columns: tuple[str, ...], make: Make, rows: Rows) -> "_Reads":
         session, everyone = self._session(), rows.seen_by is None
@@ -157,8 +157,9 @@ class UserList:
 class FilteredList:
     """A list with a statement of its own, for rest.pagination. Call `count` before `fetch`.
 
-    `execute` runs a statement, `users` selects all users. `seen` limits the list to users that the caller may see, and `total`
-    counts these, if that number is kept. `expression` is the query for SQLite's search index, if there is one.
+    `execute` runs a statement, `users` selects all users, and `total` counts them. `seen` limits the list to users that the
+    caller may see, who are the `members` of portals if these are given. `expression` is the query for SQLite's search index,
+    if there is one.
     """
 
     execute: Callable[[Select[Any]], Result[Any]]
@@ -167,16 +168,24 @@ class FilteredList:
     filters: Filters
     seen: Sequence[ColumnElement[bool]]
     expression: str | None
-    total: Callable[[], int] | None
+    total: Callable[[], int]
+    members: Members | None
 
     def __post_init__(self) -> None:
         """Begin with the requested conditions."""
         self._conditions = [*self.filters.conditions, *self.seen]
         self._matches: Sequence[int] | None = None
+        self._counted = 0
 
     def count(self) -> int:
         """Return the number of users in the list."""
-        if self.total is not None and not self.filters.conditions:
+        self._counted = self._count()
+        return self._counted
+
+    def _count(self) -> int:
+        if self.members is not None and not self.filters.conditions:
+            return len(self.members.ids)
+        if not self._conditions:
             return self.total()
         if self.expression is not None:
             found = candidates(self.expression)
@@ -193,12 +202,30 @@ class FilteredList:
     def fetch(self, limit: int, offset: int) -> Sequence[Any]:
         """Return a page."""
         conditions, matches = self._conditions, self._matches
+        if self.members is not None and matches is None:
+            found = self._first_members(self.members, limit, offset)
+            if len(found) == min(limit, self._counted - offset):
+                return found
         if matches is not None:
             if self.filters.order[0] is User.id:
                 matches, offset = sorted(matches)[offset : offset + limit], 0
             conditions = [User.id.in_(matches)]
         page = _page if offset < DEEP_OFFSET else _deep_page
-        statement = page(self.users, conditions, self.filters.order, limit, offset)
+        return self._made(page(self.users, conditions, self.filters.order, limit, offset))
+
+    def _first_members(self, members: Members, limit: int, offset: int) -> Sequence[Any]:
+        """Return those of a page who are among the first of everyone in the order, none if these would be too many.
+
+        Joined with the links, MariaDB follows no index to the page: it reads and sorts all members.
+        """
+        first = 2 * (offset + limit) * self.total() // self._counted
+        if first * _FEWER > self._counted:
+            return []
+        everyone = select(User.id).where(*self.filters.conditions).order_by(*self.filters.order).limit(first).subquery("everyone")
+        users = self.users.join(everyone, everyone.c.id == User.id).where(members.are_linked)
+        return self._made(_in_order(users, self.filters.order, limit, offset))
+
+    def _made(self, statement: Select[Any]) -> list[Any]:
         return [self.make(tuple(row)) for row in self.execute(statement)]
 
     def _number(self, rows: Any) -> int:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, func, inspect, select, update
+from sqlalchemy import BigInteger, ColumnElement, func, inspect, null, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.compiled_reads import Read, Reader
@@ -71,10 +71,9 @@ class UserTotals:
         self._known = Read(known, (len(_Known._fields), _Known._make))
         self._count = Read(select(func.count()).select_from(User), (1, lambda values: values[0]))
 
-    def changes(self) -> int | None:
-        """Return a number that each write of Poort's changes; None if there is no table to keep it in."""
-        known = self._find_known()
-        return known.changes if known else None
+    def changes(self) -> ColumnElement[Any]:
+        """Return what selects a number that each write of Poort's changes; null if there is no table to keep it in."""
+        return select(UserTotal.changes).scalar_subquery() if self._has_own_table() else null()
 
     def of_everyone(self) -> int:
         """Return the number of users. If another program writes to the table, it is at most five seconds old."""
@@ -89,12 +88,15 @@ class UserTotals:
                 counted = self._counted = _Counted(self._reader.rows(self._count, {})[0], known, began_at)
             return counted.number
 
-    def _find_known(self) -> _Known | None:
+    def _has_own_table(self) -> bool:
         if self._has_table is None:  # a read-only server may stand beside a campus without our tables
             session = self._session()
             self._has_table = inspect(session.connection()).has_table(UserTotal.__tablename__)
             session.rollback()
-        rows: list[_Known] = self._reader.rows(self._known, {}) if self._has_table else []
+        return self._has_table
+
+    def _find_known(self) -> _Known | None:
+        rows: list[_Known] = self._reader.rows(self._known, {}) if self._has_own_table() else []
         return rows[0] if rows else None
 
 

@@ -25,6 +25,8 @@ from security.access import current_caller
 
 logger = logging.getLogger(__name__)
 
+_LENGTHS = {prop.name: prop.max_length for prop in USER_OF_PORTAL.writable if prop.max_length is not None}
+
 _NAME_TAKEN, _EMAIL_TAKEN = "username_already_exists", "email_already_exists"
 
 
@@ -58,7 +60,8 @@ def create_user_of_portal(portal: Any, values: dict[str, Any]) -> Item:
     """
 
     def complete(user_id: int) -> None:
-        _require_free_email(values["email"], user_id)
+        if not parts().users.is_campus:  # which has no index on addresses: once it read all users is enough
+            _require_free_email(values["email"], user_id)
         if texts := _texts_by_field(values):  # an old campus lacks the tables
             parts().extra_fields.write_values(db.session(), user_id, texts, parts().clock())
 
@@ -95,9 +98,14 @@ def _defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "status": status,
         "roles": [ROLE_OF_STATUS[status]],
-        "locale": values.get("locale") or of_portal.get("platform_language") or fallback[0],
-        "timezone": values.get("timezone") or of_portal.get("timezone") or fallback[1],
+        "locale": values.get("locale") or _fitting("locale", of_portal.get("platform_language")) or fallback[0],
+        "timezone": values.get("timezone") or _fitting("timezone", of_portal.get("timezone")) or fallback[1],
     }
+
+
+def _fitting(name: str, setting: str | None) -> str | None:
+    """Return a setting if the column takes it: campuses of 1.11 had names of languages such as `brazilian_portuguese`."""
+    return setting if setting and len(setting) <= _LENGTHS[name] else None
 
 
 def _send_mail(user_id: int, values: Mapping[str, Any], url: str) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from smtplib import SMTPException
 from urllib.parse import urlsplit
 
 from sqlalchemy import column, false, table, text, update
@@ -90,6 +91,7 @@ def examine_database(ours: Parts) -> Iterator[Finding]:
         yield from _examine_hashes(ours)
     if not missing and ours.platform:
         yield _examine_portals(ours.platform, ours.settings.access_url_id)
+        yield from _examine_api_keys(ours)
 
 
 def _examine_writing(ours: Parts, what: str) -> Iterator[Finding]:
@@ -104,6 +106,22 @@ def _examine_writing(ours: Parts, what: str) -> Iterator[Finding]:
         yield Finding("database", ERROR, says, "Grant this user the right to write, or set READ_ONLY=1 for a trial.")
     else:
         yield Finding("database", OK, f"{what}; can be written")
+    finally:
+        db.session.rollback()
+
+
+def _examine_api_keys(ours: Parts) -> Iterator[Finding]:
+    """Check that the last use of a campus's keys can be written. Without keys, there is nothing to say."""
+    if ours.settings.read_only or not (ours.api_keys and ours.api_keys.are_taken):
+        return
+    keys = table("user_api_key", column("last_used_at"))
+    try:
+        db.session.execute(update(keys).where(false()).values(last_used_at=keys.c.last_used_at))
+    except SQLAlchemyError as reason:
+        says = f"the last use of API keys cannot be written: {_why(ours, reason)}"
+        yield Finding("api-keys", WARNING, says, "Grant this user UPDATE (last_used_at) on `user_api_key`.")
+    else:
+        yield Finding("api-keys", OK, "the last use of API keys can be written")
     finally:
         db.session.rollback()
 
@@ -191,6 +209,21 @@ def examine_store(ours: Parts) -> Iterator[Finding]:
             yield Finding("store", ERROR, f"{where} cannot be used: {reason}", cure)
         else:
             yield Finding("store", OK, f"failed sign-ins are counted at {where}")
+
+
+def examine_mail(ours: Parts) -> Iterator[Finding]:
+    """Check that the mail server would take mail."""
+    if ours.mailer is None:
+        yield Finding("mail", OK, "MAILER_DSN names no server: new users get no mail")
+        return
+    server = f"the mail server {ours.mailer.address}"
+    try:
+        ours.mailer.check()
+    except (SMTPException, OSError, UnicodeError) as reason:
+        says = f"{server} cannot be used: {reason or type(reason).__name__}"
+        yield Finding("mail", WARNING, says, "Check MAILER_DSN and the server. Until then, mail to new users is lost.")
+    else:
+        yield Finding("mail", OK, f"{server} answers")
 
 
 def _without_credentials(url: str) -> str:

@@ -1,6 +1,6 @@
 """Count the requests of a worker for Prometheus. Not imported if METRICS_PORT is 0.
 
-Everything is counted after a request, also what the throttle and the hashing thread have counted themselves.
+Everything but mail is counted after a request, also what the throttle and the hashing thread have counted themselves.
 """
 
 import logging
@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
+from blueprints.mail import OUTCOMES as MAIL_OUTCOMES
 from blueprints.parts import Parts, parts
 from models import db
 from security.errors import (
@@ -93,7 +94,7 @@ class Metrics:
         self.hash_wait = counter("poort_password_hash_wait_seconds_total", "Total time that requests waited for a turn.")
         self.hash_refused = counter("poort_password_hash_refused_total", "Requests refused because the hash queue was full.")
         self.hash_depth = gauge("poort_password_hash_queue_depth", "Requests that hash a password or wait to do so.")
-        self.mail_failures = counter("poort_mail_failures_total", "Mails to new users that were refused, timed out or dropped.")
+        self.mails = counter("poort_mails_total", "Mails to new users, by outcome.", ("outcome",))
         self.unavailable = counter("poort_unavailable_total", "Requests that failed because a part was unavailable.", ("part",))
         self.connections = gauge("poort_database_connections_in_use", "Database connections that requests hold.")
         self.workers = gauge("poort_workers", "Worker processes.")
@@ -104,6 +105,8 @@ class Metrics:
         """Create every label now: `increase()` misses the first event of a new series."""
         for outcome in {"success", "malformed", "failed", *OUTCOMES.values()}:
             self.sign_ins.labels(outcome)
+        for outcome in MAIL_OUTCOMES:
+            self.mails.labels(outcome)
         for kind in TOKEN_FAILURES.values():
             self.token_failures.labels(kind)
         for part in UNAVAILABLE.values():
@@ -155,9 +158,10 @@ class RequestCounter:
             _Grown(lambda: hashing.turns_total, metrics.hash_turns),
             _Grown(lambda: hashing.waited_seconds_total, metrics.hash_wait),
             _Grown(lambda: hashing.refused_total, metrics.hash_refused),
-            *([_Grown(lambda: mailer.failures_total, metrics.mail_failures)] if (mailer := ours.mailer) else []),
         )
         hashing.watch(metrics.hash_depth.set)
+        if ours.mailer:
+            ours.mailer.watch(lambda outcome: metrics.mails.labels(outcome).inc())
 
     def count(self, response: Response) -> Response:
         """Count the current request, and return the response unchanged, even if a count cannot be written."""

@@ -333,6 +333,19 @@ def test_key_writes_what_its_user_may_and_no_password(app: Flask) -> None:
         assert (answer.status_code, answer.json) == (403, {"error": "Access Denied."})
 
 
+def test_doctor_says_whether_the_last_use_can_be_written(examples: Campus, app: Flask) -> None:
+    def says(app: Flask) -> list[str]:
+        lines = app.test_cli_runner().invoke(args=["poort", "doctor"]).output.splitlines()
+        return [line for line in lines if " api-keys " in line]
+
+    assert says(app) == ["ok       api-keys   the last use of API keys can be written"]
+    assert says(examples.app(READ_ONLY="1")) == []
+    examples.run("RENAME TABLE user_api_key TO held_keys")
+    examples.run("CREATE VIEW user_api_key AS SELECT DISTINCT * FROM held_keys")  # MariaDB writes to no such view
+    (line,) = says(app)
+    assert line.startswith("warning  api-keys   the last use of API keys cannot be written: ")
+
+
 @pytest.mark.parametrize("words", [["create", "teacher.uno"], ["revoke", "teacher.uno"], ["list"]])
 def test_commands_point_to_those_of_chamilo(app: Flask, words: list[str]) -> None:
     done = app.test_cli_runner().invoke(args=["api-key", *words])

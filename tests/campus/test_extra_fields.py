@@ -76,6 +76,10 @@ def test_example_2_6_of_an_administrator_of_the_other_portal(whole_campus: Campu
     assert found(whole_campus, EXAMPLES["2.1"][0], "plain.admin", portal="2") == [305, 306]
 
 
+def test_example_2_6_of_a_teacher_of_a_portal(whole_campus: Campus) -> None:
+    assert found(whole_campus, EXAMPLES["2.1"][0], "teacher.uno") == [306]
+
+
 def test_collation_decides_what_is_equal(whole_campus: Campus) -> None:
     whole_campus.run("UPDATE extra_field_values SET field_value = 'Société ' WHERE id = 423")
     for value in ("societe", "SOCIÉTÉ", "Société", "societe  "):

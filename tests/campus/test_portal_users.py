@@ -6,6 +6,9 @@ import pytest
 from campus.campuses import Campus
 from campus.conftest import At, Client
 from mail_server import mail_server
+from sqlalchemy import event
+
+from models import db
 
 # How roles are stored differs by the version of Chamilo; tests/campus/test_campus.py looks at that.
 pytestmark = [pytest.mark.services, pytest.mark.parametrize("campus", [2], indirect=True)]
@@ -114,6 +117,13 @@ def test_settings_that_are_missing_or_empty_have_chamilos_fallbacks(examples: Ca
     assert (user["locale"], user["timezone"]) == ("en", "Europe/Paris")
 
 
+def test_setting_that_the_column_does_not_take_counts_as_missing(examples: Campus, at: At) -> None:
+    examples.run("UPDATE settings SET selected_value = 'brazilian_portuguese' WHERE variable = 'platform_language'")
+    examples.run("UPDATE settings SET selected_value = REPEAT('x', 65) WHERE variable = 'timezone'")
+    user = created(post(at(1, "root.admin"), 1, NEW))
+    assert (user["locale"], user["timezone"]) == ("en", "Europe/Paris")
+
+
 @pytest.mark.parametrize(("given", "stored"), [("fr_FR", "fr_FR"), ("", "es"), (None, "es")])
 def test_locale_of_the_body_counts_unless_it_is_empty(at: At, given: str | None, stored: str) -> None:
     assert created(post(at(1, "root.admin"), 1, NEW | {"locale": given}))["locale"] == stored
@@ -132,6 +142,15 @@ def test_email_is_compared_by_the_collation_and_stays_taken(examples: Campus, at
     answer = post(at(1, "root.admin"), 2, {"username": "free", "email": email})
     assert told(answer) == (409, "email_already_exists")
     assert told(post(at(1, "root.admin"), 2, {"username": "Alumna.Dos", "email": email})) == (409, "username_already_exists")
+
+
+def test_all_users_are_read_once_for_a_free_email(at: At) -> None:
+    client, looked = at(1, "root.admin"), []
+    with client.http.application.app_context():
+        engine = db.engine
+    event.listen(engine, "before_cursor_execute", lambda *of: looked.append(of[2]) if "user.email = " in of[2] else None)
+    created(post(client, 2, NEW))
+    assert len(looked) == 1
 
 
 def test_user_is_linked_to_an_inactive_portal_as_well(examples: Campus, at: At) -> None:

@@ -8,6 +8,7 @@ from campus.campuses import Campus
 from campus.conftest import At, Client
 
 from blueprints.parts import parts
+from models.compiled_reads import Read, Reader
 from models.user_table import UnusableTable
 
 pytestmark = [pytest.mark.services, pytest.mark.parametrize("campus", [2], indirect=True)]
@@ -33,6 +34,19 @@ def test_list_shows_the_users_in_reach_and_counts_them(at: At, portal: int, user
     document = client("GET", "/api/users?itemsPerPage=2").get_json(force=True)
     assert (document["hydra:totalItems"], len(document["hydra:member"])) == (len(ids), min(2, len(ids)))
     assert sorted(client.ids("/api/users.json?order[username]=desc&search=")) == ids
+
+
+def test_page_of_portals_takes_three_statements_like_one_of_everyone_and_an_item_one(
+    at: At, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run: list[Read] = []
+    read = Reader.rows
+    monkeypatch.setattr(Reader, "rows", lambda self, what, given: run.append(what) or read(self, what, given))
+    for client in (at(1, "root.admin"), at(2, "plain.admin"), at(2, "sub.admin")):
+        for path, statements in (("/api/users", 3), ("/api/users/306", 1)):
+            client("GET", path)
+            run.clear()
+            assert (client("GET", path).status_code, len(run)) == (200, statements)
 
 
 def test_1_2_teacher_sees_all_fields_and_1_5_student_the_public_ones(at: At) -> None:

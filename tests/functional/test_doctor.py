@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from factories import START, Clock, Database, dispose
 from flask import Flask
+from mail_server import mail_server
 from sqlalchemy import event, text
 
 from app import create_app
 from benchmarks.services import RedisServer, free_port
+from blueprints import mail
 from blueprints.parts import parts
 from config import load_settings
 from models import db
@@ -29,6 +31,7 @@ PARTS = {
     "schema",
     "clock",
     "store",
+    "mail",
     "proxies",
     "workers",
     "hashing",
@@ -395,3 +398,19 @@ def test_web_origins_of_a_developers_machine_are_a_warning_in_production(
 def test_default_rule_of_web_origins_is_a_warning_in_production(patient: Patient) -> None:
     del patient.variables["CORS_ALLOW_ORIGIN"]
     assert patient.findings()["cors"][0] == "warning"
+
+
+def test_mail_server_that_would_take_mail_is_told_from_others(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert patient.findings()["mail"] == ("ok", "MAILER_DSN names no server: new users get no mail")
+    with mail_server(credentials=("user", SECRET)) as box:
+        where = f"127.0.0.1:{box.port}"
+        assert patient.findings(MAILER_DSN=f"smtp://user:{SECRET}@{where}")["mail"] == ("ok", f"the mail server {where} answers")
+        state, says = patient.findings(MAILER_DSN=f"smtp://user:wrong@{where}")["mail"]
+    assert (state, says) == ("warning", f"the mail server {where} cannot be used: (535, b'no')")
+    assert (box.recipients, box.messages) == ([], [])
+    down = f"127.0.0.1:{free_port()}"
+    state, says = patient.findings(MAILER_DSN=f"smtp://user:{SECRET}@{down}")["mail"]
+    assert (state, says) == ("warning", f"the mail server {down} cannot be used: [Errno 111] Connection refused")
+    monkeypatch.setattr(mail, "DELIVERY_SECONDS", 0.3)
+    with mail_server(drips=True) as box:
+        assert patient.findings(MAILER_DSN=box.dsn)["mail"][0] == "warning"

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from factories import START, Database
 from sqlalchemy import Engine, event, select, text
+from sqlalchemy import insert as insert_into
 from sqlalchemy.orm import Session
 
 from blueprints.users.resource import read_filters
-from models import User
+from models import AccessUrl, AccessUrlRelUser, User
 from models import user_lists as listing
 from models.compiled_reads import Reader
 from models.folding import fold
@@ -176,6 +177,10 @@ class Plans:
             explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
             return "\n".join(map(str, connection.exec_driver_sql(f"{explain} {statement}", parameters).all()))
 
+    def last(self) -> str:
+        """Return the statement that was executed last."""
+        return self._executed[-1][0]
+
     def close(self) -> None:
         event.remove(self._engine, "before_cursor_execute", self._note)
 
@@ -228,3 +233,39 @@ def test_plain_users_list_reads_those_whom_they_see_alone(lists: UserLists, plan
     everyone = {"sqlite": "SCAN user", "postgresql": 'Seq Scan on "user"', "mariadb": "'user', 'ALL'"}
     assert everyone[database.kind] not in plan
     assert "DEPENDENT" not in plan
+
+
+def link_to_portal(database: Database, chosen: slice) -> tuple[Rows, list[Any]]:
+    """Link users to a second portal, some of them twice; return what lists them, and them by falling user name."""
+    with database.session() as session:
+        portal = AccessUrl(url="https://two.example/")
+        session.add(portal)
+        session.flush()
+        users = session.execute(select(User.id, User.username_folded, User.firstname)).all()
+        linked = sorted(users, key=lambda user: user.username_folded, reverse=True)[chosen]
+        links = [{"access_url_id": portal.id, "user_id": user.id} for user in (*linked, *linked[:7])]
+        session.execute(insert_into(AccessUrlRelUser), links)
+        return Rows(portals=frozenset((portal.id,))), linked
+
+
+@pytest.mark.parametrize(
+    ("chosen", "is_read_from_everyone"),
+    [
+        pytest.param(slice(0, None, 2), True, id="every other user"),
+        pytest.param(slice(1000, None), False, id="the last in the order"),
+        pytest.param(slice(0, None, 100), False, id="few"),
+    ],
+)
+def test_page_of_a_large_portal_is_read_from_the_first_of_everyone(
+    lists: UserLists, plans: Plans, database: Database, chosen: slice, is_read_from_everyone: bool
+) -> None:
+    rows, linked = link_to_portal(database, chosen)
+    order = {"order": {"username": "desc"}}
+    found = lists.filtered(("id",), lambda values: values[0], read_filters(TABLE, order, privileged=True), rows)
+    assert (found.count(), found.fetch(5, 10)) == (len(linked), [user.id for user in linked[10:15]])
+    assert ("everyone" in plans.last()) is is_read_from_everyone
+    assert found.fetch(5, len(linked) - 3) == [user.id for user in linked[-3:]]
+    filters = read_filters(TABLE, order | {"firstname": "Ann"}, privileged=True)
+    some = lists.filtered(("id",), lambda values: values[0], filters, rows)
+    named = [user.id for user in linked if user.firstname == "Ann"]
+    assert (some.count(), some.fetch(3, 1)) == (len(named), named[1:4])

@@ -11,7 +11,7 @@ from mail_server import Mailbox, mail_server, make_certificate
 
 from benchmarks.services import free_port
 from blueprints import mail
-from blueprints.mail import Mailer, Registration, make_message
+from blueprints.mail import DELIVERED, DROPPED, FAILED, Mailer, Registration, make_message
 from config.parsing import MailServer, mailer_dsn
 
 ZOE = Registration(7, "zoe@example.org", "zoe", "Campus de prueba", "https://escuela.example.org/")
@@ -29,22 +29,23 @@ def server_of(dsn: str) -> MailServer:
     return server
 
 
-def sent(dsn: str, *registrations: Registration, sender: str = "") -> Mailer:
-    """Send mails to a server, wait for the end of the queue, and return the mailer."""
-    mailer = Mailer(server_of(dsn), sender)
+def sent(dsn: str, *registrations: Registration, sender: str = "") -> list[str]:
+    """Send mails to a server, wait for the end of the queue, and return the outcomes."""
+    mailer, outcomes = Mailer(server_of(dsn), sender), list[str]()
+    mailer.watch(outcomes.append)
     for registration in registrations or (ZOE,):
         mailer.send(registration)
     mailer.close(20)
-    return mailer
+    return outcomes
 
 
 # --- What a mail says
 
 
 def test_mail_says_site_name_user_name_and_url(box: Mailbox) -> None:
-    mailer = sent(box.dsn)
+    outcomes = sent(box.dsn)
     (message,) = box.messages
-    assert (mailer.failures_total, box.recipients) == (0, ["zoe@example.org"])
+    assert (outcomes, box.recipients) == ([DELIVERED], ["zoe@example.org"])
     assert (message["From"], message["To"]) == ("noreply@escuela.example.org", "zoe@example.org")
     assert (message["Subject"], message["Auto-Submitted"]) == ("You are registered on Campus de prueba", "auto-generated")
     assert (bool(message["Date"]), message["Message-ID"].endswith("@escuela.example.org>")) == (True, True)
@@ -95,9 +96,9 @@ def test_text_of_any_language_arrives(box: Mailbox) -> None:
 
 def test_credentials_are_sent_decoded() -> None:
     with mail_server(credentials=("po:ort", "p@ss/%")) as box:
-        mailer = sent(f"smtp://po%3Aort:p%40ss%2F%25@127.0.0.1:{box.port}")
-        assert (len(box.messages), mailer.failures_total) == (1, 0)
-        assert sent(f"smtp://po%3Aort:wrong@127.0.0.1:{box.port}").failures_total == 1
+        assert sent(f"smtp://po%3Aort:p%40ss%2F%25@127.0.0.1:{box.port}") == [DELIVERED]
+        assert sent(f"smtp://po%3Aort:wrong@127.0.0.1:{box.port}") == [FAILED]
+        assert len(box.messages) == 1
 
 
 @pytest.mark.parametrize(
@@ -115,14 +116,14 @@ def test_certificate_is_verified_unless_it_must_not_be(
     tmp_path: Path, scheme: str, options: str, is_delivered: bool, is_encrypted: bool
 ) -> None:
     with mail_server(certificate=make_certificate(tmp_path), is_encrypted=scheme == "smtps") as box:
-        mailer = sent(f"{scheme}://127.0.0.1:{box.port}/{options}")
-    assert (len(box.messages), mailer.failures_total) == (int(is_delivered), int(not is_delivered))
+        outcomes = sent(f"{scheme}://127.0.0.1:{box.port}/{options}")
+    assert (len(box.messages), outcomes) == (int(is_delivered), [DELIVERED if is_delivered else FAILED])
     if scheme == "smtp":
         assert ("STARTTLS" in box.said) is is_encrypted
 
 
 def test_nothing_is_sent_without_tls_if_it_is_required(box: Mailbox) -> None:
-    assert sent(f"{box.dsn}?require_tls=1").failures_total == 1
+    assert sent(f"{box.dsn}?require_tls=1") == [FAILED]
     assert box.messages == []
 
 
@@ -134,7 +135,7 @@ def test_refusal_is_counted_and_logged_without_the_address(
     caplog: pytest.LogCaptureFixture, behavior: dict[str, Any], reason: str
 ) -> None:
     with mail_server(**behavior) as box:
-        assert sent(box.dsn, ZOE, ZOE).failures_total == 2
+        assert sent(box.dsn, ZOE, ZOE) == [FAILED, FAILED]
     lines = [record for record in caplog.records if record.name == "blueprints.mail"]
     assert [line.getMessage() for line in lines] == [f"a mail to a new user is not delivered: {reason}"] * 2
     assert [vars(line)["user_id"] for line in lines] == [7, 7]
@@ -143,8 +144,8 @@ def test_refusal_is_counted_and_logged_without_the_address(
 
 def test_server_that_is_down_is_a_failure_and_the_password_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    mailer = sent(f"smtp://user:s3cret@127.0.0.1:{free_port()}")
-    assert (mailer.failures_total, "ConnectionRefusedError" in caplog.text) == (1, True)
+    outcomes = sent(f"smtp://user:s3cret@127.0.0.1:{free_port()}")
+    assert (outcomes, "ConnectionRefusedError" in caplog.text) == ([FAILED], True)
     assert "s3cret" not in caplog.text + repr(server_of("smtp://user:s3cret@h"))
 
 
@@ -152,7 +153,7 @@ def test_server_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch, caplog: p
     monkeypatch.setattr(mail, "DELIVERY_SECONDS", 0.5)
     with mail_server(drips=True) as box:
         begun = time.monotonic()
-        assert sent(box.dsn, ZOE, ZOE).failures_total == 2
+        assert sent(box.dsn, ZOE, ZOE) == [FAILED, FAILED]
         assert (time.monotonic() - begun < 10, box.connections) == (True, 2)
     assert caplog.text.count("a mail to a new user is not delivered: SMTP") == 2
 
@@ -160,13 +161,15 @@ def test_server_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch, caplog: p
 def test_mail_that_too_many_wait_before_is_dropped(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(mail, "QUEUE_LENGTH", 2)
     with mail_server(pause_seconds=0.5) as box:
-        mailer = Mailer(server_of(box.dsn), "")
+        mailer, outcomes = Mailer(server_of(box.dsn), ""), list[str]()
+        mailer.watch(outcomes.append)
         begun = time.monotonic()
         for number in range(10):
             mailer.send(ZOE._replace(user_id=number))
         assert time.monotonic() - begun < 0.4, "nobody waits for mail"
         mailer.close(20)
-        assert len(box.messages) + mailer.failures_total == 10
+        assert (len(box.messages), len(outcomes)) == (outcomes.count(DELIVERED), 10)
+        assert outcomes.count(DROPPED) == 10 - len(box.messages)
         assert 2 <= len(box.messages) <= 3
     assert "a mail to a new user is not delivered: too many mails wait" in caplog.text
 
