@@ -154,7 +154,7 @@ class Database:
         with self.session() as session:
             user_id = UserTable(is_campus=False).insert(session, values, START)
             enrol(session, [user_id], ACCESS_URL_OF_EVERYONE)
-        return self.user(user_id)
+            return session.get_one(User, user_id)
 
     def link(self, user: User, friend: User, relation_type: int) -> None:
         """Insert a link between two users."""
