@@ -1,7 +1,7 @@
 """Lists of users. Those without a filter are compiled once; a filtered one has a statement of its own."""
 
 import time
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,12 +14,10 @@ from models.campus import ids_linked_to, ids_seen_by
 from models.compiled_reads import Read, Reader
 from models.portal_members import Make, MemberList, Members, PortalMembers
 from models.user import User
+from models.user_pages import Window, in_order, page_statement, window_of
 from models.user_search import Wanted, candidates, has_sqlite_index, match_expression
 from models.user_table import UserTable
 from models.user_total import UserTotals
-
-#: From this offset on, a page is first found as ids in an index, since rows are long.
-DEEP_OFFSET = 1000
 
 #: Up to this many candidates are looked up one by one. Beyond it, reading every row is faster.
 MOST_CANDIDATES = 20_000
@@ -119,10 +117,11 @@ class UserLists:
         count = select(func.count()).select_from(User).where(*conditions)
         limit: BindParameter[int] = bindparam("limit")
         offset: BindParameter[int] = bindparam("offset")
+        windows = [Window(limit, offset, deep, from_end) for deep in (False, True) for from_end in (False, True)]
+        pages = [(window, page_statement(users, conditions, (User.id,), window)) for window in windows]
         made = _Reads(
             Read(count, (1, lambda values: values[0]), is_kept=True),
-            Read(_page(users, conditions, (User.id,), limit, offset), (len(columns), make), is_kept=True),
-            Read(_deep_page(users, conditions, (User.id,), limit, offset), (len(columns), make), is_kept=True),
+            {window[2:]: Read(page, (len(columns), make), is_kept=True) for window, page in pages},
         )
         if len(self._reads) >= _MOST_READS:
             self._reads.clear()
@@ -132,25 +131,29 @@ class UserLists:
 
 @dataclass(frozen=True, slots=True)
 class _Reads:
+    """The statements of a list: its count, and a page by `is_deep` and `is_from_end` of its window."""
+
     count: Read
-    page: Read
-    deep_page: Read
+    pages: Mapping[tuple[bool, ...], Read]
 
 
 class UserList:
-    """An unfiltered list, for rest.pagination."""
+    """An unfiltered list, for rest.pagination. Call `count` before `fetch`."""
 
     def __init__(self, reader: Reader, reads: _Reads, total: Callable[[], int] | None, parameters: dict[str, Any]) -> None:
         self._reader, self._reads, self._total, self._parameters = reader, reads, total, parameters
+        self._counted = 0
 
     def count(self) -> int:
         """Return the number of users in the list."""
-        return int(self._reader.rows(self._reads.count, self._parameters)[0]) if self._total is None else self._total()
+        self._counted = int(self._reader.rows(self._reads.count, self._parameters)[0]) if self._total is None else self._total()
+        return self._counted
 
     def fetch(self, limit: int, offset: int) -> Sequence[Any]:
         """Return a page."""
-        read = self._reads.page if offset < DEEP_OFFSET else self._reads.deep_page
-        return self._reader.rows(read, self._parameters | {"limit": limit, "offset": offset})
+        window = window_of(limit, offset, self._counted)
+        parameters = self._parameters | {"limit": window.limit, "offset": window.offset}
+        return window.in_order(self._reader.rows(self._reads.pages[window[2:]], parameters))
 
 
 @dataclass(kw_only=True)
@@ -210,8 +213,8 @@ class FilteredList:
             if self.filters.order[0] is User.id:
                 matches, offset = sorted(matches)[offset : offset + limit], 0
             conditions = [User.id.in_(matches)]
-        page = _page if offset < DEEP_OFFSET else _deep_page
-        return self._made(page(self.users, conditions, self.filters.order, limit, offset))
+        window = window_of(limit, offset, self._counted) if matches is None else Window(limit, offset, False, False)
+        return window.in_order(self._made(page_statement(self.users, conditions, self.filters.order, window)))
 
     def _first_members(self, members: Members, limit: int, offset: int) -> Sequence[Any]:
         """Return those of a page who are among the first of everyone in the order, none if these would be too many.
@@ -223,24 +226,10 @@ class FilteredList:
             return []
         everyone = select(User.id).where(*self.filters.conditions).order_by(*self.filters.order).limit(first).subquery("everyone")
         users = self.users.join(everyone, everyone.c.id == User.id).where(members.are_linked)
-        return self._made(_in_order(users, self.filters.order, limit, offset))
+        return self._made(in_order(users, self.filters.order, limit, offset))
 
     def _made(self, statement: Select[Any]) -> list[Any]:
         return [self.make(tuple(row)) for row in self.execute(statement)]
 
     def _number(self, rows: Any) -> int:
         return int(self.execute(select(func.count()).select_from(rows)).scalar_one())
-
-
-def _in_order(users: Select[Any], order: Sequence[Any], limit: Any, offset: Any) -> Select[Any]:
-    return users.order_by(*order).limit(limit).offset(offset)
-
-
-def _page(users: Select[Any], conditions: Sequence[Any], order: Sequence[Any], limit: Any, offset: Any) -> Select[Any]:
-    return _in_order(users.where(*conditions), order, limit, offset)
-
-
-def _deep_page(users: Select[Any], conditions: Sequence[Any], order: Sequence[Any], limit: Any, offset: Any) -> Select[Any]:
-    """Find the ids of the page in an index, then read only those rows."""
-    page = _in_order(select(User.id).where(*conditions), order, limit, offset).subquery("page")
-    return users.join(page, page.c.id == User.id).order_by(*order)

@@ -11,7 +11,7 @@ from sqlalchemy import insert as insert_into
 from sqlalchemy.orm import Session
 
 from blueprints.users.resource import read_filters
-from models import AccessUrl, AccessUrlRelUser, User
+from models import AccessUrl, AccessUrlRelUser, User, user_pages
 from models import user_lists as listing
 from models.compiled_reads import Reader
 from models.folding import fold
@@ -83,7 +83,7 @@ def test_search_finds_what_contains_the_text_whichever_way_it_goes(
         monkeypatch.setattr(listing, "FEW_MATCHES", -1)
     if way == "deep pages":
         monkeypatch.setattr(listing, "FEW_MATCHES", -1)
-        monkeypatch.setattr(listing, "DEEP_OFFSET", 0)
+        monkeypatch.setattr(user_pages, "DEEP_OFFSET", 0)
     chance, matches = random.Random(11), 0
     for _ in range(40):
         one, other, third, email = part(chance, crowd), part(chance, crowd), any_text(chance, 3), any_text(chance, 2)
@@ -112,25 +112,42 @@ def contains(user: User, names: tuple[str, ...], texts: tuple[str, ...]) -> bool
     return not folded or any(text in getattr(user, f"{name}_folded") for name in names for text in folded)
 
 
-def test_pages_are_the_same_from_ids_alone(lists: UserLists, crowd: list[User], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("deep_offset", [0, 50])
+def test_pages_are_the_same_from_ids_alone_and_from_the_end(
+    lists: UserLists, crowd: list[User], monkeypatch: pytest.MonkeyPatch, deep_offset: int
+) -> None:
     orders: list[Any] = [
         {},
+        {"order": {"lastname": "asc"}},
         {"order": {"lastname": "desc"}},
         {"order": {"firstname": "asc", "username": "desc"}},
         {"isActive": "1"},
     ]
+    offsets = (0, 40, 80, 110, 120, 149)
 
     def pages() -> list[Any]:
-        return [ids(lists, order, 40, offset) for order in orders for offset in (0, 40, 120)] + [
-            [item[0] for item in lists.unfiltered(("id",), lambda values: values, Rows(user_id)).fetch(40, 120)]
-            for user_id in (None, crowd[0].id)
-        ]
+        return [ids(lists, order, 40, offset) for order in orders for offset in offsets]
 
-    plain = pages()
-    monkeypatch.setattr(listing, "DEEP_OFFSET", 0)
+    def unfiltered() -> list[Any]:
+        found = []
+        for user_id in (None, crowd[0].id):
+            users = lists.unfiltered(("id",), lambda values: values[0], Rows(user_id))
+            found += [(users.count(), list(users.fetch(40, offset))) for offset in offsets if offset < users.count()]
+        return found
+
+    plain = pages(), unfiltered()
+    assert [user_id for _, page in plain[0][:3] for user_id in page] == [user.id for user in crowd[:120]]
+    assert [len(page) for _, page in plain[0][: len(offsets)]] == [40, 40, 40, 40, 30, 1]
+    monkeypatch.setattr(user_pages, "DEEP_OFFSET", deep_offset)
     monkeypatch.setattr(listing, "FEW_MATCHES", -1)
-    assert pages() == plain
-    assert [user_id for _, page in plain[:3] for user_id in page] == [user.id for user in crowd[:80] + crowd[120:]]
+    assert (pages(), unfiltered()) == plain
+
+
+def test_page_is_fetched_from_the_nearer_end() -> None:
+    assert user_pages.window_of(30, 60, 1_000_000) == (30, 60, False, False)
+    assert user_pages.window_of(30, 400_000, 1_000_000) == (30, 400_000, True, False)
+    assert user_pages.window_of(30, 600_000, 1_000_000) == (30, 399_970, True, True)
+    assert user_pages.window_of(30, 999_990, 1_000_000) == (10, 0, False, True)
 
 
 def test_search_follows_what_is_written(lists: UserLists, database: Database) -> None:
