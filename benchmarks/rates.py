@@ -48,7 +48,19 @@ def ask(server: Server, what: str, connections: int, seconds: int, accept: str =
     script = ["-s", str(SCRIPT)] if what == "item" else []
     command = [shutil.which("wrk") or "wrk", "-t2", "--timeout=10s", f"-c{connections}", f"-d{seconds}", *fields, *script]
     done = subprocess.run([*command, f"http://127.0.0.1:{server.port}/api/users"], check=True, capture_output=True, text=True)
-    rate = _RATE.search(done.stdout)
-    if rate is None or (failed := _FAILED.search(done.stdout)):
-        sys.exit(f"{server.name}, {what}: {failed[0].strip() if rate and failed else done.stdout}")
+    try:
+        return read_rate(done.stdout)
+    except ValueError as problem:
+        sys.exit(f"{server.name}, {what}: {problem}")
+
+
+def read_rate(said: str) -> float:
+    """Return the requests per second that wrk reports. Raises ValueError if one failed, or none was answered."""
+    rate = _RATE.search(said)
+    if rate is None:
+        raise ValueError(said)
+    if failed := _FAILED.search(said):
+        raise ValueError(failed[0].strip())
+    if not float(rate[1]):  # a ratio to it would divide by zero in the report, minutes later
+        raise ValueError("no request was answered in time")
     return float(rate[1])

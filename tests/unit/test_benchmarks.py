@@ -14,6 +14,7 @@ from hosts import pair_number
 from benchmarks import machine
 from benchmarks.figures import percentile, ratios
 from benchmarks.goals import GOALS, Goal
+from benchmarks.rates import read_rate
 from benchmarks.report import cell, number, render
 from benchmarks.seeding import NAMES, RARE, fill
 from benchmarks.serving import GUNICORN, clean_environment
@@ -27,6 +28,17 @@ def test_ratios_are_made_round_by_round() -> None:
     figures = {"one": [10.0, 30.0, 20.0], "other": [5.0, 10.0, 20.0]}
     assert ratios(figures, "one", "other") == [2.0, 3.0, 1.0]
     assert ratios(figures, "one", "not measured") == []
+
+
+def test_a_run_of_wrk_without_an_answer_is_no_measurement() -> None:
+    assert read_rate("Requests/sec:   4711.25\nTransfer/sec:  1MB\n") == 4711.25
+    for said, problem in {
+        "Requests/sec:      0.00\n": "no request was answered in time",
+        "  Non-2xx or 3xx responses: 7\nRequests/sec:   10.00\n": "Non-2xx or 3xx responses: 7",
+        "unable to connect\n": "unable to connect",
+    }.items():
+        with pytest.raises(ValueError, match=problem):
+            read_rate(said)
 
 
 @pytest.mark.parametrize(
