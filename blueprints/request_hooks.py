@@ -21,9 +21,8 @@ from config.logging import log_request, request_id
 from models import db
 from models.outages import code_of, is_outage, is_time_limit
 from rest.answer import Answer
-from rest.cors import EXPOSED, EXPOSED_WITH_TOTAL, cors_headers, preflight_headers
+from rest.cors import cors_headers, exposed_of, preflight_headers
 from rest.error_response import error_response
-from rest.format import TOTAL_HEADER
 from rest.negotiation import wants_problem_json
 from rest.problem import REPRESENTATIONS
 from security.client_address import network_of
@@ -35,6 +34,21 @@ logger = logging.getLogger("poort")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 
 RETRY_AFTER_SECONDS = 5
+
+
+class DatabaseUnavailable(ServiceUnavailable):
+    """The database is gone, full, locked or too slow."""
+
+    description = "The database cannot be reached at the moment."
+    error_code = "database_unavailable"
+
+
+class KeysUnavailable(ServiceUnavailable):
+    """No token can be signed or verified."""
+
+    description = "The keys cannot be used at the moment."
+    error_code = "keys_unavailable"
+
 
 #: Header fields of every answer, also of those to requests that gunicorn refuses. A page sets its own policy
 #: (blueprints/docs/explorer.py). Strict-Transport-Security is set where TLS ends (deploy/nginx.conf).
@@ -84,8 +98,7 @@ def _finish(settings: Settings, response: Response) -> Response:
         headers.add("Link", f'{link}; rel="http://www.w3.org/ns/hydra/core#apiDocumentation"')
     if "HTTP_ORIGIN" in environ:
         if environ["REQUEST_METHOD"] != "OPTIONS":
-            exposed = EXPOSED_WITH_TOTAL if TOTAL_HEADER in headers else EXPOSED
-            headers.update(cors_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin, exposed))
+            headers.update(cors_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin, exposed_of(headers)))
         response.vary.add("Origin")
     caller = here.get("caller")
     log_request(
@@ -137,13 +150,13 @@ def _answer_unreachable(error: DBAPIError | PendingRollbackError | PoolTimeout) 
     app_ctx.g.failure = error
     kind = "a statement ran into its time limit" if is_time_limit(error) else type(getattr(error, "orig", error)).__name__
     logger.error("the database cannot be used: %s", kind, extra={"code": code_of(error)})
-    return _answer_failure(ServiceUnavailable("The database cannot be reached at the moment.", retry_after=RETRY_AFTER_SECONDS))
+    return _answer_failure(DatabaseUnavailable(retry_after=RETRY_AFTER_SECONDS))
 
 
 def _answer_without_keys(error: UnusableKey) -> Response:
     app_ctx.g.failure = error
     logger.error("no token can be signed or verified: %s", error)
-    return _answer_failure(ServiceUnavailable("The keys cannot be used at the moment.", retry_after=RETRY_AFTER_SECONDS))
+    return _answer_failure(KeysUnavailable(retry_after=RETRY_AFTER_SECONDS))
 
 
 def _answer_unexpected(error: Exception) -> Response:

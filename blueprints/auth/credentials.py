@@ -32,6 +32,18 @@ class Credentials:
     totp: str | None = field(repr=False)
 
 
+class MalformedJson(BadRequest):
+    """The body is no JSON object."""
+
+    error_code = "malformed_json"
+
+
+class InvalidKey(BadRequest):
+    """A key of the body is missing, or its value has a wrong type."""
+
+    error_code = "invalid_body"
+
+
 def read_credentials(request: Request) -> Credentials:
     """Read the body of a sign-in. Raises 415, 413, or 400 with Symfony's text."""
     require_json(request)
@@ -55,16 +67,16 @@ def read_object(request: Request, most_bytes: int | None = None) -> dict[str, An
     try:
         document = decode_json(request_bytes(request, most_bytes))
     except NotJson:
-        raise BadRequest("Invalid JSON.") from None
+        raise MalformedJson("Invalid JSON.") from None
     if not isinstance(document, dict):
-        raise BadRequest("Invalid JSON.")
+        raise MalformedJson("Invalid JSON.")
     return document
 
 
 def _text(document: dict[str, Any], key: str) -> str:
     if key not in document:
-        raise BadRequest(f'The key "{key}" must be provided.')
+        raise InvalidKey(f'The key "{key}" must be provided.')
     value = document[key]
     if not isinstance(value, str):
-        raise BadRequest(f'The key "{key}" must be a string.')
+        raise InvalidKey(f'The key "{key}" must be a string.')
     return value

@@ -4,10 +4,9 @@ from dataclasses import replace
 from http import HTTPStatus
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import BadRequest
 
 from blueprints.auditing import record_event
-from blueprints.auth.credentials import BODY_FAILURES, SIGN_IN_TAG, read_object, require_json
+from blueprints.auth.credentials import BODY_FAILURES, SIGN_IN_TAG, InvalidKey, read_object, require_json
 from blueprints.auth.refreshing import record_session_end
 from blueprints.parts import parts, refuse_when_read_only
 from models import db
@@ -117,5 +116,5 @@ def _read_refresh_token() -> str | None:
     require_json(request)
     token = read_object(request).get("refresh_token")
     if token is not None and not isinstance(token, str):
-        raise BadRequest('The key "refresh_token" must be a string.')
+        raise InvalidKey('The key "refresh_token" must be a string.')
     return token

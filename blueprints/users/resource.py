@@ -14,7 +14,7 @@ from models.user import ACTIVE, User
 from models.user_lists import Filters
 from models.user_table import UserTable
 from rest import filters
-from rest.problem import UnreadableRequest
+from rest.problem import UnreadableQuery
 from rest.query import Parameters
 from rest.resource import Filter, Kind, Properties, Property, Resource
 
@@ -140,7 +140,7 @@ def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, 
     """Read the filters and the order of a list of users; the id breaks ties.
 
     Only privileged callers search by e-mail. `matching` makes the conditions of extra fields; without it their parameters are
-    ignored. Raises UnreadableRequest for too many search texts and for unknown extra fields.
+    ignored. Raises UnreadableQuery for too many search texts and for unknown extra fields.
     """
     columns = table.searched
     fields: list[tuple[str, tuple[str, ...]]] = [(name, (name,)) for name in (*_ORDERED, *(["email"] if privileged else []))]
@@ -163,6 +163,6 @@ def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, 
 
 
 def _refuse_too_many(texts: int, pairs: Collection[Pair]) -> None:
-    """Raise UnreadableRequest for too many search texts. An empty value is none, but different pairs take time as well."""
+    """Raise UnreadableQuery for too many search texts. An empty value is none, but different pairs take time as well."""
     if texts + sum(1 for _, value in pairs if value) > MOST_TERMS or len(set(pairs)) > MOST_TERMS:
-        raise UnreadableRequest("Too many search terms.")
+        raise UnreadableQuery("Too many search terms.")
