@@ -17,6 +17,9 @@ SIGN_IN_TAG = Tag("Login Check", "Signing in")
 #: The statuses of bodies that cannot be read.
 BODY_FAILURES = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 
+#: A text of the form of a token (RFC 7519), for examples.
+EXAMPLE_JWT = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJpYXQiOjE3OTAwNzU2MDB9.c2lnbmF0dXJl"
+
 #: The largest body of a sign-in or a refresh: anybody may send one, and its content is short.
 MOST_BYTES = 16 * 1024
 

@@ -26,12 +26,21 @@ TAG = Tag("Room", "Rooms of a campus")
 READS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.BAD_REQUEST)
 WRITES = (*READS, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
 
-LIST = Operation(id="rooms_get", tag=TAG, summary="Lists rooms.", resource=ROOM, shape=Shape.COLLECTION, failures=READS)
-SHOW = Operation(id="room_get", tag=TAG, summary="Shows a room.", resource=ROOM, failures=READS)
+LIST = Operation(
+    id="rooms_get",
+    tag=TAG,
+    summary="Lists rooms.",
+    description="Lists rooms.",
+    resource=ROOM,
+    shape=Shape.COLLECTION,
+    failures=READS,
+)
+SHOW = Operation(id="room_get", tag=TAG, summary="Shows a room.", description="Shows a room.", resource=ROOM, failures=READS)
 CREATE = Operation(
     id="rooms_post",
     tag=TAG,
     summary="Creates a room.",
+    description="Creates a room.",
     resource=ROOM,
     takes=BODY_TYPES,
     complete=True,
@@ -39,10 +48,22 @@ CREATE = Operation(
     failures=WRITES,
 )
 UPDATE = Operation(
-    id="room_patch", tag=TAG, summary="Changes a room.", resource=ROOM, takes=(plain_json.MERGE_PATCH,), failures=WRITES
+    id="room_patch",
+    tag=TAG,
+    summary="Changes a room.",
+    description="Changes a room.",
+    resource=ROOM,
+    takes=(plain_json.MERGE_PATCH,),
+    failures=WRITES,
 )
 DELETE = Operation(
-    id="room_delete", tag=TAG, summary="Deletes a room.", resource=ROOM, shape=Shape.NOTHING, status=HTTPStatus.NO_CONTENT
+    id="room_delete",
+    tag=TAG,
+    summary="Deletes a room.",
+    description="Deletes a room.",
+    resource=ROOM,
+    shape=Shape.NOTHING,
+    status=HTTPStatus.NO_CONTENT,
 )
 
 
