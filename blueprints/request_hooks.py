@@ -21,8 +21,9 @@ from config.logging import log_request, request_id
 from models import db
 from models.outages import code_of, is_outage, is_time_limit
 from rest.answer import Answer
-from rest.cors import cors_headers, exposed_of, preflight_headers
+from rest.cors import EXPOSED, EXPOSED_WITH_TOTAL, cors_headers, preflight_headers
 from rest.error_response import error_response
+from rest.format import TOTAL_HEADER
 from rest.negotiation import wants_problem_json
 from rest.problem import REPRESENTATIONS
 from security.client_address import network_of
@@ -98,7 +99,8 @@ def _finish(settings: Settings, response: Response) -> Response:
         headers.add("Link", f'{link}; rel="http://www.w3.org/ns/hydra/core#apiDocumentation"')
     if "HTTP_ORIGIN" in environ:
         if environ["REQUEST_METHOD"] != "OPTIONS":
-            headers.update(cors_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin, exposed_of(headers)))
+            exposed = EXPOSED_WITH_TOTAL if TOTAL_HEADER in headers else EXPOSED
+            headers.update(cors_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin, exposed))
         response.vary.add("Origin")
     caller = here.get("caller")
     log_request(

@@ -2,22 +2,15 @@
 
 from re import Pattern
 
-from werkzeug.datastructures import Headers
-
 METHODS = "GET, OPTIONS, POST, PUT, PATCH, DELETE"
 # The first five are Chamilo's, in its order. The fifth changes nothing here, but Chamilo's own pages always send it.
 HEADERS = "content-type, authorization, preload, fields, x-prefer-html-errors, if-match, if-none-match, x-request-id"
-# Scripts of other origins can always read the first one, and the others where an answer has them.
-_EXPOSED, _EXPOSED_IF_THERE = "link", ("x-total-count", "x-error-code")
+EXPOSED = "link"
+EXPOSED_WITH_TOTAL = "link, x-total-count"
 MAX_AGE_SECONDS = 3600
 
 
-def exposed_of(fields: Headers) -> str:
-    """Return the list of the fields of an answer that scripts of other origins can read."""
-    return ", ".join((_EXPOSED, *(name for name in _EXPOSED_IF_THERE if name in fields)))
-
-
-def cors_headers(origin: str, allowed: Pattern[str] | None, exposed: str = _EXPOSED) -> dict[str, str]:
+def cors_headers(origin: str, allowed: Pattern[str] | None, exposed: str = EXPOSED) -> dict[str, str]:
     """Return the header fields that let scripts of an origin read an answer, none if the origin is not allowed."""
     if allowed is None or not allowed.search(origin):
         return {}

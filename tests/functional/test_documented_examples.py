@@ -10,10 +10,13 @@ from databases import Databases
 from factories import Clock, Database, bearer, dispose, settings_for
 from flask import Flask
 from flask.testing import FlaskClient
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from references import dangling_references
 from werkzeug.test import TestResponse
 
 from app import create_app
 from models.user import User
+from rest.formats import FORMATS
 
 DOCUMENTS = ("/api/docs.jsonopenapi", "/api/docs.jsonopenapi?suffix=json")
 
@@ -173,6 +176,14 @@ def test_document_names_the_server_whose_paths_it_has(app: Flask) -> None:
     client = app.test_client()
     servers = [client.get(document, base_url="https://campus.example").json["servers"][0]["url"] for document in DOCUMENTS]
     assert servers == ["/", "https://campus.example"]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_document_of_each_suffix_is_openapi(app: Flask, suffix: str) -> None:
+    document = app.test_client().get(f"/api/docs.json?suffix={suffix}").json
+    assert list(map(str, OpenAPIV31SpecValidator(document).iter_errors())) == []
+    assert dangling_references(document) == set()
+    assert f"/api/users/{{id}}.{suffix}" in document["paths"]
 
 
 def test_document_of_a_suffix_that_no_format_has_is_404(app: Flask) -> None:

@@ -163,7 +163,7 @@ def test_scripts_read_the_total_of_a_plain_list(client: FlaskClient, headers: di
             total,
             "link, x-total-count",
         )
-    for path in ("/api/users", "/api/users.jsonhal", "/api/users.csv", f"/api/users/{alice.id}.json", "/api/me.json"):
+    for path in ("/api/users", "/api/users.jsonhal", "/api/users.csv", f"/api/users/{alice.id}.json", "/api/me.json", "/api/no"):
         answer = client.get(path, headers=headers | {"Origin": ORIGIN})
         assert ("X-Total-Count" in answer.headers, answer.headers["Access-Control-Expose-Headers"]) == (False, "link")
 
