@@ -29,8 +29,8 @@ LIST = Operation(
     tag=_TAG,
     summary="Retrieves the collection of User resources.",
     description=(
-        "Lists users by page, in the order of their ids unless you ask for another. Administrators, teachers and session "
-        "managers see all users with all fields; others see themselves and the users linked to them, with a few fields."
+        "Lists users by page, in the order of their ids unless you ask for another. Administrators, teachers, session managers "
+        "and HR managers see all users with all fields; others see themselves and users linked to them, with a few fields."
     ),
     resource=USER,
     shape=Shape.COLLECTION,
@@ -52,7 +52,7 @@ SHOW = Operation(
     id="api_users_id_get",
     tag=_TAG,
     summary="Retrieves a User resource.",
-    description="Shows a user to administrators, the user, friends, and friends of friends.",
+    description="Shows a user to administrators, the user, friends, friends of friends, and either end of a boss link.",
     resource=USER,
     failures=_ITEM,
 )
