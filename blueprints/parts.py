@@ -141,7 +141,14 @@ def requester_of(username: str) -> Requester:
     return Requester(network_of(request.remote_addr or ""), canonical_username(username))
 
 
+class ReadOnly(ServiceUnavailable):
+    """The server may not write to its database."""
+
+    description = "This server is read-only: it is on trial beside a campus. Write through Chamilo."
+    error_code = "read_only"
+
+
 def refuse_when_read_only() -> None:
-    """Raise ServiceUnavailable if this server may not write to its database."""
+    """Raise ReadOnly if this server may not write to its database."""
     if parts().settings.read_only:
-        raise ServiceUnavailable("This server is read-only: it is on trial beside a campus. Write through Chamilo.")
+        raise ReadOnly

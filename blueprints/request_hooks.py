@@ -36,6 +36,21 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 
 RETRY_AFTER_SECONDS = 5
 
+
+class DatabaseUnavailable(ServiceUnavailable):
+    """The database is gone, full, locked or too slow."""
+
+    description = "The database cannot be reached at the moment."
+    error_code = "database_unavailable"
+
+
+class KeysUnavailable(ServiceUnavailable):
+    """No token can be signed or verified."""
+
+    description = "The keys cannot be used at the moment."
+    error_code = "keys_unavailable"
+
+
 #: Header fields of every answer, also of those to requests that gunicorn refuses. A page sets its own policy
 #: (blueprints/docs/explorer.py). Strict-Transport-Security is set where TLS ends (deploy/nginx.conf).
 SAFE_HEADERS = {
@@ -137,13 +152,13 @@ def _answer_unreachable(error: DBAPIError | PendingRollbackError | PoolTimeout) 
     app_ctx.g.failure = error
     kind = "a statement ran into its time limit" if is_time_limit(error) else type(getattr(error, "orig", error)).__name__
     logger.error("the database cannot be used: %s", kind, extra={"code": code_of(error)})
-    return _answer_failure(ServiceUnavailable("The database cannot be reached at the moment.", retry_after=RETRY_AFTER_SECONDS))
+    return _answer_failure(DatabaseUnavailable(retry_after=RETRY_AFTER_SECONDS))
 
 
 def _answer_without_keys(error: UnusableKey) -> Response:
     app_ctx.g.failure = error
     logger.error("no token can be signed or verified: %s", error)
-    return _answer_failure(ServiceUnavailable("The keys cannot be used at the moment.", retry_after=RETRY_AFTER_SECONDS))
+    return _answer_failure(KeysUnavailable(retry_after=RETRY_AFTER_SECONDS))
 
 
 def _answer_unexpected(error: Exception) -> Response:

@@ -40,6 +40,7 @@ class TooManySlowRequests(ServiceUnavailable):
     """The worker already waits for as many slow requests as it may."""
 
     description = "Too many requests are arriving slowly at the moment."
+    error_code = "too_many_slow_requests"
 
     def __init__(self) -> None:
         """Ask the client to retry."""

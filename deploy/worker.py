@@ -18,6 +18,7 @@ from deploy.arriving_requests import RETRY_AFTER_SECONDS, SlowRequest, TooManySl
 from deploy.loop_reads import LoopReadingWorker, send_at_once
 from deploy.patient_worker import send_patiently
 from rest.encoding import encode_json
+from rest.error_codes import HEADER, INTERNAL_ERROR, OF_STATUS
 
 
 class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
@@ -68,29 +69,32 @@ class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
 _http_date = lru_cache(maxsize=1)(util.http_date)
 
 # Fields with few values are validated once. Of fields with many values, only the value is validated each time.
-_SAME_VALUES = {"Content-Type", "Vary", "Accept-Patch", *SAFE_HEADERS}
+_SAME_VALUES = {"Content-Type", "Vary", "Accept-Patch", HEADER, *SAFE_HEADERS}
 _NEW_VALUES = {"X-Request-Id", "ETag", "Content-Location", "Location", "Link"}
 _MOST_LOOKED_AT = 256
 _LOOKED_AT: set[tuple[str, str]] = set()
 
 
+_INTERNAL = (500, INTERNAL_ERROR, "Internal Server Error")
+
 # Answers to requests that gunicorn refuses before the application sees them; {0} is gunicorn's configuration. The texts of
 # gunicorn's errors quote the client, even a password if a body was parsed as a request line. So they are never sent or logged.
-_REFUSALS = {
-    errors.InvalidResponseHeader: (500, "Internal Server Error"),
-    errors.InvalidResponseHeaderName: (500, "Internal Server Error"),
-    errors.ConfigurationProblem: (500, "Internal Server Error"),
-    SlowRequest: (408, SlowRequest.description),
-    TooManySlowRequests: (503, TooManySlowRequests.description),
-    errors.LimitRequestLine: (414, "The request line is longer than {0.limit_request_line} bytes."),
+REFUSALS = {
+    errors.InvalidResponseHeader: _INTERNAL,
+    errors.InvalidResponseHeaderName: _INTERNAL,
+    errors.ConfigurationProblem: _INTERNAL,
+    SlowRequest: (408, OF_STATUS[408], SlowRequest.description),
+    TooManySlowRequests: (503, TooManySlowRequests.error_code, TooManySlowRequests.description),
+    errors.LimitRequestLine: (414, OF_STATUS[414], "The request line is longer than {0.limit_request_line} bytes."),
     errors.LimitRequestHeaders: (
         431,
+        OF_STATUS[431],
         "There are more than {0.limit_request_fields} header fields, or one is longer than {0.limit_request_field_size} bytes.",
     ),
-    errors.ExpectationFailed: (417, "No expectation but 100-continue can be met."),
-    errors.UnsupportedTransferCoding: (501, "No transfer coding but chunked is supported."),
-    errors.ParseException: (400, "The request is not valid HTTP."),
-    Exception: (500, "Internal Server Error"),
+    errors.ExpectationFailed: (417, OF_STATUS[417], "No expectation but 100-continue can be met."),
+    errors.UnsupportedTransferCoding: (501, OF_STATUS[501], "No transfer coding but chunked is supported."),
+    errors.ParseException: (400, "invalid_http", "The request is not valid HTTP."),
+    Exception: _INTERNAL,
 }
 
 
@@ -151,18 +155,18 @@ class JsonWorker(LoopReadingWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
         """Refuse a request and log it. The connection is closed afterwards."""
-        status, text = next((answer for kind, answer in _REFUSALS.items() if isinstance(exc, kind)), (500, ""))
+        status, code, text = next((answer for kind, answer in REFUSALS.items() if isinstance(exc, kind)), _INTERNAL)
         current = request_id.set(uuid.uuid4().hex)
         log = self.log.exception if status == HTTPStatus.INTERNAL_SERVER_ERROR else self.log.warning
         log("refused before the application: %s", type(exc).__name__, extra={"status": status})
         # An unread body may turn out to be broken after the answer, which must stay the only one.
         if not getattr(req, "answered", False):
             with contextlib.suppress(OSError):  # the client is gone
-                util.write_nonblock(client, _refusal(status, text.format(self.cfg)))
+                util.write_nonblock(client, _refusal(status, code, text.format(self.cfg)))
         request_id.reset(current)
 
 
-def _refusal(status: int, text: str) -> bytes:
+def _refusal(status: int, code: str, text: str) -> bytes:
     body = encode_json({"error": text})
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
@@ -171,6 +175,7 @@ def _refusal(status: int, text: str) -> bytes:
         f"Content-Length: {len(body)}",
         *([f"Retry-After: {RETRY_AFTER_SECONDS}"] if status == HTTPStatus.SERVICE_UNAVAILABLE else []),
         *(f"{name}: {value}" for name, value in SAFE_HEADERS.items()),
+        f"{HEADER}: {code}",
         f"X-Request-Id: {request_id.get()}",
     )
     return "\r\n".join((*head, "", "")).encode() + body

@@ -13,7 +13,7 @@ from werkzeug.http import parse_options_header
 from rest.date_time import parse_date_time
 from rest.encoding import INT_MAX, NotJson, decode_json
 from rest.format import BodyType
-from rest.problem import UnreadableRequest, ValidationFailed, Violation
+from rest.problem import MalformedBody, UnreadableRequest, ValidationFailed, Violation
 from rest.resource import MOST_TEXTS, Kind, Property, Resource
 
 BLANK = ("This value should not be blank.", "c1051bb4-d103-4f74-8988-acbcafc7fdc3")
@@ -36,6 +36,13 @@ _PHP_TYPE_NAMES = {
     Kind.INTEGER: "int",
     Kind.TEXTS_BY_NAME: "array",
 }
+
+
+class IncompleteBody(BadRequest):
+    """400 for a body that ends early, or whose coding is broken."""
+
+    description = "The body of the request could not be read to its end."
+    error_code = "incomplete_body"
 
 
 def request_media_type(request: Request, taken: Sequence[str], listed: Sequence[str]) -> str:
@@ -63,7 +70,7 @@ def request_bytes(request: Request, most_bytes: int | None = None) -> bytes:
     except (OSError, ClientDisconnected):
         body = None
     if body is None or len(body) < (request.content_length or 0):
-        raise BadRequest("The body of the request could not be read to its end.")
+        raise IncompleteBody
     # Werkzeug silently truncates a chunked body at the limit.
     if len(body) >= (request.max_content_length or math.inf):
         raise RequestEntityTooLarge
@@ -75,7 +82,7 @@ def read_object(body_type: BodyType, body: bytes) -> dict[str, Any]:
     try:
         document = decode_json(body)
     except NotJson:
-        raise UnreadableRequest("Syntax error") from None
+        raise MalformedBody("Syntax error") from None
     # PHP cannot tell an empty list from an empty object.
     if document == []:
         document = {}

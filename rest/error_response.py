@@ -5,6 +5,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter
 
 from rest.encoding import encode_json
+from rest.error_codes import HEADER, ROUTE_NOT_FOUND, error_code
 from rest.paths import raw_path
 from rest.problem import problem_body
 
@@ -21,13 +22,18 @@ def error_response(error: HTTPException, request: Request, routes: MapAdapter | 
             return _redirect_without_slash(request)
         error.description = _route_not_found(error, request)
     body, content_type = problem_body(error, as_problem_json)
-    response = Response(encode_json(body), error.code, content_type=content_type)
+    response = Response(encode_json(body), error.code, content_type=content_type, headers={HEADER: _code(error, request)})
     for name, value in error.get_headers():
         if name not in {"Content-Type", "Content-Length"}:
             response.headers[name] = value
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = _allowed(error)
     return response
+
+
+def _code(error: HTTPException, request: Request) -> str:
+    is_of_path = request.routing_exception is error and isinstance(error, NotFound)
+    return ROUTE_NOT_FOUND if is_of_path else error_code(error)
 
 
 def _route_not_found(error: HTTPException, request: Request) -> str:

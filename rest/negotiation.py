@@ -34,6 +34,16 @@ class Negotiated(NamedTuple):
     environ: dict[str, Any]
 
 
+class UnknownFormat(NotFound):
+    """404: no format has the suffix."""
+
+    error_code = "format_not_found"
+
+    def __init__(self, suffix: str) -> None:
+        """Take the suffix."""
+        super().__init__(f'Format "{suffix}" is not supported')
+
+
 def speaks(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:
     """Decorate a view of a resource. Raises 404, 415 and 406 before authentication (docs/compatibility.md#precedence)."""
 
@@ -41,7 +51,7 @@ def speaks(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:
         @wraps(view)
         def negotiated(*args: Any, suffix: str | None = None, **kwargs: Any) -> Any:
             if suffix is not None and suffix not in FORMATS:
-                raise NotFound(f'Format "{suffix}" is not supported')
+                raise UnknownFormat(suffix)
             environ = request_ctx.request.environ
             body_type = _body_type(operation.takes) if operation.takes else None
             chosen = _format(suffix, environ.get("HTTP_ACCEPT", "").strip())

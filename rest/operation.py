@@ -1,7 +1,7 @@
 """The declaration of an operation, which its view, content negotiation and the API's documents all read."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -35,18 +35,21 @@ class Tag(NamedTuple):
 class Operation:
     """An operation under one method of one path.
 
-    `status` is that of success, `failures` are all other statuses. `id_schema` describes the id in the path if it is no number.
+    `status` is that of success, `failures` are all other statuses. `failure_texts` replaces texts of failures in examples.
+    `id_schema` and `id_example` describe the id in the path if it is no number. `example` is a body: it must do no harm if it is
+    sent as it is, since tools fill it in.
 
     An operation on a resource has `resource`, `shape` and `takes`; `body` declares its body if that is not the resource itself.
     A `complete` body must have all properties that must not be blank. With `refuses_plainly`, an unreadable body is answered
     with `{"error"}`, whatever the client accepts.
 
-    Any other operation has `request_schema`, `needs_body`, `response_schema` and `example`.
+    Any other operation has `request_schema`, `needs_body`, `response_schema` and `response_example`.
     """
 
     id: str
     tag: Tag
     summary: str
+    description: str
     status: HTTPStatus = HTTPStatus.OK
     failures: tuple[HTTPStatus, ...] = ()
     resource: Resource | None = None
@@ -58,8 +61,11 @@ class Operation:
     request_schema: Schema | None = None
     needs_body: bool = True
     response_schema: Schema | None = None
+    response_example: Any = None
     example: Any = None
+    failure_texts: Mapping[HTTPStatus, str] = field(default_factory=dict)
     id_schema: Schema | None = None
+    id_example: str = ""
 
     @property
     def of_collection(self) -> bool:
@@ -70,7 +76,8 @@ class Operation:
 class RoutedOperation(NamedTuple):
     """An operation with its path template and method.
 
-    A public one needs no token. One that `needs_sign_in` takes a token, but no API key.
+    A public one needs no token. One that `needs_sign_in` takes a token, but no API key. One that `takes_suffix` is also served
+    under its path with the name of a format, such as `.json`.
     """
 
     path: str
@@ -78,6 +85,7 @@ class RoutedOperation(NamedTuple):
     operation: Operation
     is_public: bool
     needs_sign_in: bool = False
+    takes_suffix: bool = False
 
 
 def documented(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rest.encoding import INT_MAX
-from rest.problem import UnreadableRequest
+from rest.problem import UnreadableQuery
 from rest.query import Parameters, integer
 
 DEFAULT_ITEMS_PER_PAGE = 30
@@ -60,19 +60,19 @@ class Listing(Protocol):
 
 
 def read_paging(parameters: Parameters, max_items_per_page: int) -> Paging:
-    """Read `page` and `itemsPerPage`. Raises UnreadableRequest with Chamilo's texts."""
+    """Read `page` and `itemsPerPage`. Raises UnreadableQuery with Chamilo's texts."""
     page = integer(parameters["page"]) if "page" in parameters else 1
     if page < 1:
-        raise UnreadableRequest("Page should not be less than 1")
+        raise UnreadableQuery("Page should not be less than 1")
     wanted = integer(parameters["itemsPerPage"]) if "itemsPerPage" in parameters else DEFAULT_ITEMS_PER_PAGE
     items_per_page = min(wanted, max_items_per_page)
     if items_per_page < 0:
-        raise UnreadableRequest("Limit should not be less than 0")
+        raise UnreadableQuery("Limit should not be less than 0")
     if items_per_page == 0 and page > 1:
-        raise UnreadableRequest("Page should not be greater than 1 if limit is equal to 0")
+        raise UnreadableQuery("Page should not be greater than 1 if limit is equal to 0")
     paging = Paging(page, items_per_page)
     if paging.offset > INT_MAX:
-        raise UnreadableRequest("Page parameter is too large.")
+        raise UnreadableQuery("Page parameter is too large.")
     return paging
 
 

@@ -21,7 +21,21 @@ Body = Mapping[str, Any]
 
 
 class UnreadableRequest(BadRequest):
-    """400 for a body or a query that cannot be read; clients see the description."""
+    """400 for a body that cannot be read; clients see the description."""
+
+    error_code = "invalid_body"
+
+
+class MalformedBody(UnreadableRequest):
+    """400 for a body that is not JSON."""
+
+    error_code = "malformed_json"
+
+
+class UnreadableQuery(UnreadableRequest):
+    """400 for a query that cannot be read."""
+
+    error_code = "invalid_query"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +49,8 @@ class Violation:
 
 class ValidationFailed(UnprocessableEntity):
     """422 with every violation of a readable body."""
+
+    error_code = "validation_failed"
 
     def __init__(self, violations: list[Violation]) -> None:
         """Take the violations in the order in which clients see them."""

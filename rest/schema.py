@@ -28,6 +28,12 @@ TEXT: Schema = {"type": "string"}
 #: The largest id: the column is a signed 32-bit integer.
 MAX_ID = 2**31 - 1
 
+#: The schema of an id.
+ID: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
+
+#: An id that no user has: an example that is sent as it is must change nobody.
+EXAMPLE_ID = 1_234_567_890
+
 #: A link, absolute or relative.
 IRI: Schema = {"type": "string", "format": "iri-reference"}
 
@@ -58,12 +64,6 @@ def write_schema(resource: Resource, *, complete: bool) -> Schema:
     required = [prop.name for prop in resource.writable if prop.not_blank] if complete else []
     properties = {prop.name: _written(prop) for prop in resource.writable}
     return {"type": "object", "properties": properties} | ({"required": required} if required else {})
-
-
-def example_body(resource: Resource, *, complete: bool) -> dict[str, Any]:
-    """Return an example of a body: all writable properties if `complete`, else only some."""
-    shown = resource.writable if complete else [prop for prop in resource.writable if not (prop.public and prop.not_blank)]
-    return {prop.name: prop.example for prop in shown if prop.example is not None}
 
 
 def _object(resource: Resource, properties: Iterable[Property], required: list[str]) -> Schema:

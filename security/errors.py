@@ -14,20 +14,29 @@ AuthenticationFailure (401)
 └── InvalidRefreshToken     an unknown or expired refresh token, or one whose user may not sign in
     └── ReusedRefreshToken  used before, and after the grace period: its session has ended
 AccessDenied (403)          the caller is known, but not allowed to do this
+├── OwnAccount              nobody deletes themselves
+├── LastAdministratorStays  the change would leave no administrator
+├── UngrantableRole         the role of a global administrator, from a caller who may not grant it
+├── WrongPassword           the password that confirms a change is wrong; a 401 would mean that the token is invalid
+└── WrongCode               the same for a code of the second factor
+TooManyPasswords (503)      the queue of the hashing thread is full
+ClockBehind (503)           a new token would be older than the moment at which the user's tokens end
 
-`rest.problem.problem_body` renders them all. The messages of tokens are lexik's (docs/compatibility.md#bearer).
+`rest.problem.problem_body` renders them all. `error_code` is the word in `X-Error-Code` (docs/errors.md); failures that clients
+must not tell apart share it. The messages of tokens are lexik's (docs/compatibility.md#bearer).
 """
 
 from typing import Any
 
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import Forbidden, Unauthorized
+from werkzeug.exceptions import Forbidden, ServiceUnavailable, Unauthorized
 
 
 class AuthenticationFailure(Unauthorized):
     """401 with `WWW-Authenticate: Bearer` (RFC 6750, section 3) and one fixed message."""
 
     message = ""
+    error_code: str
     challenge: WWWAuthenticate | None = WWWAuthenticate("Bearer")
 
     def __init__(self, message: str | None = None) -> None:
@@ -39,6 +48,7 @@ class BadCredentials(AuthenticationFailure):
     """The caller could not prove who they are. `reason` is for the audit; clients never see it."""
 
     message = "Invalid credentials."
+    error_code = "invalid_credentials"
 
     def __init__(self, reason: str) -> None:
         """Take the true reason."""
@@ -48,6 +58,8 @@ class BadCredentials(AuthenticationFailure):
 
 class RefusedByPortal(BadCredentials):
     """The password was right, but the campus portal refuses this user. Clients see Chamilo's words."""
+
+    error_code = "refused_by_portal"
 
     def __init__(self, reason: str) -> None:
         """Take Chamilo's words."""
@@ -59,11 +71,14 @@ class CodeRequired(AuthenticationFailure):
     """The password was right, but the user's second factor was not sent."""
 
     message = "Two-factor code required."
+    error_code = "second_factor_required"
     reason = "second factor asked"
 
 
 class TooManyAttempts(AuthenticationFailure):
     """The window of a user name or an address is full. Only the refusal with `is_first` is audited, not the later ones."""
+
+    error_code = "too_many_attempts"
 
     def __init__(self, retry_after_seconds: int, *, is_first: bool = True) -> None:
         """Take the seconds until the window ends (1 or more), and whether this process refuses for the first time in it."""
@@ -82,24 +97,28 @@ class MissingToken(AuthenticationFailure):
     """The request has no bearer token."""
 
     message = "JWT Token not found"
+    error_code = "token_missing"
 
 
 class InvalidToken(AuthenticationFailure):
     """The token is malformed, forged, not valid yet, revoked or ended."""
 
     message = "Invalid JWT Token"
+    error_code = "token_invalid"
 
 
 class ExpiredToken(AuthenticationFailure):
     """`exp` has passed. Checked before the signature, as lexik does, so a forged token can get this too."""
 
     message = "Expired JWT Token"
+    error_code = "token_expired"
 
 
 class MissingUsername(AuthenticationFailure):
     """The token is valid, but has no `username` claim."""
 
     message = 'Unable to find key "username" in the token payload.'
+    error_code = "token_without_username"
 
 
 class RefusedApiKey(AuthenticationFailure):
@@ -109,6 +128,7 @@ class RefusedApiKey(AuthenticationFailure):
     """
 
     challenge = None
+    error_code = "api_key_refused"
 
     def __init__(self, message: str, **about: Any) -> None:
         """Take Chamilo's words, and what the audit says."""
@@ -120,12 +140,14 @@ class MissingRefreshToken(AuthenticationFailure):
     """The body has no refresh token."""
 
     message = "JWT Refresh Token Not Found"
+    error_code = "refresh_token_missing"
 
 
 class InvalidRefreshToken(AuthenticationFailure):
     """A refresh token was refused. `reason` and `about` (the user and session) are for the audit; clients never see them."""
 
     message = "Invalid JWT Refresh Token"
+    error_code = "refresh_token_invalid"
 
     def __init__(self, reason: str, **about: Any) -> None:
         """Take the true reason, and fields of security.audit.Event."""
@@ -141,6 +163,52 @@ class ReusedRefreshToken(InvalidRefreshToken):
 class AccessDenied(Forbidden):
     """The caller is authenticated, but not allowed to do this."""
 
-    def __init__(self, message: str = "Access Denied.") -> None:
-        """Take a message; by default Chamilo's."""
-        super().__init__(message)
+    description = "Access Denied."
+    error_code = "access_denied"
+
+
+class OwnAccount(AccessDenied):
+    """An administrator may not delete their own account."""
+
+    description = "You cannot delete this user"
+    error_code = "own_account"
+
+
+class LastAdministratorStays(AccessDenied):
+    """The change would leave no administrator."""
+
+    error_code = "last_administrator"
+
+
+class UngrantableRole(AccessDenied):
+    """The caller may not grant the role of a global administrator."""
+
+    error_code = "role_not_grantable"
+
+
+class WrongPassword(AccessDenied):
+    """The password that confirms a change is wrong."""
+
+    description = "The password is not right."
+    error_code = "wrong_password"
+
+
+class WrongCode(AccessDenied):
+    """The code of a second factor that confirms a change is wrong."""
+
+    description = "The code is not right."
+    error_code = "wrong_code"
+
+
+class TooManyPasswords(ServiceUnavailable):
+    """More passwords wait to be hashed than this process takes."""
+
+    description = "Too many passwords are being checked at the moment."
+    error_code = "too_many_passwords"
+
+
+class ClockBehind(ServiceUnavailable):
+    """A token that is issued now would be older than the moment up to which the user's tokens have ended."""
+
+    description = "The clock of this server is behind."
+    error_code = "clock_behind"

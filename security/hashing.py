@@ -12,8 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
-from werkzeug.exceptions import ServiceUnavailable
-
+from security.errors import TooManyPasswords
 from security.fair_queue import FairQueue, Requester
 
 logger = logging.getLogger(__name__)
@@ -137,7 +136,7 @@ class HashingThread:
             self.waited_seconds_total += time.monotonic() - turn.queued_at
             turn.run()
 
-    def _refusal(self) -> ServiceUnavailable:
+    def _refusal(self) -> TooManyPasswords:
         now = time.monotonic()
         with self._lock:
             self.refused_total += 1
@@ -147,7 +146,7 @@ class HashingThread:
         if is_due:
             logger.warning("more passwords to hash than this process can", extra={"refused_total": self.refused_total})
         # By then every caller that waits now has been served or refused.
-        return ServiceUnavailable("Too many passwords are being checked at the moment.", retry_after=self._wait_seconds)
+        return TooManyPasswords(retry_after=self._wait_seconds)
 
 
 def _lower_priority() -> None:

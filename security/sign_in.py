@@ -7,13 +7,12 @@ from datetime import datetime
 from functools import partial
 
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import ServiceUnavailable
 
 from models.passwords import hash_password, is_too_costly, is_too_long, needs_rehash, padding_costs, spend_time, verify_password
 from models.token_validity import TokenValidity
 from models.user import Account, refusal
 from models.user_table import ACCOUNT, UserTable
-from security.errors import BadCredentials
+from security.errors import BadCredentials, ClockBehind
 from security.fair_queue import Requester
 from security.hashing import HashingThread
 
@@ -104,7 +103,7 @@ class SignIns:
             if wait > _MAX_WAIT_SECONDS:
                 break
             self.sleep(wait)
-        raise ServiceUnavailable("The clock of this server is behind.", retry_after=_MAX_WAIT_SECONDS)
+        raise ClockBehind(retry_after=_MAX_WAIT_SECONDS)
 
     def _hold(self, session: Session, checked: Account) -> Account:
         account: Account | None

@@ -17,5 +17,5 @@ def references(node: Any) -> Iterator[str]:
 
 def dangling_references(document: Any) -> set[str]:
     """Return the references that lead nowhere."""
-    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    known = {f"#/components/{kind}/{name}" for kind, named in document["components"].items() for name in named}
     return set(references(document)) - known

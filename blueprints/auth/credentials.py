@@ -17,6 +17,9 @@ SIGN_IN_TAG = Tag("Login Check", "Signing in")
 #: The statuses of bodies that cannot be read.
 BODY_FAILURES = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 
+#: A text of the form of a token (RFC 7519), for examples.
+EXAMPLE_JWT = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJpYXQiOjE3OTAwNzU2MDB9.c2lnbmF0dXJl"
+
 #: The largest body of a sign-in or a refresh: anybody may send one, and its content is short.
 MOST_BYTES = 16 * 1024
 
@@ -30,6 +33,18 @@ class Credentials:
     username: str
     password: str = field(repr=False)
     totp: str | None = field(repr=False)
+
+
+class MalformedJson(BadRequest):
+    """The body is no JSON object."""
+
+    error_code = "malformed_json"
+
+
+class InvalidKey(BadRequest):
+    """A key of the body is missing, or its value has a wrong type."""
+
+    error_code = "invalid_body"
 
 
 def read_credentials(request: Request) -> Credentials:
@@ -55,16 +70,16 @@ def read_object(request: Request, most_bytes: int | None = None) -> dict[str, An
     try:
         document = decode_json(request_bytes(request, most_bytes))
     except NotJson:
-        raise BadRequest("Invalid JSON.") from None
+        raise MalformedJson("Invalid JSON.") from None
     if not isinstance(document, dict):
-        raise BadRequest("Invalid JSON.")
+        raise MalformedJson("Invalid JSON.")
     return document
 
 
 def _text(document: dict[str, Any], key: str) -> str:
     if key not in document:
-        raise BadRequest(f'The key "{key}" must be provided.')
+        raise InvalidKey(f'The key "{key}" must be provided.')
     value = document[key]
     if not isinstance(value, str):
-        raise BadRequest(f'The key "{key}" must be a string.')
+        raise InvalidKey(f'The key "{key}" must be a string.')
     return value

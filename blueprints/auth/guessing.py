@@ -14,7 +14,7 @@ from models.token_validity import revoke
 from models.transactions import commit
 from models.user_table import ACCOUNT
 from security.bearer import Caller
-from security.errors import AccessDenied, BadCredentials, TooManyAttempts
+from security.errors import AccessDenied, BadCredentials, TooManyAttempts, WrongCode
 from security.verified_tokens import BearerToken
 
 # A token that Chamilo signed may expire later than any column can hold.
@@ -24,16 +24,17 @@ _YEAR_SECONDS = 366 * 86_400
 @contextmanager
 def codes_bounded(caller: Caller) -> Iterator[None]:
     """Limit guesses of a code. After too many wrong codes at sign-ins, every code is refused."""
-    with guesses_bounded(caller, "The code is not right."):
+    with guesses_bounded(caller, WrongCode):
         parts().second_factors.require_unlocked(db.session(), caller)
         db.session.rollback()
         yield
 
 
 @contextmanager
-def guesses_bounded(caller: Caller, message: str) -> Iterator[None]:
-    """Turn the 401 of a sign-in into 403 or 429, record the true reason, and end a token after too many wrong guesses.
+def guesses_bounded(caller: Caller, wrong: type[AccessDenied]) -> Iterator[None]:
+    """Turn the 401 of a sign-in into `wrong`, a 403, or into 429; end a token after too many wrong guesses.
 
+    The audit gets the true reason.
     Guesses count for the token or its session, so that a thief of a token does not lock the user out.
     """
     limiter, key = parts().limiter, caller.access_token.keys[-1]
@@ -48,7 +49,7 @@ def guesses_bounded(caller: Caller, message: str) -> Iterator[None]:
         record_now("totp_refused", username=caller.username, user_id=caller.id, reason=refusal.reason)
         if limiter.is_last_failure(key, _longest_life_seconds(caller.access_token)):
             _end_token(caller)
-        raise AccessDenied(message) from None
+        raise wrong from None
     limiter.forget_failures(key)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from blueprints.auditing import record_event, record_now
-from blueprints.auth.credentials import BODY_FAILURES, MOST_BYTES, SIGN_IN_TAG, read_object, require_json
+from blueprints.auth.credentials import BODY_FAILURES, EXAMPLE_JWT, MOST_BYTES, SIGN_IN_TAG, read_object, require_json
 from blueprints.parts import parts, portal_at_hand
 from models import db
 from models.user import Account, shown_roles
@@ -30,6 +30,7 @@ REFRESH_TOKEN = Operation(
     id="token_refresh_post",
     tag=SIGN_IN_TAG,
     summary="Exchanges a refresh token for a new access token and a new refresh token.",
+    description="A refresh token works once. Keep the new one: if the old one is used again, the session ends.",
     request_schema={"type": "object", "properties": {"refresh_token": TEXT}, "required": ["refresh_token"]},
     response_schema={
         "type": "object",
@@ -40,7 +41,13 @@ REFRESH_TOKEN = Operation(
         },
         "required": ["token", "refresh_token", "refresh_token_expiration"],
     },
+    response_example={
+        "token": EXAMPLE_JWT,
+        "refresh_token": "the next refresh token",
+        "refresh_token_expiration": 1_793_000_000,
+    },
     example={"refresh_token": "the latest refresh token"},
+    failure_texts={HTTPStatus.UNAUTHORIZED: "Invalid JWT Refresh Token"},
     failures=(*BODY_FAILURES, HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 

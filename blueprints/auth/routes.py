@@ -8,7 +8,7 @@ from flask import Blueprint, Response, g, request
 
 from blueprints.auditing import record_event, record_now
 from blueprints.auth.codes import demand_code
-from blueprints.auth.credentials import BODY_FAILURES, SIGN_IN_TAG, read_credentials
+from blueprints.auth.credentials import BODY_FAILURES, EXAMPLE_JWT, SIGN_IN_TAG, read_credentials
 from blueprints.auth.refreshing import answer_with_token, begin_session_of
 from blueprints.parts import parts, portal_at_hand, requester_of
 from models import db
@@ -27,6 +27,7 @@ CREATE_TOKEN = Operation(
     id="login_check_post",
     tag=SIGN_IN_TAG,
     summary="Creates a user token.",
+    description="Exchanges a user name and a password for a token, which other operations need.",
     request_schema={
         "type": "object",
         "properties": {
@@ -37,8 +38,10 @@ CREATE_TOKEN = Operation(
         "required": ["username", "password"],
     },
     response_schema={"type": "object", "properties": {"token": TEXT | {"readOnly": True}}, "required": ["token"]},
+    response_example={"token": EXAMPLE_JWT},
     example={"username": "alice", "password": "a long enough secret"},
     failures=(*BODY_FAILURES, HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE),
+    failure_texts={HTTPStatus.UNAUTHORIZED: "Invalid credentials."},
 )
 
 

@@ -23,8 +23,44 @@ from rest.answer import answer_json
 from rest.operation import documented
 from security.access import current_caller, has_signed_in, is_authenticated, requires
 from security.bearer import Caller
+from security.errors import WrongPassword
 
 bp = Blueprint("second_factor", __name__)
+
+
+class NotBegun(Conflict):
+    """The caller has no secret to confirm."""
+
+    description = "No second factor was begun."
+    error_code = "second_factor_not_begun"
+
+
+class BegunAnew(Conflict):
+    """Another request has replaced the secret that this one confirms."""
+
+    description = "The second factor was begun anew meanwhile."
+    error_code = "second_factor_begun_anew"
+
+
+class AlreadyOn(Conflict):
+    """The caller has a second factor already."""
+
+    description = "The second factor is on already."
+    error_code = "second_factor_on"
+
+
+class NotOn(Conflict):
+    """The caller has no second factor."""
+
+    description = "The second factor is not on."
+    error_code = "second_factor_off"
+
+
+class NoSecret(ServiceUnavailable):
+    """The server has no key to encrypt secrets with."""
+
+    description = "Second factors need APP_SECRET."
+    error_code = "second_factor_unavailable"
 
 
 def takes_json(view: RouteCallable) -> RouteCallable:
@@ -84,7 +120,7 @@ def confirm_enrolment() -> Response:
     begun = _find(caller)
     _refuse_second(begun)
     if begun is None:
-        raise Conflict("No second factor was begun.")
+        raise NotBegun
     now = ours.clock()
     with codes_bounded(caller):
         step = ours.second_factors.step_of(caller, begun, code, now)
@@ -92,7 +128,7 @@ def confirm_enrolment() -> Response:
     def write() -> list[str]:
         _refuse_second(_hold(caller))
         if not confirm(db.session(), caller.id, begun.secret, step, now):
-            raise Conflict("The second factor was begun anew meanwhile.")
+            raise BegunAnew
         record_event("totp_enabled", username=caller.username, user_id=caller.id)
         return _renew_backup_codes(caller)
 
@@ -160,12 +196,12 @@ def _is_confirmed(enrolment: Enrolment | None) -> bool:
 
 def _refuse_second(enrolment: Enrolment | None) -> None:
     if _is_confirmed(enrolment):
-        raise Conflict("The second factor is on already.")
+        raise AlreadyOn
 
 
 def _require_confirmed(enrolment: Enrolment | None) -> Enrolment:
     if enrolment is None or not enrolment.is_confirmed:
-        raise Conflict("The second factor is not on.")
+        raise NotOn
     return enrolment
 
 
@@ -181,14 +217,14 @@ def _require_password(caller: Caller, password: str) -> None:
     ours = parts()
     requester = requester_of(caller.username)
     ours.hashing.require_room(requester)
-    with guesses_bounded(caller, "The password is not right."):
+    with guesses_bounded(caller, WrongPassword):
         ours.limiter.count_own_password(caller.id)
         ours.sign_ins.verify_password(db.session(), caller.username, password, requester, ours.clock())
 
 
 def _require_keys() -> None:
     if not parts().second_factors.has_keys:
-        raise ServiceUnavailable("Second factors need APP_SECRET.")
+        raise NoSecret
 
 
 def _qr_code(uri: str) -> str:

@@ -35,18 +35,37 @@ _PROPERTIES = {
     "current": {"type": "boolean", "description": "Whether the token of the request belongs to this session"},
 }
 
-END_SESSIONS = replace(INVALIDATE_ALL, id="me_sessions_delete", summary="Ends all sessions and tokens of the signed-in user.")
+_EXAMPLE: dict[str, Any] = {
+    "id": "0123456789abcdef0123456789abcdef",
+    "createdAt": "2026-09-22T10:00:00+00:00",
+    "lastUsedAt": "2026-09-22T11:30:00+00:00",
+    "expiresAt": "2026-10-22T11:30:00+00:00",
+    "address": "192.0.2.7",
+    "userAgent": "curl/8.14.1",
+    "current": True,
+}
+
+END_SESSIONS = replace(
+    INVALIDATE_ALL,
+    id="me_sessions_delete",
+    summary="Ends all sessions and tokens of the signed-in user.",
+    description="Signs out everywhere, the request's own session included.",
+)
 END_SESSION = replace(
     END_SESSIONS,
     id="me_sessions_id_delete",
     summary="Ends a session of the signed-in user and its tokens.",
+    description="Signs out on one device: the session's tokens are refused from then on.",
     id_schema=_ID,
+    id_example=_EXAMPLE["id"],
     failures=(*END_SESSIONS.failures, HTTPStatus.NOT_FOUND),
 )
 LIST_SESSIONS = Operation(
     id="me_sessions_get",
     tag=SIGN_IN_TAG,
     summary="Lists the sessions of the signed-in user.",
+    description="Lists the live sessions of the signed-in user, the newest first.",
+    response_example=[_EXAMPLE],
     response_schema={
         "type": "array",
         "items": {"type": "object", "properties": _PROPERTIES, "required": list(_PROPERTIES)},

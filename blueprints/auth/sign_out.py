@@ -4,10 +4,9 @@ from dataclasses import replace
 from http import HTTPStatus
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import BadRequest
 
 from blueprints.auditing import record_event
-from blueprints.auth.credentials import BODY_FAILURES, SIGN_IN_TAG, read_object, require_json
+from blueprints.auth.credentials import BODY_FAILURES, SIGN_IN_TAG, InvalidKey, read_object, require_json
 from blueprints.auth.refreshing import record_session_end
 from blueprints.parts import parts, refuse_when_read_only
 from models import db
@@ -24,6 +23,7 @@ INVALIDATE = Operation(
     id="token_invalidate_post",
     tag=SIGN_IN_TAG,
     summary="Ends the token of the request.",
+    description="Signs out: from then on the token is refused.",
     shape=Shape.NOTHING,
     status=HTTPStatus.NO_CONTENT,
     failures=_FAILURES,
@@ -31,13 +31,17 @@ INVALIDATE = Operation(
 INVALIDATE_SESSION = replace(
     INVALIDATE,
     summary="Ends the token of the request and its session, and the session of the refresh token in the body.",
+    description="Signs out: from then on the tokens are refused. A refresh token that is unknown or another user's is ignored.",
     request_schema={"type": "object", "properties": {"refresh_token": {"type": "string"}}},
     needs_body=False,
     example={"refresh_token": "a refresh token of the session"},
     failures=(*_FAILURES, *BODY_FAILURES),
 )
 INVALIDATE_ALL = replace(
-    INVALIDATE, id="token_invalidate_all_post", summary="Ends all tokens and sessions of the signed-in user."
+    INVALIDATE,
+    id="token_invalidate_all_post",
+    summary="Ends all tokens and sessions of the signed-in user.",
+    description="Signs out everywhere, the request's own token included.",
 )
 
 
@@ -117,5 +121,5 @@ def _read_refresh_token() -> str | None:
     require_json(request)
     token = read_object(request).get("refresh_token")
     if token is not None and not isinstance(token, str):
-        raise BadRequest('The key "refresh_token" must be a string.')
+        raise InvalidKey('The key "refresh_token" must be a string.')
     return token

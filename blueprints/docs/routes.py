@@ -14,8 +14,10 @@ from blueprints.parts import takes_api_keys
 from rest.conditional import not_modified
 from rest.documents import hydra
 from rest.documents.openapi import build_openapi
+from rest.documents.selection import Selection
 from rest.encoding import encode_json
-from rest.negotiation import accepted_media_type
+from rest.formats import FORMATS
+from rest.negotiation import UnknownFormat, accepted_media_type
 from rest.operation import RoutedOperation, operation_of
 from rest.resource import Resource
 from security.access import is_public, needs_sign_in, public
@@ -105,9 +107,10 @@ def _declared_operations(app: Flask) -> Iterator[RoutedOperation]:
         view = app.view_functions[rule.endpoint]
         operation = operation_of(view)
         if operation is not None:
-            template = re.sub(r"<segment:\w+?_id>", "{id}", rule.rule.replace("<suffix:suffix>", ""))
+            path = rule.rule.removesuffix("<suffix:suffix>")
+            template = re.sub(r"<segment:\w+?_id>", "{id}", path)
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-                yield RoutedOperation(template, method, operation, is_public(view), needs_sign_in(view))
+                yield RoutedOperation(template, method, operation, is_public(view), needs_sign_in(view), path != rule.rule)
 
 
 def _resources() -> Collection[Resource]:
@@ -115,7 +118,12 @@ def _resources() -> Collection[Resource]:
 
 
 def _build_openapi() -> dict[str, Any]:
-    return build_openapi(declared_operations(current_app), takes_api_keys=takes_api_keys())
+    """Build the document of all formats or, for a generated client, of the format in `?suffix=`. Raises NotFound."""
+    suffix = request.args.get("suffix")
+    if suffix is not None and suffix not in FORMATS:
+        raise UnknownFormat(suffix)
+    selection = Selection(FORMATS[suffix], request.host_url.rstrip("/")) if suffix else Selection()
+    return build_openapi(declared_operations(current_app), selection, takes_api_keys=takes_api_keys())
 
 
 def _build_documentation() -> dict[str, Any]:

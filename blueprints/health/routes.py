@@ -11,6 +11,7 @@ from blueprints.parts import Parts, parts
 from models import db
 from models.user_table import UnusableTable
 from rest.answer import answer_json
+from rest.error_codes import HEADER
 from security.access import public
 from security.keys.files import file_version
 from security.keys.pair import UnusableKey
@@ -34,7 +35,10 @@ def show_readiness() -> Response:
     failing = [name for name, check in (("database", _check_database), ("keys", _check_keys)) if not check()]
     degraded = [] if _check_store() else ["store"]
     status = "failing" if failing else "degraded" if degraded else "ok"
-    return answer_json({"status": status, "failing": failing, "degraded": degraded}, 503 if failing else 200)
+    answer = answer_json({"status": status, "failing": failing, "degraded": degraded}, 503 if failing else 200)
+    if failing:
+        answer.headers[HEADER] = "not_ready"
+    return answer
 
 
 def _check_database() -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import ColumnElement
 
 from models.extra_fields import Pair, UnknownExtraField
-from rest.problem import UnreadableRequest
+from rest.problem import UnreadableQuery
 from rest.query import Parameters
 
 #: Makes the conditions that a user has all of some values. Raises UnknownExtraField.
@@ -15,22 +15,22 @@ Matching = Callable[[Sequence[Pair]], list[ColumnElement[bool]]]
 def read_pairs(parameters: Parameters) -> list[Pair]:
     """Return the names and values that belong together by their positions, none where neither parameter is there.
 
-    Raises UnreadableRequest where a name or a value stands alone.
+    Raises UnreadableQuery where a name or a value stands alone.
     """
     names, values = _listed(parameters.get("extrafield")), _listed(parameters.get("extrafieldvalue"))
     pairs = [(name, values.get(position)) for position, name in names.items()]
     texts = [(_storable(name), _storable(value)) for name, value in pairs if isinstance(name, str) and isinstance(value, str)]
     if not len(texts) == len(names) == len(values):
-        raise UnreadableRequest("Extra field variables and values must have the same length.")
+        raise UnreadableQuery("Extra field variables and values must have the same length.")
     return texts
 
 
 def conditions_of(pairs: Sequence[Pair], matching: Matching) -> list[ColumnElement[bool]]:
-    """Return the conditions that a user has all these values. Raises UnreadableRequest for a field that is not known."""
+    """Return the conditions that a user has all these values. Raises UnreadableQuery for a field that is not known."""
     try:
         return matching(pairs)
     except UnknownExtraField as unknown:
-        raise UnreadableRequest(f'Extra field "{unknown}" not found.') from None
+        raise UnreadableQuery(f'Extra field "{unknown}" not found.') from None
 
 
 def _listed(given: "str | Parameters | None") -> Parameters:

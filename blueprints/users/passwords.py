@@ -16,6 +16,19 @@ from rest.encoding import NotJson, decode_json
 logger = logging.getLogger(__name__)
 
 
+class MalformedPasswordBody(BadRequest):
+    """The body is no JSON object."""
+
+    description = "Invalid JSON body."
+    error_code = "malformed_json"
+
+
+class InvalidPasswordBody(BadRequest):
+    """A key of the body is missing, or its value has a wrong type."""
+
+    error_code = "invalid_body"
+
+
 @dataclass(frozen=True, slots=True)
 class PasswordChange:
     """A new password, and whether the user must change it at the next sign-in."""
@@ -31,12 +44,12 @@ def read_password_change(body: bytes, policy: PasswordPolicy) -> PasswordChange:
     except NotJson:
         document = None
     if not isinstance(document, dict):
-        raise BadRequest("Invalid JSON body.")
+        raise MalformedPasswordBody
     password, force = document.get("password"), document.get("forcePasswordChangeAtNextLogin", False)
     if not isinstance(password, str) or not password:
-        raise BadRequest('Missing "password".')
+        raise InvalidPasswordBody('Missing "password".')
     if not isinstance(force, bool):
-        raise BadRequest('"forcePasswordChangeAtNextLogin" must be true or false.')
+        raise InvalidPasswordBody('"forcePasswordChangeAtNextLogin" must be true or false.')
     broken = find_violations(NEW_PASSWORD, {"password": password}, complete=False)
     require_none([*broken, *password_violations("password", password, policy)])
     return PasswordChange(password, force)

@@ -16,7 +16,7 @@ from models.campus import are_acquainted
 from models.roles import ROLE_ADMIN, ROLE_GLOBAL_ADMIN, roles_to_store
 from models.user_lists import Rows
 from security.bearer import Caller
-from security.errors import AccessDenied
+from security.errors import AccessDenied, LastAdministratorStays, OwnAccount, UngrantableRole
 from security.portal_scope import is_in_scope, is_unrestricted, listed_portals, manages_portal
 
 
@@ -97,7 +97,7 @@ def require_deletable(caller: Caller, user: Target) -> None:
     if not caller.is_granted(ROLE_ADMIN):
         raise AccessDenied
     if caller.id == user.id:
-        raise AccessDenied("You cannot delete this user")
+        raise OwnAccount
     if not is_in_scope(caller, user.linked) or not _may_take_over(caller, user):
         raise AccessDenied
 
@@ -131,7 +131,7 @@ def require_administrator_left(
     try:
         return find_others(session, user, columns, now)
     except LastAdministrator as refusal:
-        raise AccessDenied(str(refusal)) from None
+        raise LastAdministratorStays(str(refusal)) from None
 
 
 def _require_grantable(caller: Caller, granted: Collection[str], *, is_own: bool = False) -> None:
@@ -139,8 +139,8 @@ def _require_grantable(caller: Caller, granted: Collection[str], *, is_own: bool
     if ROLE_GLOBAL_ADMIN not in granted or (caller.is_granted(ROLE_GLOBAL_ADMIN) and is_unrestricted(caller)):
         return
     if is_own:
-        raise AccessDenied("You cannot grant yourself the global admin role.")
-    raise AccessDenied("Only a global admin registered in the topmost access URL may grant the global admin role.")
+        raise UngrantableRole("You cannot grant yourself the global admin role.")
+    raise UngrantableRole("Only a global admin registered in the topmost access URL may grant the global admin role.")
 
 
 def _may_take_over(caller: Caller, user: HeldUser) -> bool:

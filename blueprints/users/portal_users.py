@@ -27,14 +27,46 @@ logger = logging.getLogger(__name__)
 
 _LENGTHS = {prop.name: prop.max_length for prop in USER_OF_PORTAL.writable if prop.max_length is not None}
 
-_NAME_TAKEN, _EMAIL_TAKEN = "username_already_exists", "email_already_exists"
+
+class NameTaken(exceptions.Conflict):
+    """Another user has the name."""
+
+    description = "username_already_exists"
+    error_code = "username_taken"
+
+
+class EmailTaken(exceptions.Conflict):
+    """Another user has the address."""
+
+    description = "email_already_exists"
+    error_code = "email_taken"
+
+
+class NoMailServer(exceptions.NotImplemented):
+    """A mail is wanted, and the server cannot send any."""
+
+    description = "Sending mail is not configured."
+    error_code = "mail_not_configured"
+
+
+class PortalNotFound(exceptions.NotFound):
+    """There is no such portal."""
+
+    description = "Access URL not found."
+    error_code = "portal_not_found"
+
+
+class ExtraFieldNotFound(exceptions.BadRequest):
+    """A body has a value for a field that does not exist."""
+
+    error_code = "extra_field_not_found"
 
 
 def get_managed_portal(portal_id: int) -> Any:
     """Return the `id` and the `url` of a portal whose users the caller may create. Raises 403 and 404."""
     portal = find_portal(db.session(), portal_id)
     if portal is None:
-        raise exceptions.NotFound("Access URL not found.")
+        raise PortalNotFound
     policy.require_creatable(current_caller(), policy.may_add_to(portal.id), ())
     return portal
 
@@ -45,11 +77,11 @@ def read_user_of_portal(document: Mapping[str, Any]) -> dict[str, Any]:
     values = read_changes(USER_OF_PORTAL, document, policy.WRITABLE_IN_PORTAL)
     require_none(user_violations(ours, USER_OF_PORTAL, values, None))
     if ours.users.is_taken(session, values["username"]):
-        raise exceptions.Conflict(_NAME_TAKEN)
+        raise NameTaken
     _require_free_email(values["email"])
     _texts_by_field(values)
     if values.get("sendEmail") and ours.mailer is None:
-        raise exceptions.NotImplemented("Sending mail is not configured.")
+        raise NoMailServer
     return values | _defaults(values)
 
 
@@ -68,7 +100,7 @@ def create_user_of_portal(portal: Any, values: dict[str, Any]) -> Item:
     try:
         user = insert(values, values.get("password"), portal.id, policy.may_add_to(portal.id), complete)
     except ValidationFailed:  # another transaction took the name
-        raise exceptions.Conflict(_NAME_TAKEN) from None
+        raise NameTaken from None
     if values.get("sendEmail", True):
         _send_mail(user.fields["id"], values, portal.url)
     return user
@@ -76,7 +108,7 @@ def create_user_of_portal(portal: Any, values: dict[str, Any]) -> Item:
 
 def _require_free_email(email: str, own_id: int | None = None) -> None:
     if is_email_taken(db.session(), email, own_id, is_campus=parts().users.is_campus):
-        raise exceptions.Conflict(_EMAIL_TAKEN)
+        raise EmailTaken
 
 
 def _texts_by_field(values: Mapping[str, Any]) -> dict[int, str | None]:
@@ -85,7 +117,7 @@ def _texts_by_field(values: Mapping[str, Any]) -> dict[int, str | None]:
     try:
         fields = parts().extra_fields.resolve(db.session(), texts)
     except UnknownExtraField as unknown:
-        raise exceptions.BadRequest(f"ExtraField '{unknown}' not found for users.") from None
+        raise ExtraFieldNotFound(f"ExtraField '{unknown}' not found for users.") from None
     return {fields[name]: text for name, text in texts.items()}
 
 

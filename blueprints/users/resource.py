@@ -14,9 +14,10 @@ from models.user import ACTIVE, User
 from models.user_lists import Filters
 from models.user_table import UserTable
 from rest import filters
-from rest.problem import UnreadableRequest
+from rest.problem import UnreadableQuery
 from rest.query import Parameters
 from rest.resource import Filter, Kind, Properties, Property, Resource
+from rest.schema import EXAMPLE_ID
 
 
 def full_name(row: Any, form: str = FIRST_LAST) -> str:
@@ -46,8 +47,8 @@ USER = Resource(
     iri="/api/users",
     iri_type="http://schema.org/Person",
     properties=(
-        Property("illustrationUrl", Kind.STRING, value=lambda _row: "/img/user_default.svg", public=True, iri="http://schema.org/contentUrl", description="The path of the user's picture."),
-        Property("id", Kind.INTEGER, ("id",), public=True, description="The number of the user."),
+        Property("illustrationUrl", Kind.STRING, value=lambda _row: "/img/user_default.svg", public=True, iri="http://schema.org/contentUrl", description="The path of the user's picture.", example="/img/user_default.svg"),
+        Property("id", Kind.INTEGER, ("id",), public=True, description="The number of the user.", example=EXAMPLE_ID),
         Property("username", Kind.STRING, ("username",), public=True, writable=True, not_blank=True, max_length=100, description="The name to sign in with; unique, ignoring case.", example="alice"),
         Property("firstname", Kind.STRING, ("firstname",), public=True, writable=True, nullable=True, max_length=64, iri="http://schema.org/name", example="Alice"),
         Property("lastname", Kind.STRING, ("lastname",), public=True, writable=True, nullable=True, max_length=64, example="Liddell"),
@@ -61,11 +62,11 @@ USER = Resource(
         Property("expiresAt", Kind.DATE_TIME, ("expires_at",), writable=True, example="2030-01-01T00:00:00+00:00"),
         Property("phone", Kind.STRING, ("phone",), writable=True, nullable=True, max_length=64, example="+32 2 123 45 67"),
         Property("address", Kind.STRING, ("address",), writable=True, nullable=True, max_length=250, example="1 Example Street"),
-        Property("lastLogin", Kind.DATE_TIME, ("last_login",), tagged=False, description="The time of the last sign-in through this API."),
-        Property("roles", Kind.STRINGS, ("roles",), value=lambda row: roles_to_show(row.roles), writable=True, element_pattern=r"^\s*[Rr][Oo][Ll][Ee]_[A-Za-z0-9_]{1,60}\s*$", description="Only administrators may set the roles.", example=["ROLE_STUDENT"]),
-        Property("active", Kind.INTEGER, ("active",), description="1: active, 0: inactive, -1: deactivated automatically, -2: deleted."),
-        Property("fullName", Kind.STRING, ("firstname", "lastname"), value=full_name, public=True),
-        Property("passwordUpdatedAt", Kind.DATE_TIME, ("password_updated_at",), description="The time of the last password change."),
+        Property("lastLogin", Kind.DATE_TIME, ("last_login",), tagged=False, description="The time of the last sign-in through this API.", example="2026-09-22T10:00:00+00:00"),
+        Property("roles", Kind.STRINGS, ("roles",), value=lambda row: roles_to_show(row.roles), writable=True, element_pattern=r"^\s*[Rr][Oo][Ll][Ee]_[A-Za-z0-9_]{1,60}\s*$", description="Only administrators may set the roles.", example=["ROLE_STUDENT", "ROLE_USER"]),
+        Property("active", Kind.INTEGER, ("active",), description="1: active, 0: inactive, -1: deactivated automatically, -2: deleted.", example=1),
+        Property("fullName", Kind.STRING, ("firstname", "lastname"), value=full_name, public=True, example="Alice Liddell"),
+        Property("passwordUpdatedAt", Kind.DATE_TIME, ("password_updated_at",), description="The time of the last password change.", example="2026-09-21T08:30:00+00:00"),
     ),
     search=(
         Filter("username", "username"),
@@ -89,15 +90,15 @@ ME = Resource(
     iri="/api/me",
     iri_type="CurrentUserProfile",
     properties=(
-        Property("id", Kind.INTEGER, ("id",), public=True),
-        Property("username", Kind.STRING, ("username",), public=True),
-        Property("firstname", Kind.STRING, ("firstname",), public=True, nullable=True),
-        Property("lastname", Kind.STRING, ("lastname",), public=True, nullable=True),
-        Property("fullName", Kind.STRING, ("firstname", "lastname", "username"), value=_own_full_name, public=True),
-        Property("email", Kind.STRING, ("email",), public=True),
-        Property("locale", Kind.STRING, ("locale",), public=True),
-        Property("timezone", Kind.STRING, ("timezone",), public=True),
-        Property("roles", Kind.STRINGS, ("roles",), value=lambda row: sorted(roles_to_show(row.roles)), public=True),
+        Property("id", Kind.INTEGER, ("id",), public=True, example=EXAMPLE_ID),
+        Property("username", Kind.STRING, ("username",), public=True, example="alice"),
+        Property("firstname", Kind.STRING, ("firstname",), public=True, nullable=True, example="Alice"),
+        Property("lastname", Kind.STRING, ("lastname",), public=True, nullable=True, example="Liddell"),
+        Property("fullName", Kind.STRING, ("firstname", "lastname", "username"), value=_own_full_name, public=True, example="Alice Liddell"),
+        Property("email", Kind.STRING, ("email",), public=True, example="alice@example.com"),
+        Property("locale", Kind.STRING, ("locale",), public=True, example="en_US"),
+        Property("timezone", Kind.STRING, ("timezone",), public=True, example="Europe/Paris"),
+        Property("roles", Kind.STRINGS, ("roles",), value=lambda row: sorted(roles_to_show(row.roles)), public=True, example=["ROLE_STUDENT", "ROLE_USER"]),
     ),
     is_single=True,
     group="user",
@@ -140,7 +141,7 @@ def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, 
     """Read the filters and the order of a list of users; the id breaks ties.
 
     Only privileged callers search by e-mail. `matching` makes the conditions of extra fields; without it their parameters are
-    ignored. Raises UnreadableRequest for too many search texts and for unknown extra fields.
+    ignored. Raises UnreadableQuery for too many search texts and for unknown extra fields.
     """
     columns = table.searched
     fields: list[tuple[str, tuple[str, ...]]] = [(name, (name,)) for name in (*_ORDERED, *(["email"] if privileged else []))]
@@ -163,6 +164,6 @@ def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, 
 
 
 def _refuse_too_many(texts: int, pairs: Collection[Pair]) -> None:
-    """Raise UnreadableRequest for too many search texts. An empty value is none, but different pairs take time as well."""
+    """Raise UnreadableQuery for too many search texts. An empty value is none, but different pairs take time as well."""
     if texts + sum(1 for _, value in pairs if value) > MOST_TERMS or len(set(pairs)) > MOST_TERMS:
-        raise UnreadableRequest("Too many search terms.")
+        raise UnreadableQuery("Too many search terms.")

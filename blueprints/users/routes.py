@@ -1,25 +1,22 @@
 """/api/users, /api/users/{id} and /api/me."""
 
 from functools import partial
-from http import HTTPStatus
 
 from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import NotFound
 
 from blueprints.parts import parts, refuse_when_read_only
-from blueprints.users import policy
+from blueprints.users import operations, policy
 from blueprints.users.changes import delete, get_row, insert, update
 from blueprints.users.passwords import read_password_change, warn_of_ignored_password
 from blueprints.users.portal_users import create_user_of_portal, get_managed_portal, read_user_of_portal
 from blueprints.users.portals import require_portal_of_new_user
-from blueprints.users.resource import ME, NEW_PASSWORD, USER, USER_OF_PORTAL, in_name_form, read_filters
+from blueprints.users.resource import ME, USER, in_name_form, read_filters
 from blueprints.users.writing import validate_user
 from models import User, db
 from models.roles import roles_to_store
 from rest.body import read_changes, request_bytes
-from rest.formats import BODY_TYPES, jsonapi, plain_json
 from rest.negotiation import render_collection, render_item, render_nothing, request_object, speaks
-from rest.operation import Operation, Shape, Tag
 from rest.pagination import PAGING, Listing, paginate, read_paging
 from rest.paths import read_id
 from rest.query import Parameters, parse_query
@@ -29,96 +26,13 @@ from security.access import current_caller, current_item, is_authenticated, requ
 
 bp = Blueprint("users", __name__)
 
-_TAG = Tag("User", "Users")
-
-_PATCHES = (plain_json.MERGE_PATCH, jsonapi.BODY)
-
-_READING = (HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.SERVICE_UNAVAILABLE)
-_ITEM = (*_READING, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
-_WRITING = (
-    *_READING,
-    HTTPStatus.BAD_REQUEST,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-)
-
-LIST = Operation(
-    id="api_users_get_collection",
-    tag=_TAG,
-    summary="Retrieves the collection of User resources.",
-    resource=USER,
-    shape=Shape.COLLECTION,
-    failures=(*_READING, HTTPStatus.BAD_REQUEST),
-)
-CREATE = Operation(
-    id="api_users_post",
-    tag=_TAG,
-    summary="Creates a User resource.",
-    resource=USER,
-    takes=BODY_TYPES,
-    complete=True,
-    status=HTTPStatus.CREATED,
-    failures=_WRITING,
-)
-SHOW = Operation(id="api_users_id_get", tag=_TAG, summary="Retrieves a User resource.", resource=USER, failures=_ITEM)
-REPLACE = Operation(
-    id="api_users_id_put",
-    tag=_TAG,
-    summary="Replaces the User resource.",
-    resource=USER,
-    takes=BODY_TYPES,
-    failures=(*_WRITING, HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED),
-)
-UPDATE = Operation(
-    id="api_users_id_patch",
-    tag=_TAG,
-    summary="Updates the User resource.",
-    resource=USER,
-    takes=_PATCHES,
-    failures=(*_WRITING, HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED),
-)
-DELETE = Operation(
-    id="api_users_id_delete",
-    tag=_TAG,
-    summary="Removes the User resource.",
-    resource=USER,
-    shape=Shape.NOTHING,
-    status=HTTPStatus.NO_CONTENT,
-    failures=(*_ITEM, HTTPStatus.PRECONDITION_FAILED),
-)
-ADD_TO_PORTAL = Operation(
-    id="api_access_urls_id_user_post",
-    tag=_TAG,
-    summary="Creates a User resource in a portal.",
-    resource=USER,
-    takes=BODY_TYPES,
-    body=USER_OF_PORTAL,
-    complete=True,
-    status=HTTPStatus.CREATED,
-    failures=(*_WRITING, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.NOT_IMPLEMENTED),
-)
-SHOW_ME = Operation(id="api_me_get", tag=_TAG, summary="Retrieves the signed-in user.", resource=ME, failures=_READING)
-SET_PASSWORD = Operation(
-    id="api_users_id_password_patch",
-    tag=_TAG,
-    summary="Sets the password of a User resource.",
-    resource=USER,
-    takes=(plain_json.MERGE_PATCH, plain_json.BODY),
-    body=NEW_PASSWORD,
-    complete=True,
-    refuses_plainly=True,
-    failures=(*_WRITING, HTTPStatus.NOT_FOUND),
-)
-
 
 def _id_in_path(user_id: str) -> int:
     return read_id(user_id)
 
 
 @bp.get("/users<suffix:suffix>")
-@speaks(LIST)
+@speaks(operations.LIST)
 @requires(is_authenticated)
 def list_users() -> Response:
     """List the users that the caller may see, filtered, ordered and paged."""
@@ -132,7 +46,7 @@ def list_users() -> Response:
 
 
 @bp.post("/users<suffix:suffix>")
-@speaks(CREATE)
+@speaks(operations.CREATE)
 @requires(policy.may_create_users)
 def create_user() -> Response:
     """Create a user, who can sign in at once if the body has a password."""
@@ -147,7 +61,7 @@ def create_user() -> Response:
 
 
 @bp.get("/users/<segment:user_id><suffix:suffix>")
-@speaks(SHOW)
+@speaks(operations.SHOW)
 @requires(is_authenticated, item=_id_in_path)
 def show_user(user_id: str) -> Response:
     """Show a user."""
@@ -159,7 +73,7 @@ def show_user(user_id: str) -> Response:
 
 
 @bp.put("/users/<segment:user_id><suffix:suffix>")
-@speaks(REPLACE)
+@speaks(operations.REPLACE)
 @requires(is_authenticated)
 def replace_user(user_id: str) -> Response:
     """Change the properties in the body. As in Chamilo 2.0, all others keep their values."""
@@ -167,7 +81,7 @@ def replace_user(user_id: str) -> Response:
 
 
 @bp.patch("/users/<segment:user_id><suffix:suffix>")
-@speaks(UPDATE)
+@speaks(operations.UPDATE)
 @requires(is_authenticated)
 def update_user(user_id: str) -> Response:
     """Change the properties in the body (RFC 7396)."""
@@ -175,7 +89,7 @@ def update_user(user_id: str) -> Response:
 
 
 @bp.delete("/users/<segment:user_id><suffix:suffix>")
-@speaks(DELETE)
+@speaks(operations.DELETE)
 @requires(is_authenticated)
 def delete_user(user_id: str) -> Response:
     """Delete a user: by default the row and the user name stay (docs/compatibility.md#soft-delete)."""
@@ -187,7 +101,7 @@ def delete_user(user_id: str) -> Response:
 
 
 @bp.patch("/users/<segment:user_id>/password<suffix:suffix>")
-@speaks(SET_PASSWORD)
+@speaks(operations.SET_PASSWORD)
 @requires(is_authenticated)
 def set_password(user_id: str) -> Response:
     """Set a password: the caller's own, or as an administrator any user's."""
@@ -200,7 +114,7 @@ def set_password(user_id: str) -> Response:
 
 
 @bp.post("/access_urls/<segment:url_id>/user<suffix:suffix>")
-@speaks(ADD_TO_PORTAL)
+@speaks(operations.ADD_TO_PORTAL)
 @requires(policy.may_add_to_portal)
 def add_user_to_portal(url_id: str) -> Response:
     """Create a user in a portal, with the role of the status and values of extra fields, and tell the user by mail."""
@@ -211,7 +125,7 @@ def add_user_to_portal(url_id: str) -> Response:
 
 
 @bp.get("/me<suffix:suffix>")
-@speaks(SHOW_ME)
+@speaks(operations.SHOW_ME)
 @requires(is_authenticated)
 def show_me() -> Response:
     """Show the caller."""

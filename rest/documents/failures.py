@@ -8,7 +8,7 @@ Document = dict[str, Any]
 FAILURES: Document = {
     "AuthenticationFailure": {
         "type": "object",
-        "properties": {"code": {"type": "integer", "const": 401}, "message": {"type": "string"}},
+        "properties": {"code": {"type": "integer", "enum": [401]}, "message": {"type": "string"}},
         "required": ["code", "message"],
         "additionalProperties": False,
     },

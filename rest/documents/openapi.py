@@ -1,69 +1,101 @@
 """The OpenAPI 3.1 document, built from the declarations of the operations."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from rest.documents.examples import answer_example, failure_example
 from rest.documents.failures import FAILURES, FAILURES_WITH_API_KEYS, NEGOTIATED
-from rest.format import BodyType, Format, leading_first
-from rest.formats import FORMATS
+from rest.documents.parameters import parameters_of
+from rest.documents.selection import Selection
+from rest.error_codes import HEADER
+from rest.format import TOTAL_HEADER, BodyType, Format
 from rest.operation import Operation, RoutedOperation, Shape
-from rest.pagination import DEFAULT_ITEMS_PER_PAGE
-from rest.resource import Filter, Resource
-from rest.schema import MAX_ID, example_body, reference, schema_name, write_schema
+from rest.resource import Resource
+from rest.schema import TEXT, reference, schema_name, write_schema
 
 Document = dict[str, Any]
 
 #: Chamilo's own title; clients show it.
 TITLE = "Chamilo Api"
 
+_EVERY_FORMAT = Selection()
+
 _HEAD: Document = {
     "openapi": "3.1.0",
     "info": {
         "title": TITLE,
-        "description": "Sign in, and manage users.",
+        "description": (
+            "Sign in, and manage users.\n\nTo generate a client, use the document of plain JSON, "
+            "[`/api/docs.jsonopenapi?suffix=json`](/api/docs.jsonopenapi?suffix=json). Its paths end in `.json`, so a client "
+            "needs no `Accept` header."
+        ),
         "version": "1.0.0",
+        "contact": {"name": "Poort"},
         "license": {"name": "MIT", "identifier": "MIT"},
     },
-    "servers": [{"url": "/", "description": ""}],
 }
 
-
-_SCHEMES: Document = {"JWT": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+_SCHEMES: Document = {
+    "JWT": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The token of a sign-in"},
+}
 
 _KEY_SCHEMES: Document = {
     "ApiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "chamilo_ext_…", "description": "An API key of a user"}
 }
 
+# How references to schemas begin.
+_SCHEMAS = "#/components/schemas/"
 
-def build_openapi(operations: Sequence[RoutedOperation], *, takes_api_keys: bool = False) -> Document:
+_ERROR_CODE, _TOTAL = "ErrorCode", "TotalCount"
+
+_HEADERS: Document = {
+    _ERROR_CODE: {"description": "A stable word for the cause", "required": True, "schema": TEXT, "example": "token_expired"},
+    _TOTAL: {"description": "The number of all items", "schema": {"type": "integer", "minimum": 0}, "example": 1},
+}
+
+
+def build_openapi(
+    operations: Sequence[RoutedOperation], selection: Selection = _EVERY_FORMAT, *, takes_api_keys: bool = False
+) -> Document:
     """Describe every declared operation; with `takes_api_keys`, also the second way to authenticate a request."""
     paths: Document = {}
     for routed in operations:
-        paths.setdefault(routed.path, {})[routed.method.lower()] = _operation(routed, takes_api_keys=takes_api_keys)
+        described = _operation(routed, selection, takes_api_keys=takes_api_keys)
+        paths.setdefault(selection.path(routed), {})[routed.method.lower()] = described
     declared = [routed.operation for routed in operations]
     schemes = _SCHEMES | _KEY_SCHEMES if takes_api_keys else _SCHEMES
     failures = FAILURES | FAILURES_WITH_API_KEYS if takes_api_keys else FAILURES
-    return _HEAD | {
+    schemas = failures | _resource_schemas(declared, selection) | _body_schemas(declared, selection)
+    document = _HEAD | {
+        "servers": [{"url": selection.server_url, "description": "This server"}],
         "paths": paths,
         "components": {
-            "schemas": failures | _resource_schemas(declared) | _body_schemas(declared),
+            "schemas": {selection.schema_name(name): schema for name, schema in _used(schemas, paths)},
+            "headers": _HEADERS,
             "securitySchemes": schemes,
         },
         "security": [{name: []} for name in schemes],
         "tags": [tag._asdict() for tag in dict.fromkeys(operation.tag for operation in declared)],
     }
+    renamed: Document = _renamed(document, {f"{_SCHEMAS}{name}": f"{_SCHEMAS}{selection.schema_name(name)}" for name in schemas})
+    return renamed
 
 
-def _operation(routed: RoutedOperation, *, takes_api_keys: bool) -> Document:
-    path, operation = routed.path, routed.operation
-    described: Document = {"operationId": operation.id, "tags": [operation.tag.name], "summary": operation.summary}
-    if parameters := [*_path_parameters(path, operation), *_query_parameters(operation)]:
+def _operation(routed: RoutedOperation, selection: Selection, *, takes_api_keys: bool) -> Document:
+    operation = routed.operation
+    described: Document = {
+        "operationId": operation.id,
+        "tags": [operation.tag.name],
+        "summary": operation.summary,
+        "description": operation.description,
+    }
+    if parameters := parameters_of(routed.path, operation):
         described["parameters"] = parameters
-    if body := _request_body(operation):
+    if body := _request_body(operation, selection):
         described["requestBody"] = body
-    described["responses"] = {str(operation.status.value): _success(operation)} | {
-        str(status.value): _failure(status, operation) for status in sorted(operation.failures)
+    described["responses"] = {str(operation.status.value): _success(operation, selection)} | {
+        str(status.value): _failure(status, operation, selection) for status in sorted(operation.failures)
     }
     if routed.is_public:
         described["security"] = []
@@ -72,62 +104,22 @@ def _operation(routed: RoutedOperation, *, takes_api_keys: bool) -> Document:
     return described
 
 
-def _path_parameters(path: str, operation: Operation) -> list[Document]:
-    schema = operation.id_schema or {"type": "integer", "minimum": 1, "maximum": MAX_ID}
-    return (
-        [{"name": "id", "in": "path", "description": "Identifier", "required": True, "schema": schema}] if "{id}" in path else []
-    )
-
-
-def _query_parameters(operation: Operation) -> list[Document]:
-    if operation.shape is not Shape.COLLECTION or operation.resource is None:
-        return []
-    per_page = {"type": "integer", "default": DEFAULT_ITEMS_PER_PAGE, "minimum": 0}
-    return [
-        _query("page", "The collection page number", {"type": "integer", "default": 1, "minimum": 1}),
-        _query("itemsPerPage", "The number of items per page. 0 returns only the total. Non-numeric text counts as 0.", per_page),
-        *(_filter(filter_) for filter_ in operation.resource.search),
-    ]
-
-
-def _query(name: str, description: str, schema: Document) -> Document:
-    return {"name": name, "in": "query", "description": description, "required": False, "schema": schema}
-
-
-def _filter(filter_: Filter) -> Document:
-    schema = {"type": "array", "items": {"type": "string"}} if filter_.is_list else {"type": "string"}
-    return _query(filter_.variable, filter_.description or _filter_description(filter_), schema)
-
-
-def _filter_description(filter_: Filter) -> str:
-    if filter_.variable.startswith("order["):
-        return "`asc` or `desc`; other values are ignored."
-    if filter_.is_boolean:
-        return "`true`, `1`, `false` or `0`; other values are ignored."
-    return "Matches any part of the text; ignores case and accents."
-
-
-def _request_body(operation: Operation) -> Document | None:
+def _request_body(operation: Operation, selection: Selection) -> Document | None:
     if operation.request_schema is not None:
         content: Document = {"application/json": {"schema": operation.request_schema, "example": operation.example}}
     elif operation.takes and operation.resource:
         content = {
             body_type.media_type: _body_content(body_type, operation, operation.resource)
-            for body_type in _listed(leading_first(operation.takes))
+            for body_type in selection.bodies(operation.takes)
         }
     else:
         return None
     return {"content": content, "required": operation.needs_body}
 
 
-def _listed(body_types: Iterable[BodyType]) -> list[BodyType]:
-    return [body_type for body_type in body_types if body_type.listed]
-
-
 def _body_content(body_type: BodyType, operation: Operation, resource: Resource) -> Document:
-    body = operation.body or resource
-    example = body_type.example(resource, example_body(body, complete=operation.complete))
-    return {"schema": reference(_body_name(body_type, operation, resource)), "example": example}
+    schema = reference(_body_name(body_type, operation, resource))
+    return {"schema": schema} | ({"example": body_type.example(resource, operation.example)} if operation.example else {})
 
 
 def _body_name(body_type: BodyType, operation: Operation, resource: Resource) -> str:
@@ -137,7 +129,7 @@ def _body_name(body_type: BodyType, operation: Operation, resource: Resource) ->
     return schema_name(resource, "write" if operation.complete else "patch", body_type.infix)
 
 
-def _body_schemas(operations: Iterable[Operation]) -> Document:
+def _body_schemas(operations: Iterable[Operation], selection: Selection) -> Document:
     """Describe the bodies that operations take. Client generators lose schemas without names."""
     return {
         _body_name(body_type, operation, operation.resource): body_type.schema(
@@ -145,47 +137,77 @@ def _body_schemas(operations: Iterable[Operation]) -> Document:
         )
         for operation in operations
         if operation.resource
-        for body_type in _listed(operation.takes)
+        for body_type in selection.bodies(operation.takes)
     }
 
 
-def _success(operation: Operation) -> Document:
+def _success(operation: Operation, selection: Selection) -> Document:
     if operation.response_schema is not None:
-        return {"description": operation.summary, "content": {"application/json": {"schema": operation.response_schema}}}
+        content: Document = {"schema": operation.response_schema, "example": operation.response_example}
+        return {"description": operation.summary, "content": {"application/json": content}}
     if operation.shape is Shape.NOTHING or operation.resource is None:
         return {"description": operation.summary}
-    content = {
-        media_type: {"schema": _answer_schema(format_, operation.shape, operation.resource)}
-        for format_ in leading_first(FORMATS.values())
+    described: Document = {"description": operation.summary}
+    if operation.shape is Shape.COLLECTION and any(format_.total_in_header for format_ in selection.formats):
+        described["headers"] = {TOTAL_HEADER: {"$ref": f"#/components/headers/{_TOTAL}"}}
+    described["content"] = {
+        media_type: _answer(format_, operation, operation.resource)
+        for format_ in selection.formats
         for media_type in format_.media_types
     }
-    return {"description": operation.summary, "content": content}
+    return described
 
 
-def _answer_schema(format_: Format, shape: Shape, resource: Resource) -> Document:
-    return format_.collection_schema(resource) if shape is Shape.COLLECTION else format_.item_schema(resource)
+def _answer(format_: Format, operation: Operation, resource: Resource) -> Document:
+    describe = format_.collection_schema if operation.shape is Shape.COLLECTION else format_.item_schema
+    return {"schema": describe(resource), "example": answer_example(operation, resource, format_)}
 
 
-def _failure(status: HTTPStatus, operation: Operation) -> Document:
+def _failure(status: HTTPStatus, operation: Operation, selection: Selection) -> Document:
     if status is HTTPStatus.UNAUTHORIZED:
         schemas = {"application/json": "AuthenticationFailure"}
     elif operation.resource and status in NEGOTIATED and not (status is HTTPStatus.BAD_REQUEST and operation.refuses_plainly):
-        schemas = NEGOTIATED[status]
+        schemas = selection.failures(NEGOTIATED[status])
     else:
         schemas = {"application/json": "Error"}
-    content = {media_type: {"schema": reference(name)} for media_type, name in schemas.items()}
-    return {"description": status.phrase, "content": content}
+    content = {
+        media_type: {"schema": reference(name), "example": failure_example(status, operation, media_type)}
+        for media_type, name in schemas.items()
+    }
+    headers = {HEADER: {"$ref": f"#/components/headers/{_ERROR_CODE}"}}
+    return {"description": status.phrase, "headers": headers, "content": content}
 
 
-def _resource_schemas(operations: Iterable[Operation]) -> Document:
-    """Describe each resource as every format shows it and as every body type writes it."""
+def _resource_schemas(operations: Iterable[Operation], selection: Selection) -> Document:
+    """Describe each resource as every format shows it."""
     schemas: Document = {}
-    formats = leading_first(FORMATS.values())
     for resource in dict.fromkeys(operation.resource for operation in operations if operation.resource):
-        for format_ in formats:
+        for format_ in selection.formats:
             schemas |= format_.schemas(resource)
-        for suffix, complete in (("write", True), ("patch", False)) if resource.writable else ():
-            written = write_schema(resource, complete=complete)
-            for body_type in _listed(format_.body for format_ in formats if format_.body):
-                schemas[schema_name(resource, suffix, body_type.infix)] = body_type.schema(written, complete=complete)
     return schemas
+
+
+def _used(schemas: Document, paths: Document) -> list[tuple[str, Document]]:
+    """Return the schemas that paths refer to, directly or through others, in their order."""
+    names, found = set(_references(paths)), set[str]()
+    while names:
+        found |= names
+        names = {inner for name in names for inner in _references(schemas[name])} - found
+    return [(name, schema) for name, schema in schemas.items() if name in found]
+
+
+def _references(value: Any) -> Iterator[str]:
+    """Yield the names of the schemas to which a part of the document refers."""
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if isinstance(inner, str) and inner.startswith(_SCHEMAS):
+            yield inner.removeprefix(_SCHEMAS)
+        yield from _references(inner)
+
+
+def _renamed(value: Any, names: dict[str, str]) -> Any:
+    """Return a part of the document with other texts where it has those that have a new name."""
+    if isinstance(value, dict):
+        return {key: _renamed(inner, names) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_renamed(inner, names) for inner in value]
+    return names.get(value, value) if isinstance(value, str) else value

@@ -68,13 +68,15 @@ def _search(resource: Resource, path: str) -> dict[str, Any]:
     }
 
 
+_NODE: Schema = {"@context": {"type": "string"}, "@id": IRI, "@type": {"type": "string"}}
+
+
 def _name(resource: Resource) -> str:
     return schema_name(resource, "read", BODY.infix)
 
 
 def _schemas(resource: Resource) -> dict[str, Schema]:
-    more: Schema = {"@context": {"type": "string"}, "@id": IRI, "@type": {"type": "string"}}
-    return {_name(resource): with_properties(more, read_schema(resource))}
+    return {_name(resource): with_properties(_NODE, read_schema(resource))}
 
 
 def _item_schema(resource: Resource) -> Schema:
@@ -84,6 +86,7 @@ def _item_schema(resource: Resource) -> Schema:
 def _collection_schema(resource: Resource) -> Schema:
     links = ("@id", "hydra:first", "hydra:last", "hydra:previous", "hydra:next")
     properties: Schema = {
+        **_NODE,
         "hydra:member": {"type": "array", "items": _item_schema(resource)},
         "hydra:totalItems": {"type": "integer", "minimum": 0},
         "hydra:view": {"type": "object", "properties": dict.fromkeys(links, IRI)},

@@ -41,6 +41,7 @@ class Finding:
         return (
             self.is_a_taken_name
             or self.is_a_cast_number
+            or self.is_an_ignored_value
             or self.is_a_page_that_cannot_be
             or self.is_an_unknown_field
             or self.is_a_filter_by_no_field
@@ -77,6 +78,15 @@ class Finding:
         if (self.operation, self.check, self.status) != ("GET /api/users", "positive_data_acceptance", 400):
             return False
         return json.loads(self.answer).get("hydra:description") in REFUSED_TOGETHER
+
+    @property
+    def is_an_ignored_value(self) -> bool:
+        """A direction or a state that is none is ignored, as recorded, and the rest of the query is valid."""
+        if (self.operation, self.check, self.status) != ("GET /api/users", "negative_data_rejection", 200):
+            return False
+        pages = [value for name, value in parse_qsl(urlsplit(self.url).query, keep_blank_values=True) if name == "page"]
+        names = ("order", "isActive")
+        return any(name in self.url for name in names) and all(page == str(integer(page)) for page in pages)
 
     @property
     def is_a_cast_number(self) -> bool:

@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 from app import utc_now
 from blueprints.docs.routes import declared_operations
 from blueprints.request_hooks import register_request_hooks
+from blueprints.users.operations import CREATE
 from blueprints.users.resource import USER
-from blueprints.users.routes import CREATE
 from rest.body import find_violations, read_changes, require_none
 from rest.documents import hydra
 from rest.documents.openapi import build_openapi
@@ -83,13 +83,13 @@ def test_it_is_in_the_openapi_document(app: Flask) -> None:
     for name in ("User-user.read", "User.jsonld-user.read", "User.jsonhal-user.read"):
         read = schemas[name]["properties"]["nickname"]
         assert read == {"type": "string", "description": "For friends.", "examples": ["Al"]}
-    for name in ("User-user.write", "User-user.patch", "User.jsonld-user.write"):
+    for name in ("User-user.write", "User.jsonld-user.write"):
         written = schemas[name]["properties"]["nickname"]
         assert (written["type"], written["maxLength"]) == (["string", "null"], 5)
     attributes = schemas["User.jsonapi-user.write"]["properties"]["data"]["properties"]["attributes"]
     assert attributes["properties"]["nickname"]["maxLength"] == 5
-    example = document["paths"]["/api/users"]["post"]["requestBody"]["content"]["application/json"]["example"]
-    assert example["nickname"] == "Al"
+    answer = document["paths"]["/api/users"]["post"]["responses"]["201"]["content"]["application/json"]
+    assert answer["example"]["nickname"] == "Al"
 
 
 def test_it_is_in_the_context_and_the_hydra_documentation(app: Flask) -> None:

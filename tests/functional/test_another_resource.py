@@ -138,7 +138,7 @@ def test_openapi_document_describes_it(client: FlaskClient) -> None:
     }
     schemas = {name for name in document["components"]["schemas"] if name.startswith("Room")}
     read = {"Room-room.read", "Room.jsonld-room.read", "Room.jsonhal-room.read", "Room.jsonapi", "Room.jsonapi-room.read"}
-    assert schemas == read | {f"Room{infix}-room.{kind}" for infix in ("", ".jsonld", ".jsonapi") for kind in ("write", "patch")}
+    assert schemas == read | {f"Room{infix}-room.write" for infix in ("", ".jsonld", ".jsonapi")} | {"Room-room.patch"}
     assert {"name": "Room", "description": "Rooms of a campus"} in document["tags"]
     assert {parameter["name"] for parameter in document["paths"]["/api/rooms"]["get"]["parameters"]} == {
         *("page", "itemsPerPage", "title", "isOpen", "order[title]")

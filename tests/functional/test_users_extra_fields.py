@@ -14,7 +14,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from blueprints.users.routes import DELETE
+from blueprints.users.operations import DELETE
 from models import AuditRecord, ExtraField, ExtraFieldValue, User
 from models.extra_fields import ExtraFields, UnknownExtraField, comparable, insert_field
 from models.user_table import UserTable

@@ -1,7 +1,5 @@
 """/api/rooms and /api/rooms/{id}."""
 
-from http import HTTPStatus
-
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
@@ -9,41 +7,17 @@ from blueprints.parts import parts
 from models import db
 from rest.body import find_violations, read_changes, require_none
 from rest.conditional import require_match
-from rest.formats import BODY_TYPES, plain_json
 from rest.negotiation import render_collection, render_item, render_nothing, request_object, speaks
-from rest.operation import Operation, Shape, Tag
 from rest.pagination import paginate, read_paging
 from rest.paths import read_id
 from rest.query import parse_query
 from rest.representation import Collection, Item, PageLink
+from rooms.operations import CREATE, DELETE, LIST, SHOW, UPDATE
 from rooms.resource import ROOM, Room, Rooms, filtered
 from security.access import current_caller, is_authenticated, requires
 from security.bearer import Caller
 
 bp = Blueprint("rooms", __name__)
-
-TAG = Tag("Room", "Rooms of a campus")
-READS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.BAD_REQUEST)
-WRITES = (*READS, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
-
-LIST = Operation(id="rooms_get", tag=TAG, summary="Lists rooms.", resource=ROOM, shape=Shape.COLLECTION, failures=READS)
-SHOW = Operation(id="room_get", tag=TAG, summary="Shows a room.", resource=ROOM, failures=READS)
-CREATE = Operation(
-    id="rooms_post",
-    tag=TAG,
-    summary="Creates a room.",
-    resource=ROOM,
-    takes=BODY_TYPES,
-    complete=True,
-    status=HTTPStatus.CREATED,
-    failures=WRITES,
-)
-UPDATE = Operation(
-    id="room_patch", tag=TAG, summary="Changes a room.", resource=ROOM, takes=(plain_json.MERGE_PATCH,), failures=WRITES
-)
-DELETE = Operation(
-    id="room_delete", tag=TAG, summary="Deletes a room.", resource=ROOM, shape=Shape.NOTHING, status=HTTPStatus.NO_CONTENT
-)
 
 
 def may_manage_rooms(caller: Caller) -> bool:

@@ -155,6 +155,17 @@ REFUSED: dict[str, tuple[int, str, bytes]] = {
 }
 
 
+#: The words of `X-Error-Code`.
+WORDS = {
+    400: "invalid_http",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    414: "uri_too_long",
+    431: "header_fields_too_large",
+    501: "not_implemented",
+}
+
+
 @pytest.mark.parametrize(("status", "text", "raw"), REFUSED.values(), ids=REFUSED)
 def test_what_nginx_refuses_is_json_with_the_safe_headers(proxied: Proxied, status: int, text: str, raw: bytes) -> None:
     answers = proxied.exchange(raw.replace(b"%b", HOST.encode()) + b"Connection: close\r\n\r\n")
@@ -163,6 +174,7 @@ def test_what_nginx_refuses_is_json_with_the_safe_headers(proxied: Proxied, stat
     assert headers["content-type"] == "application/json"
     assert {name: headers.get(name.lower()) for name in SAFE_HEADERS} == SAFE_HEADERS
     assert (headers["strict-transport-security"], headers["server"]) == ("max-age=31536000", "nginx")
+    assert headers["x-error-code"] == WORDS[status]
 
 
 def test_what_has_no_host_or_wants_a_tunnel_is_refused(proxied: Proxied) -> None:
@@ -174,7 +186,7 @@ def test_what_has_no_host_or_wants_a_tunnel_is_refused(proxied: Proxied) -> None
 
 def test_what_poort_refuses_passes_unchanged(proxied: Proxied) -> None:
     status, headers, body = proxied.request("DELETE", "/api/users")
-    assert (status, headers["allow"]) == (405, "GET, POST")
+    assert (status, headers["allow"], headers["x-error-code"]) == (405, "GET, POST", "method_not_allowed")
     assert body == {"error": f'No route found for "DELETE {proxied.origin}/api/users": Method Not Allowed (Allow: GET, POST)'}
     assert proxied.request("POST", "/api/authentication_token", {})[0] == 400
 

@@ -47,6 +47,16 @@ REFUSED = {
 }
 
 
+#: The words of `X-Error-Code`.
+WORDS = {
+    400: "invalid_http",
+    414: "uri_too_long",
+    417: "expectation_failed",
+    431: "header_fields_too_large",
+    501: "not_implemented",
+}
+
+
 @pytest.mark.parametrize(("status", "raw"), REFUSED.values(), ids=REFUSED)
 def test_a_request_that_is_refused_before_the_application_is_answered_in_json(server: Server, status: int, raw: bytes) -> None:
     answers = server.exchange(raw)
@@ -55,6 +65,7 @@ def test_a_request_that_is_refused_before_the_application_is_answered_in_json(se
     assert answers[0].headers["connection"] == "close"
     assert int(answers[0].headers["content-length"]) == len(answers[0].text.encode())
     assert list(answers[0].json) == ["error"]
+    assert answers[0].headers["x-error-code"] == WORDS[status]
     refused = [line for line in server.log_lines if line.get("request_id") == answers[0].headers["x-request-id"]]
     assert [line["status"] for line in refused] == [status]
 

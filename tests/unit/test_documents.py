@@ -23,6 +23,7 @@ FOLDER = Path(__file__).parent / "documents"
 #: What each file holds: the path of a document.
 PATHS = {
     "openapi": "/api/docs.json",
+    "openapi_of_json": "/api/docs.json?suffix=json",
     "hydra": "/api/docs.jsonld",
     "entrypoint": "/api/index.jsonld",
     "context_user": "/api/contexts/User",

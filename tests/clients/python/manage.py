@@ -16,6 +16,7 @@ from chamilo_api.api.user import (
 )
 from chamilo_api.client import AuthenticatedClient, Client
 from chamilo_api.models import (
+    ApiUsersGetCollectionOrderusername,
     ConstraintViolationList,
     CurrentUserProfileUserRead,
     Error,
@@ -29,15 +30,13 @@ from chamilo_api.models import (
 
 url, username, password = sys.argv[1:]
 
-# What it asks for decides the shape of the answers; the default of the API is JSON-LD.
-headers = {"Accept": "application/json"}
-signed_in = login_check_post.sync(
-    client=Client(base_url=url, headers=headers), body=LoginCheckPostBody(username=username, password=password)
-)
+signed_in = login_check_post.sync(client=Client(base_url=url), body=LoginCheckPostBody(username=username, password=password))
 assert isinstance(signed_in, LoginCheckPostResponse200)
 
-with AuthenticatedClient(base_url=url, token=signed_in.token, headers=headers, raise_on_unexpected_status=True) as client:
-    listed = api_users_get_collection.sync(client=client, items_per_page=5, search="liddell", orderusername="desc")
+with AuthenticatedClient(base_url=url, token=signed_in.token, raise_on_unexpected_status=True) as client:
+    listed = api_users_get_collection.sync(
+        client=client, items_per_page=5, search="liddell", orderusername=ApiUsersGetCollectionOrderusername.DESC
+    )
     assert isinstance(listed, list)
 
     created = api_users_post.sync(

@@ -1,0 +1,65 @@
+"""Examples of answers in the OpenAPI document. The code that renders real answers renders them."""
+
+from http import HTTPStatus
+from typing import Any
+
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import HTTPException, Unauthorized, default_exceptions
+
+from rest.body import BLANK
+from rest.encoding import decode_json
+from rest.format import Format
+from rest.operation import Operation, Shape
+from rest.pagination import DEFAULT_ITEMS_PER_PAGE, Page, Paging
+from rest.problem import MalformedBody, ValidationFailed, Violation, problem_body
+from rest.representation import Collection, Item, PageLink
+from rest.resource import Resource
+from rest.schema import EXAMPLE_ID
+
+#: The texts of failures, if the operation says nothing more likely.
+_TEXTS = {
+    HTTPStatus.BAD_REQUEST: "Invalid JSON.",
+    HTTPStatus.UNAUTHORIZED: "Expired JWT Token",
+    HTTPStatus.FORBIDDEN: "Access Denied.",
+    HTTPStatus.NOT_FOUND: "Not Found",
+    HTTPStatus.NOT_ACCEPTABLE: 'Requested format "application/pdf" is not supported. Supported MIME types are "text/csv".',
+    HTTPStatus.PRECONDITION_FAILED: "Precondition Failed",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: 'The "Content-Type" header must exist.',
+    HTTPStatus.TOO_MANY_REQUESTS: "Too Many Requests",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The database cannot be reached at the moment.",
+}
+
+
+def answer_example(operation: Operation, resource: Resource, format_: Format) -> Any:
+    """Return the answer of an operation on a resource in a format: decoded if it is JSON, else as text."""
+    item = _item(resource)
+    if operation.shape is Shape.COLLECTION:
+        page = Page((item,), Paging(1, DEFAULT_ITEMS_PER_PAGE), 1)
+        encoded = format_.encode(format_.collection(Collection(resource, page, PageLink(resource.iri, ""))))
+    else:
+        encoded = format_.encode(format_.item(item))
+    return decode_json(encoded) if format_.media_types[0].endswith("json") else encoded.decode()
+
+
+def failure_example(status: HTTPStatus, operation: Operation, media_type: str) -> Any:
+    """Return the body of a failure in a media type."""
+    return problem_body(_failure(status, operation, media_type), media_type == "application/problem+json")[0]
+
+
+def _item(resource: Resource) -> Item:
+    fields = {prop.name: prop.example for prop in resource.readable if prop.example is not None}
+    iri = resource.iri if resource.is_single else f"{resource.iri}/{fields.get('id', EXAMPLE_ID)}"
+    return Item(resource, iri, fields)
+
+
+def _failure(status: HTTPStatus, operation: Operation, media_type: str) -> HTTPException:
+    is_negotiated = media_type != "application/json"
+    if is_negotiated and status is HTTPStatus.UNPROCESSABLE_ENTITY and (body := operation.body or operation.resource):
+        blank = next(prop for prop in body.writable if prop.not_blank)
+        return ValidationFailed([Violation(blank.name, *BLANK)])
+    if is_negotiated:
+        return MalformedBody("Syntax error")
+    text = operation.failure_texts.get(status) or _TEXTS.get(status)
+    if status is HTTPStatus.UNAUTHORIZED:
+        return Unauthorized(text, www_authenticate=WWWAuthenticate("Bearer"))
+    return default_exceptions[status](text)

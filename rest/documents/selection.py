@@ -1,0 +1,46 @@
+"""What an OpenAPI document shows of the formats: all of them, or a single one under its suffix."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rest.format import BodyType, Format, leading_first
+from rest.formats import FORMATS
+from rest.operation import RoutedOperation
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The formats of a document. With `only`, each body and each answer has one media type, and paths end in its suffix.
+
+    `server_url` is the base of the paths. Some generated clients join it to them, so that `/` would become `//api`.
+    """
+
+    only: Format | None = None
+    server_url: str = "/"
+
+    @property
+    def formats(self) -> list[Format]:
+        """Return the formats of answers, the one for client generators first."""
+        return [self.only] if self.only else leading_first(FORMATS.values())
+
+    def path(self, routed: RoutedOperation) -> str:
+        """Return the path template of an operation."""
+        return f"{routed.path}.{self.only.name}" if self.only and routed.takes_suffix else routed.path
+
+    def schema_name(self, name: str) -> str:
+        """Return the name of a schema. Some generators take a dot for the end of a module's name."""
+        return name.replace(".", "-") if self.only else name
+
+    def bodies(self, takes: Iterable[BodyType]) -> list[BodyType]:
+        """Choose from the body types of an operation. One without the only format has its usual type, such as a merge patch."""
+        listed = [body_type for body_type in leading_first(takes) if body_type.listed]
+        if self.only is None:
+            return listed
+        return [body_type for body_type in listed if body_type is self.only.body] or listed[:1]
+
+    def failures(self, schemas: dict[str, str]) -> dict[str, str]:
+        """Choose from the schemas, by media type, of a failure whose form depends on the format."""
+        if self.only is None:
+            return schemas
+        chosen = "application/problem+json" if self.only.problem_json else "application/ld+json"
+        return {chosen: schemas[chosen]}
