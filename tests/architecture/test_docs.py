@@ -29,7 +29,9 @@ CODE = [
     path
     for pattern in ("*.py", "*.md", "bin/*", "deploy/*", ".ci/*", "*/**/*.py", "*/**/*.md")
     for path in ROOT.glob(pattern)
-    if path.is_file() and not path.relative_to(ROOT).as_posix().startswith((".venv", ".site-pages", "site/", "var/"))
+    if path.is_file()
+    and not path.relative_to(ROOT).as_posix().startswith((".venv", ".site-pages", ".pytest_cache", "site/", "var/"))
+    and "node_modules" not in path.parts
 ]
 
 SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
