@@ -24,14 +24,8 @@ _HOME = ROOT / "var" / "demo"
 
 # Each demo has secrets and keys of its own: the real server must not accept a token that a published password has bought. A
 # low cost hashes 50 passwords in a second.
-_ENV = """\
-# Settings of `make demo`. Its database and keys are in this folder. Remove the folder to start over.
-JWT_PASSPHRASE={passphrase}
-APP_SECRET={secret}
-APP_ENABLE_API_ENTRYPOINT=1
-REFRESH_TOKEN_TTL=604800
-PASSWORD_HASH_COST=8
-"""
+SETTINGS = {"APP_ENABLE_API_ENTRYPOINT": "1", "REFRESH_TOKEN_TTL": "604800", "PASSWORD_HASH_COST": "8"}
+_SECRETS = ("JWT_PASSPHRASE", "APP_SECRET")
 
 # What a person may still choose; everything else would lead the demo to the real server's database or keys.
 _LEFT_TO_CHOOSE = {"PORT", "WEB_CONCURRENCY", "LOG_LEVEL", "LOG_FORMAT"}
@@ -44,7 +38,8 @@ def enter_demo() -> None:
     if not env_file.exists():
         unfinished = env_file.with_name(f".env.{os.getpid()}")
         unfinished.touch(mode=0o600)
-        unfinished.write_text(_ENV.format(passphrase=secrets.token_hex(32), secret=secrets.token_hex(32)))
+        variables = {name: secrets.token_hex(32) for name in _SECRETS} | SETTINGS
+        unfinished.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
         unfinished.rename(env_file)
     # GUNICORN_CMD_ARGS could bind to more than the loopback address.
     for name in {variable.name for variable in VARIABLES.values()} - _LEFT_TO_CHOOSE | {*DATABASE_PARTS, "GUNICORN_CMD_ARGS"}:
