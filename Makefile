@@ -1,7 +1,7 @@
 # The project's few commands; `make` alone lists them. They need Python 3.11 or newer (with its venv module) and make.
 
 PYTHON ?= python3
-INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
+INSTALL = .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes
 COMPILE = CUSTOM_COMPILE_COMMAND="make pins" .venv/bin/pip-compile --quiet --generate-hashes $${EXTRAS:---strip-extras} --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links
 SCRIPTS = bin/console bin/new-env bin/serve
@@ -11,13 +11,16 @@ PYTEST = .venv/bin/python -m pytest --numprocesses auto --dist loadgroup --no-lo
 ENV_FILE := $(if $(POORT_ENV_FILE),,.env)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve setup check test mutants lint docs bench bench-timing soak attack pins
+.PHONY: help serve demo setup check test mutants lint docs bench bench-timing soak attack pins
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
 
 serve: $(ENV_FILE) .venv/.pins ## Set up what is missing, and serve on http://127.0.0.1:8000
 	@exec .venv/bin/python bin/serve
+
+demo: .venv/.pins ## Serve 50 made-up users with the explorer on, in var/demo/, for a look on your own computer
+	@exec .venv/bin/python bin/serve --demo
 
 setup: $(ENV_FILE) .venv/.pins ## Set up what is missing: .venv, .env, the key pair, the database, a first user
 	@exec .venv/bin/python bin/serve --setup

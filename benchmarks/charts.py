@@ -1,4 +1,4 @@
-"""Draw figures as SVG charts: the same figures give the same bytes, and text stays text."""
+"""Draw figures as SVG charts: the same figures give the same bytes, text stays text, and a dark page gets a dark chart."""
 
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,17 @@ STYLE = {
     "figure.constrained_layout.use": True,
 }
 
+# matplotlib draws in black on white. A browser that prefers dark pages applies these rules to the picture.
+DARK = """\
+@media (prefers-color-scheme: dark) {
+  text { fill: #e2e9ee }
+  [style*="fill: #ffffff"] { fill: #1b2126 !important }
+  [style*="stroke: #000000"] { stroke: #a5b4be !important }
+  [style*="stroke: #dddddd"] { stroke: #3a444c !important }
+  [style*="stroke: #666666"] { stroke: #b0b8bd !important }
+}
+"""
+
 
 def draw(parts: Parts, folder: Path) -> None:
     """Draw the chart of each part that has one."""
@@ -41,8 +52,16 @@ def draw(parts: Parts, folder: Path) -> None:
         for name, drawing in {"rates": _rates, "storm": _storm, "growth": _growth}.items():
             if parts.get(name):
                 figure = drawing(parts[name])
-                figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+                file = folder / f"{name}.svg"
+                figure.savefig(file, metadata={"Date": None, "Creator": None})
                 plt.close(figure)
+                file.write_text(with_dark_colors(file.read_text()))
+
+
+def with_dark_colors(svg: str) -> str:
+    """Add the rules of DARK to the style sheet that matplotlib has written."""
+    head, end, rest = svg.partition("</style>")
+    return f"{head}\n{DARK}{end}{rest}"
 
 
 def _rates(figures: Figures) -> Any:
@@ -57,8 +76,8 @@ def _rates(figures: Figures) -> Any:
         axis.bar_label(bars, fmt="{:,.0f}", padding=3)
         axis.invert_yaxis()
         axis.margins(x=0.15)
-        axis.set_title(title, fontsize=11)
-        axis.set_xlabel("requests a second, 16 connections")
+        axis.set_title(f"{title}, 16 connections", fontsize=11)
+        axis.set_xlabel("requests a second (more is better)")
         axis.xaxis.set_major_formatter("{x:,.0f}")
     return figure
 
@@ -77,7 +96,7 @@ def _storm(figures: Figures) -> Any:
     axis.set_yticks(range(len(names)), [NAMES[name] for name in names])
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.xaxis.set_major_formatter("{x:,g}")
-    axis.set_xlabel(f"ms from p50 to p99 (logarithmic), {RATE_OF_PEERS} reads a second, idle and while 16 clients sign in")
+    axis.set_xlabel(f"ms from p50 to p99 (less is better), {RATE_OF_PEERS} reads a second, idle and while 16 clients sign in")
     return figure
 
 
@@ -97,6 +116,6 @@ def _growth(figures: Figures) -> Any:
         axis.grid(visible=True, color="#dddddd", linewidth=0.6)
         axis.set_title(DATABASE_TITLES[kind], fontsize=11)
         axis.set_xlabel("users")
-    axes[0][0].set_ylabel("ms a request")
+    axes[0][0].set_ylabel("ms a request (less is better)")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     return figure

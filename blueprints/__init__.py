@@ -6,6 +6,7 @@ from blueprints.auth import jwk_set, refreshing, second_factor, sessions
 from blueprints.auth import routes as auth_routes
 from blueprints.auth.sign_out import sign_out_blueprint
 from blueprints.docs import routes as docs_routes
+from blueprints.docs import start_page
 from blueprints.docs.explorer import Explorer
 from blueprints.health import routes as health_routes
 from blueprints.users import routes as users_routes
@@ -30,5 +31,6 @@ def register_blueprints(app: Flask, settings: Settings) -> None:
         app.register_blueprint(blueprint, url_prefix="/api")
     if settings.app_enable_api_entrypoint:
         Explorer(app, docs_routes.show_openapi)
+    app.register_blueprint(start_page.bp)
     app.register_blueprint(jwk_set.bp)
     app.register_blueprint(health_routes.bp)

@@ -20,7 +20,17 @@ PAGES = ROOT / ".site-pages"
 PICTURES = {".svg", ".png", ".css"}
 
 #: The language of each file extension, for highlighting.
-LANGUAGES = {".conf": "nginx", ".service": "ini", ".timer": "ini", ".py": "python", ".sh": "sh", ".yml": "yaml", ".json": "json"}
+LANGUAGES = {
+    ".conf": "nginx",
+    ".service": "ini",
+    ".timer": "ini",
+    ".py": "python",
+    ".sh": "sh",
+    ".yml": "yaml",
+    ".json": "json",
+    ".js": "js",
+    ".jsx": "jsx",
+}
 
 #: The tab title of each language, for adjacent examples of one step.
 TABS = {"sh": "curl", "python": "Python", "js": "JavaScript"}

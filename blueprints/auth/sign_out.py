@@ -48,7 +48,7 @@ INVALIDATE_ALL = replace(
 def sign_out_blueprint(*, has_sessions: bool) -> Blueprint:
     """Return the routes of this module. With sessions, /token/invalidate takes a refresh token."""
     bp = Blueprint("sign_out", __name__)
-    bp.post("/token/invalidate")(invalidate_session if has_sessions else invalidate_token)
+    bp.post("/token/invalidate", endpoint="end_token")(invalidate_session if has_sessions else invalidate_token)
     bp.post("/token/invalidate-all")(invalidate_all_tokens)
     return bp
 

@@ -31,6 +31,7 @@ CODE = [
     for path in ROOT.glob(pattern)
     if path.is_file()
     and not path.relative_to(ROOT).as_posix().startswith((".venv", ".site-pages", ".pytest_cache", "site/", "var/"))
+    and "node_modules" not in path.parts
 ]
 
 SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text())

@@ -57,6 +57,7 @@ MAY_USE_FLASK_GLOBALS = {
     "blueprints/request_hooks.py",
     "deploy/metrics/counters.py",
     "commands/doctor/schema.py",
+    "blueprints/docs/start_page.py",
     "blueprints/parts.py",
     "blueprints/users/changes.py",
     "blueprints/users/routes.py",

@@ -21,6 +21,7 @@ def test_every_route_declares_its_rule(routed: Flask) -> None:
 
 
 OPEN_TO_ALL = {
+    "/",
     "/.well-known/jwks.json",
     "/api",
     "/api/authentication_token",
@@ -57,8 +58,8 @@ def test_declared_route_does_not(declare: object) -> None:
     refuse_undeclared_routes(app)
 
 
-#: Paths that other standards or orchestrators expect.
-OUTSIDE_API = {"/.well-known/jwks.json", "/healthz", "/readyz", "/metrics"}
+#: The start page, and paths that other standards or orchestrators expect.
+OUTSIDE_API = {"/", "/.well-known/jwks.json", "/healthz", "/readyz", "/metrics"}
 
 
 def test_every_route_is_under_a_known_prefix(routed: Flask) -> None:

@@ -69,6 +69,27 @@ class Browser:
         urls = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
         return [url for url in urls if not url.startswith(("data:", "chrome:"))]
 
+    @contextmanager
+    def emulated(self, *, dark: bool = False, width: int = 1280, height: int = 900) -> Iterator[None]:
+        """Be a screen of the given width, whose user may prefer dark pages. Windows cannot be narrower than 500 pixels."""
+        send = self.driver.execute_cdp_cmd
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        send("Emulation.setEmulatedMedia", {"features": [scheme]})
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        send("Emulation.setDeviceMetricsOverride", size)
+        yield
+        send("Emulation.setEmulatedMedia", {"features": []})
+        send("Emulation.clearDeviceMetricsOverride", {})
+
+    def violations(self, axe: str) -> list[str]:
+        """Return what breaks WCAG 2.2 AA on the page. `axe` is the program axe-core."""
+        self.driver.execute_script(axe)
+        self.driver.set_script_timeout(120)
+        found = self.driver.execute_async_script(
+            "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}).then(arguments[0])"
+        )
+        return [f"{rule['id']}: {node['target']}" for rule in found["violations"] for node in rule["nodes"]]
+
     def picture(self, path: Path, width: int, height: int) -> None:
         """Take a screenshot of the top of the page in a window of the given size."""
         self.driver.set_window_size(width, height)

@@ -30,16 +30,17 @@ def run(command: Sequence[str], folder: Path, **variables: str) -> str:
 
 @dataclass
 class Npm:
-    """The packages of npm/package-lock.json, and the programs of npm/src beside them."""
+    """The packages that a package-lock.json locks, and the programs beside it."""
 
     folder: Path
     node: str
+    source: Path
 
     @classmethod
-    def install(cls, cache: Path) -> "Npm":
-        """Install the locked packages unless they are in the cache."""
+    def install(cls, cache: Path, source: Path = HERE / "npm") -> "Npm":
+        """Install the packages that `source` locks, unless they are in the cache."""
         node, npm = require("node"), require("npm")
-        digest = hashlib.sha256((HERE / "npm" / "package-lock.json").read_bytes()).hexdigest()[:16]
+        digest = hashlib.sha256((source / "package-lock.json").read_bytes()).hexdigest()[:16]
         folder = cache / digest
         with (cache / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # another process of the tests may install them too
@@ -47,15 +48,15 @@ class Npm:
                 half_done = cache / f"{digest}.{os.getpid()}"
                 half_done.mkdir()
                 for name in ("package.json", "package-lock.json"):
-                    shutil.copy(HERE / "npm" / name, half_done)
+                    shutil.copy(source / name, half_done)
                 run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], half_done)
                 half_done.rename(folder)
-        return cls(folder, node)
+        return cls(folder, node, source)
 
     def programs(self, folder: Path) -> Path:
         """Copy the programs into a folder of the test, beside a link to the packages."""
-        for entry in (HERE / "npm").iterdir():
-            if entry.name != "node_modules":
+        for entry in self.source.iterdir():
+            if entry.name not in {"node_modules", "dist"}:
                 (shutil.copytree if entry.is_dir() else shutil.copy)(entry, folder / entry.name)
         (folder / "node_modules").symlink_to(self.folder / "node_modules")
         return folder

@@ -6,6 +6,8 @@ from pathlib import Path
 
 BLOCK = re.compile(r"^```([a-z]*)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
+SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
+
 #: Printed after each step, to tell the outputs of steps apart; and the code that prints it, by language.
 MARK = "\x1e"
 MARKS = {"sh": "printf '\\036\\n'\n", "python": 'print("\\x1e", flush=True)\n', "js": 'console.log("\\x1e");\n'}
@@ -16,6 +18,7 @@ FIRST = {"sh": "set -euo pipefail\n", "python": "", "js": ""}
 class Step:
     """One step: its code by language, and its output."""
 
+    section: str = ""
     blocks: dict[str, str] = field(default_factory=dict)
     shown: str | None = None
 
@@ -28,7 +31,7 @@ def steps_of(page: Path) -> list[Step]:
         goes_on = end >= 0 and not text[end : block.start()].strip() and steps[-1].shown is None
         if language in MARKS:
             if not goes_on or language in steps[-1].blocks:
-                steps.append(Step())
+                steps.append(Step(section=["", *SECTION.findall(text[: block.start()])][-1]))
             steps[-1].blocks[language] = body
         elif language in {"text", "json"} and goes_on:
             steps[-1].shown = body

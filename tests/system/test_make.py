@@ -1,7 +1,9 @@
 """`make serve` and `make setup` in a copy of the project: the first run makes everything, the second changes nothing."""
 
 import hashlib
+import json
 import os
+import pty
 import re
 import shutil
 import sqlite3
@@ -9,8 +11,9 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from databases import EACH_KIND, Databases
@@ -20,6 +23,7 @@ from system.serving import FLASK, Server, clean_environment
 
 from benchmarks.services import RedisServer
 from config.settings import ROOT, parse_settings
+from deploy import demo
 
 LEFT_OUT = (
     ".git",
@@ -101,6 +105,83 @@ def test_make_serve_sets_up_and_serves_and_a_second_run_changes_nothing(project:
     assert min(seconds) < 2, seconds
 
 
+class Terminal(Server):
+    """A server whose output goes to a pseudo-terminal."""
+
+    def start(self) -> "Terminal":
+        ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            self.command,
+            cwd=self.folder,
+            env=self.environment | {"PORT": str(self.port)},
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        self.screen = ""
+        Thread(target=self._read, args=(ours,), daemon=True).start()
+        self.wait_until(lambda: "}'\n\n" in self.screen)
+        return self
+
+    def _read(self, ours: int) -> None:
+        with suppress(OSError), os.fdopen(ours, "rb", buffering=0) as output:  # fails once the other end is closed
+            while part := output.read(65536):
+                self.screen += part.decode(errors="replace").replace("\r\n", "\n")
+
+    @property
+    def log(self) -> str:
+        return self.screen
+
+
+def on_terminal(project: Path, goal: str, **variables: str) -> Terminal:
+    return Terminal(["make", goal], project, clean_environment(NO_COLOR="1", **variables)).start()
+
+
+def test_make_serve_ends_its_start_on_a_terminal_with_a_block(project: Path, tmp_path: Path) -> None:
+    server = on_terminal(project, "serve")
+    try:
+        # The block is there only once the server listens.
+        assert server.request("GET", "/healthz")[0] == 200
+        before, _, block = server.screen.partition("\nPoort is running.\n")
+        assert [line.partition(":")[0] for line in before.splitlines()] == ["settings written", "key pair written"]
+        password = re.findall(r"Password: +(\S+) +shown once; `bin/poort users set-password admin` makes a new one", block)[0]
+        assert f"http://127.0.0.1:{server.port} " in block
+        assert "off; `APP_ENABLE_API_ENTRYPOINT=1 make serve` switches it on" in block
+        command = "".join(block.partition("terminal:\n\n")[2].partition("}'\n")[:2])
+        assert password in command
+        done = subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True, cwd=tmp_path)
+        assert list(json.loads(done.stdout)) == ["token"]
+    finally:
+        server.stop()
+
+    server = on_terminal(project, "serve")
+    server.stop()
+    assert server.screen.startswith("\nPoort is running.\n")
+    assert "was shown by the first start" in server.screen
+
+
+def test_make_demo_serves_made_up_users_and_leaves_the_real_server_alone(project: Path, tmp_path: Path) -> None:
+    elsewhere = {"DATABASE_URL": f"sqlite:///{tmp_path}/real.db", "GUNICORN_CMD_ARGS": "--bind 0.0.0.0:1"}
+    for _ in range(2):
+        server = on_terminal(project, "demo", **elsewhere)
+        try:
+            status, _, body = server.sign_in("ada", demo.PASSWORD)
+            assert (status, list(body)) == (200, ["token", "refresh_token", "refresh_token_expiration"])
+            bearer = {"Authorization": f"Bearer {body['token']}"}
+            assert server.request("GET", "/api/users", **bearer)[2]["hydra:totalItems"] == 51
+            assert server.request("GET", "/")[2]["explorer"] == {"enabled": True, "path": "/api"}
+            assert [server.sign_in(name, demo.PASSWORD)[0] for name in ("carol", "away", "expired")] == [200, 401, 401]
+        finally:
+            server.stop()
+        assert f"http://127.0.0.1:{server.port} " in server.screen
+        assert "`POORT_ENV_FILE=var/demo/.env bin/poort users set-password admin`" in server.screen
+    made = {path.relative_to(project).as_posix() for path in project.glob("**/*.pem")}
+    assert made == {"var/demo/config/jwt/private.pem", "var/demo/config/jwt/public.pem"}
+    assert [path for path in (project / ".env", project / "var" / "poort.db", tmp_path / "real.db") if path.exists()] == []
+    assert stat.S_IMODE((project / "var" / "demo" / ".env").stat().st_mode) == 0o600
+
+
 def test_make_setup_serves_nothing(project: Path) -> None:
     done = make(project, "setup")
     assert done.returncode == 0, done.stderr
@@ -116,7 +197,7 @@ def test_make_alone_lists_the_goals(project: Path) -> None:
     assert [line.split()[:2] for line in done.stdout.splitlines()] == [
         ["make", goal]
         for goal in (
-            *("help", "serve", "setup", "check", "test", "mutants", "lint"),
+            *("help", "serve", "demo", "setup", "check", "test", "mutants", "lint"),
             *("docs", "bench", "bench-timing", "soak", "attack", "pins"),
         )
     ]

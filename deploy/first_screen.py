@@ -1,0 +1,106 @@
+"""End a start on a terminal with a block that says where the server listens, how to sign in, and what to type next."""
+
+import json
+import logging
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from gunicorn.app.wsgiapp import WSGIApplication
+
+from config import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What the block says of this start.
+
+    `password` is that of the first user if this start made it, `variables` what stands before a command that is to reach the
+    same database, and `known` a user whose password is documented.
+    """
+
+    settings: Settings
+    password: str = ""
+    variables: str = ""
+    remarks: tuple[tuple[str, str], ...] = ()
+    known: tuple[str, str] | None = None
+
+
+class ServerOnTerminal(WSGIApplication):  # type: ignore[misc]  # gunicorn has no types
+    """A gunicorn that logs only warnings until its workers listen, and then prints the block."""
+
+    def __init__(self, start: Start) -> None:
+        """Take what the block says. Reads sys.argv, as gunicorn does."""
+        self._start = start
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Load the configuration; add the block to its hooks."""
+        super().load_config()
+        when_ready, post_worker_init = self.cfg.when_ready, self.cfg.post_worker_init
+
+        def show_block_after_start(server: Any) -> None:
+            when_ready(server)
+            manage = server.manage_workers
+
+            def manage_and_show() -> None:
+                manage()
+                server.manage_workers = manage
+                say_more()
+                click.echo(block(self._start, server.cfg.bind))
+
+            server.manage_workers = manage_and_show
+
+        def log_requests(worker: Any) -> None:
+            post_worker_init(worker)
+            say_more()
+
+        self.cfg.set("when_ready", show_block_after_start)
+        self.cfg.set("post_worker_init", log_requests)
+
+
+def say_less() -> None:
+    """Log only warnings and errors in this process and those that it forks."""
+    logging.disable(logging.INFO)
+
+
+def say_more() -> None:
+    """Log what LOG_LEVEL says again."""
+    logging.disable(logging.NOTSET)
+
+
+def is_on_terminal() -> bool:
+    """Tell whether a person reads all of the output."""
+    return sys.stdout.isatty() and sys.stderr.isatty()
+
+
+def block(start: Start, addresses: list[str]) -> str:
+    """Return the block for a server that listens on `addresses`, gunicorn's `bind`."""
+    url = next((f"http://{where}" for where in addresses if ":" in where and not where.startswith(("unix:", "fd:"))), "")
+    lines = [("Address", f"{url or ', '.join(addresses)}    Ctrl-C stops the server"), ("Explorer", _explorer(start, url))]
+    lines += [*_sign_in(start), *start.remarks]
+    text = "\n".join(f"  {name and name + ':':<10} {what}" for name, what in lines)
+    return f"\nPoort is running.\n\n{text}\n" + (
+        f"\nNext, get a token in another terminal:\n\n{_curl(start, url)}\n" if url else ""
+    )
+
+
+def _explorer(start: Start, url: str) -> str:
+    if start.settings.app_enable_api_entrypoint:
+        return f"{url}/api"
+    return "off; `APP_ENABLE_API_ENTRYPOINT=1 make serve` switches it on"
+
+
+def _sign_in(start: Start) -> list[tuple[str, str]]:
+    if start.settings.database_schema == "chamilo":
+        return [("User", "the users of your campus, with their passwords")]
+    told = f"{start.password}    shown once" if start.password else "was shown by the first start"
+    return [("User", "admin"), ("Password", f"{told}; `{start.variables}bin/poort users set-password admin` makes a new one")]
+
+
+def _curl(start: Start, url: str) -> str:
+    first = "USER" if start.settings.database_schema == "chamilo" else "admin"
+    username, password = start.known or (first, start.password or "PASSWORD")
+    body = json.dumps({"username": username, "password": password})
+    return f"  curl -s {url}/api/authentication_token \\\n    -H 'Content-Type: application/json' \\\n    -d '{body}'"
