@@ -34,6 +34,7 @@ _WITH_EXPLORER = {
     "/api": "the explorer in a browser; the Hydra entrypoint for other clients",
     "/api/docs": "the explorer, or the OpenAPI document",
     "/api/docs.jsonopenapi": "OpenAPI 3.1",
+    "/api/docs.jsonopenapi?suffix=json": "OpenAPI 3.1 of plain JSON, for generated clients",
     "/api/docs.jsonld": "Hydra",
 }
 
