@@ -1,4 +1,4 @@
-"""`flask audit`: show and prune the audit log of sign-ins, tokens, keys and users."""
+"""`bin/poort audit`: show and prune the audit log of sign-ins, tokens, keys and users."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ def tail(number: int, follow: bool, as_json: bool) -> None:
 
     Text that a client sent is quoted, and its unprintable characters are escaped.
 
-    Example: flask audit tail -n 50 --follow
+    Example: bin/poort audit tail -n 50 --follow
     """
     form = _json_line if as_json else _line
     with _table_of_events(), suppress(KeyboardInterrupt):
@@ -59,7 +59,7 @@ def tail(number: int, follow: bool, as_json: bool) -> None:
 def prune(days: int) -> None:
     """Remove old events.
 
-    Example: flask audit prune --older-than 365
+    Example: bin/poort audit prune --older-than 365
     """
     with _table_of_events():
         before, removed = parts().clock() - timedelta(days=days), 0
@@ -81,7 +81,7 @@ def _table_of_events() -> Iterator[None]:
         raise Refusal("READ_ONLY is on, so events are log lines and not rows.")
     try:
         if not inspect(db.engine).has_table(AuditRecord.__tablename__):
-            raise Refusal(f"There is no table {AuditRecord.__tablename__}; `flask db upgrade` makes it.")
+            raise Refusal(f"There is no table {AuditRecord.__tablename__}; `bin/poort db upgrade` makes it.")
         yield
     except DBAPIError as reason:
         raise Refusal(f"The database cannot be used: {type(reason.orig).__name__}.") from None

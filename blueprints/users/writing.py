@@ -128,17 +128,22 @@ def change_user(session: Session, ours: Parts, held: HeldUser, columns: Mapping[
     record_event("user_changed", username=held.username, user_id=held.id, details=details)
 
 
-def remove_user(session: Session, table: UserTable, held: HeldUser, now: datetime, *, for_good: bool) -> None:
-    """Delete a user whose row is locked, and end all tokens of the user."""
+def remove_user(session: Session, ours: Parts, held: HeldUser, *, is_forced: bool = False) -> None:
+    """Delete a user whose row is locked, as USER_DELETE_MODE says, and end all tokens of the user.
+
+    A forced deletion, which breaks the rule of the last administrator, is marked in the audit.
+    """
+    now, for_good = ours.clock(), ours.settings.user_delete_mode == "hard"
     if for_good:
-        table.remove(session, held.id)
+        ours.users.remove(session, held.id)
         # A database may give the id to a new user.
         remove_second_factor(session, held.id)
         remove_key(session, held.id)
     else:
-        table.change(session, held, {"active": SOFT_DELETED, "updated_at": now})
+        ours.users.change(session, held, {"active": SOFT_DELETED, "updated_at": now})
     end_all_tokens(session, held.id, held.username, now)
-    record_event("user_deleted", username=held.username, user_id=held.id, details={"for_good": for_good})
+    details = {"for_good": for_good} | ({"forced": True} if is_forced else {})
+    record_event("user_deleted", username=held.username, user_id=held.id, details=details)
 
 
 def _ends_tokens(held: HeldUser, columns: Mapping[str, Any]) -> bool:

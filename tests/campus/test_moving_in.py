@@ -1,4 +1,4 @@
-"""`flask users import --from-database` copies users, hashes and links into our own schema, and can be repeated."""
+"""`bin/poort users import --from-database` copies users, hashes and links into our own schema, and can be repeated."""
 
 from typing import Any
 

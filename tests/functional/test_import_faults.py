@@ -1,4 +1,4 @@
-"""`flask users import` names each fault with its place, whatever a file holds, and writes nothing."""
+"""`bin/poort users import` names each fault with its place, whatever a file holds, and writes nothing."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""`flask jwt rotate-key` and `prune`, and the effect of a replaced or leaked key; on each database, with folders as hosts."""
+"""`bin/poort jwt rotate-key` and `prune`, and the effect of a replaced or leaked key; on each database, with folders as hosts."""
 
 import errno
 import re
@@ -198,7 +198,7 @@ def test_leaked_key_is_withdrawn_everywhere_at_once(
     a = make_server()
     leaked, headers = kid_of(a), bearer(a, user)
     refused = run(a, "prune", "--kid", leaked)
-    assert (refused.exit_code, "This key signs now. Run `flask jwt rotate-key` first" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "This key signs now. Run `bin/poort jwt rotate-key` first" in refused.stderr) == (1, True)
     run(a, "rotate-key")
     assert run(make_server(), "prune", "--kid", leaked).exit_code == 0
     assert not (tmp_path / "a" / f"public-{leaked}.pem").exists()

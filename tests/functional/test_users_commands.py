@@ -1,4 +1,4 @@
-"""`flask users`: what the commands write and refuse; an import restores what an export wrote."""
+"""`bin/poort users`: what the commands write and refuse; an import restores what an export wrote."""
 
 import json
 import re
@@ -229,7 +229,11 @@ def test_deleted_user_comes_back_only_with_restore(runner: FlaskCliRunner, datab
     assert database.user(user.id).active == 1
 
 
-LOSSES = {"revoke-role": ("revoke-role", "root", "ROLE_ADMIN"), "deactivate": ("deactivate", "root")}
+LOSSES = {
+    "revoke-role": ("revoke-role", "root", "ROLE_ADMIN"),
+    "deactivate": ("deactivate", "root"),
+    "delete": ("delete", "root", "--yes"),
+}
 
 
 @pytest.mark.parametrize("words", LOSSES.values(), ids=LOSSES)
@@ -269,6 +273,8 @@ def test_no_name_moves_the_cursor_or_forges_a_column(runner: FlaskCliRunner, dat
         ("deactivate", name),
         ("activate", name),
         ("sign-out", name),
+        ("show", name),
+        ("delete", name),
         ("reset-totp", name),
         ("set-password", name, "--generate-password"),
         ("activate", f"{name}?"),
