@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
 from blueprints.auditing import record_event
 from blueprints.parts import Parts, parts
@@ -107,5 +106,3 @@ def _changing_keys(ours: Parts) -> Iterator[tuple[KeyFiles, KeyPair]]:
         raise Refusal(str(problem)) from None
     except OSError as reason:
         raise Refusal(f"The keys cannot be written: {reason}.") from None
-    except SQLAlchemyError as reason:
-        raise Refusal(f"The database cannot be used: {type(reason).__name__}. `bin/poort db check` says more.") from None

@@ -117,5 +117,5 @@ class Refusal(click.ClickException):
 def _sentence_of(failure: DBAPIError | PoolTimeout) -> str:
     kind = type(getattr(failure, "orig", failure)).__name__
     if isinstance(failure, OperationalError | InterfaceError | PoolTimeout):  # its text may name a database account
-        return f"The database cannot be used: {kind}. `bin/poort doctor` says more."
+        return f"The database cannot be used ({kind}): `bin/poort doctor` says why."
     return f"The database refuses this: {kind}: {failure.orig}"

@@ -450,4 +450,7 @@ def test_missing_table_is_told(make_app: Callable[..., Flask], tmp_path: Any, wo
 def test_database_that_is_down_is_told(make_app: Callable[..., Flask], words: list[str]) -> None:
     app = make_app(DATABASE_URL="postgresql://nobody@127.0.0.1:1/poort")
     done = app.test_cli_runner().invoke(args=["audit", *words])
-    assert (done.exit_code, done.output) == (1, "Error: The database cannot be used: OperationalError.\n")
+    assert (done.exit_code, done.output) == (
+        1,
+        "Error: The database cannot be used (OperationalError): `bin/poort doctor` says why.\n",
+    )

@@ -134,7 +134,7 @@ REFUSALS = {
     "read-only": ({"READ_ONLY": "1"}, "This server is read-only"),
     "wrong passphrase": ({"JWT_PASSPHRASE": "wrong"}, ""),
     "no keys": ({"JWT_SECRET_KEY": "/nowhere/private.pem"}, "The keys cannot be written: "),
-    "no database": ({"DATABASE_URL": "sqlite:////proc/nowhere.db"}, "The database cannot be used: OperationalError."),
+    "no database": ({"DATABASE_URL": "sqlite:////proc/nowhere.db"}, "The database cannot be used (OperationalError): "),
 }
 
 
