@@ -9,8 +9,9 @@ import click
 from blueprints.parts import parts
 from commands.terminal import Refusal, require_agreement, say
 from commands.transfer.export_file import is_regular, replacing
+from commands.transfer.export_rows import write_file
 from commands.transfer.extra_columns import with_values
-from commands.transfer.files import COLUMNS, write_file
+from commands.transfer.rows import COLUMNS
 from commands.users import cli
 from models import User, db
 from models.database import in_chunks

@@ -1,8 +1,9 @@
 """`bin/poort users import`: read users from a file or a campus."""
 
+import re
 import sys
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import click
 from sqlalchemy import create_engine
@@ -11,67 +12,71 @@ from sqlalchemy.orm import Session
 
 from blueprints.auditing import record_event
 from blueprints.parts import parts
-from commands.terminal import Refusal, say
+from commands.terminal import Refusal, counted, say
 from commands.transfer.campus_import import Side, count_users, move_links, move_users
-from commands.transfer.extra_columns import insert_taken, resolver, take_values
-from commands.transfer.files import BadRow, Row, find_conflicts, insert_rows, read_file
+from commands.transfer.extra_columns import PREFIX
+from commands.transfer.file_import import import_file
+from commands.transfer.planning import Choices
 from commands.users import cli
 from commands.users_export import is_csv, with_format
 from config.parsing import database_url
 from config.settings import require_driver
 from models import db
-from models.database import CHUNK, engine_options
-from models.passwords import hash_password
+from models.database import engine_options
 from models.user_table import UnusableTable, UserTable
+
+_KEY = re.compile(rf"username|email|{PREFIX}.+")
+
+
+def _check_key(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if not _KEY.fullmatch(value):
+        raise click.BadParameter("it is username, email or extra:NAME.")
+    return value
 
 
 @cli.command("import")
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--from-database", "url", envvar="POORT_SOURCE_URL", help="Import from the database of a campus instead of a file.")
 @with_format
-def import_users(file: Path | None, url: str | None, form: str | None) -> None:
+@click.option("--update", is_flag=True, help="Change users who exist. Without this, one with other values is an error.")
+@click.option(
+    "--key",
+    default="username",
+    metavar="KEY",
+    callback=_check_key,
+    help="username, email or extra:NAME: what tells users apart.  [default: username]",
+)
+@click.option("--set-passwords", is_flag=True, help="Set the passwords of users who exist as well, not only of new ones.")
+@click.option(
+    "--deactivate-missing",
+    is_flag=True,
+    help="Show which active users of the portal are not in the file.",
+)
+@click.option("--yes", is_flag=True, help="Deactivate the missing users.")
+@click.option("--force", is_flag=True, help="Deactivate them even if they are more than a tenth of all.")
+@click.option("--dry-run", is_flag=True, help="Check the file and say what would change. Writes nothing.")
+@click.option("--as-exported", is_flag=True, help="Take values that the API would refuse, as an old campus may have them.")
+def import_users(file: Path | None, url: str | None, form: str | None, **options: Any) -> None:
     """Import users from a .json or .csv file, or from a campus.
 
-    A file is imported completely, or not at all if a row is bad: then you get the place, column and reason of every
-    fault. Ids, hashes and salts are kept. A clear `password` is hashed.
+    All rows are checked first: if one is bad, you get the place, column and reason of every fault, and nothing is written.
+    Ids, hashes and salts are kept. A clear `password` is hashed. Users are then written in short transactions. If the import
+    is stopped, run it again: it goes on where it stopped.
 
     From the database of a campus, this imports users, hashes and links. Users who already exist stay as they are, so you
     can interrupt and repeat it. Use POORT_SOURCE_URL to keep the password off the command line.
 
-    Example: bin/poort users import users.json
+    Example: bin/poort users import users.csv --update --dry-run
     """
     if (file is None) == (url is None):
         raise click.UsageError("Name either a file, or a database with --from-database.")
-    if file is None:
-        _move_in(url or "")
+    choices = Choices(**options)
+    if file is not None:
+        import_file(file, choices, as_csv=is_csv(file, form))
+    elif choices != Choices():
+        raise click.UsageError("--from-database takes no option of an import from a file.")
     else:
-        _import_file(file, as_csv=is_csv(file, form))
-
-
-def _import_file(file: Path, *, as_csv: bool) -> None:
-    try:
-        rows, bad = read_file(file, as_csv=as_csv)
-    except (ValueError, OSError) as reason:
-        raise Refusal(f"{file} cannot be read: {reason}") from None
-    bad += [BadRow(*fault) for fault in take_values(rows, resolver(db.session(), parts().extra_fields))]
-    bad += find_conflicts(db.session(), parts().users, rows)
-    db.session.rollback()
-    if bad:
-        for fault in bad:
-            say(str(fault), err=True)
-        raise Refusal(f"{len(bad)} faults; nothing was written.")
-    # Rows without an id go last, so that they do not take a given one.
-    rows.sort(key=lambda placed: "id" not in placed[1])
-    cost, now = parts().settings.password_hash_cost, parts().clock()
-    with click.progressbar(rows, label="Importing", file=sys.stderr) as shown:
-        prepared = (_completed(row, cost) for _, row in shown)
-        while chunk := list(islice(prepared, CHUNK)):
-            ids = insert_rows(db.session(), parts().users, chunk, parts().home_portal().id, now)
-            insert_taken(db.session(), parts().extra_fields, chunk, ids, now)
-    parts().users.recount(db.session())
-    record_event("users_imported", details={"number": len(rows)})
-    db.session.commit()
-    say(f"{len(rows)} users imported.")
+        _move_in(url or "")
 
 
 def _move_in(url: str) -> None:
@@ -95,9 +100,4 @@ def _move_in(url: str) -> None:
     parts().users.recount(db.session())
     record_event("users_moved_in", details={"number": len(ids), "links": links})
     db.session.commit()
-    say(f"{len(ids)} users are here now, and {links} new links.")
-
-
-def _completed(row: Row, cost: int) -> Row:
-    clear = row.pop("password_in_clear", None)
-    return row | {"password": hash_password(clear, cost)} if clear else row
+    say(f"{counted(len(ids), 'user')} here now, and {counted(links, 'new link')}.")

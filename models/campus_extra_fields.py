@@ -48,6 +48,10 @@ class CampusExtraFields(ExtraFields):
         tables = self._known(session)
         return tables.values.c.item_id, tables.values.c.field_id, tables.value
 
+    def text_column(self, session: Session) -> Any:
+        """Return the column with the value as it was written."""
+        return self._known(session).value
+
     def compared(self, value: str) -> str:
         """Return a value as it is: the collation folds it."""
         return value

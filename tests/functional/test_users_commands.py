@@ -121,19 +121,20 @@ def test_all_bad_rows_are_told_and_nothing_is_written(database: Database, import
     zoe = database.make_user("zoe", [])
     done = import_rows(
         [
-            {"id": zoe.id, "username": "ZOE", "email": "a@example.com"},
+            {"username": "ZOE", "email": "a@example.com"},
             {"username": "fine", "email": "fine@example.com"},
             {"username": " ", "email": "b@example.com", "roles": "ROLE_X"},
             {"username": "x" * 101, "email": "c@example.com", "active": "yes", "colour": "red"},
             {"username": "two", "email": "d@example.com", "password": "p", "password_hash": HASH},
             {"username": "fine", "email": "e@example.com"},
             7,
+            {"id": zoe.id, "username": "new", "email": "f@example.com"},
         ]
     )
     told = {tuple(line.split(": ")[:2]) for line in done.output.splitlines() if line.startswith("index")}
     assert told == {
-        ("index 0", "id"),
         ("index 0", "username"),
+        ("index 7", "id"),
         ("index 2", "username"),
         ("index 2", "roles"),
         ("index 3", "username"),
