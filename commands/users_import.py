@@ -14,6 +14,7 @@ from blueprints.auditing import record_event
 from blueprints.parts import parts
 from commands.terminal import Refusal, counted, say
 from commands.transfer.campus_import import Side, count_users, move_links, move_users
+from commands.transfer.campus_values import move_values
 from commands.transfer.extra_columns import PREFIX
 from commands.transfer.file_import import import_file
 from commands.transfer.planning import Choices
@@ -63,7 +64,8 @@ def import_users(file: Path | None, url: str | None, form: str | None, **options
     Ids, hashes and salts are kept. A clear `password` is hashed. Users are then written in short transactions. If the import
     is stopped, run it again: it goes on where it stopped.
 
-    From the database of a campus, this imports users, hashes and links. Users who already exist stay as they are, so you
+    From the database of a campus, this imports users, hashes, links and values of extra fields. Users who already exist stay
+    as they are, so you
     can interrupt and repeat it. Use POORT_SOURCE_URL to keep the password off the command line.
 
     Example: bin/poort users import users.csv --update --dry-run
@@ -93,11 +95,11 @@ def _move_in(url: str) -> None:
             source, target = Side(session, UserTable(is_campus=True)), Side(db.session(), parts().users)
             with click.progressbar(length=count_users(source), label="Importing", file=sys.stderr) as bar:
                 ids = move_users(source, target, parts().clock(), bar.update)
-            links = move_links(source, target, ids)
+            links, values = move_links(source, target, ids), move_values(source, target, ids, parts().clock())
     except (UnusableTable, DBAPIError) as reason:
         fault = str(reason) if isinstance(reason, UnusableTable) else type(reason.orig).__name__
         raise Refusal(f"The database of the campus cannot be read: {fault}") from None
     parts().users.recount(db.session())
-    record_event("users_moved_in", details={"number": len(ids), "links": links})
+    record_event("users_moved_in", details={"number": len(ids), "links": links, "values": values})
     db.session.commit()
-    say(f"{counted(len(ids), 'user')} here now, and {counted(links, 'new link')}.")
+    say(f"{counted(len(ids), 'user')} here now, {counted(links, 'new link')} and {counted(values, 'new value')} of extra fields.")
