@@ -93,24 +93,25 @@ class Planner:
 
     def _plan_chunk(self, plan: Plan, rows: Sequence[FileRow]) -> None:
         stored: dict[str, list[Any]] = {}
-        values = {value for row in rows if (value := self._key.of(row)) is not None}
-        for value, user in self._key.find(db.session(), self.columns, values):
+        values = [self._key.of(row) or "" for row in rows]
+        for value, user in self._key.find(db.session(), self.columns, set(values) - {""}):
             stored.setdefault(value, []).append(user)
         ids = [user.id for users in stored.values() for user in users]
         plan.found.update(ids)
         extra = extra_values_of(db.session(), self._ours.extra_fields, ids, self.fields)
-        for row in rows:
-            users = stored.get(self._key.of(row) or "", [])
-            user = users[0] if users else None
-            plan.bad += self._faults(row, users)
-            if user is None:
+        for row, value in zip(rows, values, strict=True):
+            users = stored.get(value, [])
+            plan.bad += self._faults_of_user(row, users)
+            if not users:
+                plan.bad += self._faults(row, None)
                 plan.new.append(row)
             elif len(users) == 1:
-                self._plan_change(plan, row, user, self.difference(row, user, extra.get(user.id, {})))
+                self._plan_change(plan, row, users[0], self.difference(row, users[0], extra.get(users[0].id, {})))
 
     def _plan_change(self, plan: Plan, row: FileRow, user: Any, change: Difference) -> None:
         if not change and not (row.clear_password and self._choices.set_passwords):
             return
+        plan.bad += self._faults(row, user)
         if not self._choices.update:
             what = ", ".join(sorted({*map(field_of, change.columns), *(["extra fields"] if change.extra else [])})) or "password"
             plan.bad.append(BadRow(row.place, self._key.column, f"this user exists, with another {what}; --update changes it"))
@@ -118,13 +119,14 @@ class Planner:
         if loses_administrator(user, change.columns, self._ours.clock()):
             plan.losing[user.id] = row
 
-    def _faults(self, row: FileRow, users: Sequence[Any]) -> Iterator[BadRow]:
-        user = users[0] if users else None
+    def _faults_of_user(self, row: FileRow, users: Sequence[Any]) -> Iterator[BadRow]:
         if len(users) > 1:
             numbers = " and ".join(str(user.id) for user in users[:2])
             yield BadRow(row.place, self._key.column, f"{len(users)} users have it: those with the ids {numbers}")
-        if user is not None and row.columns.get("id", user.id) != user.id:
-            yield BadRow(row.place, "id", f"the user has the id {user.id}, which cannot change")
+        elif users and row.columns.get("id", users[0].id) != users[0].id:
+            yield BadRow(row.place, "id", f"the user has the id {users[0].id}, which cannot change")
+
+    def _faults(self, row: FileRow, user: Any) -> Iterator[BadRow]:
         if not self._choices.as_exported:
             yield from violations(self._ours, row, user)
         yield from blanks(row, user)
