@@ -85,7 +85,7 @@ def _tell_missing(missing: Missing, choices: Choices) -> None:
     if not missing.names:
         return
     names = ", ".join([*list(missing.names.values())[:_MOST_NAMES], *(["…"] if len(missing.names) > _MOST_NAMES else [])])
-    say(f"{counted(len(missing.names), 'user')} of {missing.of_all:,} are not in the file: {names}")
+    say(f"Not in the file: {counted(len(missing.names), 'user')} of {missing.of_all:,}: {names}")
     if choices.yes and missing.is_much and not choices.force:
         raise Refusal(
             "That is more than a tenth of all users: the file may be cut off. Nothing was written.",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import chain
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 
 from blueprints.parts import Parts
 from commands.transfer.planning import Plan
@@ -33,7 +33,7 @@ class Missing:
 def find_missing(ours: Parts, plan: Plan) -> Missing:
     """Return whom a file lacks. If that is every administrator, they stay."""
     session, portal_id = db.session(), ours.home_portal().id
-    of_portal = User.id.in_(select(AccessUrlRelUser.user_id).where(AccessUrlRelUser.access_url_id == portal_id))
+    of_portal = exists().where(AccessUrlRelUser.user_id == User.id, AccessUrlRelUser.access_url_id == portal_id)
     users = select(User.id, User.username).where(of_portal, User.active == ACTIVE)
     of_all = session.scalar(select(func.count()).select_from(users.subquery())) or 0
     names = {row.id: row.username for row in chain.from_iterable(in_chunks(session, users, User.id)) if row.id not in plan.found}

@@ -1,6 +1,7 @@
 """Write the plan of an import, in transactions of at most a second."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -21,6 +22,7 @@ from models.bulk_users import change_many, extra_values_of, hold_many
 from models.campus import enrol
 from models.passwords import hash_password
 from models.user import ACTIVE, INACTIVE
+from security.hashing import lower_priority
 
 # SQLite's own wait for the lock looks again after 100 ms at the latest (sqliteDefaultBusyCallback), and must find it free.
 _PAUSE_SECONDS = 0.12
@@ -35,6 +37,8 @@ class Storing:
         self._planner = planner
         self._advance = advance
         self._pace = Pace()
+        # At the priority of sign-ins, which would else wait for the import. It never holds a lock of the database.
+        self._hasher = ThreadPoolExecutor(1, "hashing", lower_priority)
         self._portal_id = ours.home_portal().id
         self._is_sqlite = db.engine.dialect.name == "sqlite"
         self.created, self.changed, self.deactivated = 0, 0, 0
@@ -71,7 +75,7 @@ class Storing:
     def _hashed(self, row: FileRow) -> FileRow:
         if not row.clear_password:
             return row
-        hashed = hash_password(row.clear_password, self._ours.settings.password_hash_cost)
+        hashed = self._hasher.submit(hash_password, row.clear_password, self._ours.settings.password_hash_cost).result()
         return replace(row, columns=row.columns | {"password": hashed}, clear_password=None)
 
     def _insert(self, rows: Sequence[FileRow]) -> None:

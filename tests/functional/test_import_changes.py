@@ -215,7 +215,7 @@ def test_missing_users_are_shown_and_deactivated_only_if_told(imported: Import, 
     rows = [given(database.make_user(f"user{number}").username) for number in range(20)]
     gone = database.make_user("gone")
     shown = imported(rows, "--deactivate-missing")
-    assert (shown.exit_code, "1 user of 21 are not in the file: gone" in shown.output, "--yes" in shown.output) == (0, True, True)
+    assert (shown.exit_code, "Not in the file: 1 user of 21: gone" in shown.output, "--yes" in shown.output) == (0, True, True)
     assert database.user(gone.id).active == 1
     done = imported(rows, "--deactivate-missing", "--yes")
     assert (done.exit_code, done.output.splitlines()[-1]) == (0, "1 user deactivated.")
