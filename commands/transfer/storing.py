@@ -91,7 +91,8 @@ class Storing:
             for field_id, value in row.extra.items()
             if value is not None
         ]
-        self._ours.extra_fields.insert_values(session, values, now)
+        if values:  # a campus may lack the tables
+            self._ours.extra_fields.insert_values(session, values, now)
 
     def _update(self, rows: Sequence[tuple[FileRow, int]]) -> int:
         session, users = db.session(), self._ours.users
