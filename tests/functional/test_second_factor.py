@@ -823,7 +823,7 @@ RESETS: dict[str, Callable[[Person, Database], None]] = {
     "oneself": lambda alice, _: alice.ask(
         "PATCH", f"/api/users/{alice.user.id}", {"plainPassword": "another one"}, content_type="application/merge-patch+json"
     ),
-    "command": lambda alice, _: by_command(alice, "set-password", "alice"),
+    "command": lambda alice, _: by_command(alice, "set-password", "alice", "--password-stdin"),
 }
 
 
@@ -886,7 +886,7 @@ def test_reset_leaves_no_window_behind(
     blocked = alice.sign_in(address="192.0.2.9", totp=alice.code())
     assert int(blocked.headers["Retry-After"]) > 30
     if reset == "password":
-        by_command(alice, "set-password", "alice")
+        by_command(alice, "set-password", "alice", "--password-stdin")
         password = "another one"
     else:
         by_command(alice, "reset-totp", "alice")

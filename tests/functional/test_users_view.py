@@ -106,3 +106,12 @@ def test_without_a_terminal_a_password_is_not_asked_for(runner: FlaskCliRunner, 
     database.make_user("zoe")
     done = run(runner, "set-password", "zoe", given="secret\nsecret\n")
     assert (done.exit_code, "--password-stdin" in done.output) == (2, True)
+
+
+def test_password_is_asked_for_twice_on_a_terminal(
+    runner: FlaskCliRunner, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = database.make_user("zoe", password="old")
+    monkeypatch.setattr("commands.password_prompt.is_terminal", lambda: True)
+    assert run(runner, "set-password", "zoe", given="one\nother\nnew\nnew\n").exit_code == 0
+    assert database.user(user.id).password != user.password
