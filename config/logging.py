@@ -135,11 +135,11 @@ def log_request(environ: Mapping[str, Any], route: str | None, status: int, dura
         return
     handlers = logging.getLogger().handlers
     if len(handlers) != 1 or not isinstance(handlers[0].formatter, JsonFormatter):  # text for people, or more handlers
-        place = {"route": route}
-        if len(handlers) == 1 and isinstance(handlers[0].formatter, TextFormatter):
-            place = {"path": environ["PATH_INFO"].encode("latin-1").decode(errors="replace")}  # PEP 3333
-        said = {"status": status, "duration_ms": duration_ms, "user_id": user_id}
-        access_log.info("request", extra={"method": method} | place | said)
+        place = (
+            {"path": _path(environ)} if any(isinstance(one.formatter, TextFormatter) for one in handlers) else {"route": route}
+        )
+        said = {"method": method} | place | {"status": status, "duration_ms": duration_ms, "user_id": user_id}
+        access_log.info("request", extra=said)
         return
     now, current = time.time(), request_id.get()
     line = (
@@ -152,6 +152,11 @@ def log_request(environ: Mapping[str, Any], route: str | None, status: int, dura
     with suppress(OSError), handler.lock or nullcontext():
         handler.stream.write(line)
         handler.flush()
+
+
+def _path(environ: Mapping[str, Any]) -> str:
+    text: str = environ["PATH_INFO"]
+    return text.encode("latin-1").decode(errors="replace")  # PEP 3333
 
 
 # Needs no escaping: an id has only letters, digits and hyphens (blueprints/request_hooks.py).
