@@ -4,7 +4,7 @@ PYTHON ?= python3
 INSTALL = .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes
 COMPILE = CUSTOM_COMPILE_COMMAND="make pins" .venv/bin/pip-compile --quiet --generate-hashes $${EXTRAS:---strip-extras} --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links
-SCRIPTS = bin/console bin/new-env bin/serve
+SCRIPTS = bin/console bin/new-env bin/poort bin/serve
 PYTEST = .venv/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 
 # Where POORT_ENV_FILE names another file, such as Chamilo's own `.env`, there is none to write.

@@ -99,7 +99,9 @@ class Parts:
             if not self.settings.read_only:
                 missing = missing_tables(db.session(), is_campus=self.users.is_campus) + missing_columns(db.session())
             if missing:
-                raise UnusableTable(f"The database lacks {', '.join(missing)}. Run `flask db upgrade` to create Poort's tables.")
+                raise UnusableTable(
+                    f"The database lacks {', '.join(missing)}. Run `bin/poort db upgrade` to create Poort's tables."
+                )
             self._check_portal()
 
     def _check_portal(self) -> None:

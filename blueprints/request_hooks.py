@@ -104,7 +104,7 @@ def _finish(settings: Settings, response: Response) -> Response:
         response.vary.add("Origin")
     caller = here.get("caller")
     log_request(
-        environ["REQUEST_METHOD"],
+        environ,
         request.url_rule.rule if request.url_rule else None,
         response.status_code,
         round((time.perf_counter() - here.started) * 1000, 2),

@@ -1,15 +1,32 @@
-"""The commands of operators, as groups below `flask`."""
+"""The commands of operators, as groups below `bin/poort`, and below `flask`."""
 
 from flask import Flask
 
-from commands import api_keys, audit, extra_fields, jwt, jwt_rotation, setup, users, users_files, users_rights, users_totp
+from commands import (
+    api_keys,
+    audit,
+    extra_fields,
+    jwt,
+    jwt_rotation,
+    setup,
+    users,
+    users_export,
+    users_import,
+    users_rights,
+    users_totp,
+    users_view,
+)
 from commands.doctor import command as doctor
 
 # Loading a module adds its commands to their group.
-_MODULES = (users, users_files, users_rights, users_totp, extra_fields, api_keys, jwt, jwt_rotation, audit, setup, doctor)
+_USERS = (users, users_view, users_export, users_import, users_rights, users_totp)
+_MODULES = (*_USERS, extra_fields, api_keys, jwt, jwt_rotation, audit, setup, doctor)
 
 
 def register_commands(app: Flask) -> None:
-    """Add the groups of commands to `flask`."""
+    """Add the commands to an application."""
     for group in {module.cli for module in _MODULES}:
         app.cli.add_command(group)
+    # Else `bin/poort doctor` would be `bin/poort poort doctor`.
+    for command in setup.cli.commands.values():
+        app.cli.add_command(command)

@@ -1,4 +1,4 @@
-"""`flask api-key`: keys with which programs of a user call the API without a sign-in, in our own schema."""
+"""`bin/poort api-key`: keys with which programs of a user call the API without a sign-in, in our own schema."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -30,7 +30,7 @@ cli = Commands("api-key", help="API keys of users.")
 def create(username: str, until: datetime | None) -> None:
     """Create a key for a user, and print it. It is shown this once, and replaces an earlier one of the user.
 
-    Example: flask api-key create alice --until 2030-01-31
+    Example: bin/poort api-key create alice --until 2030-01-31
     """
     _refuse_beside_campus()
     user, key = get_user(username), new_key()
@@ -54,7 +54,7 @@ def create(username: str, until: datetime | None) -> None:
 def revoke(username: str) -> None:
     """Revoke the key of a user. The next request with it is refused.
 
-    Example: flask api-key revoke alice
+    Example: bin/poort api-key revoke alice
     """
     _refuse_beside_campus()
     user = get_user(username)
@@ -78,7 +78,7 @@ def revoke(username: str) -> None:
 def list_api_keys() -> None:
     """List the keys, one a line: user name, start of the key, state, when it was created, when it ends, and its last use.
 
-    Example: flask api-key list
+    Example: bin/poort api-key list
     """
     _refuse_beside_campus()
     now = parts().clock()

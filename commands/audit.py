@@ -1,18 +1,17 @@
-"""`flask audit`: show and prune the audit log of sign-ins, tokens, keys and users."""
+"""`bin/poort audit`: show and prune the audit log of sign-ins, tokens, keys and users."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 from sqlalchemy import inspect
-from sqlalchemy.exc import DBAPIError
 
 from blueprints.auditing import record_event
 from blueprints.parts import parts
-from commands.terminal import Commands, Refusal, say
+from commands.terminal import Commands, Refusal, counted, say
 from config.logging import quoted
 from models import AuditRecord, db
 from models.audit_record import ids_after, last_records, records_of, remove_records_before
@@ -37,10 +36,11 @@ def tail(number: int, follow: bool, as_json: bool) -> None:
 
     Text that a client sent is quoted, and its unprintable characters are escaped.
 
-    Example: flask audit tail -n 50 --follow
+    Example: bin/poort audit tail -n 50 --follow
     """
     form = _json_line if as_json else _line
-    with _table_of_events(), suppress(KeyboardInterrupt):
+    _require_events()
+    with suppress(KeyboardInterrupt):
         known = _recent_ids(_newest_id()) if follow else set()  # read first, so that no event is missed
         shown = _show(last_records(db.session(), number), form)
         if follow:
@@ -59,32 +59,27 @@ def tail(number: int, follow: bool, as_json: bool) -> None:
 def prune(days: int) -> None:
     """Remove old events.
 
-    Example: flask audit prune --older-than 365
+    Example: bin/poort audit prune --older-than 365
     """
-    with _table_of_events():
-        before, removed = parts().clock() - timedelta(days=days), 0
-        record_event(
-            "audit_pruned", details={"before": before.isoformat(timespec="seconds")}
-        )  # before the removal, which must leave a trace
-        # One transaction per chunk: a single statement could exceed its time limit.
-        while number := remove_records_before(db.session(), before, CHUNK):
-            db.session.commit()
-            removed += number
+    _require_events()
+    before, removed = parts().clock() - timedelta(days=days), 0
+    record_event(
+        "audit_pruned", details={"before": before.isoformat(timespec="seconds")}
+    )  # before the removal, which must leave a trace
+    # One transaction per chunk: a single statement could exceed its time limit.
+    while number := remove_records_before(db.session(), before, CHUNK):
         db.session.commit()
-    say(f"{removed} events removed.")
+        removed += number
+    db.session.commit()
+    say(f"{counted(removed, 'event')} removed.")
 
 
-@contextmanager
-def _table_of_events() -> Iterator[None]:
-    """Raise Refusal if the table of events is missing or cannot be read."""
+def _require_events() -> None:
+    """Raise Refusal if the table of events is missing."""
     if parts().settings.read_only:
         raise Refusal("READ_ONLY is on, so events are log lines and not rows.")
-    try:
-        if not inspect(db.engine).has_table(AuditRecord.__tablename__):
-            raise Refusal(f"There is no table {AuditRecord.__tablename__}; `flask db upgrade` makes it.")
-        yield
-    except DBAPIError as reason:
-        raise Refusal(f"The database cannot be used: {type(reason.orig).__name__}.") from None
+    if not inspect(db.engine).has_table(AuditRecord.__tablename__):
+        raise Refusal(f"There is no table {AuditRecord.__tablename__}; `bin/poort db upgrade` makes it.")
 
 
 def _show(records: Sequence[AuditRecord], form: Callable[[AuditRecord], str]) -> set[int]:

@@ -1,4 +1,4 @@
-"""`flask extra-fields`: which fields users have beside Chamilo's own, and their values."""
+"""`bin/poort extra-fields`: which fields users have beside Chamilo's own, and their values."""
 
 import click
 
@@ -25,7 +25,7 @@ def create(variable: str, label: str | None) -> None:
 
     VARIABLE is the name that requests and files use. Names are compared without case and accents.
 
-    Example: flask extra-fields create legal_id --label "Legal number"
+    Example: bin/poort extra-fields create legal_id --label "Legal number"
     """
     _refuse_beside_campus()
     for name, text in (("VARIABLE", variable), ("--label", label or "")):
@@ -47,7 +47,7 @@ def create(variable: str, label: str | None) -> None:
 def list_extra_fields() -> None:
     """List the fields, one a line: name, label, and how many users have a value.
 
-    Example: flask extra-fields list
+    Example: bin/poort extra-fields list
     """
     _refuse_beside_campus()
     for field, number in list_fields(db.session()):
@@ -64,7 +64,7 @@ def set_value(username: str, variable: str, value: str | None, unset: bool) -> N
 
     An empty value is a value: `extrafieldvalue[]=` finds it, and no user without one.
 
-    Example: flask extra-fields set alice legal_id AB-12
+    Example: bin/poort extra-fields set alice legal_id AB-12
     """
     if (value is None) != unset:
         raise click.UsageError("Give a value, or --unset; one of them.")

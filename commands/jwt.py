@@ -1,4 +1,4 @@
-"""`flask jwt`: create and check the key pair, and issue tokens for trials."""
+"""`bin/poort jwt`: create and check the key pair, and issue tokens for trials."""
 
 import logging
 import sys
@@ -44,7 +44,7 @@ def generate_keypair(dry_run: bool, skip_if_exists: bool, overwrite: bool, no_in
 
     Messages and exit codes are those of lexik:jwt:generate-keypair, on standard output. Replacing keys ends all tokens.
 
-    Example: flask jwt generate-keypair --skip-if-exists
+    Example: bin/poort jwt generate-keypair --skip-if-exists
     """
     ours = parts()
     if dry_run:
@@ -118,7 +118,7 @@ def _is_sure() -> bool:
 def check_config() -> None:
     """Check the key pair, and explain what is wrong with it.
 
-    Example: flask jwt check-config && systemctl start poort
+    Example: bin/poort jwt check-config && systemctl start poort
     """
     try:
         parts().check_keys()
@@ -137,7 +137,7 @@ def check_config() -> None:
 def generate_token(username: str, ttl: int | None) -> None:
     """Print a token for a user, without a password.
 
-    Example: curl -H "Authorization: Bearer $(flask jwt generate-token alice)" http://127.0.0.1:8000/api/users
+    Example: curl -H "Authorization: Bearer $(bin/poort jwt generate-token alice)" http://127.0.0.1:8000/api/users
     """
     account = parts().users.find_account(db.session(), username)
     if account is None:

@@ -1,10 +1,9 @@
-"""`flask jwt rotate-key` and `prune`: replace the key pair without a failed request, and remove expired keys."""
+"""`bin/poort jwt rotate-key` and `prune`: replace the key pair without a failed request, and remove expired keys."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
 from blueprints.auditing import record_event
 from blueprints.parts import Parts, parts
@@ -38,7 +37,7 @@ def rotate_key(bits: int, wait_seconds: float) -> None:
     All servers, also on other hosts, notice without a restart. Clients may cache /.well-known/jwks.json for 300 seconds:
     if you have such clients, use --wait 300.
 
-    Example: flask jwt rotate-key --wait 300
+    Example: bin/poort jwt rotate-key --wait 300
     """
     ours = parts()
     with _changing_keys(ours) as (files, old):
@@ -62,7 +61,7 @@ def rotate_key(bits: int, wait_seconds: float) -> None:
 def prune(kid: str | None) -> None:
     """Remove expired public keys, sessions and revocations of tokens.
 
-    Example: flask jwt prune
+    Example: bin/poort jwt prune
     """
     ours = parts()
     with _changing_keys(ours) as (files, own):
@@ -81,7 +80,7 @@ def prune(kid: str | None) -> None:
 
 def _withdraw(ours: Parts, own: KeyPair, kid: str) -> None:
     if kid == own.kid:
-        raise Refusal("This key signs now. Run `flask jwt rotate-key` first, then withdraw it.")
+        raise Refusal("This key signs now. Run `bin/poort jwt rotate-key` first, then withdraw it.")
     key = ours.keys.verification_keys().get(kid)
     if key is None:
         raise Refusal(f"There is no key {kid}. /.well-known/jwks.json lists the keys.")
@@ -107,5 +106,3 @@ def _changing_keys(ours: Parts) -> Iterator[tuple[KeyFiles, KeyPair]]:
         raise Refusal(str(problem)) from None
     except OSError as reason:
         raise Refusal(f"The keys cannot be written: {reason}.") from None
-    except SQLAlchemyError as reason:
-        raise Refusal(f"The database cannot be used: {type(reason).__name__}. `flask db check` says more.") from None

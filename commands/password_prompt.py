@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from commands.terminal import say
+from commands.terminal import is_terminal, say
 
 _PASSWORD_OPTIONS = (
     click.option("--password-stdin", is_flag=True, help="Read the password from standard input, one line."),
@@ -32,6 +32,8 @@ def ask_password(*, password_stdin: bool, generate: bool) -> str:
             return sys.stdin.readline().rstrip("\n")
         except UnicodeDecodeError:
             raise click.UsageError("The password on standard input is not UTF-8.") from None
+    if not is_terminal():
+        raise click.UsageError("There is no terminal to ask for a password: add --password-stdin or --generate-password.")
     answer: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     return answer
 

@@ -1,4 +1,4 @@
-"""`flask poort setup` and `flask db check`: set up a server and check its tables."""
+"""`bin/poort setup` and `bin/poort db check`: set up a server and check its tables."""
 
 import secrets
 from pathlib import Path
@@ -11,7 +11,7 @@ from sqlalchemy import select
 from blueprints.auditing import record_event
 from blueprints.parts import Parts, parts
 from commands.doctor.schema import lacking
-from commands.terminal import Commands, Refusal, say
+from commands.terminal import Commands, Refusal, complete, say
 from models import User, db
 from models.campus import enrol
 from models.passwords import hash_password
@@ -19,14 +19,10 @@ from models.roles import ROLE_ADMIN
 from models.user import STATUS_TEACHER
 from security.keys.pair import make_key_pair, write_key_pair
 
-cli = Commands("poort", help="Set up and check the server.")
+# Scripts call `bin/poort setup`; people call `bin/poort setup`.
+cli = Commands("poort", help="Set up and check the server.", hidden=True)
 
 _FIRST_USERNAME = "admin"
-
-# There are two branches of migrations, so `flask db upgrade` needs `heads`. Flask-Migrate's default, `head`, means one.
-for parameter in migration_commands.commands["upgrade"].params:
-    if parameter.name == "revision":
-        parameter.default = "heads"
 
 
 def check_schema(**_options: object) -> None:
@@ -37,13 +33,21 @@ def check_schema(**_options: object) -> None:
     for what in missing:
         say(f"missing: {what}")
     if missing:
-        raise Refusal("The database does not fit. Run `flask db upgrade` to create Poort's own tables.")
+        raise Refusal("The database does not fit. Run `bin/poort db upgrade` to create Poort's own tables.")
     say("The database fits.")
 
 
 # Replaces Flask-Migrate's `check`, which looks for missing migrations. A test does that.
 migration_commands.commands["check"].callback = with_appcontext(check_schema)
 migration_commands.commands["check"].help = "Check that the database has the tables and columns that Poort needs."
+
+# There are two branches of migrations, so `bin/poort db upgrade` needs `heads`. Flask-Migrate's default, `head`, means one.
+for parameter in migration_commands.commands["upgrade"].params:
+    if parameter.name == "revision":
+        parameter.default = "heads"
+
+for command in migration_commands.commands.values():
+    complete(command)
 
 
 @cli.command("setup")
@@ -52,7 +56,7 @@ def setup() -> None:
 
     Existing keys, tables and users stay as they are. The password of the first user, `admin`, is printed once.
 
-    Example: flask poort setup
+    Example: bin/poort setup
     """
     if not parts().settings.read_only:
         upgrade(revision="heads")  # first, because it refuses a database that is not ours

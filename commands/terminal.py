@@ -1,30 +1,52 @@
 """Print messages of commands safely: a name that a client chose cannot start a line, move the cursor or fake a column."""
 
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from itertools import chain, islice
 from typing import Any
 
 import click
 from flask.cli import AppGroup
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from config.logging import printable
 
 
 class Commands(AppGroup):
-    """A group of commands that turn database errors into a Refusal, because their texts quote values unescaped."""
+    """A group of commands whose help is complete, and that turn database errors into a Refusal."""
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a command. Marks the example of its help with a backspace, so that click does not wrap it."""
         cmd.help = re.sub(r"\n( *)Example: ", "\n\\1\b\n\\1Example: ", cmd.help or "")
-        super().add_command(cmd, name)
+        super().add_command(complete(cmd), name)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command. Raises Refusal."""
+
+def complete(command: click.Command) -> click.Command:
+    """Give a command a whole sentence in lists, and have it turn database errors into a Refusal. Returns the command."""
+    # click itself cuts the first sentence at the width of the terminal.
+    command.short_help = _SENTENCE.match(" ".join((command.help or "").partition("\n\n")[0].split()))[0]  # type: ignore[index]
+    if command.callback is not None:
+        command.callback = _refusing(command.callback)
+    return command
+
+
+# A full stop ends it, but not the one of `.json`. It matches any text.
+_SENTENCE = re.compile(r".*?(?:\.(?= )|$)")
+
+
+def _refusing(callback: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(callback)
+    def run(*args: Any, **options: Any) -> Any:
         try:
-            return super().invoke(ctx)
-        except DBAPIError as failure:
+            return callback(*args, **options)
+        except (DBAPIError, PoolTimeout) as failure:
+            # Its text quotes values unescaped.
             raise Refusal(_sentence_of(failure)) from None
+
+    return run
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -37,14 +59,51 @@ def say_row(*cells: str) -> None:
     click.echo("\t".join(map(printable, cells)))
 
 
+def say_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows: aligned below a header on a terminal, else separated by tabs without one."""
+    if not is_screen():
+        for row in rows:
+            say_row(*row)
+        return
+    cells = (list(map(printable, row)) for row in chain([header], rows))
+    # The first page decides the widths, so that a long list begins at once.
+    page = list(islice(cells, _ROWS_OF_A_PAGE))
+    widths = [max(map(len, column)) for column in zip(*page, strict=True)]
+    for row in chain(page, cells):
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+_ROWS_OF_A_PAGE = 500
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, whose plural ends in s: `1 user`, `1,000 users`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def words(names: Iterable[str]) -> str:
     """Join names with spaces, with spaces inside them escaped."""
     return " ".join(name.replace(" ", r"\x20") for name in names)
 
 
-def is_agreed(question: str) -> bool:
-    """Ask a question. The default answer is no."""
-    return click.confirm(printable(question), err=True)
+def is_screen() -> bool:
+    """Tell whether the output goes to a terminal."""
+    return sys.stdout.isatty()
+
+
+def is_terminal() -> bool:
+    """Tell whether somebody can answer a question."""
+    return sys.stdin.isatty()
+
+
+def require_agreement(question: str, option: str, *, given: bool) -> None:
+    """Ask a question, unless the option that answers it is given. Raises Refusal if the answer is no, or without a terminal."""
+    if given:
+        return
+    if not is_terminal():
+        raise Refusal(f"{question} Add {option}: there is no terminal to ask at.")
+    if not click.confirm(printable(question), err=True):
+        raise Refusal("Nothing was changed.")
 
 
 class Refusal(click.ClickException):
@@ -55,8 +114,8 @@ class Refusal(click.ClickException):
         super().__init__("\n".join(map(printable, lines)))
 
 
-def _sentence_of(failure: DBAPIError) -> str:
-    kind = type(failure.orig).__name__
-    if isinstance(failure, OperationalError | InterfaceError):  # its text may name a database account
-        return f"The database cannot be used: {kind}. `flask poort doctor` says more."
+def _sentence_of(failure: DBAPIError | PoolTimeout) -> str:
+    kind = type(getattr(failure, "orig", failure)).__name__
+    if isinstance(failure, OperationalError | InterfaceError | PoolTimeout):  # its text may name a database account
+        return f"The database cannot be used ({kind}): `bin/poort doctor` says why."
     return f"The database refuses this: {kind}: {failure.orig}"

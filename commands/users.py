@@ -1,25 +1,22 @@
-"""`flask users`: manage accounts without the API."""
+"""`bin/poort users`: manage accounts without the API."""
 
 from collections.abc import Callable
-from itertools import chain
 from typing import Any, TypeVar
 
 import click
 
 from blueprints.auditing import record_event
 from blueprints.parts import parts
-from blueprints.users.resource import USER, full_name, read_filters
 from blueprints.users.writing import change_user, columns_to_write, insert_user, save, validate_user
 from commands.password_prompt import ask_password, show_password, with_password
-from commands.terminal import Commands, Refusal, say, say_row, words
+from commands.terminal import Commands, Refusal, say
 from commands.transfer.column_values import require_storable
 from models import User, db
 from models.administrators import LastAdministrator, find_others, require_other
-from models.database import in_chunks
 from models.passwords import hash_password
 from models.token_validity import end_all_tokens
 from models.transactions import ChangedMeanwhile
-from models.user import ACTIVE, Account
+from models.user import Account
 from models.user_table import ACCOUNT
 from rest.problem import ValidationFailed
 
@@ -43,7 +40,7 @@ cli = Commands("users", help="Manage user accounts.")
 def create(username: str, password_stdin: bool, generate_password: bool, **profile: Any) -> None:
     """Create a user who can sign in.
 
-    Example: flask users create alice --email alice@example.com --role ROLE_STUDENT --generate-password
+    Example: bin/poort users create alice --email alice@example.com --role ROLE_STUDENT --generate-password
     """
     password = ask_password(password_stdin=password_stdin, generate=generate_password)
     values = {"username": username, **profile, "roles": list(profile["roles"]), "plainPassword": password}
@@ -54,7 +51,7 @@ def create(username: str, password_stdin: bool, generate_password: bool, **profi
     def write() -> int:
         return insert_user(db.session(), parts().users, columns, now, parts().home_portal().id)
 
-    user_id = _saved(write, username)
+    user_id = saved(write, username)
     say(f"User {username} created with the id {user_id}.")
     show_password(password, generated=generate_password)
 
@@ -65,7 +62,7 @@ def create(username: str, password_stdin: bool, generate_password: bool, **profi
 def set_password(username: str, password_stdin: bool, generate_password: bool) -> None:
     """Give a user a new password.
 
-    Example: flask users set-password alice --generate-password
+    Example: bin/poort users set-password alice --generate-password
     """
     user = get_user(username)
     password = ask_password(password_stdin=password_stdin, generate=generate_password)
@@ -81,33 +78,17 @@ def set_password(username: str, password_stdin: bool, generate_password: bool) -
 def sign_out(username: str) -> None:
     """End all tokens and sessions of a user, who may sign in again.
 
-    Example: flask users sign-out alice
+    Example: bin/poort users sign-out alice
     """
     user = get_user(username)
 
     def write() -> None:
-        held, _ = _hold(user, lambda _held: {}, force=False)
+        held, _ = hold(user, lambda _held: {}, force=False)
         end_all_tokens(db.session(), held.id, held.username, parts().clock())
         record_event("all_tokens_ended", username=held.username, user_id=held.id)
 
-    _saved(write)
+    saved(write)
     say(f"{username} is signed out everywhere.")
-
-
-@cli.command("list")
-@click.option("--search", default="", help="Match part of the user name, first or last name. Ignores case and accents.")
-def list_users(search: str) -> None:
-    """List users, one per line.
-
-    Example: flask users list --search liddell
-    """
-    _refuse_what_is_no_text("--search", search)
-    table = parts().users
-    filters = read_filters(table, {"search": search}, privileged=True)
-    users = table.select(db.session(), USER.readable.columns).where(*filters.conditions)
-    for row in chain.from_iterable(in_chunks(db.session(), users, User.id)):
-        state = "active" if row.active == ACTIVE else f"active={row.active}"
-        say_row(str(row.id), row.username, full_name(row).strip(), row.email, words(row.roles), state)
 
 
 @cli.command("recount")
@@ -117,7 +98,7 @@ def recount() -> None:
     Lists take the number of users from a stored total. Poort keeps it correct, and notices if another program inserts
     users or empties the table.
 
-    Example: flask users recount
+    Example: bin/poort users recount
     """
     parts().users.recount(db.session())
     db.session.commit()
@@ -139,16 +120,16 @@ def change(user: Account, wanted: Wanted, *, force: bool = False) -> Columns:
     """
 
     def write() -> Columns:
-        held, is_forced = _hold(user, wanted, force=force)
+        held, is_forced = hold(user, wanted, force=force)
         columns, now = wanted(held), parts().clock()
         if columns:
             change_user(db.session(), parts(), held, columns | {"updated_at": now}, is_forced=is_forced)
         return columns
 
-    return _saved(write)
+    return saved(write)
 
 
-def _saved(write: Callable[[], Result], username: str | None = None) -> Result:
+def saved(write: Callable[[], Result], username: str | None = None) -> Result:
     """Commit everything that `write` writes, or nothing. Raises Refusal, also if the new `username` was taken meanwhile."""
     try:
         return save(db.session(), parts().users, write, username)
@@ -158,7 +139,7 @@ def _saved(write: Callable[[], Result], username: str | None = None) -> Result:
         raise Refusal("Another request is changing administrators. Nothing was written. Try again.") from None
 
 
-def _hold(user: Account, wanted: Wanted, *, force: bool) -> tuple[Account, bool]:
+def hold(user: Account, wanted: Wanted, *, force: bool) -> tuple[Account, bool]:
     """Lock the row of a user until the transaction ends, and other administrators if this change costs one.
 
     Returns the current row, and whether it removes the last administrator by force. Raises Refusal if not forced.
@@ -189,14 +170,14 @@ def _refuse_invalid(values: dict[str, Any], user: Account | None) -> None:
     if values.get("plainPassword") == "":
         raise Refusal("The password must not be empty.")
     for name, value in values.items():
-        _refuse_what_is_no_text(name, value)
+        refuse_what_is_no_text(name, value)
     try:
         validate_user(db.session(), parts(), values, user)
     except ValidationFailed as failure:
         raise _refusal(failure) from None
 
 
-def _refuse_what_is_no_text(name: str, value: Any) -> None:
+def refuse_what_is_no_text(name: str, value: Any) -> None:
     """Refuse an argument that is not UTF-8. Python turns its bytes into halves of surrogate pairs, which no database takes."""
     try:
         require_storable(value if isinstance(value, str) else "")

@@ -1,9 +1,12 @@
-"""`flask users grant-role`, `revoke-role`, `activate` and `deactivate`: change roles, and allow or refuse sign-in."""
+"""`bin/poort users grant-role`, `revoke-role`, `activate`, `deactivate` and `delete`: change what a user may do."""
 
 import click
 
-from commands.terminal import Refusal, say, words
-from commands.users import Columns, change, cli, get_user
+from blueprints.parts import parts
+from blueprints.users.writing import remove_user
+from commands.terminal import Refusal, require_agreement, say, words
+from commands.users import Columns, change, cli, get_user, hold, saved
+from models import db
 from models.roles import are_role_names, roles_to_store
 from models.user import ACTIVE, INACTIVE, SOFT_DELETED, Account
 
@@ -16,7 +19,7 @@ with_force = click.option("--force", is_flag=True, help="Allow this even for the
 def grant_role(username: str, role: str) -> None:
     """Give a user a role.
 
-    Example: flask users grant-role alice ROLE_TEACHER
+    Example: bin/poort users grant-role alice ROLE_TEACHER
     """
     user, name = get_user(username), _name_of(role)
     if not are_role_names([role], user.roles):
@@ -41,7 +44,7 @@ def grant_role(username: str, role: str) -> None:
 def revoke_role(username: str, role: str, force: bool) -> None:
     """Take a role from a user. Refused for the last administrator unless you add --force.
 
-    Example: flask users revoke-role alice ROLE_TEACHER
+    Example: bin/poort users revoke-role alice ROLE_TEACHER
     """
     name = _name_of(role)
 
@@ -59,7 +62,7 @@ def revoke_role(username: str, role: str, force: bool) -> None:
 def activate(username: str, restore: bool) -> None:
     """Let a user sign in again.
 
-    Example: flask users activate alice
+    Example: bin/poort users activate alice
     """
 
     def activated(held: Account) -> Columns:
@@ -77,7 +80,7 @@ def activate(username: str, restore: bool) -> None:
 def deactivate(username: str, force: bool) -> None:
     """Keep a user from signing in and from using tokens. Refused for the last administrator unless you add --force.
 
-    Example: flask users deactivate alice
+    Example: bin/poort users deactivate alice
     """
 
     def deactivated(held: Account) -> Columns:
@@ -87,6 +90,31 @@ def deactivate(username: str, force: bool) -> None:
 
     change(get_user(username), deactivated, force=force)
     say(f"{username} is inactive.")
+
+
+@cli.command("delete")
+@click.argument("username")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_force
+def delete(username: str, yes: bool, force: bool) -> None:
+    """Delete a user, as the API does. Refused for the last administrator unless you add --force.
+
+    USER_DELETE_MODE=soft, the default, keeps the row and its user name; `users activate --restore` brings the user back.
+
+    Example: bin/poort users delete alice
+    """
+    user = get_user(username)
+    is_soft = parts().settings.user_delete_mode == "soft"
+    if user.active == SOFT_DELETED and is_soft:
+        raise Refusal(f"{username} is deleted already.")
+    require_agreement(f"Delete {username}{'' if is_soft else ' for good'}?", "--yes", given=yes)
+
+    def write() -> None:
+        held, is_forced = hold(user, lambda _held: {"active": SOFT_DELETED}, force=force)
+        remove_user(db.session(), parts(), held, is_forced=is_forced)
+
+    saved(write)
+    say(f"{username} is deleted.")
 
 
 def _name_of(role: str) -> str:

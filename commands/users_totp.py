@@ -1,4 +1,4 @@
-"""`flask users reset-totp`: for users who have lost their app and their backup codes."""
+"""`bin/poort users reset-totp`: for users who have lost their app and their backup codes."""
 
 import click
 
@@ -17,7 +17,7 @@ from models.user_table import ACCOUNT
 def reset_totp(username: str) -> None:
     """Remove a user's second factor and backup codes. The user signs in with the password alone until they enroll again.
 
-    Example: flask users reset-totp alice
+    Example: bin/poort users reset-totp alice
     """
     if parts().users.is_campus:
         raise Refusal("Beside a campus, Chamilo manages second factors. Reset this one there.")

@@ -62,7 +62,7 @@ class Settings:
     refresh_token_ttl_seconds: int = _variable("REFRESH_TOKEN_TTL", "0", parsing.integer(0, 10**9), "seconds", "how long a session lasts without a refresh; 0 switches refresh tokens off")
     refresh_token_max_lifetime_seconds: int = _variable("REFRESH_TOKEN_MAX_LIFETIME", "2592000", parsing.integer(1, 10**9), "seconds", "how long a session lasts at most, however often it is refreshed")
     refresh_token_max_sessions: int = _variable("REFRESH_TOKEN_MAX_SESSIONS", "10", parsing.integer(1, 1000), "sessions", "allowed per user; one more ends the session that was unused for longest")
-    api_keys: bool = _variable("API_KEYS", "0", parsing.boolean, "1/true/yes/on", "takes API keys, which `flask api-key create` makes; beside a campus, Chamilo's own setting decides instead")
+    api_keys: bool = _variable("API_KEYS", "0", parsing.boolean, "1/true/yes/on", "takes API keys, which `bin/poort api-key create` makes; beside a campus, Chamilo's own setting decides instead")
     login_throttling_max_attempts: int = _variable("LOGIN_THROTTLING_MAX_ATTEMPTS", "10", parsing.integer(0, 10**6), "failures", "allowed per user name and address in an interval, and five times as many per address; 0 switches both limits off")
     login_throttling_interval_seconds: int = _variable("LOGIN_THROTTLING_INTERVAL", "60", parsing.integer(1, 86_400), "seconds", "length of a throttle window, which starts at the first failure")
     redis_url: str = _variable("REDIS_URL", "", parsing.redis_url, "redis://, rediss:// or unix://", "counts failed sign-ins in Redis instead of the database")

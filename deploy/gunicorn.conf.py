@@ -71,6 +71,12 @@ class JsonLog(Logger):  # type: ignore[misc]  # gunicorn has no types
         super().setup(cfg)
         set_up_logging(settings.log_level, settings.log_format)
 
+    def info(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Write a line. gunicorn has no address to name if each worker has a socket of its own."""
+        if msg.startswith("Listening at: %s") and not args[0]:
+            args = (master.addresses_of(self.cfg), *args[1:])
+        super().info(msg, *args, **kwargs)
+
 
 class PoortWorker(JsonWorker):
     """A worker with the settings of the last start or HUP, also if the files have changed before it replaces another one."""

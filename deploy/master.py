@@ -67,12 +67,17 @@ def announce_addresses(server: Any, settings: Settings) -> None:
     for address in server.cfg.address:
         if isinstance(address, str) and not server.systemd:  # the unit sets the mode of systemd's socket
             Path(address).chmod(0o660)
-    server.log.info("serving on %s", ", ".join(where if "unix:" in where else f"http://{where}" for where in server.cfg.bind))
+    server.log.info("serving on %s", addresses_of(server.cfg))
     if not settings.trusted_proxies and any(listener.FAMILY == socket.AF_UNIX for listener in server.LISTENERS):
         server.log.warning(
             "gunicorn listens on a unix socket and TRUSTED_PROXIES is empty: all clients share one address and one throttle "
             "of sign-ins. Set TRUSTED_PROXIES=127.0.0.1, and let the proxy overwrite X-Forwarded-For."
         )
+
+
+def addresses_of(cfg: Any) -> str:
+    """Return where the server listens, as the settings say it."""
+    return ", ".join(where if "unix:" in where else f"http://{where}" for where in cfg.bind)
 
 
 def share_unix_sockets(server: Any) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 from sqlalchemy import Text, func, or_, select, type_coerce
@@ -34,8 +35,8 @@ def is_administrator(user: HasRolesAndState, now: datetime) -> bool:
 
 def loses_administrator(user: HasRolesAndState, columns: Mapping[str, Any], now: datetime) -> bool:
     """Tell whether a user is an administrator now and would not be after a change of `columns`."""
-    stays = _administers(columns.get("roles", user.roles)) and columns.get("active", user.active) == ACTIVE
-    return not stays and is_administrator(user, now)
+    after: Any = SimpleNamespace(**{name: columns.get(name, getattr(user, name)) for name in ADMINISTRATOR_COLUMNS})
+    return is_administrator(user, now) and not is_administrator(after, now)
 
 
 def find_others(session: Session, user: HasRolesAndState, columns: Mapping[str, Any], now: datetime) -> frozenset[int]:

@@ -39,6 +39,14 @@ class CampusExtraFields(ExtraFields):
         """Return the ids of the fields of users with this name, whether they are shown or not."""
         return self._find(session, name)
 
+    def list_names(self, session: Session) -> dict[int, str]:
+        """Return the names of the fields of users by id."""
+        tables = self._look(session)
+        if tables is None:
+            return {}
+        chosen = select(tables.fields.c.id, tables.fields.c.variable).where(tables.kind == _OF_USERS)
+        return {field_id: name for field_id, name in session.execute(chosen) if name}
+
     def find_searchable(self, session: Session, name: str) -> Collection[int]:
         """Return the ids of the fields with this name that the campus lets be filtered by, and that their user sees."""
         return self._find(session, name, "filter", "visible_to_self")
@@ -47,6 +55,10 @@ class CampusExtraFields(ExtraFields):
         """Return the columns with the user's id, the field's id, and the value."""
         tables = self._known(session)
         return tables.values.c.item_id, tables.values.c.field_id, tables.value
+
+    def text_column(self, session: Session) -> Any:
+        """Return the column with the value as it was written."""
+        return self._known(session).value
 
     def compared(self, value: str) -> str:
         """Return a value as it is: the collation folds it."""

@@ -87,6 +87,10 @@ class ExtraFields:
         """Return the columns with the user's id, the field's id, and the value as it is compared."""
         return ExtraFieldValue.user_id, ExtraFieldValue.field_id, ExtraFieldValue.value_folded
 
+    def text_column(self, session: Session) -> Any:  # noqa: ARG002 - a campus's differs by its version
+        """Return the column with the value as it was written."""
+        return ExtraFieldValue.value
+
     def compared(self, value: str) -> str:
         """Return a value in the form of the column that it is compared with."""
         return comparable(value)

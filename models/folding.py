@@ -19,7 +19,7 @@ def fold_whole(text: str) -> str:
 
 def lower_case(text: str) -> str:
     """Return `text` in lower case, with as many characters as before: İ would become two, and so stays."""
-    return "\u0130".join(part.lower() for part in text.split("\u0130"))
+    return text.lower() if "\u0130" not in text else "\u0130".join(part.lower() for part in text.split("\u0130"))
 
 
 def canonical_username(username: str) -> str:

@@ -132,15 +132,17 @@ class UserTable:
                 continue_after_given_ids(session, User.__table__)
 
     def change(self, session: Session, held: HasRoles, changes: Mapping[str, Any]) -> None:
-        """Update only the changed columns of a user and their copies. Roles keep the encoding of the row."""
-        present = self.columns(session).names
-        changed = {name: value for name, value in (dict(changes) | copies_of(changes)).items() if name in present}
-        if "roles" in changed:
-            changed["roles"] = RoleList(changed["roles"], held.roles.encoding)
-        if changed:
+        """Update only the changed columns of a user and their copies."""
+        if changed := self.columns_of_change(session, held, changes):
             # Each choice of columns is a statement, and SQLAlchemy would cache 500 of them with their first values.
             statement = update(User).where(User.id == held.id).values(changed)
             session.execute(statement, execution_options={"compiled_cache": None})
+
+    def columns_of_change(self, session: Session, held: HasRoles, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return changed columns with their copies, as far as the table has them. Roles keep the encoding of the row."""
+        present = self.columns(session).names
+        changed = {name: value for name, value in (dict(changes) | copies_of(changes)).items() if name in present}
+        return changed | ({"roles": RoleList(changed["roles"], held.roles.encoding)} if "roles" in changed else {})
 
     def lock(self, session: Session, user_id: int, names: Iterable[str]) -> Any:
         """Begin a transaction that locks a user's row. Return columns of it, or None if there is no such user."""

@@ -74,7 +74,7 @@ class HashingThread:
         #: The number of callers that wait, or whose turn it is.
         self.inside = 0
         self._waiting: FairQueue[_Turn] = FairQueue()
-        self._executor = ThreadPoolExecutor(1, "hashing", _lower_priority)
+        self._executor = ThreadPoolExecutor(1, "hashing", lower_priority)
 
     def watch(self, observe: Callable[[int], object]) -> None:
         """Call `observe` with `inside` whenever it changes. A lock is held meanwhile, so `observe` must not block."""
@@ -149,7 +149,7 @@ class HashingThread:
         return TooManyPasswords(retry_after=self._wait_seconds)
 
 
-def _lower_priority() -> None:
+def lower_priority() -> None:
     """Lower the priority of this thread, on Linux only: other systems would lower that of the whole process."""
     if sys.platform == "linux":
         with suppress(OSError):  # a sandbox may forbid it, or the process has a lower priority already

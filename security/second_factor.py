@@ -162,7 +162,7 @@ class SecondFactors:
         except InvalidToken:
             logger.error(
                 "the second factor of %s cannot be decrypted: was APP_SECRET changed, or JWT_PASSPHRASE if APP_SECRET is empty?"
-                " Restore the old value, or remove the second factor: flask users reset-totp",
+                " Restore the old value, or remove the second factor: bin/poort users reset-totp",
                 user.username,
             )
             raise BadCredentials("second factor that cannot be decrypted") from None

@@ -111,7 +111,7 @@ class Database:
         self.engine = create_engine(url, **engine_options(url))
 
     def migrate(self) -> None:
-        """Bring the database to the newest revisions, as `flask db upgrade` does."""
+        """Bring the database to the newest revisions, as `bin/poort db upgrade` does."""
         app = create_app(settings_for(DATABASE_URL=self.url))
         with app.app_context():
             try:

@@ -88,7 +88,7 @@ def delete(user_id: int) -> None:
         held = _hold(user_id, {"active": SOFT_DELETED})
         policy.require_deletable(held.caller, held.user)
         require_match(request, _shown(held.user))
-        remove_user(session, ours.users, held.user, ours.clock(), for_good=ours.settings.user_delete_mode == "hard")
+        remove_user(session, ours, held.user)
 
     save(session, ours.users, write)
 

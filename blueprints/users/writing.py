@@ -39,7 +39,8 @@ class HeldUser(Protocol):
     roles: RoleList
 
 
-_COLUMNS = {prop.name: prop.attributes[0] for prop in (*USER.writable, *USER_OF_PORTAL.writable) if prop.attributes}
+#: The column of each property that bodies set.
+COLUMNS = {prop.name: prop.attributes[0] for prop in (*USER.writable, *USER_OF_PORTAL.writable) if prop.attributes}
 
 
 def validate_user(session: Session, ours: Parts, values: Mapping[str, Any], stored: HeldUser | None) -> None:
@@ -52,7 +53,7 @@ def validate_user(session: Session, ours: Parts, values: Mapping[str, Any], stor
 
 def user_violations(ours: Parts, resource: Resource, values: Mapping[str, Any], stored: HeldUser | None) -> list[Violation]:
     """Return the violations that the values of a user have by themselves, in the words of a resource."""
-    same = {name for name, column in _COLUMNS.items() if name in values and values[name] == getattr(stored, column, None)}
+    same = {name for name, column in COLUMNS.items() if name in values and values[name] == getattr(stored, column, None)}
     password = next(prop.name for prop in resource.writable if prop.is_password)
     return [
         *find_violations(resource, values, complete=stored is None, unchanged=same),
@@ -92,7 +93,7 @@ def new_password_hash(session: Session, ours: Parts, password: str, requester: R
 
 def columns_to_write(values: Mapping[str, Any], password_hash: str | None, now: datetime) -> dict[str, Any]:
     """Return the columns that values set, with those that follow from them."""
-    columns = {_COLUMNS[name]: value for name, value in values.items() if name in _COLUMNS}
+    columns = {COLUMNS[name]: value for name, value in values.items() if name in COLUMNS}
     if "roles" in columns:
         columns["roles"] = roles_to_store(columns["roles"])
     if password_hash is not None:
@@ -115,8 +116,14 @@ def change_user(session: Session, ours: Parts, held: HeldUser, columns: Mapping[
     after locking, so that no token is issued between that moment and the commit. A forced change, which breaks the rule
     of the last administrator, is marked in the audit.
     """
-    now = ours.clock()
     ours.users.change(session, held, columns)
+    follow_change(session, ours.clock(), held, columns, is_forced=is_forced)
+
+
+def follow_change(
+    session: Session, now: datetime, held: HeldUser, columns: Mapping[str, Any], *, is_forced: bool = False
+) -> None:
+    """Write what follows from a change of a user whose row is locked: ended tokens, and the event."""
     if "password" in columns:
         forget_wrong_codes(session, held.id)
     if _ends_tokens(held, columns):
@@ -128,17 +135,22 @@ def change_user(session: Session, ours: Parts, held: HeldUser, columns: Mapping[
     record_event("user_changed", username=held.username, user_id=held.id, details=details)
 
 
-def remove_user(session: Session, table: UserTable, held: HeldUser, now: datetime, *, for_good: bool) -> None:
-    """Delete a user whose row is locked, and end all tokens of the user."""
+def remove_user(session: Session, ours: Parts, held: HeldUser, *, is_forced: bool = False) -> None:
+    """Delete a user whose row is locked, as USER_DELETE_MODE says, and end all tokens of the user.
+
+    A forced deletion, which breaks the rule of the last administrator, is marked in the audit.
+    """
+    now, for_good = ours.clock(), ours.settings.user_delete_mode == "hard"
     if for_good:
-        table.remove(session, held.id)
+        ours.users.remove(session, held.id)
         # A database may give the id to a new user.
         remove_second_factor(session, held.id)
         remove_key(session, held.id)
     else:
-        table.change(session, held, {"active": SOFT_DELETED, "updated_at": now})
+        ours.users.change(session, held, {"active": SOFT_DELETED, "updated_at": now})
     end_all_tokens(session, held.id, held.username, now)
-    record_event("user_deleted", username=held.username, user_id=held.id, details={"for_good": for_good})
+    details = {"for_good": for_good} | ({"forced": True} if is_forced else {})
+    record_event("user_deleted", username=held.username, user_id=held.id, details=details)
 
 
 def _ends_tokens(held: HeldUser, columns: Mapping[str, Any]) -> bool:

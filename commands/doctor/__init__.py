@@ -1,1 +1,1 @@
-"""`flask poort doctor`: its checks and findings."""
+"""`bin/poort doctor`: its checks and findings."""

@@ -1,4 +1,4 @@
-"""`flask poort doctor`: find what keeps this server from working well, with the remedy."""
+"""`bin/poort doctor`: find what keeps this server from working well, with the remedy."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def doctor(as_json: bool) -> None:
 
     Exits with 1 if it finds an error. Warnings are for you to judge. Run it as the server's user.
 
-    Example: APP_ENV=prod flask poort doctor
+    Example: APP_ENV=prod bin/poort doctor
     """
     findings = list(_examine(parts()))
     worst = next(state for state in (ERROR, WARNING, OK) if any(finding.state == state for finding in findings))

@@ -1,4 +1,4 @@
-"""The findings of `flask poort doctor`."""
+"""The findings of `bin/poort doctor`."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Check this machine for `flask poort doctor`: the user, file modes, proxies, origins, workers and hashing."""
+"""Check this machine for `bin/poort doctor`: the user, file modes, proxies, origins, workers and hashing."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Check services for `flask poort doctor`: keys, passphrase, database, schema, hashes, clock and the throttle's store."""
+"""Check services for `bin/poort doctor`: keys, passphrase, database, schema, hashes, clock and the throttle's store."""
 
 import time
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def examine_keys(ours: Parts) -> Iterator[Finding]:
         age = ours.clock() - datetime.fromtimestamp(Path(settings.jwt_secret_key).stat().st_mtime, UTC)
         says += f", {age.days} days old"
         if age > _OLD_KEY:
-            yield Finding("keys", WARNING, says, "Replace it now and then: `flask jwt rotate-key`.")
+            yield Finding("keys", WARNING, says, "Replace it now and then: `bin/poort jwt rotate-key`.")
             return
     yield Finding("keys", OK, says)
 
@@ -127,7 +127,7 @@ def _examine_api_keys(ours: Parts) -> Iterator[Finding]:
 
 
 def _examine_schema(ours: Parts, missing: list[str]) -> Finding:
-    upgrade = "Run `flask db upgrade`, which creates Poort's own tables and columns."
+    upgrade = "Run `bin/poort db upgrade`, which creates Poort's own tables and columns."
     if missing:
         return Finding("schema", ERROR, f"missing: {', '.join(missing)}", upgrade)
     here, there = revisions()

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, func, insert, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from commands.transfer.files import COLUMNS
+from commands.transfer.rows import COLUMNS
 from models.campus import AccessUrl, AccessUrlRelUser, UserAuthSource, UserRelUser
 from models.database import continue_after_given_ids, in_chunks
 from models.folding import canonical_username

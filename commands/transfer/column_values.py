@@ -50,7 +50,7 @@ def require_storable(text: str) -> None:
     """Raise ValueError if a text has a NUL or half a surrogate pair, which some databases refuse."""
     if "\0" in text:
         raise ValueError("contains a NUL character")
-    if any("\ud800" <= char <= "\udfff" for char in text):
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
         raise ValueError("contains half a surrogate pair")
 
 

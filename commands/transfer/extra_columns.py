@@ -1,56 +1,43 @@
 """The columns `extra:NAME` of a file of users: one for each extra field, by name."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from models.extra_fields import ExtraFields, UnknownExtraField, values_of
+from commands.transfer.column_values import ABSENT
+from commands.transfer.rows import BadRow, FileRow
+from models.extra_fields import UnknownExtraField, values_of
 
 #: What the name of such a column begins with.
 PREFIX = "extra:"
 
-# A row of a file keeps its values here, by field id, until the user has an id.
-_VALUES = "extra values"
 
-Resolve = Callable[[str], int]
+def resolve_fields(rows: Iterable[FileRow], resolve: Callable[[str], int]) -> tuple[dict[int, str], list[BadRow]]:
+    """Key the values of each row by the id of their field, without those of empty cells.
 
-
-def take_values(rows: Iterable[tuple[str, dict[str, Any]]], resolve: Resolve) -> Iterator[tuple[str, str, str]]:
-    """Move the values of each row's columns to their field ids; yield the place, the column and what is wrong with it."""
-    for place, row in rows:
-        values = row[_VALUES] = {}
-        for column in [name for name in row if name.startswith(PREFIX)]:
+    Returns the names of the fields by id, and the faults. `resolve` raises UnknownExtraField.
+    """
+    names: dict[int, str] = {}
+    bad: list[BadRow] = []
+    resolve = cache(resolve)
+    for row in rows:
+        given, row.extra, seen = row.extra, {}, set[int]()
+        for name, value in given.items():
             try:
-                field_id = resolve(column.removeprefix(PREFIX))
+                field_id = resolve(name)
             except UnknownExtraField:
-                yield place, column, "is no extra field"
+                bad.append(BadRow(row.place, PREFIX + name, "is no extra field"))
                 continue
-            if field_id in values:
-                yield place, column, "stands there twice"
-            values[field_id] = row.pop(column)
-
-
-def resolver(session: Session, fields: ExtraFields) -> Resolve:
-    """Return what finds the id of a field, and asks for each name once. It raises UnknownExtraField."""
-    return cache(lambda name: fields.resolve(session, [name])[name])
-
-
-def insert_taken(
-    session: Session, fields: ExtraFields, rows: Iterable[dict[str, Any]], ids: Mapping[str, int], now: datetime
-) -> None:
-    """Insert the values that were taken from the rows of new users; `ids` are these users' ids by name."""
-    taken = [
-        (ids[row["username"]], field_id, text)
-        for row in rows
-        for field_id, text in row.get(_VALUES, {}).items()
-        if text is not None
-    ]
-    if taken:
-        fields.insert_values(session, taken, now)
+            if field_id in seen:
+                bad.append(BadRow(row.place, PREFIX + name, "stands there twice"))
+            seen.add(field_id)
+            names[field_id] = name
+            if value is not ABSENT:
+                row.extra[field_id] = value
+    return names, bad
 
 
 def with_values(session: Session, chunks: Iterable[Sequence[Row[Any]]]) -> Iterator[tuple[Row[Any], Mapping[str, str]]]:

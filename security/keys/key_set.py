@@ -147,7 +147,7 @@ class KeySet:
             if row.expires_at > now and not row.is_withdrawn and (key := self._parse_row(row)):
                 keys[row.kid] = key
         withdrawn = any(row.kid == pair.kid and row.is_withdrawn for row in self._rows)
-        self._log(f"own {pair.kid}", "the key that signs here was withdrawn; run `flask jwt rotate-key`" if withdrawn else "")
+        self._log(f"own {pair.kid}", "the key that signs here was withdrawn; run `bin/poort jwt rotate-key`" if withdrawn else "")
         all_keys = {pair.kid: pair.verification_key} | {kid: keys[kid] for kid in sorted(keys) if kid != pair.kid}
         # After a failure the age counts from the end of the read, however long the database took to fail.
         return _Snapshot(pair, all_keys, frozenset(all_keys), self.timer() if failure else read_at, failure)

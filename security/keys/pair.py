@@ -72,7 +72,7 @@ def load_key_pair(private: str, public: str, passphrase: str) -> KeyPair:
     if pair.verification_key.public_numbers() != given.public_numbers() and not _was_put_aside(public, given):
         raise UnusableKey(
             f"The public key {_describe(public)} does not belong to the private key {_describe(private)}. "
-            "Put the matching file in its place, or make a new pair with `flask jwt generate-keypair --overwrite`."
+            "Put the matching file in its place, or make a new pair with `bin/poort jwt generate-keypair --overwrite`."
         )
     return pair
 
@@ -92,7 +92,7 @@ def refuse_weak_passphrase(passphrase: str) -> None:
         fault = "is the one that Chamilo ships" if passphrase else "is empty"
         raise UnusableKey(
             f"JWT_PASSPHRASE {fault}, which is not safe in production. Set another one and make a new pair with "
-            "`flask jwt generate-keypair --overwrite`, or set JWT_ALLOW_WEAK_PASSPHRASE=1 to start anyway."
+            "`bin/poort jwt generate-keypair --overwrite`, or set JWT_ALLOW_WEAK_PASSPHRASE=1 to start anyway."
         )
 
 
@@ -196,7 +196,7 @@ def parse_public_key(pem: bytes, name: str) -> RSAPublicKey:
     return key
 
 
-_NEW_PAIR = "Make a new pair with `flask jwt generate-keypair --overwrite`."
+_NEW_PAIR = "Make a new pair with `bin/poort jwt generate-keypair --overwrite`."
 
 
 def _refuse_weak(key: RSAPublicKey, name: str) -> None:
@@ -212,7 +212,7 @@ def _read_pem(source: str, kind: str) -> bytes:
     try:
         return Path(source).read_bytes()
     except FileNotFoundError:
-        raise UnusableKey(f"There is no {kind} key at {source}. Make a pair with `flask jwt generate-keypair`.") from None
+        raise UnusableKey(f"There is no {kind} key at {source}. Make a pair with `bin/poort jwt generate-keypair`.") from None
     except OSError as reason:
         cure = "Give that user the right to read it, for example with `chown`, and to enter the folders above it."
         raise UnusableKey(f"The {kind} key {source} cannot be read by {_this_user()}: {reason.strerror}. {cure}") from None

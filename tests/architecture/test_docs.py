@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from commands.transfer.rows import COLUMNS
 from docs import gather, reference
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +57,11 @@ def test_example_that_says_something_else_makes_no_page(said: str, instead: str)
     assert said in example
     with pytest.raises(reference.Untrue, match="JWT_CLOCK_SKEW"):
         reference.page(example.replace(said, instead))
+
+
+def test_every_column_of_an_import_is_documented() -> None:
+    section = (ROOT / "docs" / "operators.md").read_text().partition("### Import users")[2].partition("### Mail")[0]
+    assert set(COLUMNS) <= set(re.findall(r"`([a-z_]+)`", section))
 
 
 def prose_of(page: Path) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import pytest
 from flask import Flask
+from flask_migrate.cli import db as migration_commands
 
 from commands import register_commands
 from commands.terminal import Commands
@@ -31,7 +33,7 @@ RAW = {
 
 #: How often a module may do so: terminal.py itself; keys in PEM form; the doctor's colors and JSON; fixed questions.
 ALLOWED = {
-    "commands/terminal.py": {"click.echo": 2, "click.confirm": 1},
+    "commands/terminal.py": {"click.echo": 3, "click.confirm": 1},
     "commands/jwt.py": {"click.echo": 2, "click.prompt": 1},
     "commands/doctor/command.py": {"click.echo": 3},
     "commands/password_prompt.py": {"click.prompt": 1},
@@ -49,16 +51,29 @@ def test_nothing_is_shown_as_it_is() -> None:
     assert {module: calls for module, calls in found.items() if calls} == ALLOWED
 
 
-def test_help_shows_each_example_on_one_line() -> None:
+@pytest.fixture(scope="module")
+def groups() -> list[click.Group]:
     app = Flask("commands")
     register_commands(app)
-    groups = [group for group in app.cli.commands.values() if isinstance(group, Commands)]
+    return [group for group in app.cli.commands.values() if isinstance(group, Commands)]
+
+
+def test_help_shows_each_example_on_one_line(groups: list[click.Group]) -> None:
     commands = [command for group in groups for command in group.commands.values()]
     assert len(commands) >= 15
     for command in commands:
+        assert "\b" not in command.get_help(click.Context(command))
         examples = [line for line in command.get_help(click.Context(command)).splitlines() if line.startswith("  Example: ")]
         assert examples == [line[2:] for line in command.callback.__doc__.splitlines() if "Example: " in line]
-        assert len(examples) == 1
+        assert [example.count("bin/poort ") for example in examples] == [1]
+
+
+def test_no_summary_in_a_list_is_cut_off(groups: list[click.Group]) -> None:
+    for group in (*groups, migration_commands):
+        summaries = group.get_help(click.Context(group)).partition("Commands:")[2]
+        assert "..." not in summaries
+        for command in group.commands.values():
+            assert " ".join(summaries.split()).count(str(command.short_help)) == 1
 
 
 def test_planted_call_is_found() -> None:

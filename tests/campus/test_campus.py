@@ -307,6 +307,19 @@ def test_what_php_writes_is_read(campus: Campus, php: str, tmp_path: Path) -> No
     assert unserialize_strings(made["roles"]) == ["ROLE_HR", "ROLE_É"]
 
 
+def test_import_changes_users_of_a_campus_in_their_own_encoding(campus: Campus, tmp_path: Path) -> None:
+    runner = campus.app(PASSWORD_HASH_COST="4").test_cli_runner()
+    (tmp_path / "users.csv").write_text("username,email,phone,roles\nBOB,bob@new.example,0470,ROLE_TEACHER ROLE_HR\n")
+    before = campus.run("SELECT id, roles FROM `user` ORDER BY id")
+    words = ("users", "import", str(tmp_path / "users.csv"), "--update")
+    done = runner.invoke(args=words)
+    assert "1 changed" in done.output, done.output
+    after = campus.run("SELECT id, roles FROM `user` ORDER BY id")
+    ((old, new),) = [(old["roles"], new["roles"]) for old, new in zip(before, after, strict=True) if old != new]
+    assert (old[0], "ROLE_TEACHER" in new) == (new[0], True)
+    assert "0 changed, 1 as they were." in runner.invoke(args=words).output
+
+
 def test_file_is_imported_beside_a_campus(campus: Campus, tmp_path: Path) -> None:
     app = campus.app(PASSWORD_HASH_COST="4")
     rows = [

@@ -214,3 +214,17 @@ def test_file_brings_values_of_chamilos_fields(whole_campus: Campus, tmp_path: A
     with app.app_context():
         neu = UserTable(is_campus=True).find_account(app.extensions["sqlalchemy"].session(), "neu")
     assert (found(whole_campus, pair("legal_id", "z-1")), len(values(whole_campus))) == ([neu.id], before + 1)
+
+
+def test_key_of_an_import_is_one_of_chamilos_fields(whole_campus: Campus, tmp_path: Any) -> None:
+    (tmp_path / "users.csv").write_text("extra:internal_note,extra:department,phone\nSECRET,care,0470\n")
+    runner = whole_campus.app(PASSWORD_HASH_COST="4").test_cli_runner()
+    words = ("users", "import", str(tmp_path / "users.csv"), "--update", "--key", "extra:internal_note")
+    done = runner.invoke(args=words)
+    assert done.exit_code == 0, done.output
+    assert (402, 304, "care") in values(whole_campus)
+    assert whole_campus.run("SELECT id FROM `user` WHERE phone = '0470'") == [{"id": 304}]
+    assert "0 changed, 1 as they were." in runner.invoke(args=words).output
+    (tmp_path / "users.csv").write_text("extra:legal_id,phone\nAB-12,0471\n")
+    done = runner.invoke(args=[*words[:-1], "extra:legal_id"])
+    assert (done.exit_code, "2 users have it: those with the ids 304 and 305" in done.output) == (1, True), done.output

@@ -1,4 +1,4 @@
-"""`flask users import --from-database` copies users, hashes and links into our own schema, and can be repeated."""
+"""`bin/poort users import --from-database` copies users, hashes and links into our own schema, and can be repeated."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from campus.campuses import Campus
 from factories import Database, bearer
 from flask.testing import FlaskCliRunner
 
-from models import AccessUrl, AccessUrlRelUser, User, UserAuthSource, UserRelUser
+from models import AccessUrl, AccessUrlRelUser, ExtraField, ExtraFieldValue, User, UserAuthSource, UserRelUser
 
 pytestmark = pytest.mark.services
 
@@ -43,7 +43,7 @@ def test_moving_again_changes_nothing(befriended: Campus, runner: FlaskCliRunner
     move(runner, befriended.url)
     before = [len(database.rows(table)) for table in (User, AccessUrlRelUser, UserAuthSource, UserRelUser, AccessUrl)]
     done = move(runner, befriended.url)
-    assert "and 0 new links" in done.output
+    assert "0 new links and 0 new values of extra fields" in done.output
     assert [len(database.rows(table)) for table in (User, AccessUrlRelUser, UserAuthSource, UserRelUser, AccessUrl)] == before
 
 
@@ -79,6 +79,19 @@ def test_taken_ids_do_not_stop_the_move(befriended: Campus, runner: FlaskCliRunn
         database.make_user(f"ours{number}", [], id=number)
     done = move(runner, befriended.url)
     assert (done.exit_code, len(database.rows(User))) == (0, 60), done.output
+
+
+def test_values_of_extra_fields_arrive_once(whole_campus: Campus, runner: FlaskCliRunner, database: Database) -> None:
+    assert move(runner, whole_campus.url).exit_code == 0
+    assert move(runner, whole_campus.url).exit_code == 0
+    names = {field.id: field.variable for field in database.rows(ExtraField)}
+    ours = {(row.user_id, names[row.field_id], row.value) for row in database.rows(ExtraFieldValue)}
+    theirs = whole_campus.run(
+        "SELECT item_id, variable, field_value FROM extra_field_values v JOIN extra_field f ON f.id = v.field_id"
+        " WHERE f.item_type = 1 AND field_value IS NOT NULL"
+    )
+    assert ours == {(row["item_id"], row["variable"], row["field_value"]) for row in theirs}
+    assert len(ours) >= 3
 
 
 def test_links_come_in_chunks(

@@ -314,7 +314,7 @@ def test_address_is_the_proxys_word_only_where_it_is_trusted(make_app: Callable[
     assert [row.address for row in database.rows(AuditRecord)] == ["127.0.0.1", "203.0.113.9"]
 
 
-# --- flask audit
+# --- bin/poort audit
 
 
 @pytest.fixture
@@ -443,11 +443,14 @@ def test_read_only_has_no_rows_to_read(make_app: Callable[..., Flask], words: li
 @pytest.mark.parametrize("words", COMMANDS)
 def test_missing_table_is_told(make_app: Callable[..., Flask], tmp_path: Any, words: list[str]) -> None:
     done = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/empty.db").test_cli_runner().invoke(args=["audit", *words])
-    assert (done.exit_code, done.output) == (1, "Error: There is no table poort_audit; `flask db upgrade` makes it.\n")
+    assert (done.exit_code, done.output) == (1, "Error: There is no table poort_audit; `bin/poort db upgrade` makes it.\n")
 
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_database_that_is_down_is_told(make_app: Callable[..., Flask], words: list[str]) -> None:
     app = make_app(DATABASE_URL="postgresql://nobody@127.0.0.1:1/poort")
     done = app.test_cli_runner().invoke(args=["audit", *words])
-    assert (done.exit_code, done.output) == (1, "Error: The database cannot be used: OperationalError.\n")
+    assert (done.exit_code, done.output) == (
+        1,
+        "Error: The database cannot be used (OperationalError): `bin/poort doctor` says why.\n",
+    )

@@ -182,6 +182,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "users activate": (["zoe"], "user_changed"),
     "users create": (["new", "--email", "new@example.com", "--generate-password"], "user_created"),
     "users deactivate": (["zoe"], "user_changed"),
+    "users delete": (["zoe", "--yes"], "user_deleted"),
     "users grant-role": (["zoe", "ROLE_HR"], "user_changed"),
     "users import": (["{file}"], "users_imported"),
     "users reset-totp": (["root"], "totp_reset"),
@@ -196,11 +197,14 @@ READING_COMMANDS = {
     "audit tail",
     "extra-fields list",
     "jwt check-config",
+    "doctor",
     "poort doctor",
     "poort setup",
     "users export",
     "users list",
+    "setup",
     "users recount",
+    "users show",
 }
 
 #: Commands of Flask and of Flask-Migrate.
@@ -237,7 +241,7 @@ def test_command_writes_one_event(world: World, tmp_path: Path, name: str) -> No
     assert (row.event, row.actor.startswith("console:"), row.address) == (event, True, None)
 
 
-@pytest.mark.parametrize("words", [["audit", "tail"], ["jwt", "check-config"], ["users", "list"]])
+@pytest.mark.parametrize("words", [["audit", "tail"], ["jwt", "check-config"], ["users", "list"], ["users", "show", "zoe"]])
 def test_reading_writes_none(world: World, words: list[str]) -> None:
     before = events_of(world)
     assert world.app.test_cli_runner().invoke(args=words).exit_code == 0

@@ -1,4 +1,4 @@
-"""`flask users` commands for rights: each judges the row that it has locked, and only --force removes the last administrator."""
+"""`bin/poort users` commands for rights: each judges the row that it has locked, and only --force removes the last administrator."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""`flask poort doctor` reports what is in order, what is wrong, and the cure; never a secret."""
+"""`bin/poort doctor` reports what is in order, what is wrong, and the cure; never a secret."""
 
 import json
 import os

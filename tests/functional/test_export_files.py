@@ -1,4 +1,4 @@
-"""`flask users export`: where it writes, who may read the file, and what happens to an existing file."""
+"""`bin/poort users export`: where it writes, who may read the file, and what happens to an existing file."""
 
 import errno
 import json
@@ -77,7 +77,7 @@ def test_file_that_is_there_is_replaced_by_force_alone_and_is_its_owners(runner:
 def test_person_is_asked(
     runner: FlaskCliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, replaced: bool
 ) -> None:
-    monkeypatch.setattr("commands.users_files._is_terminal", lambda: True)
+    monkeypatch.setattr("commands.terminal.is_terminal", lambda: True)
     file = tmp_path / "users.csv"
     file.write_text("old")
     run(runner, "export", str(file), given=answer)
@@ -149,7 +149,7 @@ def test_failure_in_the_middle_leaves_the_old_file_and_no_other(
         out.write("[" * 100_000)
         raise failure
 
-    monkeypatch.setattr("commands.users_files.write_file", fail)
+    monkeypatch.setattr("commands.users_export.write_file", fail)
     done = run(runner, "export", "--force", str(file))
     assert (done.exit_code, isinstance(done.exception, SystemExit), "\x1b" in done.output) == (1, True, False)
     assert (file.read_text(), list(tmp_path.iterdir())) == ("old", [file])
@@ -170,7 +170,7 @@ def test_file_in_shared_memory_is_its_owners(runner: FlaskCliRunner, mask: int) 
 
 @pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link.json"])
 def test_standard_output_is_written_to_and_keeps_what_it_has(runner: FlaskCliRunner, tmp_path: Path, path: str) -> None:
-    """As in `flask users export /dev/stdout >> file`."""
+    """As in `bin/poort users export /dev/stdout >> file`."""
     file = tmp_path / "file"
     file.write_text("before\n")
     (tmp_path / "link.json").symlink_to("/dev/stdout")
@@ -231,7 +231,7 @@ def test_export_of_a_pipe_is_imported_from_a_pipe(runner: FlaskCliRunner, databa
 
 
 def test_question_shows_no_name_as_it_is(runner: FlaskCliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("commands.users_files._is_terminal", lambda: True)
+    monkeypatch.setattr("commands.terminal.is_terminal", lambda: True)
     file = tmp_path / "\x1b[31m\u202e.json"
     file.write_text("old")
     for answer in ("n\n", "y\n"):

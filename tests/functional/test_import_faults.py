@@ -1,4 +1,4 @@
-"""`flask users import` names each fault with its place, whatever a file holds, and writes nothing."""
+"""`bin/poort users import` names each fault with its place, whatever a file holds, and writes nothing."""
 
 import csv
 import json
@@ -56,7 +56,7 @@ def test_value_that_no_row_can_hold_is_a_fault(runner: FlaskCliRunner, database:
     output = refused(runner, database, file)
     assert output.startswith(f"index 1: {column}: ")
     assert reason in output
-    assert "1 faults; nothing was written." in output
+    assert "1 fault; nothing was written." in output
 
 
 #: Cells of a CSV file, by column.
@@ -124,7 +124,7 @@ def test_odd_texts_come_back_as_they_went(runner: FlaskCliRunner, database: Data
     before = [vars(user) | {"_sa_instance_state": None} for user in database.rows(User)]
     assert runner.invoke(args=["users", "export", str(first)]).exit_code == 0
     database.clean()
-    done = runner.invoke(args=["users", "import", str(first)])
+    done = runner.invoke(args=["users", "import", "--as-exported", str(first)])
     assert done.exit_code == 0, done.output
     assert [vars(user) | {"_sa_instance_state": None} for user in database.rows(User)] == before
     assert runner.invoke(args=["users", "export", str(second)]).exit_code == 0

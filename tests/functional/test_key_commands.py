@@ -1,4 +1,4 @@
-"""`flask jwt rotate-key` and `prune`, and the effect of a replaced or leaked key; on each database, with folders as hosts."""
+"""`bin/poort jwt rotate-key` and `prune`, and the effect of a replaced or leaked key; on each database, with folders as hosts."""
 
 import errno
 import re
@@ -134,7 +134,7 @@ REFUSALS = {
     "read-only": ({"READ_ONLY": "1"}, "This server is read-only"),
     "wrong passphrase": ({"JWT_PASSPHRASE": "wrong"}, ""),
     "no keys": ({"JWT_SECRET_KEY": "/nowhere/private.pem"}, "The keys cannot be written: "),
-    "no database": ({"DATABASE_URL": "sqlite:////proc/nowhere.db"}, "The database cannot be used: OperationalError."),
+    "no database": ({"DATABASE_URL": "sqlite:////proc/nowhere.db"}, "The database cannot be used (OperationalError): "),
 }
 
 
@@ -198,7 +198,7 @@ def test_leaked_key_is_withdrawn_everywhere_at_once(
     a = make_server()
     leaked, headers = kid_of(a), bearer(a, user)
     refused = run(a, "prune", "--kid", leaked)
-    assert (refused.exit_code, "This key signs now. Run `flask jwt rotate-key` first" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "This key signs now. Run `bin/poort jwt rotate-key` first" in refused.stderr) == (1, True)
     run(a, "rotate-key")
     assert run(make_server(), "prune", "--kid", leaked).exit_code == 0
     assert not (tmp_path / "a" / f"public-{leaked}.pem").exists()

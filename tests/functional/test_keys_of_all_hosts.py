@@ -171,7 +171,9 @@ def test_host_that_signs_with_a_withdrawn_key_says_so_once_and_cannot_bring_it_b
     for _ in range(3):
         token = a.pass_time().issue(ttl_seconds=10**6)
     assert (a.accepts(token), b.pass_time().accepts(token)) == (True, False)
-    assert [record.message for record in caplog.records] == ["the key that signs here was withdrawn; run `flask jwt rotate-key`"]
+    assert [record.message for record in caplog.records] == [
+        "the key that signs here was withdrawn; run `bin/poort jwt rotate-key`"
+    ]
 
 
 class Broken:

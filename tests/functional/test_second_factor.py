@@ -1,4 +1,4 @@
-"""The second factor: enrolment at /api/me/totp, signing in with it, backup codes, and `flask users reset-totp`."""
+"""The second factor: enrolment at /api/me/totp, signing in with it, backup codes, and `bin/poort users reset-totp`."""
 
 import json
 import logging
@@ -474,7 +474,7 @@ def test_secret_under_another_app_secret_refuses_and_names_the_cure(
         errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
         assert len(errors) == 1
         assert "APP_SECRET" in errors[0]
-        assert "flask users reset-totp" in errors[0]
+        assert "bin/poort users reset-totp" in errors[0]
         assert events(database)[-1] == ("sign_in_refused", "second factor that cannot be decrypted", {})
     assert outcome(alice.ask("DELETE", TOTP, {"totp": alice.code()})) == NOT_RIGHT
 
@@ -823,7 +823,7 @@ RESETS: dict[str, Callable[[Person, Database], None]] = {
     "oneself": lambda alice, _: alice.ask(
         "PATCH", f"/api/users/{alice.user.id}", {"plainPassword": "another one"}, content_type="application/merge-patch+json"
     ),
-    "command": lambda alice, _: by_command(alice, "set-password", "alice"),
+    "command": lambda alice, _: by_command(alice, "set-password", "alice", "--password-stdin"),
 }
 
 
@@ -886,7 +886,7 @@ def test_reset_leaves_no_window_behind(
     blocked = alice.sign_in(address="192.0.2.9", totp=alice.code())
     assert int(blocked.headers["Retry-After"]) > 30
     if reset == "password":
-        by_command(alice, "set-password", "alice")
+        by_command(alice, "set-password", "alice", "--password-stdin")
         password = "another one"
     else:
         by_command(alice, "reset-totp", "alice")

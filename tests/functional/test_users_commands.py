@@ -1,4 +1,4 @@
-"""`flask users`: what the commands write and refuse; an import restores what an export wrote."""
+"""`bin/poort users`: what the commands write and refuse; an import restores what an export wrote."""
 
 import json
 import re
@@ -121,19 +121,20 @@ def test_all_bad_rows_are_told_and_nothing_is_written(database: Database, import
     zoe = database.make_user("zoe", [])
     done = import_rows(
         [
-            {"id": zoe.id, "username": "ZOE", "email": "a@example.com"},
+            {"username": "ZOE", "email": "a@example.com"},
             {"username": "fine", "email": "fine@example.com"},
             {"username": " ", "email": "b@example.com", "roles": "ROLE_X"},
             {"username": "x" * 101, "email": "c@example.com", "active": "yes", "colour": "red"},
             {"username": "two", "email": "d@example.com", "password": "p", "password_hash": HASH},
             {"username": "fine", "email": "e@example.com"},
             7,
+            {"id": zoe.id, "username": "new", "email": "f@example.com"},
         ]
     )
     told = {tuple(line.split(": ")[:2]) for line in done.output.splitlines() if line.startswith("index")}
     assert told == {
-        ("index 0", "id"),
         ("index 0", "username"),
+        ("index 7", "id"),
         ("index 2", "username"),
         ("index 2", "roles"),
         ("index 3", "username"),
@@ -229,7 +230,11 @@ def test_deleted_user_comes_back_only_with_restore(runner: FlaskCliRunner, datab
     assert database.user(user.id).active == 1
 
 
-LOSSES = {"revoke-role": ("revoke-role", "root", "ROLE_ADMIN"), "deactivate": ("deactivate", "root")}
+LOSSES = {
+    "revoke-role": ("revoke-role", "root", "ROLE_ADMIN"),
+    "deactivate": ("deactivate", "root"),
+    "delete": ("delete", "root", "--yes"),
+}
 
 
 @pytest.mark.parametrize("words", LOSSES.values(), ids=LOSSES)
@@ -269,6 +274,8 @@ def test_no_name_moves_the_cursor_or_forges_a_column(runner: FlaskCliRunner, dat
         ("deactivate", name),
         ("activate", name),
         ("sign-out", name),
+        ("show", name),
+        ("delete", name),
         ("reset-totp", name),
         ("set-password", name, "--generate-password"),
         ("activate", f"{name}?"),

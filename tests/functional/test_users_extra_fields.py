@@ -427,7 +427,11 @@ def test_file_brings_values_by_any_spelling_of_a_name(runner: FlaskCliRunner, da
             "username,email,extra:badge,extra:BADGE\none,one@example.com,1,2\n",
             "line 2: extra:BADGE: stands there twice",
         ),
-        ("a.csv", "username,email,extra:badge\none,one@example.com,1\ntwo,two@example.com,2,3\n", "line 3: None: is no column"),
+        (
+            "a.csv",
+            "username,email,extra:badge\none,one@example.com,1\ntwo,two@example.com,2,3\n",
+            "line 3: -: has more cells than the header",
+        ),
         ("a.json", '[{"username":"one","email":"one@example.com","extra:nope":"1"}]', "index 0: extra:nope: is no extra field"),
         ("a.json", '[{"username":"one","email":"one@example.com","extra:badge":1}]', "index 0: extra:badge: must be text"),
         ("a.json", '[{"username":"one","email":"one@example.com","extra:badge":["1"]}]', "index 0: extra:badge: must be text"),

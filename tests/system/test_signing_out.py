@@ -39,4 +39,4 @@ def test_a_database_that_lacks_our_tables_stops_the_start(home: Home) -> None:
     said = home.fails_to_serve()
     assert said.startswith(("gunicorn: ", "__main__.py: "))
     assert "poort_audit" in said.partition("The database lacks ")[2].partition(".")[0]
-    assert "Run `flask db upgrade` to create Poort's tables." in said
+    assert "Run `bin/poort db upgrade` to create Poort's tables." in said

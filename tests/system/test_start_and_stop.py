@@ -108,7 +108,16 @@ def test_term_ends_it_and_lets_what_is_under_way_finish(home: Home) -> None:
     with pytest.raises(ConnectionRefusedError):
         server.request("GET", "/healthz")
     assert server.log_lines, "the log is JSON"
-    assert all(line.startswith("{") for line in server.log.splitlines())
+    assert all(line.startswith('{"time":"') for line in server.log.splitlines())
+    assert {tuple(line)[:5] for line in server.log_lines} == {("time", "level", "process", "logger", "message")}
+
+
+def test_where_it_listens_is_in_gunicorns_own_line(home: Home) -> None:
+    home.set_up()
+    server = home.serve()
+    server.stop()
+    (line,) = [line["message"] for line in server.log_lines if line["message"].startswith("Listening at: ")]
+    assert line.startswith(f"Listening at: http://127.0.0.1:{server.port} (")
 
 
 def test_hup_reads_the_settings_anew_without_a_gap(home: Home) -> None:

@@ -30,7 +30,7 @@ def units(tmp_path: Path) -> list[Path]:
     for name in UNITS:
         text = (ROOT / "deploy" / name).read_text()
         (tmp_path / name).write_text(
-            text.replace("/opt/poort/.venv/bin/flask", "/bin/true").replace("/opt/poort/.venv/bin/gunicorn", "/bin/true")
+            text.replace("/opt/poort/bin/poort", "/bin/true").replace("/opt/poort/.venv/bin/gunicorn", "/bin/true")
         )
     return [tmp_path / name for name in UNITS]
 

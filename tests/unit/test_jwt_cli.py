@@ -1,6 +1,7 @@
 """`flask jwt` and `bin/console lexik:jwt:…`: messages, exit codes, files."""
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -212,6 +213,15 @@ def test_the_console_says_what_it_does_not_know(console: Run, arguments: tuple[s
     assert result.stdout == ""
     named = f'Command "{arguments[0]}" is not defined.' if arguments else "No command is given."
     assert result.stderr.startswith(f"{named} There are: lexik:jwt:generate-keypair, ")
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("--help",), ("-h",)], ids=str)
+def test_the_console_lists_its_commands(console: Run, arguments: tuple[str, ...]) -> None:
+    result = console(*arguments)
+    assert (result.status, result.stderr) == (0, "")
+    assert re.findall(r"^  (lexik:\S+)  ", result.stdout, re.MULTILINE) == [
+        f"lexik:jwt:{name}" for name in ("generate-keypair", "check-config", "generate-token")
+    ]
 
 
 def test_the_console_says_where_its_venv_should_be(tmp_path: Path) -> None:

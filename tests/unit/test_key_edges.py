@@ -125,7 +125,7 @@ def test_own_key_that_was_withdrawn_is_said_once_until_another_one_signs(
         withdraw_key(session, host.pair.kid, host.pair.public_pem, NOW + 1000)
     for _ in range(3):
         assert host.pass_time().keys.verification_kids() == {host.pair.kid}, "this host alone still takes it"
-    assert caplog.messages == ["the key that signs here was withdrawn; run `flask jwt rotate-key`"]
+    assert caplog.messages == ["the key that signs here was withdrawn; run `bin/poort jwt rotate-key`"]
 
 
 def test_key_is_published_where_its_row_ends_before_the_token(

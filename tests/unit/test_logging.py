@@ -34,6 +34,10 @@ def record(message: str, *arguments: object, level: int = logging.INFO, **extra:
     return logging.getLogger("test").makeRecord("test", level, "file", 1, message, arguments, None, extra=extra)
 
 
+def environ(method: str, path: str) -> dict[str, str]:
+    return {"REQUEST_METHOD": method, "PATH_INFO": path}
+
+
 def text_of(made: logging.LogRecord, *, in_colour: bool = False) -> str:
     return TextFormatter(in_colour=in_colour).format(made)
 
@@ -62,10 +66,13 @@ def test_line_for_a_person_has_all_there_is(of_a_request: None) -> None:  # noqa
 
 def test_request_reads_as_a_request(capsys: pytest.CaptureFixture[str], restored: None) -> None:  # noqa: ARG001 - it is put back
     set_up_logging("info", "text")
-    log_request("GET", "/api/me", 200, 1.25, 7)
-    log_request("GET", None, 404, 0.0, None)
+    log_request(environ("GET", "/api/users/7"), "/api/users/<segment:user_id>", 200, 1.25, 7)
+    log_request(environ("GET", "/caf\u00c3\u00a9\n"), None, 404, 0.0, None)
     lines = [line.partition(" ")[2] for line in capsys.readouterr().err.splitlines()]
-    assert lines == ["INFO     poort.access: GET /api/me 200 1.25 ms  user_id=7", "INFO     poort.access: GET - 404 0.0 ms"]
+    assert lines == [
+        "INFO     poort.access: GET /api/users/7 200 1.25 ms  user_id=7",
+        'INFO     poort.access: GET "/caf\\u00e9\\n" 404 0.0 ms',
+    ]
 
 
 @pytest.mark.parametrize("current", ["", "abc-1"])
@@ -82,11 +89,13 @@ def test_line_of_a_request_is_as_the_formatter_has_it(
 ) -> None:
     set_up_logging("info", "json")
     request_id.set(current)
-    log_request(method, route, 201, 0.07, user_id)
+    log_request(environ(method, "/path"), route, 201, 0.07, user_id)
     made = record("request", method=method, route=route, status=201, duration_ms=0.07, user_id=user_id)
     made.name = "poort.access"
     (line,) = capsys.readouterr().err.splitlines()
-    found, wanted = json.loads(line), json.loads(JsonFormatter().format(made))
+    written = JsonFormatter().format(made)
+    assert [text.partition('","level"')[2] for text in (line, written)] == [written.partition('","level"')[2]] * 2
+    found, wanted = json.loads(line), json.loads(written)
     assert list(found) == list(wanted)
     written, expected = (datetime.fromisoformat(told.pop("time")) for told in (found, wanted))
     assert abs(written - expected) < timedelta(seconds=10)

@@ -1,0 +1,121 @@
+"""Import a file of users: read, check, plan, tell and write."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import click
+from sqlalchemy.exc import DBAPIError
+
+from blueprints.auditing import record_event
+from blueprints.parts import parts
+from commands.terminal import Refusal, counted, say
+from commands.transfer.extra_columns import PREFIX, resolve_fields
+from commands.transfer.keys import Key, key_of
+from commands.transfer.missing import Missing, find_missing
+from commands.transfer.planning import Choices, Plan, Planner
+from commands.transfer.reading import read_file
+from commands.transfer.rows import BadRow, in_order
+from commands.transfer.storing import Storing
+from models import db
+from models.administrators import LastAdministrator
+from models.extra_fields import UnknownExtraField
+
+# Of so many users the names are shown.
+_MOST_NAMES = 20
+
+
+def import_file(file: Path, choices: Choices, *, as_csv: bool) -> None:
+    """Import a JSON or CSV file. Raises Refusal for bad rows, before anything is written, and after a stop."""
+    try:
+        rows, bad = read_file(file, as_csv=as_csv)
+    except (ValueError, OSError) as reason:
+        raise Refusal(f"{file} cannot be read: {reason}") from None
+    fields, unknown = resolve_fields(rows, _field_id)
+    planner = Planner(parts(), _key(choices.key), choices, rows, fields)
+    plan = planner.plan()
+    _refuse_bad([*bad, *unknown, *plan.bad])
+    missing = find_missing(parts(), plan) if choices.deactivate_missing else Missing({}, [], 0)
+    _tell_missing(missing, choices)
+    if choices.dry_run:
+        say(f"{_summary(len(rows), len(plan.new), len(plan.changed))} Nothing was written: this was a dry run.")
+        return
+    storing = _write(planner, plan, list(missing.names) if choices.yes else [], passwords=choices.set_passwords)
+    say(_summary(len(rows), storing.created, storing.changed))
+    if storing.deactivated:
+        say(f"{counted(storing.deactivated, 'user')} deactivated.")
+
+
+def _write(planner: Planner, plan: Plan, missing: list[int], *, passwords: bool) -> Storing:
+    number = len(plan.new) + len(plan.changed) + len(missing)
+    with click.progressbar(length=number, label="Importing", file=sys.stderr) as bar:
+        storing = Storing(parts(), planner, bar.update)
+        with _counting(storing, number):
+            storing.create(plan.new)
+            storing.change(plan.changed, passwords=passwords)
+            storing.deactivate(missing)
+    return storing
+
+
+def _field_id(name: str) -> int:
+    return parts().extra_fields.resolve(db.session(), [name])[name]
+
+
+def _key(name: str) -> Key:
+    try:
+        field_id = _field_id(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else 0
+    except UnknownExtraField:
+        raise Refusal(f"--key: there is no extra field {name.removeprefix(PREFIX)!r}.") from None
+    return key_of(name, parts().users, parts().extra_fields, field_id)
+
+
+def _refuse_bad(bad: list[BadRow]) -> None:
+    faults = in_order(bad)
+    for fault in faults:
+        say(str(fault), err=True)
+    if faults:
+        raise Refusal(f"{counted(len(faults), 'fault')}; nothing was written.")
+
+
+def _tell_missing(missing: Missing, choices: Choices) -> None:
+    """Say who is missing. Raises Refusal for too many."""
+    for name in missing.kept:
+        say(f"{name} is missing and stays active: no administrator would be left.")
+    if not missing.names:
+        return
+    names = ", ".join([*list(missing.names.values())[:_MOST_NAMES], *(["…"] if len(missing.names) > _MOST_NAMES else [])])
+    say(f"Not in the file: {counted(len(missing.names), 'user')} of {missing.of_all:,}: {names}")
+    if choices.yes and missing.is_much and not choices.force:
+        raise Refusal(
+            "That is more than a tenth of all users: the file may be cut off. Nothing was written.",
+            "Add --force to do it anyway.",
+        )
+    if not choices.yes:
+        say("Add --yes to deactivate them.")
+
+
+@contextmanager
+def _counting(storing: Storing, planned: int) -> Iterator[None]:
+    """Count the users and write the event at the end, also after a stop, which raises Refusal."""
+    try:
+        yield
+    except (KeyboardInterrupt, DBAPIError, LastAdministrator) as reason:
+        db.session.rollback()
+        with suppress(DBAPIError):  # the database may be gone
+            _finish(storing)
+        why = "" if isinstance(reason, KeyboardInterrupt) else f" by {type(getattr(reason, 'orig', reason)).__name__}"
+        done = storing.created + storing.changed + storing.deactivated
+        raise Refusal(f"Stopped{why} after {done:,} of {planned:,}. Run the same command again: it goes on from there.") from None
+    _finish(storing)
+
+
+def _finish(storing: Storing) -> None:
+    numbers = {"number": storing.created, "changed": storing.changed, "deactivated": storing.deactivated}
+    parts().users.recount(db.session())
+    record_event("users_imported", details={name: number for name, number in numbers.items() if number or name == "number"})
+    db.session.commit()
+
+
+def _summary(rows: int, new: int, changed: int) -> str:
+    return f"{counted(rows, 'user')} imported: {new:,} new, {changed:,} changed, {rows - new - changed:,} as they were."

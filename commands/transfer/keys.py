@@ -1,0 +1,77 @@
+"""What tells which user a row of a file is about: the user name, the e-mail address, or an extra field."""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, Protocol
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from commands.transfer.extra_columns import PREFIX
+from commands.transfer.rows import FileRow
+from models.extra_fields import ExtraFields, comparable
+from models.folding import canonical_username, fold, lower_case
+from models.user import User
+from models.user_table import UserTable
+
+
+class Key(Protocol):
+    """Finds the users of rows. `column` is its name in files."""
+
+    column: str
+
+    def of(self, row: FileRow) -> str | None:
+        """Return the value of a row in the form in which values are compared, None if it has none."""
+
+    def find(self, session: Session, names: Iterable[str], values: Collection[str]) -> Iterator[tuple[str, Any]]:
+        """Yield these columns of the users that have one of the values, each with the value."""
+
+
+class _NameKey:
+    """The user name or the e-mail address."""
+
+    def __init__(self, column: str, users: UserTable) -> None:
+        self.column = column
+        self._users = users
+        self._form = canonical_username if column == "username" else lower_case
+
+    def of(self, row: FileRow) -> str | None:
+        value = row.columns.get(self.column)
+        return self._form(value) if value and value.strip() else None
+
+    def find(self, session: Session, names: Iterable[str], values: Collection[str]) -> Iterator[tuple[str, Any]]:
+        wanted: Collection[str] = values
+        column: Any = getattr(User, self.column)
+        if not self._users.is_campus:  # whose collation finds every spelling
+            # The folded copy of an address has an index, and finds those with other accents too.
+            by_name = self.column == "username"
+            column, wanted = (User.username_canonical, values) if by_name else (User.email_folded, {fold(one) for one in values})
+        for row in session.execute(self._users.select(session, [*names, self.column]).where(column.in_(wanted))):
+            value = self._form(getattr(row, self.column))
+            if value in values:
+                yield value, row
+
+
+class _ExtraKey:
+    """An extra field, compared without case and accents."""
+
+    def __init__(self, name: str, field_id: int, users: UserTable, fields: ExtraFields) -> None:
+        self.column = PREFIX + name
+        self._field_id = field_id
+        self._users = users
+        self._fields = fields
+
+    def of(self, row: FileRow) -> str | None:
+        return comparable(row.extra.get(self._field_id) or "") or None
+
+    def find(self, session: Session, names: Iterable[str], values: Collection[str]) -> Iterator[tuple[str, Any]]:
+        user_id, field_id, value = self._fields.value_columns(session)
+        chosen = select(user_id, value).where(field_id == self._field_id, value.in_(values))
+        form = comparable if self._users.is_campus else str
+        known = {found: form(text) for found, text in session.execute(chosen)}
+        for row in session.execute(self._users.select(session, names).where(User.id.in_(known))):
+            yield known[row.id], row
+
+
+def key_of(name: str, users: UserTable, fields: ExtraFields, field_id: int = 0) -> Key:
+    """Return the key of a name; `field_id` is that of the extra field, if it is one."""
+    return _ExtraKey(name.removeprefix(PREFIX), field_id, users, fields) if name.startswith(PREFIX) else _NameKey(name, users)

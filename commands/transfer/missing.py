@@ -1,0 +1,45 @@
+"""Find the users whom a file lacks, for `--deactivate-missing`."""
+
+from dataclasses import dataclass
+from itertools import chain
+
+from sqlalchemy import exists, func, select
+
+from blueprints.parts import Parts
+from commands.transfer.planning import Plan
+from models import AccessUrlRelUser, User, db
+from models.administrators import find_administrators
+from models.database import in_chunks
+from models.user import ACTIVE
+
+#: The largest share of all active users that is deactivated without force.
+_MOST = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The active users of the home portal whom a file lacks, by id, the administrators who stay, and the number of all users."""
+
+    names: dict[int, str]
+    kept: list[str]
+    of_all: int
+
+    @property
+    def is_much(self) -> bool:
+        """Tell whether so many are missing that the file may be cut off."""
+        return len(self.names) > _MOST * self.of_all
+
+
+def find_missing(ours: Parts, plan: Plan) -> Missing:
+    """Return whom a file lacks. If that is every administrator, they stay."""
+    session, portal_id = db.session(), ours.home_portal().id
+    of_portal = exists().where(AccessUrlRelUser.user_id == User.id, AccessUrlRelUser.access_url_id == portal_id)
+    users = select(User.id, User.username).where(of_portal, User.active == ACTIVE)
+    of_all = session.scalar(select(func.count()).select_from(users.subquery())) or 0
+    names = {row.id: row.username for row in chain.from_iterable(in_chunks(session, users, User.id)) if row.id not in plan.found}
+    administrators = find_administrators(session, ours.clock())
+    kept = []
+    if not administrators - plan.losing.keys() - names.keys():
+        kept = [names.pop(user_id) for user_id in sorted(administrators & names.keys())]
+    session.rollback()
+    return Missing(names, kept, of_all)

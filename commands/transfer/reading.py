@@ -1,0 +1,109 @@
+"""Read users from JSON or CSV. Every value fits its column afterwards; password hashes are kept as they are."""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from sqlalchemy.orm import InstrumentedAttribute
+
+from commands.transfer.column_values import ABSENT, from_cell, from_json, require_fit, require_storable
+from commands.transfer.extra_columns import PREFIX
+from commands.transfer.rows import COLUMNS, BadRow, FileRow
+from models.extra_fields import ExtraFieldValue
+from models.passwords import MAX_PASSWORD_BYTES
+
+#: Reads a value of a file as the value of a column. Raises ValueError with the reason.
+Convert = Callable[[InstrumentedAttribute[Any], Any], Any]
+
+# The values of extra fields are texts of this column.
+_EXTRA = ExtraFieldValue.value
+
+_LONGEST_CELL = 2**31 - 1
+
+#: What the name of a cell beyond the last column is in faults, and what a row is that is no object.
+_NO_COLUMN = "-"
+
+# What separates the columns of some programs.
+_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def read_file(path: Path, *, as_csv: bool) -> tuple[list[FileRow], list[BadRow]]:
+    """Read a JSON or CSV file. Returns the rows and their faults. Raises ValueError and OSError."""
+    if as_csv:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return _read_rows(_csv_rows(file), from_cell)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(document, list):
+        raise ValueError("the file holds no list of users")  # noqa: TRY004 - a fault of the file
+    return _read_rows(((f"index {index}", row) for index, row in enumerate(document)), from_json)
+
+
+def _csv_rows(file: IO[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the line on which each row begins, and its cells by column; those beyond the last one have no name."""
+    # A biography may be longer than the library's limit of 131,072 characters.
+    csv.field_size_limit(_LONGEST_CELL)
+    lines = csv.reader(file)
+    header = next(lines, [])
+    _refuse_header(header)
+    line = lines.line_num + 1
+    for cells in lines:
+        if cells:
+            # Cells that are missing at the end are empty.
+            yield f"line {line}", dict(zip(header, cells, strict=False)) | ({"": cells} if len(cells) > len(header) else {})
+        line = lines.line_num + 1
+
+
+def _refuse_header(header: list[str]) -> None:
+    if len(header) == 1:
+        for delimiter, name in _DELIMITERS.items():
+            if delimiter in header[0]:
+                raise ValueError(f"{name} separate its columns; they must be commas")
+    for twice in (name for number, name in enumerate(header) if name in header[:number]):
+        raise ValueError(f"the column {twice!r} stands there twice")
+
+
+def _read_rows(rows: Iterable[tuple[str, Any]], convert: Convert) -> tuple[list[FileRow], list[BadRow]]:
+    read: list[FileRow] = []
+    bad: list[BadRow] = []
+    for place, raw in rows:
+        if not isinstance(raw, Mapping):
+            bad.append(BadRow(place, _NO_COLUMN, "is no user"))
+            continue
+        row = FileRow(place)
+        for name, given in raw.items():
+            try:
+                _read_field(row, name, given, convert)
+            except ValueError as reason:
+                bad.append(BadRow(place, name or _NO_COLUMN, str(reason)))
+        if row.clear_password and row.columns.get("password"):
+            bad.append(BadRow(place, "password", "stands beside a password_hash"))
+        read.append(row)
+    return read, bad
+
+
+def _read_field(row: FileRow, name: str, given: Any, convert: Convert) -> None:
+    """Take the value of a field into a row; an empty cell gives none. Raises ValueError with the reason."""
+    if name == "password":
+        row.clear_password = _clear_password(given) if given else None
+    elif name.startswith(PREFIX):
+        # An empty cell names the field, which must exist.
+        value = convert(_EXTRA, given)
+        row.extra[name.removeprefix(PREFIX)] = value
+        require_storable("" if value is ABSENT or value is None else value)
+    elif name not in COLUMNS:
+        raise ValueError("has more cells than the header" if (name, type(given)) == ("", list) else "is no column")
+    elif (value := convert(column := COLUMNS[name], given)) is not ABSENT:
+        require_fit(column, value)
+        row.columns[column.key] = value
+
+
+def _clear_password(given: Any) -> str:
+    if not isinstance(given, str) or len(given.encode(errors="replace")) > MAX_PASSWORD_BYTES:
+        raise ValueError(f"must be text of at most {MAX_PASSWORD_BYTES} bytes")
+    require_storable(given)
+    return given

@@ -1,0 +1,79 @@
+"""Hold the rows of a file to the rules of the API, and to each other."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from blueprints.parts import Parts
+from blueprints.users import writing
+from blueprints.users.resource import USER
+from commands.transfer.column_values import to_json
+from commands.transfer.rows import BadRow, FileRow, field_of
+from models.folding import canonical_username
+from models.user import User
+
+_PASSWORD = "plainPassword"  # noqa: S105 - the name of a property
+
+# The columns of the API, with the names of their properties.
+_PROPERTIES = {writing.COLUMNS[prop.name]: prop.name for prop in USER.writable if prop.name in writing.COLUMNS}
+_FIELDS = {prop: field_of(column) for column, prop in _PROPERTIES.items()} | {_PASSWORD: "password"}
+
+_REQUIRED = ("username", "email")
+
+_UNIQUE = (User.id, User.username_canonical, User.uuid, User.api_token, User.resource_node_id)
+
+_LOOK_UP_CHUNK = 500
+
+
+def violations(ours: Parts, row: FileRow, stored: Any) -> Iterator[BadRow]:
+    """Yield what the API would refuse of a row; `stored` is the user, None for a new one."""
+    values = {prop: row.columns[column] for column, prop in _PROPERTIES.items() if column in row.columns}
+    if row.clear_password is not None:
+        values[_PASSWORD] = row.clear_password
+    for violation in writing.user_violations(ours, USER, values, stored):
+        yield BadRow(row.place, _FIELDS[violation.property_path], violation.message)
+
+
+def blanks(row: FileRow, stored: Any) -> Iterator[BadRow]:
+    """Yield what no user can do without, whatever rules count."""
+    for column in _REQUIRED:
+        value = row.columns.get(column, "" if stored is None else "given")
+        if not (value or "").strip():
+            yield BadRow(row.place, column, "must not be blank")
+
+
+def find_twice(rows: Iterable[FileRow]) -> Iterator[BadRow]:
+    """Yield unique values, such as ids and user names, that an earlier row has too."""
+    places: dict[tuple[str, Any], str] = {}
+    for row in rows:
+        for field, value in _unique_values(row):
+            first = places.setdefault((field, value), row.place)
+            if first != row.place:
+                yield BadRow(row.place, field, f"{to_json(row.columns[field])!r} stands at {first} already")
+
+
+def find_taken(session: Session, rows: Sequence[tuple[FileRow, int]], present: frozenset[str]) -> Iterator[BadRow]:
+    """Yield unique values that another user has; each row is with the id of its user, 0 for a new one.
+
+    `present` are the columns of the table.
+    """
+    for column in (column for column in _UNIQUE if column.key in present):
+        field = "username" if column is User.username_canonical else column.key
+        wanted = {value: (row, user_id) for row, user_id in rows for name, value in _unique_values(row) if name == field}
+        values = list(wanted)
+        for start in range(0, len(values), _LOOK_UP_CHUNK):
+            chosen = select(column, User.id).where(column.in_(values[start : start + _LOOK_UP_CHUNK]))
+            for value, user_id in session.execute(chosen):
+                row, own_id = wanted.get(value, (None, user_id))
+                if row is not None and user_id != own_id:
+                    yield BadRow(row.place, field, f"{to_json(row.columns[field])!r} exists already")
+
+
+def _unique_values(row: FileRow) -> Iterator[tuple[str, Any]]:
+    for column in _UNIQUE:
+        is_name = column is User.username_canonical
+        field = "username" if is_name else column.key
+        if (value := row.columns.get(field)) is not None:
+            yield field, canonical_username(value) if is_name else value

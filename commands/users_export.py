@@ -1,0 +1,61 @@
+"""`bin/poort users export`: write all users to a file."""
+
+import os
+from itertools import chain
+from pathlib import Path
+
+import click
+
+from blueprints.parts import parts
+from commands.terminal import Refusal, require_agreement, say
+from commands.transfer.export_file import is_regular, replacing
+from commands.transfer.export_rows import write_file
+from commands.transfer.extra_columns import with_values
+from commands.transfer.rows import COLUMNS
+from commands.users import cli
+from models import User, db
+from models.database import in_chunks
+from models.extra_fields import list_fields
+
+with_format = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "csv"]),
+    help="The format.  [default: from the file extension; JSON for a pipe]",
+)
+
+
+@cli.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@with_format
+@click.option("--force", is_flag=True, help="Replace a file without asking.")
+def export_users(file: Path, form: str | None, force: bool) -> None:
+    """Export all users to a .json or .csv file, or to a pipe or device such as /dev/stdout.
+
+    The file holds hashes and salts, so only its owner can read it, and `import` restores it exactly. An existing file is
+    replaced if you agree, and only after all users are written.
+
+    Example: bin/poort users export users.csv
+    """
+    as_csv = is_csv(file, form)
+    if is_regular(file) and os.path.lexists(file):
+        require_agreement(f"{file} exists. Replace it?", "--force", given=force)
+    present = parts().users.select(db.session(), [column.key for column in COLUMNS.values()])
+    # Beside a campus the fields are Chamilo's to export, and no other server would know their names.
+    extra = [] if parts().users.is_campus else [field.variable for field, _ in list_fields(db.session())]
+    chunks = in_chunks(db.session(), present, User.id)
+    rows = with_values(db.session(), chunks) if extra else ((row, {}) for row in chain.from_iterable(chunks))
+    try:
+        with replacing(file) as out:
+            write_file(rows, out, as_csv=as_csv, extra=extra)
+    except OSError as reason:
+        raise Refusal(f"{file} cannot be written: {reason.strerror}.") from None
+    say(f"Users written to {file}.", err=not is_regular(file))
+
+
+def is_csv(file: Path, form: str | None) -> bool:
+    """Tell whether a file is CSV: by the option, by its extension, or not for a pipe or device. Raises Refusal."""
+    ending = file.suffix.lower()
+    if form is None and ending not in {".json", ".csv"} and is_regular(file):
+        raise Refusal(f"{file} ends neither in .json nor in .csv. Add --format json or --format csv.")
+    return form == "csv" or (form is None and ending == ".csv")

@@ -1,0 +1,41 @@
+"""Read, lock and change many users in few statements."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from models.extra_fields import ExtraFields
+from models.user import User
+from models.user_table import UserTable
+
+
+def hold_many(session: Session, table: UserTable, names: Iterable[str], ids: Collection[int]) -> dict[int, Any]:
+    """Begin a transaction that locks rows exclusively, by ascending id. Return columns of the existing ones, by id."""
+    session.rollback()
+    if session.get_bind().dialect.name == "sqlite":  # its single lock is otherwise taken by the first write
+        session.execute(text("BEGIN IMMEDIATE"))
+    if not ids:
+        return {}
+    chosen = table.select(session, names).where(User.id.in_(ids)).order_by(User.id).with_for_update(of=User)
+    return {row.id: row for row in session.execute(chosen)}
+
+
+def change_many(session: Session, changes: Collection[Mapping[str, Any]]) -> None:
+    """Update users: `changes` have the id of a user and the columns of UserTable.columns_of_change."""
+    # One statement has one set of columns.
+    for columns in {frozenset(change) for change in changes}:
+        session.execute(update(User), [change for change in changes if change.keys() == columns])
+
+
+def extra_values_of(session: Session, fields: ExtraFields, ids: Collection[int], field_ids: Collection[int]) -> dict[int, Any]:
+    """Return the values of users in some extra fields, by user id and field id."""
+    found: dict[int, dict[int, str]] = {}
+    if field_ids:
+        user_id, field_id, _ = fields.value_columns(session)
+        chosen = select(user_id, field_id, fields.text_column(session)).where(user_id.in_(ids), field_id.in_(field_ids))
+        for user, field, value in session.execute(chosen):
+            if value is not None:
+                found.setdefault(user, {})[field] = value
+    return found
