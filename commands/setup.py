@@ -19,7 +19,7 @@ from models.roles import ROLE_ADMIN
 from models.user import STATUS_TEACHER
 from security.keys.pair import make_key_pair, write_key_pair
 
-# Scripts call `bin/poort setup`; people call `bin/poort setup`.
+# Scripts use this group; people type its commands without its name: `bin/poort setup`.
 cli = Commands("poort", help="Set up and check the server.", hidden=True)
 
 _FIRST_USERNAME = "admin"
