@@ -9,6 +9,7 @@ from blueprints.docs import routes as docs_routes
 from blueprints.docs import start_page
 from blueprints.docs.explorer import Explorer
 from blueprints.health import routes as health_routes
+from blueprints.users import me, passwords, portal_users
 from blueprints.users import routes as users_routes
 from config import Settings
 from rest.paths import SegmentConverter, SuffixConverter
@@ -19,6 +20,7 @@ def register_blueprints(app: Flask, settings: Settings) -> None:
     app.url_map.converters |= {"suffix": SuffixConverter, "segment": SegmentConverter}
     refreshes = settings.refresh_token_ttl_seconds > 0
     api = [auth_routes.bp, sign_out_blueprint(has_sessions=refreshes), users_routes.bp]
+    api += [passwords.bp, portal_users.bp, me.bp]
     if refreshes:
         api += [refreshing.bp, sessions.bp]
     if settings.database_schema == "own":

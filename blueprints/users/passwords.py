@@ -1,17 +1,27 @@
-"""Passwords in bodies: reading that of PATCH /api/users/{id}/password as Chamilo 3 does (docs/compatibility.md#me)."""
+"""/api/users/{id}/password, and passwords in bodies. Bodies are read as Chamilo 3 does (docs/compatibility.md#me)."""
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import BadRequest
 
+from blueprints.parts import parts, refuse_when_read_only
+from blueprints.users import operations
+from blueprints.users import policy as user_policy
+from blueprints.users.changes import get_row, update
 from blueprints.users.resource import NEW_PASSWORD
 from blueprints.users.writing import password_violations
 from models.password_policy import PasswordPolicy
-from rest.body import find_violations, require_none
+from rest.body import find_violations, request_bytes, require_none
 from rest.encoding import NotJson, decode_json
+from rest.negotiation import render_item, speaks
+from rest.paths import read_id
+from security.access import current_caller, is_authenticated, requires
+
+bp = Blueprint("passwords", __name__)
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +37,19 @@ class InvalidPasswordBody(BadRequest):
     """A key of the body is missing, or its value has a wrong type."""
 
     error_code = "invalid_body"
+
+
+@bp.patch("/users/<segment:user_id>/password<suffix:suffix>")
+@speaks(operations.SET_PASSWORD)
+@requires(is_authenticated)
+def set_password(user_id: str) -> Response:
+    """Set a password: the caller's own, or as an administrator any user's."""
+    row = get_row(read_id(user_id))
+    user_policy.require_changeable(current_caller(), row, {}, sets_password=True)
+    refuse_when_read_only()
+    change = read_password_change(request_bytes(request), parts().password_policy)
+    requested_at = g.now if change.force_change_at_next_login else None
+    return render_item(update(row, {}, change.password, {"password_requested_at": requested_at}))
 
 
 @dataclass(frozen=True, slots=True)

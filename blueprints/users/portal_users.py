@@ -1,14 +1,15 @@
-"""New users of a portal, whole or not at all: POST /api/access_urls/{id}/user (docs/compatibility.md#portal-user-atomic)."""
+"""/api/access_urls/{id}/user: new users of a portal, whole or not at all (docs/compatibility.md#portal-user-atomic)."""
 
 import logging
 from collections.abc import Mapping
 from typing import Any
 
+from flask import Blueprint, Response
 from werkzeug import exceptions
 
 from blueprints.mail import Registration
-from blueprints.parts import parts
-from blueprints.users import policy
+from blueprints.parts import parts, refuse_when_read_only
+from blueprints.users import operations, policy
 from blueprints.users.changes import insert
 from blueprints.users.resource import USER_OF_PORTAL
 from blueprints.users.writing import user_violations
@@ -19,9 +20,13 @@ from models.roles import ROLE_OF_STATUS
 from models.user import STATUS_STUDENT
 from models.user_email import is_email_taken
 from rest.body import read_changes, require_none
+from rest.negotiation import render_item, request_object, speaks
+from rest.paths import read_id
 from rest.problem import ValidationFailed
 from rest.representation import Item
-from security.access import current_caller
+from security.access import current_caller, requires
+
+bp = Blueprint("portal_users", __name__)
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +65,17 @@ class ExtraFieldNotFound(exceptions.BadRequest):
     """A body has a value for a field that does not exist."""
 
     error_code = "extra_field_not_found"
+
+
+@bp.post("/access_urls/<segment:url_id>/user<suffix:suffix>")
+@speaks(operations.ADD_TO_PORTAL)
+@requires(policy.may_add_to_portal)
+def add_user_to_portal(url_id: str) -> Response:
+    """Create a user in a portal, with the role of the status and values of extra fields, and tell the user by mail."""
+    refuse_when_read_only()
+    portal = get_managed_portal(read_id(url_id))
+    values = read_user_of_portal(request_object())
+    return render_item(create_user_of_portal(portal, values))
 
 
 def get_managed_portal(portal_id: int) -> Any:

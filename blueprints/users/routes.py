@@ -1,26 +1,25 @@
-"""/api/users, /api/users/{id} and /api/me."""
+"""/api/users and /api/users/{id}."""
 
 from functools import partial
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
 from blueprints.parts import parts, refuse_when_read_only
 from blueprints.users import operations, policy
 from blueprints.users.changes import delete, get_row, insert, update
-from blueprints.users.passwords import read_password_change, warn_of_ignored_password
-from blueprints.users.portal_users import create_user_of_portal, get_managed_portal, read_user_of_portal
+from blueprints.users.passwords import warn_of_ignored_password
 from blueprints.users.portals import require_portal_of_new_user
-from blueprints.users.resource import ME, USER, in_name_form, read_filters
+from blueprints.users.resource import USER, in_name_form, read_filters
 from blueprints.users.writing import validate_user
-from models import User, db
+from models import db
 from models.roles import roles_to_store
-from rest.body import read_changes, request_bytes
+from rest.body import read_changes
 from rest.negotiation import render_collection, render_item, render_nothing, request_object, speaks
 from rest.pagination import PAGING, Listing, paginate, read_paging
 from rest.paths import read_id
 from rest.query import Parameters, parse_query
-from rest.representation import Collection, Item, PageLink, maker_of, shared_maker_of
+from rest.representation import Collection, PageLink, maker_of, shared_maker_of
 from rest.resource import Properties
 from security.access import current_caller, current_item, is_authenticated, requires
 
@@ -98,40 +97,6 @@ def delete_user(user_id: str) -> Response:
     refuse_when_read_only()
     delete(row.id)
     return render_nothing()
-
-
-@bp.patch("/users/<segment:user_id>/password<suffix:suffix>")
-@speaks(operations.SET_PASSWORD)
-@requires(is_authenticated)
-def set_password(user_id: str) -> Response:
-    """Set a password: the caller's own, or as an administrator any user's."""
-    row = get_row(read_id(user_id))
-    policy.require_changeable(current_caller(), row, {}, sets_password=True)
-    refuse_when_read_only()
-    change = read_password_change(request_bytes(request), parts().password_policy)
-    requested_at = g.now if change.force_change_at_next_login else None
-    return render_item(update(row, {}, change.password, {"password_requested_at": requested_at}))
-
-
-@bp.post("/access_urls/<segment:url_id>/user<suffix:suffix>")
-@speaks(operations.ADD_TO_PORTAL)
-@requires(policy.may_add_to_portal)
-def add_user_to_portal(url_id: str) -> Response:
-    """Create a user in a portal, with the role of the status and values of extra fields, and tell the user by mail."""
-    refuse_when_read_only()
-    portal = get_managed_portal(read_id(url_id))
-    values = read_user_of_portal(request_object())
-    return render_item(create_user_of_portal(portal, values))
-
-
-@bp.get("/me<suffix:suffix>")
-@speaks(operations.SHOW_ME)
-@requires(is_authenticated)
-def show_me() -> Response:
-    """Show the caller."""
-    mine = parts().users.select(db.session(), ME.readable.columns).where(User.id == current_caller().id)
-    row = db.session().execute(mine).one()
-    return render_item(Item.of(ME, in_name_form(ME.readable, current_caller().portal.name_form), row))
 
 
 def _listing(shown: Properties, parameters: Parameters, *, privileged: bool) -> Listing:

@@ -60,6 +60,7 @@ MAY_USE_FLASK_GLOBALS = {
     "blueprints/docs/start_page.py",
     "blueprints/parts.py",
     "blueprints/users/changes.py",
+    "blueprints/users/passwords.py",
     "blueprints/users/routes.py",
     "migrations/env.py",
     "rest/negotiation.py",
