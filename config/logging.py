@@ -117,7 +117,7 @@ def logging_configuration(level: str, form: str) -> dict[str, Any]:
 def set_up_logging(level: str, form: str) -> None:
     """Send the log of this process to standard error; `form` is `auto`, `json` or `text`."""
     logging.config.dictConfig(logging_configuration(level, form))
-    # Do not look up the calling line of code: no log line shows it, and it doubles the time of each.
+    # Do not look up which line of code logs: no log line shows it, and the look-up doubles the time of each.
     logging._srcfile = None  # noqa: SLF001 - as the manual of `logging` advises
 
 
@@ -129,7 +129,7 @@ def log_request(method: str, route: str | None, status: int, duration_ms: float,
     if not access_log.isEnabledFor(logging.INFO):
         return
     handlers = logging.getLogger().handlers
-    if len(handlers) != 1 or not isinstance(handlers[0].formatter, JsonFormatter):  # text for people, or more handlers
+    if len(handlers) != 1 or not isinstance(handlers[0].formatter, JsonFormatter):  # for people, or more handlers listen
         said = {"method": method, "route": route, "status": status, "duration_ms": duration_ms, "user_id": user_id}
         access_log.info("request", extra=said)
         return

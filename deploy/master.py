@@ -32,7 +32,7 @@ _MOST_SECONDS_TO_LISTEN = 5
 
 
 def check_before_start(server: Any, settings: Settings) -> None:
-    """Stop the start once, in a sentence, if every worker would fail."""
+    """Stop the start, with one message, if every worker would fail."""
     try:
         _refuse_unusable(settings)
         _refuse_too_few_threads(server.cfg.threads, settings.password_hash_queue)

@@ -26,7 +26,7 @@ NOBODY = Requester()
 # The kernel then gives the thread a thirtieth of the time of a busy request thread, and all the time that is left over.
 _NICENESS = 15
 
-# Not a line for each refusal.
+# Refusals are logged at most once in this time.
 _SECONDS_BETWEEN_WARNINGS = 10
 
 
