@@ -133,7 +133,7 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
         self._limits = limits
         self._begun: Any = None
         self.begun_at: float | None = None
-        # Which requests the loop answers, while it tries to; None in a thread, which answers all.
+        # While the loop tries to answer: which requests it takes. None in a thread, which takes all.
         self.takes: Callable[[Any], bool] | None = None
 
     def __next__(self) -> Any:

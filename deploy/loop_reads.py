@@ -87,7 +87,7 @@ class LoopReadingWorker(PatientWorker):
             self.go_on(conn, outcome)
 
     def _answer_if_plain(self, conn: Any) -> Any:
-        """Return what `handle` does, NotPlain, or an Unsent."""
+        """Return the result of `handle`, or NotPlain or an Unsent if one was raised."""
         conn.parser.takes = is_plain_read
         begun_at = time.monotonic()
         try:

@@ -1,4 +1,4 @@
-"""The users of portals, in the order of their ids: Chamilo has no index that a page of them could be read from."""
+"""The users of portals, in the order of their ids: Chamilo has no index from which to read a page of them."""
 
 import time
 from array import array
@@ -50,7 +50,7 @@ class PortalMembers:
     """Knows the users of sets of portals.
 
     A new link, and every user that Poort inserts or deletes, counts at once. A link that Chamilo deletes may count for five
-    seconds more, so whoever shows a user looks at the link again.
+    seconds more, so check the link again before you show a user.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class PortalMembers:
         changes: Callable[[], ColumnElement[Any]],
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the sources. `changes` selects another value after each write of Poort's. Nothing is read before the first use."""
+        """Take the sources; `changes` selects a value that each write of Poort's changes. The first use reads."""
         self._reader, self._session, self._users = reader, session, users
         self._changes, self._timer = changes, timer
         self._lock = Lock()

@@ -106,7 +106,7 @@ class LoginLimiter:
     def attempt_by_token(self, key: str) -> AbstractContextManager[None]:
         """Hold a slot, as in `attempt`, of the window of an access token or its session, around a code or password sent with it.
 
-        `key` is the one under which the token or session is revoked. The thief of a token can fill only the window of that token.
+        `key` is the one that revokes the token or session. The thief of a token can fill only the window of that token.
         """
         return self._hold(self._window("token", key))
 
