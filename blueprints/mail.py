@@ -158,7 +158,7 @@ def _deliver(message: EmailMessage, server: MailServer) -> None:
 class _Connection(smtplib.SMTP):
     """A connection to a mail server that is cut when the time of a delivery is over.
 
-    smtplib's time-out alone starts anew with each byte that a slow server sends.
+    smtplib's own time-out starts again with each byte that a slow server sends.
     """
 
     def __init__(self, server: MailServer) -> None:
@@ -195,7 +195,7 @@ class _Connection(smtplib.SMTP):
             raise
 
     def _cut(self) -> None:
-        with suppress(OSError):  # closed meanwhile
+        with suppress(OSError):  # already closed
             if self._handle is not None:
                 self._handle.shutdown(socket.SHUT_RDWR)
 

@@ -58,7 +58,7 @@ class ArrivedBytes(SocketUnreader):  # type: ignore[misc]  # gunicorn has no typ
     """Reads a blocking socket without waiting. Raises NotYet if nothing has arrived, unless the application reads."""
 
     def __init__(self, sock: Any, limits: Limits, waiting_threads: Semaphore) -> None:
-        """Share `waiting_threads`: so many threads may wait at once while the application reads."""
+        """Share `waiting_threads`, which bounds how many threads may wait at once while the application reads."""
         super().__init__(sock)
         self._limits, self._waiting_threads = limits, waiting_threads
         self.application_reads = False

@@ -192,7 +192,7 @@ def _refuse_taken_ports(name: str, addresses: list[Any]) -> None:
 
 
 def _refuse_tls(wanted: bool) -> None:
-    """Raise InvalidSetting if gunicorn is to terminate TLS: the loop peeks at what has arrived, which TLS does not allow."""
+    """Raise InvalidSetting if gunicorn is to terminate TLS: the loop peeks at arrived bytes, which TLS does not allow."""
     if wanted:
         raise InvalidSetting(
             "gunicorn cannot terminate TLS here: put a proxy in front (docs/nginx.md), and remove --certfile and --keyfile."

@@ -119,7 +119,7 @@ class ApiKeyTable:
         return None, None, None
 
     def find_again(self, session: Session, key: FoundKey, portal_id: int) -> FoundKey | None:
-        """Return a key as it is now, None if it is gone or was replaced."""
+        """Return the current state of a key, or None if it was removed or replaced."""
         same = (self._keys.c.id == key.id, self._keys.c.user_id == key.user_id)
         row = session.execute(select(*self._columns()).where(*self._is_of(key.hash, portal_id), *same)).first()
         return FoundKey(*row) if row else None

@@ -49,7 +49,7 @@ class CampusExtraFields(ExtraFields):
         return tables.values.c.item_id, tables.values.c.field_id, tables.value
 
     def compared(self, value: str) -> str:
-        """Return a value as it is: the collation folds it."""
+        """Return the value unchanged: the collation ignores case and accents."""
         return value
 
     def write_values(self, session: Session, user_id: int, values: Mapping[int, str | None], now: datetime) -> None:

@@ -84,7 +84,7 @@ class ExtraFields:
         return self.find(session, name)
 
     def value_columns(self, session: Session) -> tuple[Any, Any, Any]:  # noqa: ARG002 - a campus's differ by its version
-        """Return the columns with the user's id, the field's id, and the value as it is compared."""
+        """Return the columns with the user's id, the field's id, and the value in the form that is compared."""
         return ExtraFieldValue.user_id, ExtraFieldValue.field_id, ExtraFieldValue.value_folded
 
     def compared(self, value: str) -> str:

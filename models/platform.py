@@ -40,7 +40,7 @@ _SETTING_COLUMNS: dict[str, TypeEngine[Any]] = {
 
 
 class PortalOfRequest(NamedTuple):
-    """The portal that a request is for, and what is set for it. Stand-alone there is one portal, and nothing is set."""
+    """The portal that a request is for, and its settings. Stand-alone there is one portal, without settings."""
 
     id: int
     portals: PortalMap

@@ -22,7 +22,7 @@ MAX_AGE_SECONDS = 5.0
 # 4 bytes an id: the users of all portals of a large campus take 4 MB.
 _MAX_SETS = 16
 
-#: A page is read in statements of so many ids: one for a page of the usual size.
+#: A page is read in statements of at most this many ids; a page of the usual size needs one.
 MEMBERS_AT_ONCE = 30
 
 # The statements of a list take 50 KB. There are as many as pairs of fields and sets of portals in use.
@@ -128,7 +128,7 @@ class MemberList:
         return len(self._ids)
 
     def fetch(self, limit: int, offset: int) -> Sequence[Any]:
-        """Return a page, without users that were unlinked meanwhile."""
+        """Return a page, without users whose links have ended since the ids were read."""
         ids, found = self._ids[offset : offset + limit], []
         for start in range(0, len(ids), MEMBERS_AT_ONCE):
             some = ids[start : start + MEMBERS_AT_ONCE]

@@ -90,7 +90,7 @@ def _netloc(scheme: str, host: str) -> str:
 
 
 def _without_last_slash(url: str) -> str:
-    """Return a URL as it is compared: scheme and host in lower case; one with a path stays as it is, and matches nothing."""
+    """Return a URL for comparison: scheme and host in lower case. One with a path stays unchanged, and matches nothing."""
     try:
         parts = urlsplit(url.strip())
     except ValueError:

@@ -161,7 +161,7 @@ class FilteredList:
     """A list with a statement of its own, for rest.pagination. Call `count` before `fetch`.
 
     `execute` runs a statement, `users` selects all users, and `total` counts them. `seen` limits the list to users that the
-    caller may see, who are the `members` of portals if these are given. `expression` is the query for SQLite's search index,
+    caller may see, which are the `members` of portals if these are given. `expression` is the query for SQLite's search index,
     if there is one.
     """
 

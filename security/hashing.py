@@ -78,7 +78,7 @@ class HashingThread:
         self._executor = ThreadPoolExecutor(1, "hashing", _lower_priority)
 
     def watch(self, observe: Callable[[int], object]) -> None:
-        """Call `observe` with `inside` whenever it changes. A lock is held meanwhile, so `observe` must not block."""
+        """Call `observe` with `inside` whenever that changes. The call holds a lock, so `observe` must not block."""
         self._observe = observe
 
     def require_room(self, requester: Requester = NOBODY) -> None:
@@ -89,7 +89,7 @@ class HashingThread:
             raise self._refusal()
 
     def run(self, work: Callable[[], Result], requester: Requester = NOBODY) -> Result:
-        """Do work in one turn, and return its result or raise its exception. Hold no connection and no lock meanwhile.
+        """Do work in one turn, and return its result or raise its exception. Call it without holding a connection or a lock.
 
         Raises 503 if the queue is full, if another client displaces this turn, or if the turn does not come in time. Then the
         work is never done.

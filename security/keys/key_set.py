@@ -153,7 +153,7 @@ class KeySet:
         return _Snapshot(pair, all_keys, frozenset(all_keys), self.timer() if failure else read_at, failure)
 
     def _read_pair(self, pair: KeyPair | None) -> KeyPair:
-        """Return the pair as it is now. The private key is opened only if its file has changed, since that takes 40 ms."""
+        """Return the current pair. The private key is opened only if its file has changed, since opening it takes 40 ms."""
         version = file_version(self.files.private)
         if pair is None:
             pair = self.files.load()

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 #: Hashes of their own password that a user may cause in a minute, sign-ins not counted.
 OWN_PASSWORD_HASHES = 10
 
-#: The limit of an address, under all names together, is so many times the limit of one name.
+#: The limit of an address, under all names together, is this many times the limit of one name.
 ADDRESS_FACTOR = 5
 
 #: IPv6 networks by prefix length (a subscriber, a site), and how many times the limits of an IPv4 address they have.
@@ -214,7 +214,7 @@ class LoginLimiter:
                 break
 
     def _reserve(self, kind: str, text: str, limit: int, interval_ms: int) -> Slot | None:
-        """Take a slot for good. Return None if the store is down, which the attempt around this has logged."""
+        """Take a slot that is not given back. Return None if the store is down; the attempt around this has then logged it."""
         try:
             return self._store.reserve(self._key(kind, text), limit, self._now_ms(), interval_ms)
         except StoreUnavailable:
