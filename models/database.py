@@ -178,7 +178,7 @@ def count_met(session: Session, statement: Executable) -> int:
 
 
 def missing_tables(session: Session, *, is_campus: bool) -> list[str]:
-    """Return the tables that the database lacks. A campus has its own in place of some of ours."""
+    """Return the tables that the database lacks; a campus has its own in the place of some of ours."""
     needed = {name for name, table in Base.metadata.tables.items() if not (is_campus and table.info == STAND_ALONE_TABLE["info"])}
     return sorted(needed - set(inspect(session.connection()).get_table_names()))
 
