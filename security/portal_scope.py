@@ -52,7 +52,7 @@ def manages_portal(caller: Caller, portal_id: int) -> bool:
 
 
 def is_unrestricted(caller: Caller) -> bool:
-    """Tell whether a caller may change the users of every portal."""
+    """Tell whether no portal limits whom a caller reaches in changes."""
     return reach_of(_standing(caller), lists=False) is None
 
 
