@@ -7,7 +7,7 @@ COMPILE = CUSTOM_COMPILE_COMMAND="make pins" .venv/bin/pip-compile --quiet --gen
 SCRIPTS = bin/console bin/new-env bin/poort bin/serve
 PYTEST = .venv/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 
-# Where POORT_ENV_FILE names another file, such as Chamilo's own `.env`, there is none to write.
+# If POORT_ENV_FILE names another file, such as Chamilo's own `.env`, do not write one.
 ENV_FILE := $(if $(POORT_ENV_FILE),,.env)
 
 .DEFAULT_GOAL := help
@@ -71,7 +71,7 @@ pins: .venv/.pins-dev ## Compile the seven .in files into exact versions with ha
 .env:
 	@$(PYTHON) bin/new-env
 
-# The stamps are touched last: what was broken off starts again.
+# The stamps are touched last, so an interrupted step runs again.
 .venv/.pins: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	@echo "installing requirements.txt into .venv"

@@ -221,7 +221,7 @@ def _limiter(settings: Settings, clock: Callable[[], datetime], secret: str) -> 
 
 
 def _api_keys(settings: Settings, table: ApiKeyTable, limiter: LoginLimiter) -> ApiKeys | None:
-    """Return what takes API keys. Beside a campus, Chamilo's own setting decides."""
+    """Return the authentication by API key, if it is on. Beside a campus, Chamilo's own setting decides."""
     is_campus = settings.database_schema == "chamilo"
     if not is_campus and not settings.api_keys:
         return None

@@ -30,7 +30,7 @@ class Application(Flask):
         return MapAdapter(self.url_map, host, request.root_path, "", request.scheme, request.path, request.method, query)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function as it is: none here is a coroutine, and Flask looks three times a request."""
+        """Return a function unchanged: none here is a coroutine, and Flask would check three times a request."""
         return func
 
     def preprocess_request(self) -> Any:

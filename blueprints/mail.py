@@ -27,7 +27,7 @@ QUEUE_LENGTH = 100
 DELIVERY_SECONDS = 5.0
 END_SECONDS = 5.0
 
-#: What becomes of a mail: the server takes it, or does not, or the mail finds no room in the queue.
+#: The outcomes of a mail: the server took it, it was not delivered, or the queue was full.
 OUTCOMES = DELIVERED, FAILED, DROPPED = "delivered", "failed", "dropped"
 
 
@@ -45,7 +45,7 @@ class Mailer:
     """Sends mail to new users after their transaction. No caller waits for it, and no failure reaches a caller."""
 
     def __init__(self, server: MailServer, sender: str) -> None:
-        """Take the server and the sender's address, empty for `noreply@` the portal's host. Nothing is started."""
+        """Take the server and the sender's address; empty means `noreply@` and the portal's host. Nothing is started."""
         self._server = server
         self._sender = sender
         self._waiting: Queue[Registration] = Queue(QUEUE_LENGTH)
@@ -59,7 +59,7 @@ class Mailer:
         return f"{self._server.host}:{self._server.port}"
 
     def watch(self, watcher: Callable[[str], object]) -> None:
-        """Have a function told the outcome of each mail, one of OUTCOMES, from any thread."""
+        """Register a function that is called, from any thread, with the outcome of each mail, one of OUTCOMES."""
         self._watchers.append(watcher)
 
     def check(self) -> None:
@@ -100,7 +100,7 @@ class Mailer:
             registration = self._waiting.get()
             try:
                 _deliver(make_message(registration, self._sender), self._server)
-            except Exception as reason:  # whatever one mail fails at, the next one is sent
+            except Exception as reason:  # the failure of one mail must not stop the next
                 # The text of a refusal may quote the address.
                 self._tell_failure(FAILED, registration.user_id, type(reason).__name__, getattr(reason, "smtp_code", None))
             else:
@@ -158,7 +158,7 @@ def _deliver(message: EmailMessage, server: MailServer) -> None:
 class _Connection(smtplib.SMTP):
     """A connection to a mail server that is cut when the time of a delivery is over.
 
-    smtplib's time-out alone starts anew with each byte that a slow server sends.
+    smtplib's own time-out starts again with each byte that a slow server sends.
     """
 
     def __init__(self, server: MailServer) -> None:
@@ -195,7 +195,7 @@ class _Connection(smtplib.SMTP):
             raise
 
     def _cut(self) -> None:
-        with suppress(OSError):  # closed meanwhile
+        with suppress(OSError):  # already closed
             if self._handle is not None:
                 self._handle.shutdown(socket.SHUT_RDWR)
 

@@ -70,7 +70,7 @@ class Parts:
     mailer: Mailer | None
 
     def home_portal(self) -> PortalOfRequest:
-        """Return the portal of what is no request: new users of commands are linked to it."""
+        """Return the portal for work outside a request: commands link new users to it."""
         return self.platform.default() if self.platform else STAND_ALONE
 
     def check_keys(self) -> None:
@@ -128,12 +128,12 @@ def parts() -> Parts:
 
 
 def portal_at_hand() -> PortalOfRequest:
-    """Return the portal that the request at hand is for."""
+    """Return the portal that the current request is for."""
     return portal_of(parts().platform)
 
 
 def takes_api_keys() -> bool:
-    """Tell whether the portal of the request at hand takes API keys."""
+    """Tell whether the portal of the current request accepts API keys."""
     keys = parts().api_keys
     return keys is not None and keys.are_on(portal_at_hand())
 

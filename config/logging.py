@@ -120,7 +120,7 @@ def logging_configuration(level: str, form: str) -> dict[str, Any]:
 def set_up_logging(level: str, form: str) -> None:
     """Send the log of this process to standard error; `form` is `auto`, `json` or `text`."""
     logging.config.dictConfig(logging_configuration(level, form))
-    # Do not look up the calling line of code: no log line shows it, and it doubles the time of each.
+    # Do not look up which line of code logs: no log line shows it, and the look-up doubles the time of each.
     logging._srcfile = None  # noqa: SLF001 - as the manual of `logging` advises
 
 

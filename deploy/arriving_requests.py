@@ -59,7 +59,7 @@ class ArrivedBytes(SocketUnreader):  # type: ignore[misc]  # gunicorn has no typ
     """Reads a blocking socket without waiting. Raises NotYet if nothing has arrived, unless the application reads."""
 
     def __init__(self, sock: Any, limits: Limits, waiting_threads: Semaphore) -> None:
-        """Share `waiting_threads`: so many threads may wait at once while the application reads."""
+        """Share `waiting_threads`, which bounds how many threads may wait at once while the application reads."""
         super().__init__(sock)
         self._limits, self._waiting_threads = limits, waiting_threads
         self.application_reads = False
@@ -134,7 +134,7 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
         self._limits = limits
         self._begun: Any = None
         self.begun_at: float | None = None
-        # Which requests the loop answers, while it tries to; None in a thread, which answers all.
+        # While the loop tries to answer: which requests it takes. None in a thread, which takes all.
         self.takes: Callable[[Any], bool] | None = None
 
     def __next__(self) -> Any:

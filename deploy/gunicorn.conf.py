@@ -55,7 +55,7 @@ forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 
-# The metrics are loaded only if they are wanted, which keeps other workers some MB smaller.
+# Load the metrics only if they are on: without them each worker is some MB smaller.
 make_metrics_process: Callable[[int], Any] | None = None
 if settings.metrics_port:
     from deploy.metrics.process import MetricsProcess, count_in_slot
@@ -64,7 +64,7 @@ if settings.metrics_port:
 
 
 class JsonLog(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """Writes gunicorn's log in the form of the application's. The application logs requests itself."""
+    """Writes gunicorn's log in the same form as the application's. The application logs requests itself."""
 
     def setup(self, cfg: Any) -> None:
         """Replace gunicorn's handlers."""
@@ -79,7 +79,7 @@ class JsonLog(Logger):  # type: ignore[misc]  # gunicorn has no types
 
 
 class PoortWorker(JsonWorker):
-    """A worker with the settings of the last start or HUP, also if the files have changed before it replaces another one."""
+    """A worker with the settings of the last start or HUP, even if the settings files have changed since then."""
 
     def load_wsgi(self) -> None:
         """Create the application."""
@@ -96,7 +96,7 @@ worker_class = PoortWorker
 
 
 def on_starting(server: Any) -> None:
-    """Stop the start once, in a sentence, if every worker would fail."""
+    """Stop the start, with one message, if every worker would fail."""
     master.check_before_start(server, settings)
     master.prepare(server)
 
@@ -108,7 +108,7 @@ def when_ready(server: Any) -> None:
 
 
 def on_reload(server: Any) -> None:
-    """Set again what HUP has reset by reloading this file, before the new workers are forked."""
+    """Restore what HUP reset when it reloaded this file, before the new workers are forked."""
     master.share_unix_sockets(server)
     master.serve_metrics(server, settings.metrics_port, make_metrics_process)
 

@@ -44,13 +44,13 @@ class Unsent(BaseException):
     """The client's buffer is full, so a thread sends the rest. A BaseException, so that gunicorn lets it pass."""
 
     def __init__(self, rest: bytes, *, closes: bool) -> None:
-        """Take what is left of an answer, and whether the connection closes after it."""
+        """Take the rest of an answer, and whether the connection closes after it."""
         super().__init__()
         self.rest, self.closes = rest, closes
 
 
 def send_at_once(sock: Any, data: bytes, *, closes: bool) -> None:
-    """Send an answer from the loop. Raises Unsent where it would have to wait for the client."""
+    """Send an answer from the loop. Raises Unsent if it would have to wait for the client."""
     try:
         sent = sock.send(data, MSG_DONTWAIT)
     except BlockingIOError:
@@ -87,7 +87,7 @@ class LoopReadingWorker(PatientWorker):
             self.go_on(conn, outcome)
 
     def _answer_if_plain(self, conn: Any) -> Any:
-        """Return what `handle` does, NotPlain, or an Unsent."""
+        """Return the result of `handle`, or NotPlain or an Unsent if one was raised."""
         conn.parser.takes = is_plain_read
         begun_at = time.monotonic()
         try:

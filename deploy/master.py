@@ -32,7 +32,7 @@ _MOST_SECONDS_TO_LISTEN = 5
 
 
 def check_before_start(server: Any, settings: Settings) -> None:
-    """Stop the start once, in a sentence, if every worker would fail."""
+    """Stop the start, with one message, if every worker would fail."""
     try:
         _refuse_unusable(settings)
         _refuse_too_few_threads(server.cfg.threads, settings.password_hash_queue)
@@ -197,7 +197,7 @@ def _refuse_taken_ports(name: str, addresses: list[Any]) -> None:
 
 
 def _refuse_tls(wanted: bool) -> None:
-    """Raise InvalidSetting if gunicorn is to terminate TLS: the loop peeks at what has arrived, which TLS does not allow."""
+    """Raise InvalidSetting if gunicorn is to terminate TLS: the loop peeks at arrived bytes, which TLS does not allow."""
     if wanted:
         raise InvalidSetting(
             "gunicorn cannot terminate TLS here: put a proxy in front (docs/nginx.md), and remove --certfile and --keyfile."

@@ -92,7 +92,7 @@ def _tabbed(parts: list[str]) -> str:
 
 
 def gather(into: Path, first: Iterable[Path]) -> None:
-    """Write the pages anew, from `first` on to everything that they link to. Raises BrokenLink."""
+    """Rewrite the pages: `first`, and everything that can be reached from it by links. Raises BrokenLink."""
     shutil.rmtree(into, ignore_errors=True)
     waiting, done = list(first), set[Path]()
     while waiting:

@@ -21,10 +21,10 @@ from models.user_table import UserTable
 #: `api_service` of the keys that the API takes. A campus has other kinds in the same table.
 EXTERNAL = "external"
 
-#: How much of a key is stored as it is, so that people recognise it: 12 characters of it are random.
+#: The length of the start of a key, which is stored so that people recognize the key. 12 of its characters are random.
 PREFIX_LENGTH = 24
 
-#: So many seconds pass before the use of a key is written down again.
+#: The use of a key is recorded again only after this many seconds.
 USE_INTERVAL_SECONDS = 300
 
 
@@ -66,7 +66,7 @@ class FoundKey(NamedTuple):
         return self.revoked_at is None and has_begun and (self.ends_at is None or self.ends_at > now)
 
     def was_used_lately(self, now: datetime) -> bool:
-        """Tell whether the last use that was written down is so young that this one is not."""
+        """Tell whether a use was recorded so recently that this one need not be."""
         return self.last_used_at is not None and self.last_used_at > _written_before(now)
 
 
@@ -101,7 +101,7 @@ class ApiKeyTable:
 
     @property
     def is_there(self) -> bool:
-        """Tell whether the table is there with all columns. The first use looks."""
+        """Tell whether the table exists with all columns. The first call checks."""
         if self._is_there is None:
             session = self._session()
             self._is_there = _has_columns(session.connection(), self._keys)
@@ -119,13 +119,13 @@ class ApiKeyTable:
         return None, None, None
 
     def find_again(self, session: Session, key: FoundKey, portal_id: int) -> FoundKey | None:
-        """Return a key as it is now, None if it is gone or was replaced."""
+        """Return the current state of a key, or None if it was removed or replaced."""
         same = (self._keys.c.id == key.id, self._keys.c.user_id == key.user_id)
         row = session.execute(select(*self._columns()).where(*self._is_of(key.hash, portal_id), *same)).first()
         return FoundKey(*row) if row else None
 
     def mark_used(self, session: Session, key: FoundKey, now: datetime) -> None:
-        """Write down that a key is used, unless somebody did in the last five minutes. Commits."""
+        """Record the use of a key, unless one was recorded in the last five minutes. Commits."""
         keys = self._keys.c
         is_due = or_(keys.last_used_at.is_(None), keys.last_used_at <= _written_before(now))
         session.execute(update(self._keys).where(keys.id == key.id, is_due).values(last_used_at=now))
@@ -159,7 +159,7 @@ class ApiKeyTable:
 
 
 def found_user(values: Values) -> FoundCaller | None:
-    """Make a caller of the values of CALLER_COLUMNS. What ends tokens ends no key."""
+    """Make a caller of the values of CALLER_COLUMNS. Ended tokens do not matter to a key."""
     return None if values[0] is None else found_caller((*values, None, False))
 
 

@@ -50,12 +50,12 @@ class ItemOfPath:
     """The user that the path of a request names, read in the same statement as the caller."""
 
     def __init__(self, columns: Sequence[str], maker_of: Callable[[str], Callable[[Values], Any]]) -> None:
-        """Take the columns, `id` first, and what returns the maker of items for a form of full names."""
+        """Take the columns, `id` first, and a function from a form of full names to the maker of items."""
         self._columns = columns
         self._maker_of = maker_of
 
     def columns(self, present: Collection[str]) -> tuple[Any, list[Any]]:
-        """Return the table under a name of its own, and its columns. A column that is missing is null."""
+        """Return an alias of the table, and its columns. A missing column is null."""
         item = aliased(User)
         return item, [getattr(item, name) if name in present else null().label(name) for name in self._columns]
 

@@ -97,7 +97,7 @@ def enrol(session: Session, user_ids: Iterable[int], access_url_id: int) -> None
 
 
 class PortalIds(TypeDecorator[frozenset[int]]):
-    """The ids of portals, which the database joins to one text; null is none."""
+    """The ids of portals, which the database joins into one text; null means none."""
 
     impl = String
     cache_ok = True
@@ -111,8 +111,8 @@ def _ids(column: Any, *conditions: ColumnElement[bool]) -> ColumnElement[frozens
     return select(func.group_concat(column, type_=PortalIds())).where(*conditions).correlate(User).scalar_subquery()
 
 
-#: What a campus's other tables say of a user, as if it were columns of `user`: the portals that the user is linked to, those
-#: of them that are active, and those that let the user sign in with the password in `user`.
+#: Facts about a user from a campus's other tables, selected like columns of `user`: the portals that the user is linked to,
+#: those of them that are active, and those that let the user sign in with the password in `user`.
 MEMBERSHIP: Mapping[str, ColumnElement[frozenset[int]]] = {
     "linked": _ids(AccessUrlRelUser.access_url_id, AccessUrlRelUser.user_id == User.id),
     "active_in": _ids(
@@ -135,7 +135,7 @@ class HasMembership(Protocol):
 
 
 def refusal_of_portal(user: HasMembership, portal_id: int) -> str | None:
-    """Say, in Chamilo's words, why a portal refuses a user; None where it does not."""
+    """Say, in Chamilo's words, why a portal refuses a user; None if it does not."""
     if portal_id not in user.signs_in_to:
         return "User authentication method not allowed"
     return None if portal_id in user.active_in else "Account inactive for this URL"
@@ -169,7 +169,7 @@ def ids_linked_to(portals: Collection[int]) -> Select[int]:
 
 
 def is_linked_to(portals: Collection[int]) -> ColumnElement[bool]:
-    """Return the condition that a user is linked to any of these portals, looked up for each user by itself."""
+    """Return the condition that a user is linked to any of these portals, looked up separately for each user."""
     # Not EXISTS, which MariaDB turns into a join with all links of the portals.
     link = select(AccessUrlRelUser.id).where(AccessUrlRelUser.user_id == User.id, is_link_to(portals)).limit(1)
     return link.correlate(User).scalar_subquery().is_not(None)

@@ -25,7 +25,7 @@ class _Tables(NamedTuple):
 
 
 class CampusExtraFields(ExtraFields):
-    """The extra fields of a campus. Where it lacks the tables, no field is known.
+    """The extra fields of a campus. If it lacks the tables, no field is known.
 
     Several fields may have one name, and a user several values in one field.
     """
@@ -36,7 +36,7 @@ class CampusExtraFields(ExtraFields):
         self._tables: _Tables | None = None
 
     def find(self, session: Session, name: str) -> Collection[int]:
-        """Return the ids of the fields of users with this name, whether they are shown or not."""
+        """Return the ids of the users' fields with this name, visible or not."""
         return self._find(session, name)
 
     def list_names(self, session: Session) -> dict[int, str]:
@@ -48,7 +48,7 @@ class CampusExtraFields(ExtraFields):
         return {field_id: name for field_id, name in session.execute(chosen) if name}
 
     def find_searchable(self, session: Session, name: str) -> Collection[int]:
-        """Return the ids of the fields with this name that the campus lets be filtered by, and that their user sees."""
+        """Return the ids of the fields with this name that may be filtered by, and that users see on their own profile."""
         return self._find(session, name, "filter", "visible_to_self")
 
     def value_columns(self, session: Session) -> tuple[Any, Any, Any]:
@@ -61,11 +61,11 @@ class CampusExtraFields(ExtraFields):
         return self._known(session).value
 
     def compared(self, value: str) -> str:
-        """Return a value as it is: the collation folds it."""
+        """Return the value unchanged: the collation ignores case and accents."""
         return value
 
     def write_values(self, session: Session, user_id: int, values: Mapping[int, str | None], now: datetime) -> None:
-        """Set a user's values by field id; None becomes null where there is a row. Does not commit."""
+        """Set a user's values by field id; None becomes null if there is a row. Does not commit."""
         tables = self._known(session)
         for field_id, text in values.items():
             held = (tables.values.c.item_id == user_id, tables.values.c.field_id == field_id)
@@ -96,7 +96,7 @@ class CampusExtraFields(ExtraFields):
         return self._tables
 
     def _known(self, session: Session) -> _Tables:
-        """Return the tables; only the id of a field, which they gave, leads here."""
+        """Return the tables. They exist, since callers have the id of a field."""
         tables = self._look(session)
         if tables is None:
             raise LookupError("the campus has no tables of extra fields")

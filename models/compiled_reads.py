@@ -116,7 +116,7 @@ class Reader:
 
     def _hold(self) -> "_Held":
         connection = self._engine().connect().execution_options(isolation_level="AUTOCOMMIT")
-        connection.detach()  # it belongs to this thread for good, not to the pool
+        connection.detach()  # from now on it belongs to this thread, not to the pool
         if connection.dialect.name == "sqlite":
             # Many threads read the same pages, which the kernel caches once for all of them.
             connection.exec_driver_sql(f"PRAGMA cache_size = -{_SQLITE_CACHE_KIB}")

@@ -15,7 +15,7 @@ from models.user import User
 #: The longest name of a field, in characters.
 VARIABLE_LENGTH = 255
 
-# An index holds no text of any length, so the rest of a long one counts by its SHA-256 (64 hexadecimal digits).
+# An index cannot hold texts of every length, so a SHA-256 (64 hexadecimal digits) stands for the rest of a long one.
 _WHOLE_BELOW = FOLDED_LENGTH - 64
 
 #: The name of a field, and the value that a user must have in it.
@@ -23,7 +23,7 @@ Pair = tuple[str, str]
 
 
 class ExtraField(Base):
-    """A field that users may have a value in. Names are unique without case and accents."""
+    """A field that users may have a value in. Names are unique, ignoring case and accents."""
 
     __tablename__ = "extra_field"
     __table_args__ = MYSQL_TABLE | STAND_ALONE_TABLE
@@ -76,7 +76,7 @@ class ExtraFields:
         return [User.id.in_(select(user_id).where(field_id.in_(ids), value == text)) for ids, text in wanted]
 
     def find(self, session: Session, name: str) -> Collection[int]:
-        """Return the ids of the fields of users with this name, none where there is no such field."""
+        """Return the ids of the users' fields with this name, none if there is no such field."""
         return session.scalars(select(ExtraField.id).where(ExtraField.variable_folded == comparable(name))).all()
 
     def find_searchable(self, session: Session, name: str) -> Collection[int]:
@@ -84,7 +84,7 @@ class ExtraFields:
         return self.find(session, name)
 
     def value_columns(self, session: Session) -> tuple[Any, Any, Any]:  # noqa: ARG002 - a campus's differ by its version
-        """Return the columns with the user's id, the field's id, and the value as it is compared."""
+        """Return the columns with the user's id, the field's id, and the value in the form that is compared."""
         return ExtraFieldValue.user_id, ExtraFieldValue.field_id, ExtraFieldValue.value_folded
 
     def text_column(self, session: Session) -> Any:  # noqa: ARG002 - a campus's differs by its version
@@ -110,7 +110,7 @@ class ExtraFields:
 
 
 def find_value(session: Session, user_id: int, field_id: int) -> str | None:
-    """Return a user's value in one of our own fields, None where there is none."""
+    """Return a user's value in one of our own fields, or None."""
     return session.scalar(select(ExtraFieldValue.value).where(*_held(user_id, field_id)))
 
 

@@ -1,4 +1,4 @@
-"""What the administrators of a campus have set, its portals and settings, read at most once a minute."""
+"""The portals of a campus and the settings of its administrators, read at most once a minute."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ from models.portals import Portal, PortalMap, PortalSetting, name_form_of, setti
 
 logger = logging.getLogger(__name__)
 
-#: How old what is known of a campus may be, in seconds.
+#: How old the known portals and settings may be, in seconds.
 MAX_AGE_SECONDS = 60
 
 #: The settings that are read, by Chamilo's variable and category.
@@ -40,7 +40,7 @@ _SETTING_COLUMNS: dict[str, TypeEngine[Any]] = {
 
 
 class PortalOfRequest(NamedTuple):
-    """The portal that a request is for, and what is set for it. Stand-alone there is one portal, and nothing is set."""
+    """The portal that a request is for, and its settings. Stand-alone there is one portal, without settings."""
 
     id: int
     portals: PortalMap
@@ -48,7 +48,7 @@ class PortalOfRequest(NamedTuple):
     name_form: str
 
 
-#: What every request is for where this server has its own schema.
+#: The portal of every request if this server has its own schema.
 STAND_ALONE = PortalOfRequest(ACCESS_URL_OF_EVERYONE, PortalMap([]), {}, name_form_of(None))
 
 
@@ -61,8 +61,8 @@ class _Snapshot(NamedTuple):
 class Platform:
     """The portals and settings of the campus beside this server.
 
-    `choice` is the portal that all requests are for. `host` chooses it by scheme and host; None is the only portal, or
-    else portal 1.
+    `choice` is the portal that all requests are for. `host` chooses it for each request by scheme and host. None means
+    portal 1, or else the one with the lowest id.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Platform:
         choice: int | Literal["host"] | None,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take what reads; nothing is read before the first use."""
+        """Take the sources. Nothing is read before the first use."""
         self._reader = reader
         self._session = session
         self._choice = choice
@@ -93,7 +93,7 @@ class Platform:
         return self._of_portal(known, named or self._default_id(known.portals))
 
     def default(self) -> PortalOfRequest:
-        """Return the portal of what is no request, such as a command."""
+        """Return the portal for work outside a request, such as a command."""
         known = self._snapshot()
         return self._of_portal(known, self._default_id(known.portals))
 

@@ -1,4 +1,4 @@
-"""The users of portals, in the order of their ids: Chamilo has no index that a page of them could be read from."""
+"""The users of portals, in the order of their ids: Chamilo has no index from which to read a page of them."""
 
 import time
 from array import array
@@ -22,7 +22,7 @@ MAX_AGE_SECONDS = 5.0
 # 4 bytes an id: the users of all portals of a large campus take 4 MB.
 _MAX_SETS = 16
 
-#: A page is read in statements of so many ids: one for a page of the usual size.
+#: A page is read in statements of at most this many ids; a page of the usual size needs one.
 MEMBERS_AT_ONCE = 30
 
 # The statements of a list take 50 KB. There are as many as pairs of fields and sets of portals in use.
@@ -50,7 +50,7 @@ class PortalMembers:
     """Knows the users of sets of portals.
 
     A new link, and every user that Poort inserts or deletes, counts at once. A link that Chamilo deletes may count for five
-    seconds more, so whoever shows a user looks at the link again.
+    seconds more, so check the link again before you show a user.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class PortalMembers:
         changes: Callable[[], ColumnElement[Any]],
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the sources. `changes` selects another value after each write of Poort's. Nothing is read before the first use."""
+        """Take the sources; `changes` selects a value that each write of Poort's changes. The first use reads."""
         self._reader, self._session, self._users = reader, session, users
         self._changes, self._timer = changes, timer
         self._lock = Lock()
@@ -128,7 +128,7 @@ class MemberList:
         return len(self._ids)
 
     def fetch(self, limit: int, offset: int) -> Sequence[Any]:
-        """Return a page, without users that were unlinked meanwhile."""
+        """Return a page, without users whose links have ended since the ids were read."""
         ids, found = self._ids[offset : offset + limit], []
         for start in range(0, len(ids), MEMBERS_AT_ONCE):
             some = ids[start : start + MEMBERS_AT_ONCE]

@@ -21,7 +21,7 @@ class Portal(NamedTuple):
 
     @property
     def has_place(self) -> bool:
-        """Tell whether the nested set can be believed for this portal."""
+        """Tell whether the portal has a usable place in the nested set."""
         return self.tree_root is not None and self.lft is not None and self.rgt is not None and self.lft < self.rgt
 
 
@@ -43,12 +43,12 @@ class PortalMap:
 
     @property
     def are_several(self) -> bool:
-        """Tell whether users are told apart by portal at all; inactive portals count."""
+        """Tell whether the campus has several portals, active or not, and so separates users by portal."""
         return len(self._portals) > 1
 
     @property
     def lowest_id(self) -> int | None:
-        """Return the lowest id, None where there is no portal."""
+        """Return the lowest id, or None without portals."""
         return next(iter(self._portals), None)
 
     def named_by(self, scheme: str, host: str) -> int | None:
@@ -90,7 +90,7 @@ def _netloc(scheme: str, host: str) -> str:
 
 
 def _without_last_slash(url: str) -> str:
-    """Return a URL as it is compared: scheme and host in lower case; one with a path stays as it is, and matches nothing."""
+    """Return a URL for comparison: scheme and host in lower case. One with a path stays unchanged, and matches nothing."""
     try:
         parts = urlsplit(url.strip())
     except ValueError:
@@ -114,9 +114,9 @@ MAIN_PORTAL = 1
 
 
 def setting_of(rows: Iterable[PortalSetting], variable: str, portal_id: int) -> str | None:
-    """Return what a setting is for a portal, None where it has no row.
+    """Return the value of a setting for a portal, or None if it has no row.
 
-    The main portal decides where its row is locked or may not be changed, or where the portal has no row (Chamilo's
+    The main portal's row decides if it is locked, if it may not be changed, or if the portal has none (Chamilo's
     SettingsManager).
     """
     of_variable = sorted((row for row in rows if row.variable == variable), key=lambda row: row.portal_id or 0)

@@ -1,4 +1,4 @@
-"""Cache what was made of rows, within a bound in bytes."""
+"""Cache objects made of rows, within a bound in bytes."""
 
 from collections.abc import Callable, Sequence
 from sys import getsizeof
@@ -9,7 +9,7 @@ from cachetools import FIFOCache
 
 Values = tuple[Any, ...]
 
-#: Bounds of one row with what was made of it, and of all rows of a `RememberedRows`.
+#: Bounds of one row with its object, and of all rows of a `RememberedRows`.
 MOST_BYTES_OF_ROW = 16 * 1024
 MOST_BYTES_OF_ROWS = 8 * 1024 * 1024
 
@@ -35,7 +35,7 @@ class Part:
 
 
 class RememberedRows:
-    """A cache of what was made of rows, by their values, that evicts the oldest entry first.
+    """A cache of objects made of rows. The values of a row are the key. The oldest entry is evicted first.
 
     Other values are another key, so no entry can be stale. A look-up takes no lock.
     """

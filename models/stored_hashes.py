@@ -9,13 +9,13 @@ from models.database import in_chunks
 from models.passwords import MAX_BCRYPT_COST, is_too_costly
 from models.user import User
 
-# `$2y$13$…`: the pattern, the length of the prefix, and the cost in it.
+# A bcrypt hash begins with `$2y$13$`. Its LIKE pattern, the length of that prefix, and the place of the cost in it.
 _BCRYPT, _PREFIX_LENGTH, _COST = "$2_$__$%", 7, slice(4, 6)
 
 
 @dataclass(frozen=True, slots=True)
 class DearHashes:
-    """The number of hashes that cost more than new ones, their highest bcrypt cost, and the number that is refused."""
+    """The number of hashes that cost more than new ones, their highest bcrypt cost, and the number too costly to check."""
 
     dearer: int
     highest_cost: int
@@ -23,7 +23,7 @@ class DearHashes:
 
 
 def find_dear_hashes(session: Session, cost: int) -> DearHashes:
-    """Count hashes with a bcrypt cost above `cost`, and those beyond the bounds. Reads every row."""
+    """Count hashes with a bcrypt cost above `cost`, and those that are too costly to check. Reads every row."""
     prefix = func.substr(User.password, 1, _PREFIX_LENGTH)
     numbers: dict[int, int] = {}
     for found, number in session.execute(select(prefix, func.count()).where(User.password.like(_BCRYPT)).group_by(prefix)):

@@ -80,7 +80,7 @@ def end_tokens_of_name(session: Session, username: str, now: datetime) -> None:
 
 
 def revoke(session: Session, key: str, expires_at: int, now: datetime) -> None:
-    """Refuse the tokens with a key until `expires_at`, in seconds since the epoch. Delete what has expired."""
+    """Refuse the tokens with a key until `expires_at`, in seconds since the epoch. Delete expired rows."""
     session.execute(delete(RevokedToken).where(RevokedToken.expires_at < int(now.timestamp())))
     upsert(session, RevokedToken, {"key": key, "expires_at": expires_at})
 

@@ -1,4 +1,4 @@
-"""Run a transaction again after a deadlock, or if what it was prepared for has changed."""
+"""Run a transaction again after a deadlock, or if the rows that it was prepared for have changed."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,7 +15,7 @@ _ATTEMPTS = 5
 
 
 class ChangedMeanwhile(Exception):
-    """What the transaction was prepared for has changed: prepare it again."""
+    """The rows that the transaction was prepared for have changed: prepare it again."""
 
 
 def commit(session: Session, write: Callable[[], Result]) -> Result:

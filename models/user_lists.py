@@ -25,7 +25,7 @@ MOST_CANDIDATES = 20_000
 #: Up to this many matches are found at once, and the page among them. Beyond it, the order is followed up to the page.
 FEW_MATCHES = 300
 
-#: The users of portals are looked for among everyone if these are fewer than the users of the portals by this factor.
+#: A page of a portal's users is searched among the first of all users only if these are fewer than its users by this factor.
 _FEWER = 4
 
 # Each choice of filters compiles to a statement of up to 200 KB, so these have a cache of their own. It holds half as many
@@ -49,14 +49,14 @@ class Filters:
 class Rows:
     """The users that a list may show: those that the user `seen_by` sees, and of them those linked to `portals`.
 
-    None is no limit.
+    None means no limit.
     """
 
     seen_by: int | None = None
     portals: frozenset[int] | None = None
 
     def conditions(self, seen_by: int | BindParameter[int] | None) -> list[ColumnElement[bool]]:
-        """Return the conditions, with a value or a parameter for the id of the user who sees."""
+        """Return the conditions, with a value or a parameter for the id of that user."""
         seen: list[ColumnElement[bool]] = [] if seen_by is None else [User.id.in_(ids_seen_by(seen_by))]
         return seen if self.portals is None else [*seen, User.id.in_(ids_linked_to(self.portals))]
 
@@ -161,7 +161,7 @@ class FilteredList:
     """A list with a statement of its own, for rest.pagination. Call `count` before `fetch`.
 
     `execute` runs a statement, `users` selects all users, and `total` counts them. `seen` limits the list to users that the
-    caller may see, who are the `members` of portals if these are given. `expression` is the query for SQLite's search index,
+    caller may see, which are the `members` of portals if these are given. `expression` is the query for SQLite's search index,
     if there is one.
     """
 
@@ -217,9 +217,9 @@ class FilteredList:
         return window.in_order(self._made(page_statement(self.users, conditions, self.filters.order, window)))
 
     def _first_members(self, members: Members, limit: int, offset: int) -> Sequence[Any]:
-        """Return those of a page who are among the first of everyone in the order, none if these would be too many.
+        """Search a page among the first users of the whole campus in this order. Return nothing if these are too many.
 
-        Joined with the links, MariaDB follows no index to the page: it reads and sorts all members.
+        If links are joined to all users instead, MariaDB uses no index for the order: it reads and sorts all members.
         """
         first = 2 * (offset + limit) * self.total() // self._counted
         if first * _FEWER > self._counted:

@@ -1,4 +1,4 @@
-"""Statements that fetch a page of users. Deep pages are found in an index, and from the end of the list where that is nearer."""
+"""Statements that fetch a page of users. Deep pages are found in an index, from the nearer end of the list."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ DEEP_OFFSET = 1000
 
 
 class Window(NamedTuple):
-    """Where a page lies: so many users behind an offset, which counts from the end of the list if `is_from_end`."""
+    """The place of a page: at most `limit` users after an offset, which counts from the end of the list if `is_from_end`."""
 
     limit: Any
     offset: Any
@@ -21,7 +21,7 @@ class Window(NamedTuple):
     is_from_end: bool
 
     def in_order(self, found: Sequence[Any]) -> Sequence[Any]:
-        """Return the users as they were fetched in the order of the list."""
+        """Return fetched users in the order of the list."""
         return found[::-1] if self.is_from_end else found
 
 
@@ -43,12 +43,12 @@ def page_statement(users: Select[Any], conditions: Sequence[Any], order: Sequenc
 
 
 def in_order(users: Select[Any], order: Sequence[Any], limit: Any, offset: Any) -> Select[Any]:
-    """Return the statement for so many users behind an offset."""
+    """Return the statement for at most `limit` users after an offset."""
     return users.order_by(*order).limit(limit).offset(offset)
 
 
 def _backwards(order: Iterable[Any]) -> Iterable[Any]:
-    """Turn an order round; a column without a direction is ascending."""
+    """Reverse an order. A column without a direction is ascending."""
     for given in order:
         column = given.element if isinstance(given, UnaryExpression) else given
         yield column.asc() if getattr(given, "modifier", None) is desc_op else column.desc()

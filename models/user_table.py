@@ -61,7 +61,7 @@ class UserTable:
     """The `user` table of one application. The columns of a campus's table are read at the first use."""
 
     def __init__(self, *, is_campus: bool, defaults: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """Take whether the table is a campus's or our own, and columns of new users that have other defaults than DEFAULTS."""
+        """Take whether the table is a campus's or our own, and the defaults of new users that replace those in DEFAULTS."""
         self.is_campus = is_campus
         self._defaults = dict(defaults)
         self._columns: Columns | None = None if is_campus else _OWN
@@ -155,7 +155,7 @@ class UserTable:
         id, so that two of these transactions cannot deadlock.
         """
         session.rollback()
-        if session.get_bind().dialect.name == "sqlite":  # its single lock is otherwise taken by the first write
+        if session.get_bind().dialect.name == "sqlite":  # SQLite would otherwise take its single lock at the first write
             session.execute(text("BEGIN IMMEDIATE"))
         chosen, others = self.select(session, names).order_by(User.id), sorted(set(shared) - {user_id})
         below, above = [other for other in others if other < user_id], [other for other in others if other > user_id]

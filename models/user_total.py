@@ -72,7 +72,7 @@ class UserTotals:
         self._count = Read(select(func.count()).select_from(User), (1, lambda values: values[0]))
 
     def changes(self) -> ColumnElement[Any]:
-        """Return what selects a number that each write of Poort's changes; null if there is no table to keep it in."""
+        """Return an expression for a number that each write of Poort's changes; null without the table that holds it."""
         return select(UserTotal.changes).scalar_subquery() if self._has_own_table() else null()
 
     def of_everyone(self) -> int:

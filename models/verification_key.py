@@ -9,7 +9,7 @@ from models.database import Base, count_met, exact_string, upsert
 
 
 class VerificationKey(Base):
-    """A public key, by its thumbprint (RFC 7638). Tokens that need it may exist until `expires_at`, in seconds.
+    """A public key, by its thumbprint (RFC 7638). `expires_at`, in seconds since the epoch, is after its last token.
 
     A withdrawn key verifies nothing on any host, whatever the files say. Its row stays until its tokens have expired.
     """

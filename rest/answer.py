@@ -22,7 +22,7 @@ class OurHeaders(Headers):
 
 
 class Answer(Response):
-    """A response that is sent as it is."""
+    """A response that is sent unchanged."""
 
     headers: OurHeaders
 

@@ -1,4 +1,4 @@
-"""Dates and times in bodies: of the forms that PHP takes, those that need no guess (docs/compatibility.md#finite-dates)."""
+"""Parse dates and times in bodies: those of PHP's forms that are unambiguous (docs/compatibility.md#finite-dates)."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -30,7 +30,7 @@ class Paging:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of items, the request for it, and the number of items in the whole collection."""
+    """A page: its items, which page was requested, and the number of items in the whole collection."""
 
     items: tuple[Any, ...]
     paging: Paging

@@ -31,7 +31,7 @@ class Property:
     `attributes` names the columns that it needs; `value` computes it from a row, by default it is the first column. Every caller
     sees a `public` property, privileged callers see a `readable` one. `element_pattern` is a regular expression for each text of
     a written list. `max_length` counts characters, `max_bytes` bytes of UTF-8. `iri` is its term in a foreign vocabulary. If it
-    is not `tagged`, a change of it leaves the entity tag as it is.
+    is not `tagged`, changing it does not change the entity tag.
     """
 
     name: str

@@ -19,7 +19,7 @@ _TYPES: dict[Kind, Schema] = {
 # No database here stores NUL in every kind of text. The second pattern also demands a visible character.
 _NO_NUL, _NOT_BLANK = r"^[^\u0000]*$", r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
-# Of the times of RFC 3339, those that are taken (docs/compatibility.md#finite-dates); other forms are taken as well.
+# The times of RFC 3339 that are accepted (docs/compatibility.md#finite-dates). Other forms are accepted, too.
 _FINITE = r"^[1-9][0-9]{3}-[^ ]*([Zz]|[+-](0[0-9]|1[0-4]):[0-5][0-9])$"
 
 #: Any text.

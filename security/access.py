@@ -28,7 +28,7 @@ def is_public(view: RouteCallable) -> bool:
 
 
 def requires(rule: Rule, item: Callable[..., int] | None = None) -> Callable[[RouteCallable], RouteCallable]:
-    """Let only callers with a valid token, else 401, who satisfy a rule, else 403, call a view.
+    """Restrict a view to callers with a valid token (else 401) who satisfy a rule (else 403).
 
     `item` takes the view's arguments and returns the id of the user in the path. That user is read in the same statement
     as the caller; the view gets the row from `current_item()`.
@@ -55,12 +55,12 @@ def is_authenticated(_caller: Caller) -> bool:
 
 
 def has_signed_in(caller: Caller) -> bool:
-    """Allow users with an access token. An API key changes nothing about sign-ins (docs/compatibility.md#api-keys)."""
+    """Allow users with an access token, not with an API key (docs/compatibility.md#api-keys)."""
     return caller.has_signed_in
 
 
 def needs_sign_in(view: RouteCallable) -> bool:
-    """Tell whether a view takes no API key."""
+    """Tell whether a view refuses API keys."""
     return getattr(view, _RULE, None) is has_signed_in
 
 

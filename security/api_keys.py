@@ -50,12 +50,12 @@ def presented_key(header: str) -> str | None:
 
 
 class ApiKeys:
-    """Authenticates requests by keys."""
+    """Authenticates requests by API key."""
 
     def __init__(
         self, table: ApiKeyTable, limiter: LoginLimiter, engine: Callable[[], Engine], *, is_campus: bool, marks_use: bool
     ) -> None:
-        """Take the table, the throttle of failures, what returns the engine, and whether to write down when a key is used."""
+        """Take the table, the throttle, a function that returns the engine, and whether to record the use of keys."""
         self._table = table
         self._limiter = limiter
         self._engine = engine
@@ -65,17 +65,17 @@ class ApiKeys:
 
     @property
     def are_taken(self) -> bool:
-        """Tell whether the database has keys at all. Without them, they are tokens that are not valid."""
+        """Tell whether the database can hold keys. If not, a key is treated as an invalid token."""
         return self._table.is_there
 
     def are_on(self, portal: PortalOfRequest) -> bool:
-        """Tell whether a portal takes keys."""
+        """Tell whether a portal accepts keys."""
         return self.are_taken and not (self._is_campus and _is_off(portal))
 
     def authenticate(
         self, text: str, address: str, portal: PortalOfRequest, item_id: int, now: datetime
     ) -> tuple[FoundKey, FoundCaller, object]:
-        """Return the key with this text, its user, and the user `item_id`. Counts and raises RefusedApiKey."""
+        """Return the key with this text, its user, and the user `item_id`. Counts refusals; raises RefusedApiKey."""
         key = user = item = None
         try:
             if self._is_campus:
@@ -90,7 +90,7 @@ class ApiKeys:
         return used, owner, item
 
     def _mark_used(self, key: FoundKey, now: datetime) -> None:
-        """Write down the use of a key, if that is due. A failure is logged once, and the request goes on."""
+        """Record the use of a key, unless it was recorded lately. A failure is logged once, and the request goes on."""
         is_waiting = self._marks_again_at is not None and now < self._marks_again_at
         if not self._marks_use or is_waiting or key.was_used_lately(now):
             return

@@ -20,7 +20,7 @@ audit_log = logging.getLogger("poort.audit")
 # The audit is complete whatever LOG_LEVEL says.
 audit_log.setLevel(logging.INFO)
 
-# For this long a repeated refusal of one network or session is not written again.
+# A repeated refusal of one network or session is written once in this time.
 _WINDOW_MS = 60_000
 
 # In `Session.info`: the events to log when the session commits.

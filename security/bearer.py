@@ -19,7 +19,7 @@ from security.verified_tokens import BearerToken, VerifiedTokens
 
 _EXTENSION = "poort-bearer"
 
-# `{"` in base64url: so nearly every token costs one comparison, and only what begins otherwise may be an API key.
+# `{"` in base64url, with which nearly every token begins. Only other texts are looked up as API keys.
 _USUAL_START = "eyJ"
 
 
@@ -64,7 +64,7 @@ class Authentication(NamedTuple):
 
 
 def install_bearers(app: Flask, manager: StrictJWTManager, authentication: Authentication) -> None:
-    """Have an application authenticate requests, and replace every failure of flask-jwt-extended by one of ours."""
+    """Set up the authentication of an application, and replace every failure of flask-jwt-extended by one of ours."""
     app.extensions[_EXTENSION] = authentication
     manager.user_lookup_loader(lambda _header, _claims: authenticate_caller()[0])
     manager.unauthorized_loader(_raise_missing)
@@ -113,7 +113,7 @@ def _find_caller_by_key(authentication: Authentication, header: str, item_id: in
 
 
 def portal_of(platform: Platform | None) -> PortalOfRequest:
-    """Return the portal that the request at hand is for."""
+    """Return the portal that the current request is for."""
     if platform is None:
         return STAND_ALONE
     request = request_ctx.request
@@ -148,7 +148,7 @@ def get_caller(found: FoundCaller | None, bearer: BearerToken, now: datetime, po
 
 
 def caller_with_key(user: FoundCaller, key: FoundKey, portal: PortalOfRequest) -> Caller:
-    """Return the caller who is the user of an API key, once security.api_keys.require_usable has let both pass."""
+    """Return the user of an API key as the caller. security.api_keys.require_usable must have accepted both."""
     return Caller(user.id, user.username, user.granted, key, user.linked, portal)
 
 

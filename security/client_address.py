@@ -1,4 +1,4 @@
-"""Find the client's address, and the scheme, host and port that it asked for: a trusted proxy's word counts."""
+"""Find the client's address, and the scheme, host and port of its request, believing trusted proxies only."""
 
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network

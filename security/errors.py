@@ -131,7 +131,7 @@ class RefusedApiKey(AuthenticationFailure):
     error_code = "api_key_refused"
 
     def __init__(self, message: str, **about: Any) -> None:
-        """Take Chamilo's words, and what the audit says."""
+        """Take Chamilo's words, and fields of security.audit.Event."""
         super().__init__(message)
         self.about = about
 

@@ -30,7 +30,7 @@ class FairQueue(Generic[Ticket]):
     def take(self) -> Ticket | None:
         """Remove and return the next ticket; None if the queue is empty.
 
-        The network, and its user, that was served last is not next while others wait.
+        While others wait, the network that was served last is not next, and neither is the user served last in a network.
         """
         if not self._networks:
             return None
@@ -62,8 +62,8 @@ class FairQueue(Generic[Ticket]):
     def displaceable(self, requester: Requester) -> Requester | None:
         """Return the client that must give up its newest ticket to `requester` if the queue is full, or None.
 
-        It is the user with the most tickets in the network with the most tickets. `requester`'s network, or in the same
-        network `requester`, must have at least two tickets fewer, or else the two would displace each other in turn.
+        It is the user with the most tickets in the network with the most tickets. `requester`'s network (in the same network:
+        `requester`) must have at least two tickets fewer. Otherwise the two would displace each other in turn.
         """
         waiting = {network: sum(map(len, users.values())) for network, users in self._networks.items()}
         network = max(waiting, key=lambda name: waiting[name], default=requester.network)

@@ -25,7 +25,7 @@ NOBODY = Requester()
 # The kernel then gives the thread a thirtieth of the time of a busy request thread, and all the time that is left over.
 _NICENESS = 15
 
-# Not a line for each refusal.
+# Refusals are logged at most once in this time.
 _SECONDS_BETWEEN_WARNINGS = 10
 
 
@@ -77,7 +77,7 @@ class HashingThread:
         self._executor = ThreadPoolExecutor(1, "hashing", lower_priority)
 
     def watch(self, observe: Callable[[int], object]) -> None:
-        """Call `observe` with `inside` whenever it changes. A lock is held meanwhile, so `observe` must not block."""
+        """Call `observe` with `inside` whenever that changes. The call holds a lock, so `observe` must not block."""
         self._observe = observe
 
     def require_room(self, requester: Requester = NOBODY) -> None:
@@ -88,7 +88,7 @@ class HashingThread:
             raise self._refusal()
 
     def run(self, work: Callable[[], Result], requester: Requester = NOBODY) -> Result:
-        """Do work in one turn, and return its result or raise its exception. Hold no connection and no lock meanwhile.
+        """Do work in one turn, and return its result or raise its exception. Call it without holding a connection or a lock.
 
         Raises 503 if the queue is full, if another client displaces this turn, or if the turn does not come in time. Then the
         work is never done.

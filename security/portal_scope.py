@@ -1,4 +1,4 @@
-"""Whom a caller reaches on a campus of several portals: one rule for lists, changes, passwords and new users of a portal."""
+"""Decide which users a caller reaches on a campus of several portals, in lists, in changes, and for new users."""
 
 from typing import NamedTuple
 
@@ -22,9 +22,9 @@ class Standing(NamedTuple):
 def reach_of(standing: Standing, *, lists: bool) -> Reach:
     """Return the portals whose users a caller lists, or may change (docs/compatibility.md#portal-scope).
 
-    A link to a portal without a parent makes an administrator unrestricted: a global one in lists, any one in changes.
-    Else global administrators reach the portals that they are linked to and all below these, and other callers reach the
-    portal of the request in lists, and the portals that they share with a user in changes.
+    A link to a portal without a parent makes an administrator unrestricted: in lists only a global one, in changes anyone.
+    Otherwise global administrators reach the portals that they are linked to, and all below these. Other callers reach the
+    portal of the request in lists, and the portals that they are linked to in changes.
     """
     _, linked, portal_id, portals = standing
     is_unrestricted = not linked.isdisjoint(portals.roots)
@@ -52,7 +52,7 @@ def manages_portal(caller: Caller, portal_id: int) -> bool:
 
 
 def is_unrestricted(caller: Caller) -> bool:
-    """Tell whether a caller's rights end at no portal."""
+    """Tell whether no portal limits whom a caller reaches in changes."""
     return reach_of(_standing(caller), lists=False) is None
 
 

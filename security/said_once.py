@@ -1,4 +1,4 @@
-"""Find repeated events, so that nobody can fill the log or the audit."""
+"""Recognize repeated events, so that nobody can fill the log or the audit."""
 
 import hashlib
 import threading

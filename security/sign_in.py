@@ -93,7 +93,7 @@ class SignIns:
         return self.begin_when_good(session, partial(self._hold, session, checked))
 
     def begin_when_good(self, session: Session, begin: Callable[[], Account]) -> Account:
-        """Begin a transaction with `begin`, in a second in which new tokens of its account are valid. Raises 503."""
+        """Begin a transaction with `begin`, again until a token issued now would be valid. Raises 503."""
         for _ in range(_MAX_WAITS):
             account = begin()
             wait = self.validity.find_valid_after(session, account.username) - self.clock().timestamp()

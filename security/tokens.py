@@ -1,6 +1,6 @@
 """Issue and verify access tokens: JWTs (RFC 7519) in compact JWS form (RFC 7515), signed with RS256.
 
-Why not flask-jwt-extended's own verification: docs/adr/0001-own-verification-of-tokens.md.
+docs/adr/0001-own-verification-of-tokens.md says why flask-jwt-extended's own verification is not used.
 """
 
 import base64
@@ -123,7 +123,7 @@ class AccessTokens:
         return Claims(claims, kid)
 
     def _get_signer(self, named_kid: str, signed: bytes, signature: bytes) -> str:
-        """Return the `kid` of the key that signed. A `kid` of the set is tried alone, for any other every key is tried.
+        """Return the `kid` of the key that signed. If the set has the token's `kid`, only that key is tried, else every key.
 
         Raises InvalidToken.
         """

@@ -16,7 +16,7 @@ from security.bearer import Caller, caller_with_key, get_caller
 
 
 class Held(NamedTuple):
-    """The rows that a transaction has locked: the caller, the user who is written, and others, all as they are now."""
+    """The rows that a transaction has locked, in their current state: the caller, the user to be written, and others."""
 
     caller: Caller
     user: Any

@@ -147,7 +147,7 @@ class Database:
     def make_user(
         self, username: str = "alice", roles: Sequence[str] = (), *, password: str = "", password_hash: str = "", **columns: Any
     ) -> User:
-        """Insert a user who may sign in: with a password, or its hash, and what is given of the columns."""
+        """Insert a user who may sign in: with a password or its hash, and the given columns."""
         columns = {"email": f"{username}@example.com", "expires_at": START, "created_at": START, "updated_at": START} | columns
         hashed = hash_password(password, COST) if password else password_hash
         values = {"username": username, "roles": list(roles), "password": hashed} | columns

@@ -1,4 +1,4 @@
-"""A mail server on this machine: it keeps what it is sent, refuses it, or takes its time."""
+"""A mail server on this machine: it keeps mails, refuses them, or is slow."""
 
 import base64
 import socketserver
@@ -49,7 +49,7 @@ class Mailbox:
         return f"smtp://127.0.0.1:{self.port}"
 
     def wait(self, number: int = 1) -> list[EmailMessage]:
-        """Return the mails when there are so many."""
+        """Wait until there are this many mails, and return them."""
         deadline = time.monotonic() + WAIT_SECONDS
         while len(self.messages) < number:
             assert time.monotonic() < deadline, self.said

@@ -1,10 +1,10 @@
-"""Texts for `expiresAt` and for e-mail addresses, with what becomes of them (docs/compatibility.md#finite-dates)."""
+"""Texts for `expiresAt` and for e-mail addresses, with their expected results (docs/compatibility.md#finite-dates)."""
 
 _MOMENT = "2030-01-02T03:04:05+00:00"
 _TWO_HOURS_EARLIER = "2030-01-02T01:04:05+00:00"
 _MIDNIGHT = "2030-01-02T00:00:00+00:00"
 
-#: What is taken, and the instant that it becomes.
+#: Accepted dates, and the instants that they name.
 TAKEN_DATES = {
     "2030-01-02T03:04:05": _MOMENT,
     "2030-01-02t03:04:05": _MOMENT,
@@ -48,7 +48,7 @@ TAKEN_DATES = {
     "@253402300799": "9999-12-31T23:59:59+00:00",
 }
 
-#: What PHP takes, guessing.
+#: Refused dates that PHP accepts by guessing.
 GUESSED_DATES = [
     "2030-02-30",
     "01/02/2030",
@@ -74,7 +74,7 @@ GUESSED_DATES = [
     "10000-01-01",
 ]
 
-#: What PHP refuses as well.
+#: Refused dates that PHP refuses, too.
 REFUSED_DATES = [
     "2030-13-01",
     "2030-01-32",
@@ -90,7 +90,7 @@ REFUSED_DATES = [
     "2030-01-0\N{FULLWIDTH DIGIT TWO}T03:04:05Z",
 ]
 
-#: What lies between these rows and those that are taken.
+#: Refused dates that differ little from accepted ones.
 ALMOST_DATES = [
     "",
     "2030-01-02T",

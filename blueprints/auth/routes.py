@@ -77,7 +77,7 @@ def _recorded_sign_in(username: str) -> Iterator[None]:
         yield
     except TooManyAttempts as refusal:
         db.session.rollback()
-        # Anybody may send such requests endlessly: write no row, and log one line a window.
+        # Anybody may send such requests endlessly: write no row, and log one line for each full window.
         if refusal.is_first:
             record_now("sign_in_refused", has_row=False, username=username, reason=refusal.description)
         raise

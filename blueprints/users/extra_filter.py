@@ -13,9 +13,9 @@ Matching = Callable[[Sequence[Pair]], list[ColumnElement[bool]]]
 
 
 def read_pairs(parameters: Parameters) -> list[Pair]:
-    """Return the names and values that belong together by their positions, none where neither parameter is there.
+    """Return pairs of a name and the value at the same position, none if both parameters are missing.
 
-    Raises UnreadableQuery where a name or a value stands alone.
+    Raises UnreadableQuery if a name or a value stands alone.
     """
     names, values = _listed(parameters.get("extrafield")), _listed(parameters.get("extrafieldvalue"))
     pairs = [(name, values.get(position)) for position, name in names.items()]
@@ -34,7 +34,7 @@ def conditions_of(pairs: Sequence[Pair], matching: Matching) -> list[ColumnEleme
 
 
 def _listed(given: "str | Parameters | None") -> Parameters:
-    """Return what a parameter holds by position; one text is a list of one."""
+    """Return the values of a parameter by position; a single text is a list of one."""
     if isinstance(given, dict):
         return given
     return {} if given is None else {"0": given}

@@ -1,6 +1,7 @@
 """Who may do what with users (docs/compatibility.md#users). Nothing else in this package looks at the caller's roles.
 
-`may_…` answers, `require_…` raises AccessDenied. resource.py declares which properties can be written at all.
+`may_…` answers, `require_…` raises AccessDenied. resource.py declares which properties can be written at all. The scope of an
+administrator is everyone, or on a campus of several portals the users of some (security/portal_scope.py).
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -55,17 +56,17 @@ def may_see_everyone(caller: Caller) -> bool:
 
 
 def rows_in_lists(caller: Caller) -> Rows:
-    """Return the users that a caller may list, on a campus of several portals also by portal."""
+    """Return the users that a caller may list. On a campus of several portals, the portal limits them too."""
     return Rows(None if may_see_everyone(caller) else caller.id, listed_portals(caller))
 
 
 def may_add_to(portal_id: int) -> Callable[[Caller], bool]:
-    """Return the rule about callers who may create users of a portal: those above who manage it."""
+    """Return the rule for creating users of a portal: `may_add_to_portal`, for callers who manage that portal."""
     return lambda caller: may_add_to_portal(caller) and manages_portal(caller, portal_id)
 
 
 def may_create_in(portal_id: int) -> Callable[[Caller], bool]:
-    """Return the rule about callers who may create users and link them to a portal of their choice."""
+    """Return the rule for creating users in a chosen portal: `may_create_users`, for callers who manage that portal."""
     return lambda caller: may_create_users(caller) and manages_portal(caller, portal_id)
 
 

@@ -104,11 +104,11 @@ def read_user_of_portal(document: Mapping[str, Any]) -> dict[str, Any]:
 def create_user_of_portal(portal: Any, values: dict[str, Any]) -> Item:
     """Insert a user with the values of extra fields, and send the mail. Raises 400, 401, 403, 409 and 503.
 
-    What may have changed since the values were read is looked at again in the transaction.
+    Whatever may have changed since the values were read is checked again in the transaction.
     """
 
     def complete(user_id: int) -> None:
-        if not parts().users.is_campus:  # which has no index on addresses: once it read all users is enough
+        if not parts().users.is_campus:  # a campus has no index on addresses, and reading all users once is enough
             _require_free_email(values["email"], user_id)
         if texts := _texts_by_field(values):  # an old campus lacks the tables
             parts().extra_fields.write_values(db.session(), user_id, texts, parts().clock())
@@ -138,7 +138,7 @@ def _texts_by_field(values: Mapping[str, Any]) -> dict[int, str | None]:
 
 
 def _defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return status and role, and a locale and time zone where the body has none: those of the request's portal."""
+    """Return status and role, and, if the body has none, the locale and time zone of the request's portal."""
     ours, of_portal = parts(), current_caller().portal.settings
     given = values.get("status")
     status = STATUS_STUDENT if given is None else given

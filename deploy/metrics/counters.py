@@ -125,7 +125,7 @@ def _count_and_time_requests(registry: CollectorRegistry | None) -> Histogram:
 
 
 class _Grown:
-    """Copies a total that a part keeps itself to a counter."""
+    """Copies a total, which another part of the server keeps, to a counter."""
 
     def __init__(self, read: Callable[[], float], counter: Counter) -> None:
         self._read = read

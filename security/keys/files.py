@@ -109,7 +109,7 @@ class KeyFiles:
         return found
 
     def repair(self, pair: KeyPair) -> None:
-        """Write the public key anew if a killed rotation has replaced only the private one. Raises OSError."""
+        """Rewrite the public key if a killed rotation has replaced only the private one. Raises OSError."""
         if is_pem(self.public) or read_public_key(self.public).public_numbers() == pair.verification_key.public_numbers():
             return
         path = Path(self.public).resolve()

@@ -70,8 +70,8 @@ class KeySet:
     def signing_pair(self, until: int) -> KeyPair:
         """Return the pair that signs, after publishing its key for tokens that expire by `until`, in seconds since the epoch.
 
-        A key that no host signs with any more thus expires after its last token. Raises UnusableKey, and SQLAlchemyError if the
-        key cannot be published.
+        So a key that is no longer used to sign expires only after its last token. Raises UnusableKey, and SQLAlchemyError if
+        the key cannot be published.
         """
         pair, until = self._current().pair, int(min(until, _LAST_SECOND - MARGIN_SECONDS))
         if self.writes_rows and self._published_until.get(pair.kid, 0) < until:
@@ -108,7 +108,7 @@ class KeySet:
             logger.warning("the own key is not published yet: %s", type(reason).__name__)
 
     def needed_until(self, now: datetime) -> int:
-        """Return the second until which a key that signs up to `now` is needed, margin included."""
+        """Return the time until which a key that signs up to `now` is needed, margin included, in seconds since the epoch."""
         return int(now.timestamp()) + self.lifetime_seconds + MARGIN_SECONDS
 
     def put_aside_before(self, now: datetime) -> int:
@@ -119,7 +119,7 @@ class KeySet:
         return self._snapshot_within(MAX_AGE_SECONDS, waits=False)
 
     def _snapshot_within(self, max_age_seconds: float, *, waits: bool) -> _Snapshot:
-        """Return a snapshot of some age at most. Unless it `waits`, an older one while another thread is reading."""
+        """Return a snapshot of at most this age. While another thread reads, return an older one, unless `waits`."""
         snapshot = self._snapshot
         if snapshot is not None and self.timer() - snapshot.read_at < max_age_seconds:
             return snapshot
@@ -153,7 +153,7 @@ class KeySet:
         return _Snapshot(pair, all_keys, frozenset(all_keys), self.timer() if failure else read_at, failure)
 
     def _read_pair(self, pair: KeyPair | None) -> KeyPair:
-        """Return the pair as it is now. The private key is opened only if its file has changed, since that takes 40 ms."""
+        """Return the current pair. The private key is opened only if its file has changed, since opening it takes 40 ms."""
         version = file_version(self.files.private)
         if pair is None:
             pair = self.files.load()
@@ -192,7 +192,7 @@ class KeySet:
         return key if fits else None
 
     def _log(self, topic: str, problem: str) -> None:
-        """Log the problem of a topic once, until it changes or is solved, which an empty text means."""
+        """Log the problem of a topic once, until it changes. An empty text means that it is solved."""
         if problem and self._logged.get(topic) != problem:
             logger.error("%s", problem)
         self._logged[topic] = problem

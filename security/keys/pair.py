@@ -32,7 +32,7 @@ _PEM_START = "-----BEGIN "
 
 
 class UnusableKey(Exception):
-    """A key cannot be used. The text says the fault and the cure, and never holds a part of a key or a passphrase."""
+    """A key cannot be used. The text names the fault and the remedy, and never contains a part of a key or a passphrase."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The throttle of failed sign-ins and codes, by user name and network, shared by all workers; and other limits in windows.
+"""The throttle of failed sign-ins and codes by user name and network, and other limits per window, for all workers together.
 
 What clients see: docs/compatibility.md#throttle.
 """
@@ -27,16 +27,16 @@ logger = logging.getLogger(__name__)
 #: Hashes of their own password that a user may cause in a minute, sign-ins not counted.
 OWN_PASSWORD_HASHES = 10
 
-#: The limit of an address, under all names together, is so many times the limit of one name.
+#: The limit of an address, under all names together, is this many times the limit of one name.
 ADDRESS_FACTOR = 5
 
 #: IPv6 networks by prefix length (a subscriber, a site), and how many times the limits of an IPv4 address they have.
 NETWORKS = ((64, 1), (48, 10))
 
-#: So many failed sign-ins with one name in an hour, from any address, cause one more audit event. Nobody is refused for them.
+#: This many failed sign-ins with one name in an hour, from any address, cause an extra audit event. Nobody is refused for them.
 FAILURES_TO_REPORT = 100
 
-#: So many wrong codes or passwords in a row end the session of an access token, or the token alone if it has no session.
+#: This many wrong codes or passwords in a row end the session of an access token, or the token alone if it has no session.
 MOST_FAILURES_OF_A_TOKEN = 20
 
 #: The refused API keys of an address in a minute after which another refusal says so (docs/compatibility.md#api-key-limit).
@@ -106,12 +106,12 @@ class LoginLimiter:
     def attempt_by_token(self, key: str) -> AbstractContextManager[None]:
         """Hold a slot, as in `attempt`, of the window of an access token or its session, around a code or password sent with it.
 
-        `key` is what the token or session is revoked under. The thief of a token can fill only the window of that token.
+        `key` is the one that revokes the token or session. The thief of a token can fill only the window of that token.
         """
         return self._hold(self._window("token", key))
 
     def is_flooding(self, address: str) -> bool:
-        """Count a refused API key of an address. Tell whether there were too many before. It works without the throttle too."""
+        """Count a refused API key of an address. Tell whether there were too many before. Works with the throttle off."""
         factors = {network_of(address, length): factor for length, factor in reversed(NETWORKS)}
         limits = {self._key("api-key", network): REFUSED_KEYS * factor for network, factor in factors.items()}
         windows = tuple(Window(key, limit, _MINUTE_MS) for key, limit in limits.items())
@@ -128,7 +128,7 @@ class LoginLimiter:
     def is_last_failure(self, key: str, lasts_seconds: int) -> bool:
         """Count a wrong code or password that was sent with a token. Tell whether there were too many in a row.
 
-        The count is kept for `lasts_seconds`, the life of the token or session. It works without the throttle too.
+        The count is kept for `lasts_seconds`, the life of the token or session. Works with the throttle off.
         """
         slot = self._reserve("token failures", key, MOST_FAILURES_OF_A_TOKEN - 1, lasts_seconds * 1000)
         return slot is not None and not slot.taken
@@ -149,9 +149,9 @@ class LoginLimiter:
         return True
 
     def count(self, kind: str, name: str, limit: int) -> None:
-        """Count an action of a kind, of which a name may do `limit` a minute. A refused action is not counted.
+        """Count an action of some kind; a name may do `limit` of them a minute. A refused action is not counted.
 
-        Raises TooManyRequests with `Retry-After`. It works without the throttle too. If the store is down, the action goes on.
+        Raises TooManyRequests with `Retry-After`. Works with the throttle off. If the store is down, the action goes on.
         """
         now_ms = self._now_ms()
         try:
@@ -214,7 +214,7 @@ class LoginLimiter:
                 break
 
     def _reserve(self, kind: str, text: str, limit: int, interval_ms: int) -> Slot | None:
-        """Take a slot for good. Return None if the store is down, which the attempt around this has logged."""
+        """Take a slot that is not given back. Return None if the store is down; the attempt around this has then logged it."""
         try:
             return self._store.reserve(self._key(kind, text), limit, self._now_ms(), interval_ms)
         except StoreUnavailable:

@@ -15,10 +15,13 @@ _MAX_WINDOWS = 10_000
 
 
 class WindowStore(Protocol):
-    """A store of windows. Every method raises StoreUnavailable if the store is down. Times are ms since the epoch."""
+    """A store of windows: a window counts the attempts under one key, each of which takes a slot, until the window ends.
+
+    Every method raises StoreUnavailable if the store is down. Times are in milliseconds since the epoch.
+    """
 
     def reserve(self, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
-        """Take a slot of a window, atomically, unless it is full. If none is open, open one that lasts `interval_ms`."""
+        """Take a slot of the window, atomically, unless it is full. A key without a window gets one of `interval_ms`."""
 
     def give_back(self, slot: Slot) -> None:
         """Return a taken slot. If it was the last, remove the window."""
@@ -39,7 +42,7 @@ class DatabaseWindows:
         self._engine = engine
 
     def reserve(self, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
-        """Take a slot. One key in 256 also removes all windows that have ended."""
+        """Take a slot. For one key in 256, also remove all windows that have ended."""
         with self._session() as session:
             if key.startswith("00"):
                 remove_ended(session, now_ms)

@@ -174,7 +174,7 @@ def test_checks_come_in_the_order_of_the_table(examples: Campus, app: Flask) -> 
     }
     for change, text in steps.items():
         examples.run(change)
-        app.extensions["poort"].platform._known = None  # the campus is looked at again once a minute
+        app.extensions["poort"].platform._known = None  # the campus's settings are read once a minute
         assert refusal(app) == text
 
 

@@ -25,7 +25,7 @@ def ask(campus: Campus, app: Flask, username: str, query: str) -> Any:
 
 
 def found(campus: Campus, query: str, username: str = "root.admin", portal: str = "1") -> list[int]:
-    """Return the ids of the users whom a list has, all of them on one page."""
+    """Return the ids of the users in a list, all on one page."""
     answer = ask(campus, campus.app(ACCESS_URL_ID=portal), username, f"{query}&itemsPerPage=1000")
     assert answer.status_code == 200, answer.json
     ids = [member["id"] for member in answer.json["hydra:member"]]

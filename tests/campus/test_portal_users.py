@@ -10,7 +10,7 @@ from sqlalchemy import event
 
 from models import db
 
-# How roles are stored differs by the version of Chamilo; tests/campus/test_campus.py looks at that.
+# How roles are stored differs by the version of Chamilo; tests/campus/test_campus.py tests that.
 pytestmark = [pytest.mark.services, pytest.mark.parametrize("campus", [2], indirect=True)]
 
 BLANK = "This value should not be blank."

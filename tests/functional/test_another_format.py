@@ -44,7 +44,7 @@ TOML = Format(
 
 @pytest.fixture
 def app(make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> Flask:
-    """An application that is made once the table has a row more."""
+    """An application that is created after a row was added to the table."""
     monkeypatch.setitem(FORMATS, TOML.name, TOML)
     return make_app()
 

@@ -265,7 +265,7 @@ def test_the_variant_beside_a_campus_is_a_good_configuration(tmp_path: Path) -> 
 
 
 class Neighbour(BaseHTTPRequestHandler):
-    """What stands for Chamilo's PHP: it answers every request."""
+    """A stand-in for Chamilo's PHP, which answers every request."""
 
     def do_GET(self) -> None:
         body = json.dumps({"chamilo": self.path}).encode()

@@ -1,4 +1,4 @@
-"""Mail to new users beside gunicorn: no request waits for it, and a worker that ends sends what waits."""
+"""Mail to new users beside gunicorn: no request waits for it, and a worker delivers the waiting mail before it ends."""
 
 import time
 from pathlib import Path

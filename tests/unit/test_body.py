@@ -30,7 +30,7 @@ THING = Resource(
 
 
 class BrokenInput(io.RawIOBase):
-    """What gunicorn hands over where a client sends a broken chunk, or goes away."""
+    """The body that gunicorn passes on if a client sends a broken chunk, or disconnects."""
 
     def __init__(self, failure: Exception) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ def thing(kind: Kind = Kind.STRING, **options: Any) -> Resource:
 
 
 def broken(resource: Resource, value: Any, **options: Any) -> list[str]:
-    """Return the texts of what a value breaks."""
+    """Return the messages of the violations of a value."""
     found = find_violations(resource, {} if value is ... else {"x": value}, **{"complete": False} | options)
     assert all(violation.property_path == "x" for violation in found)
     return [violation.message for violation in found]

@@ -1,4 +1,4 @@
-"""Deeply nested input that is short enough to be looked at: it is refused or cut, and the stack of the server holds."""
+"""Deeply nested input within the limits of size: it is refused or cut, and does not exhaust the stack."""
 
 from typing import Any
 

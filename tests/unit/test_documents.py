@@ -1,6 +1,6 @@
-"""The structure of the API's documents, byte for byte: what is required, what has which type, and what leads where.
+"""The structure of the API's documents, byte for byte: required properties, types and references.
 
-Texts that people read are left out. After a change that is meant, `python tests/unit/test_documents.py` writes the files anew.
+Texts that people read are left out. After an intended change, `python tests/unit/test_documents.py` rewrites the files.
 """
 
 import json

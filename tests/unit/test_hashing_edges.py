@@ -1,4 +1,4 @@
-"""What the hashing thread tells those who watch it, and how often it warns."""
+"""What the hashing thread reports to its observers, and how often it warns."""
 
 import pytest
 from werkzeug.exceptions import ServiceUnavailable

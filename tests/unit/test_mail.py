@@ -1,4 +1,4 @@
-"""Mail to new users: what it says, how it is handed over, and what becomes of mail that cannot be."""
+"""Mail to new users: its content, its delivery, and what happens if a delivery fails."""
 
 import logging
 import time

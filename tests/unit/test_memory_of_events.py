@@ -1,4 +1,4 @@
-"""What was said once, at the edges of its windows and of its memory."""
+"""`SaidOnce` at the limits of its windows and of its memory."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How specific a range is, which wishes are remembered, and what is answered with."""
+"""Negotiation: how specific a range is, which `Accept` fields are cached, and which media type is sent."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Parsers of single settings: the texts that they accept, and the second half of the sentence that refuses others."""
+"""Parsers of single settings: the texts that they accept, and the messages that refuse others."""
 
 import re
 from collections.abc import Callable

@@ -43,7 +43,7 @@ def test_portal_of_a_host_is_exact_or_the_only_one_of_the_other_scheme(scheme: s
     assert BY_HOST.named_by(scheme, host) == portal
 
 
-# 1 has 2 and 4, and 2 has 3, as the nested set says, whatever their parents. The others have none that can be believed.
+# 1 has 2 and 4, and 2 has 3, as the nested set says, whatever their parents. The others have no usable place.
 TREE = PortalMap(
     [
         Portal(1, "", 1, None, 1, 1, 8),

@@ -1,4 +1,4 @@
-"""Which fields of a trusted proxy count, and in which form addresses come."""
+"""Which header fields of a trusted proxy count, and the form of addresses."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Any
@@ -17,7 +17,7 @@ FORWARDED = {
 
 
 def seen(peer: str, networks: list[str], **environ: str) -> dict[str, Any]:
-    """Return what the application is given of a request from a peer."""
+    """Return what the application sees of a request from a peer."""
     found: dict[str, Any] = {}
 
     def app(given: dict[str, Any], _start: Any) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""What objects say of themselves, which a traceback or a line of the log may quote: no secret is in it."""
+"""The `repr` of objects, which a traceback or a log line may quote, contains no secret."""
 
 from typing import Any
 

@@ -14,7 +14,7 @@ LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 
 def exact_string(length: int) -> sa.String:
-    """Return a varchar that compares code point by code point on the database at hand, trailing spaces included."""
+    """Return a varchar that compares code points, trailing spaces included, on the current database."""
     dialect = op.get_bind().dialect
     if dialect.name == "postgresql":
         return sa.String(length, collation="C")
