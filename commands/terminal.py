@@ -18,6 +18,11 @@ from config.logging import printable
 class Commands(AppGroup):
     """A group of commands whose help is complete, and that turn database errors into a Refusal."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Take what click's groups take."""
+        super().__init__(*arguments, **options)
+        complete(self)
+
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a command. Marks the example of its help with a backspace, so that click does not wrap it."""
         cmd.help = re.sub(r"\n( *)Example: ", "\n\\1\b\n\\1Example: ", cmd.help or "")
