@@ -46,7 +46,7 @@ for parameter in migration_commands.commands["upgrade"].params:
     if parameter.name == "revision":
         parameter.default = "heads"
 
-for command in migration_commands.commands.values():
+for command in (migration_commands, *migration_commands.commands.values()):
     complete(command)
 
 
