@@ -379,13 +379,13 @@ def test_chamilo_gets_everything_else(beside_a_campus: Proxied, path: str) -> No
 
 
 def test_every_path_of_poort_is_known_to_nginx(tmp_path: Path) -> None:
-    """A new route needs a line in deploy/nginx.conf; those of the entrypoint are Chamilo's."""
+    """A new route needs a line in deploy/nginx.conf; the start page and the entrypoint are Chamilo's."""
     regex = re.search(r'location ~ "\(\?x\)(.*?)" \{', site_beside_a_campus(), re.DOTALL)
     assert regex
     app = create_app(settings_for(DATABASE_URL=f"sqlite:///{tmp_path}/poort.db", REFRESH_TOKEN_TTL="1000"))
     examples = {"suffix": "", "name": "User", "filename": "x"}
     paths = [re.sub(r"<\w+:(\w+)>", lambda part: examples.get(part[1], "2"), rule.rule) for rule in app.url_map.iter_rules()]
-    by_others = {"/api/authentication_token", "/api/token/refresh", "/api", "/api/index.jsonld"}
+    by_others = {"/", "/api/authentication_token", "/api/token/refresh", "/api", "/api/index.jsonld"}
     assert {path for path in paths if not re.search(regex[1], path, re.VERBOSE)} == by_others
 
 
