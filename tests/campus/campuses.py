@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 
 from app import create_app
 from config.parsing import database_url
+from models.database import engine_options
 from models.php_serialize import serialize_strings
 
 SCHEMA = (Path(__file__).parent / "chamilo.sql").read_text()
@@ -35,7 +36,8 @@ class Campus:
     apps: list[Flask] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.engine = create_engine(database_url(self.url))
+        url = database_url(self.url)
+        self.engine = create_engine(url, **engine_options(url))
 
     def run(self, statement: str, **values: Any) -> list[dict[str, Any]]:
         """Execute plain SQL, as another program would; return the rows."""
@@ -169,7 +171,7 @@ class SharedCampus:
         return {name.rpartition(".")[2]: checksum for name, checksum in connection.exec_driver_sql(f"CHECKSUM TABLE {tables}")}
 
     def _refill(self, connection: Connection, table: str) -> None:
-        connection.exec_driver_sql(f"TRUNCATE `{table}`")
+        connection.exec_driver_sql(f"DELETE FROM `{table}`")  # TRUNCATE takes 20 ms
         if rows := self._rows[table]:
             places = ", ".join(["%s"] * len(rows[0]))
             connection.exec_driver_sql(f"INSERT INTO `{table}` VALUES ({places})", [tuple(row) for row in rows])
