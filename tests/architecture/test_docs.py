@@ -29,7 +29,8 @@ CODE = [
     path
     for pattern in ("*.py", "*.md", "bin/*", "deploy/*", ".ci/*", "*/**/*.py", "*/**/*.md")
     for path in ROOT.glob(pattern)
-    if path.is_file() and not path.relative_to(ROOT).as_posix().startswith((".venv", ".site-pages", ".pytest_cache", "site/", "var/"))
+    if path.is_file()
+    and not path.relative_to(ROOT).as_posix().startswith((".venv", ".site-pages", ".pytest_cache", "site/", "var/"))
 ]
 
 SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text())

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from factories import START, Clock, Database, dispose
@@ -27,6 +27,7 @@ PARTS = {
     "keys",
     "passphrase",
     "files",
+    "disk",
     "database",
     "schema",
     "clock",
@@ -201,6 +202,24 @@ def test_file_without_secrets_and_one_in_a_folder_of_ones_own_are_fine(patient: 
 def test_folder_that_cannot_be_written_is_an_error(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != patient.folder / "var")
     assert patient.findings()["files"] == ("error", f"{patient.folder / 'var'} cannot be written, and SQLite makes files in it")
+
+
+# --- Disks
+
+
+@pytest.mark.parametrize(("mebibytes", "state"), [(300, "ok"), (200, "warning"), (10, "error")])
+def test_disk_that_runs_full_is_named_with_what_will_stop(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch, mebibytes: int, state: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Room(mebibytes * 1024 * 1024))
+    found = patient.findings()["disk"]
+    assert found == (state, f"{mebibytes} MiB are free at {patient.folder / 'var'}, where the database is")
+    keys = patient.findings(DATABASE_URL=f"postgresql://u@127.0.0.1:{free_port()}/x")["disk"]
+    assert keys == (state, f"{mebibytes} MiB are free at {patient.folder / 'config' / 'jwt'}, where the key pair is")
+
+
+class Room(NamedTuple):
+    free: int
 
 
 # --- Database

@@ -37,7 +37,7 @@ def create(server: Server, headers: dict[str, str], number: int) -> tuple[int, d
     return server.request("POST", "/api/users", body, **headers)
 
 
-def test_full_disk_is_503_for_writes_alone_and_over_as_soon_as_there_is_room(disk: Path) -> None:
+def test_full_disk_is_503_for_writes_alone_is_said_and_is_over_as_soon_as_there_is_room(disk: Path) -> None:
     home = Home(disk).write_env(JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4")
     password = home.set_up()
     server = home.serve(WEB_CONCURRENCY="1")
@@ -50,6 +50,10 @@ def test_full_disk_is_503_for_writes_alone_and_over_as_soon_as_there_is_room(dis
         assert (answer[0], answer[1]["retry-after"]) == (503, "5")
         assert server.sign_in("admin", password)[0] == 503
         assert [server.request("GET", path, **headers)[0] for path in ("/api/users", "/api/users/1", "/healthz")] == [200] * 3
+        assert server.request("GET", "/readyz")[::2] == (200, {"status": "degraded", "failing": [], "degraded": ["writing"]})
+        found = {line.split()[1]: line for line in home.flask("poort", "doctor").stdout.splitlines() if line.startswith("error ")}
+        assert "SQLITE_FULL" in found["database"]
+        assert "0 MiB are free at" in found["disk"]
         ballast.unlink()
         assert [create(server, headers, number)[0] for number in range(made, made + 3)] == [201] * 3
         assert list(server.sign_in("admin", password)[2]) == ["token"]
