@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,6 +19,7 @@ from app import create_app
 from benchmarks.services import RedisServer, free_port
 from blueprints import mail
 from blueprints.parts import parts
+from commands.doctor import host
 from config import load_settings
 from models import db
 
@@ -132,6 +134,20 @@ def test_nothing_secret_is_said(patient: Patient) -> None:
 def test_root_is_told_that_root_sees_no_faults(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert patient.findings()["user"][0] == "warning"
+
+
+@pytest.mark.parametrize(("mode", "state"), [(0o750, "error"), (0o700, "error"), (0o755, "ok")])
+def test_clone_that_only_root_can_read_is_an_error(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch, mode: int, state: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with TemporaryDirectory() as made:  # pytest's own folders are closed to others
+        clone = Path(made)
+        (clone / "wsgi.py").touch(0o644)
+        clone.chmod(mode)
+        monkeypatch.setattr(host, "ROOT", clone)
+        found, says = patient.findings()["files"]
+    assert (found, says.startswith(f"only root can read {clone}")) == (state, state == "error")
 
 
 # --- Keys
