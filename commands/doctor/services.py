@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from smtplib import SMTPException
@@ -85,6 +86,7 @@ def examine_database(ours: Parts) -> Iterator[Finding]:
     version = ".".join(str(number) for number in dialect.server_version_info or ())
     kind = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
     yield from examine_writing(ours, f"{kind} {version} at {where}")
+    yield from _examine_own_key(ours)
     missing, _ = lacking(ours)
     yield _examine_schema(ours, missing)
     yield _examine_clock(ours)
@@ -93,6 +95,14 @@ def examine_database(ours: Parts) -> Iterator[Finding]:
     if not missing and ours.platform:
         yield _examine_portals(ours.platform, ours.settings.access_url_id)
         yield from _examine_api_keys(ours)
+
+
+def _examine_own_key(ours: Parts) -> Iterator[Finding]:
+    with suppress(UnusableKey):  # which `examine_keys` finds
+        if kid := ours.settings.read_only and ours.keys.refused_elsewhere():
+            says = f"with READ_ONLY=1 the key {kid} of this host is not published, and the other hosts refuse its tokens"
+            cure = "Copy the folder of the keys and JWT_PASSPHRASE of a host that writes, then reload."
+            yield Finding("keys", ERROR, says, cure)
 
 
 def _examine_api_keys(ours: Parts) -> Iterator[Finding]:

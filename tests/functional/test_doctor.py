@@ -22,6 +22,7 @@ from blueprints.parts import parts
 from commands.doctor import host
 from config import load_settings
 from models import db
+from models.verification_key import publish_key
 
 SECRET = "s3cret-of-nobody"
 PARTS = {
@@ -308,6 +309,17 @@ def test_read_only_server_needs_no_right_to_write(patient: Patient) -> None:
     found = patient.findings(READ_ONLY="1")
     assert found["database"][1].endswith("READ_ONLY is on, so that nothing is written")
     assert found["store"] == ("ok", "failed sign-ins are counted in the memory of each worker")
+
+
+def test_read_only_host_whose_tokens_others_refuse_is_an_error(patient: Patient) -> None:
+    def publish_another(app: Flask) -> None:
+        with app.app_context():
+            publish_key(db.session(), "k" * 43, "", 2**40)
+            db.session.commit()
+
+    state, says = patient.findings(prepare=publish_another, READ_ONLY="1")["keys"]
+    assert (state, "the other hosts refuse its tokens" in says) == ("error", True)
+    assert patient.findings()["keys"][0] == "ok", "a host that writes publishes its key"
 
 
 @pytest.mark.parametrize(
