@@ -7,6 +7,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from installed import needed
 from system.proxied import Proxied, ServerOnASocket, site_for
-from system.serving import GUNICORN, Home
+from system.serving import FLASK, GUNICORN, Home
 
 from benchmarks.services import NotInstalled, find_program, free_port, start_nginx
 from config.settings import ROOT
@@ -22,6 +23,7 @@ from config.settings import ROOT
 pytestmark = pytest.mark.services
 
 NGINX_PAGE = (ROOT / "docs" / "nginx.md").read_text()
+FINE = {"status": "ok", "failing": [], "degraded": []}
 LOST = {"status": "degraded", "failing": [], "degraded": ["writing"]}
 
 
@@ -52,13 +54,27 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def as_user(user: str) -> tuple[str, ...]:
-    """Return the words that run a command as a user without any right of root's."""
-    return (find_program("setpriv"), f"--reuid={user}", f"--regid={user}", "--clear-groups", "--bounding-set=-all")
+#: The one right of root's that the user keeps, where that is possible: the Python of the tests may be in a folder of root's.
+MAY_READ = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search", "--bounding-set=-all,+dac_read_search")
+
+
+def find_words(user: str) -> tuple[str, ...]:
+    """Return the words that run a command as a user who may write nothing of others. Raises NotInstalled."""
+    words = (find_program("setpriv"), f"--reuid={user}", f"--regid={user}", "--clear-groups")
+    for caps in (MAY_READ, ("--inh-caps=-all", "--bounding-set=-all")):
+        python = (*words, *caps, sys.executable, "-c", "import flask, sqlite3")
+        if not subprocess.run(python, check=False, capture_output=True, cwd="/").returncode:
+            return (*words, *caps)
+    raise NotInstalled("other users cannot read this Python")
 
 
 @pytest.fixture(scope="module")
-def served(user: str, folder: Path) -> Iterator[Proxied]:
+def as_user(user: str) -> tuple[str, ...]:
+    return needed(lambda: find_words(user))
+
+
+@pytest.fixture(scope="module")
+def served(user: str, as_user: tuple[str, ...], folder: Path) -> Iterator[Proxied]:
     (recipe,) = re.findall(r"^install -d .*$", NGINX_PAGE, re.MULTILINE)
     run = folder / "run"
     subprocess.run(recipe.replace("-o poort", f"-o {user}").replace("/run/poort", str(run)), check=True, shell=True)
@@ -68,7 +84,7 @@ def served(user: str, folder: Path) -> Iterator[Proxied]:
     password = home.set_up()
     (state / "log").touch()
     subprocess.run(["chown", "-R", f"{user}:{user}", str(state)], check=True)
-    command = (*as_user(user), *GUNICORN[:-1], "--bind", f"unix:{run}/gunicorn.sock", GUNICORN[-1])
+    command = (*as_user, *GUNICORN[:-1], "--bind", f"unix:{run}/gunicorn.sock", GUNICORN[-1])
     server = Recipe(command, state, home.environment(WEB_CONCURRENCY="1"))
     server.start()
     try:
@@ -93,7 +109,7 @@ class Recipe(ServerOnASocket):
 
 
 def test_nginx_reaches_the_socket_and_others_do_not(served: Proxied, user: str) -> None:
-    assert served.request("GET", "/readyz")[::2] == (200, {"status": "ok", "failing": [], "degraded": []})
+    assert served.request("GET", "/readyz")[::2] == (200, FINE)
     assert list(served.sign_in("admin", served.password)[2]) == ["token"]
     socket = served.server.socket
     assert (socket.owner(), socket.group(), oct(socket.stat().st_mode & 0o7777)) == (user, "www-data", "0o660")
@@ -106,20 +122,26 @@ def test_workers_keep_their_own_group(served: Proxied, user: str) -> None:
 
 
 def test_file_of_the_database_without_the_right_to_write_is_degraded_and_the_doctor_says_what_to_type(
-    served: Proxied, user: str
+    served: Proxied, as_user: tuple[str, ...]
 ) -> None:
     file = served.server.folder / "var" / "poort.db"
     file.chmod(0o400)
     try:
-        served.server.process.send_signal(signal.SIGHUP)
-        served.server.wait_until(lambda: served.request("GET", "/readyz")[2] == LOST)
+        reload_until(served, LOST)
         assert served.sign_in("admin", served.password)[0] == 503
-        words = (*as_user(user), *GUNICORN[:2], "flask", "--app", str(ROOT / "wsgi.py"), "poort", "doctor")
+        words = (*as_user, *FLASK, "poort", "doctor")
         told = subprocess.run(words, check=False, capture_output=True, text=True, env=served.server.environment, cwd="/")
         (found,) = re.findall(r"^error    database .*\n(.*)$", told.stdout, re.MULTILINE)
         assert "`chown` both, then `chmod u+w`" in found
     finally:
         file.chmod(0o600)
+        reload_until(served, FINE)
+
+
+def reload_until(served: Proxied, readiness: object) -> None:
+    """Reload, and wait for a worker that opens the database anew."""
+    served.server.process.send_signal(signal.SIGHUP)
+    served.server.wait_until(lambda: served.request("GET", "/readyz")[2] == readiness)
 
 
 def test_recipe_of_the_service_makes_way_for_the_site_and_lets_others_read_the_program() -> None:
