@@ -139,8 +139,10 @@ def test_file_of_the_database_without_the_right_to_write_is_degraded_and_the_doc
 
 
 def reload_until(served: Proxied, readiness: object) -> None:
-    """Reload, and wait for a worker that opens the database anew."""
+    """Reload, and wait until only a worker that opens the database anew is left."""
+    before = served.server.workers()
     served.server.process.send_signal(signal.SIGHUP)
+    served.server.wait_until(lambda: bool(served.server.workers()) and not before & served.server.workers())
     served.server.wait_until(lambda: served.request("GET", "/readyz")[2] == readiness)
 
 
