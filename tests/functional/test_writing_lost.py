@@ -20,6 +20,10 @@ LOST = {"status": "degraded", "failing": [], "degraded": ["writing"]}
 FINE = {"status": "ok", "failing": [], "degraded": []}
 
 
+#: For tests with a server of their own.
+once = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.write_probe.PAUSE_SECONDS", 0)
@@ -128,6 +132,7 @@ def test_server_that_never_writes_has_nothing_to_lose(make_app: Callable[..., Fl
 
 
 @pytest.mark.services
+@once
 def test_postgresql_that_was_set_read_only_after_a_failover_is_noticed(
     databases: Databases, make_app: Callable[..., Flask]
 ) -> None:
@@ -163,6 +168,7 @@ def ordinary_user_of_mariadb() -> Iterator[tuple[Database, str]]:
 
 
 @pytest.mark.services
+@once
 def test_mariadb_that_became_a_replica_is_noticed(
     ordinary_user_of_mariadb: tuple[Database, str], make_app: Callable[..., Flask]
 ) -> None:
