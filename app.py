@@ -31,6 +31,7 @@ from models.second_factor import SecondFactorTable
 from models.token_validity import TokenValidity
 from models.user_lists import UserLists
 from models.user_table import UserTable
+from models.write_probe import WriteProbe
 from rest.representation import shared_maker_of
 from security.access import refuse_undeclared_routes
 from security.api_keys import ApiKeys
@@ -129,6 +130,7 @@ def _build_parts(app: Flask, settings: Settings, clock: Callable[[], datetime], 
         lists=UserLists(reader, db.session, users),
         validity=sign_ins.validity,
         guard=WriteGuard(users, sign_ins.validity, key_table, clock),
+        write_probe=WriteProbe(lambda: db.engine, writes_rows=may_write),
         platform=Platform(reader, db.session, settings.access_url_id) if is_campus else None,
         hashing=sign_ins.hashing,
         limiter=limiter,

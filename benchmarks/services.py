@@ -171,12 +171,12 @@ def start_redis(port: int = 0, password: str = "") -> RedisServer:
     return listening(server, port)
 
 
-def start_nginx(site: str, port: int) -> Program:
-    """Start an nginx with two workers. `site` is the content of its `http` block, `port` one that it listens on."""
+def start_nginx(site: str, port: int, user: str = "root") -> Program:
+    """Start an nginx with two workers of `user`. `site` is the content of its `http` block, `port` one that it listens on."""
     program, folder = find_program("nginx"), Path(tempfile.mkdtemp(prefix="poort-nginx-"))
     temporary = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     main = f"pid {folder}/pid;\nerror_log {folder}/error.log info;\nworker_processes 2;\ndaemon off;\nevents {{}}\n"
-    as_root = "user root;\n" if os.getuid() == 0 else ""
+    as_root = f"user {user};\n" if os.getuid() == 0 else ""
     (folder / "nginx.conf").write_text(f"{as_root}{main}http {{\n{temporary}{site}\n}}\n")
     command = [program, "-p", str(folder), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
     run([*command, "-t"])

@@ -23,6 +23,7 @@ from models.platform import STAND_ALONE, Platform, PortalOfRequest
 from models.token_validity import TokenValidity
 from models.user_lists import UserLists
 from models.user_table import UnusableTable, UserTable
+from models.write_probe import WriteProbe
 from security.api_keys import ApiKeys
 from security.audit import AuditTrail
 from security.bearer import portal_of
@@ -63,6 +64,7 @@ class Parts:
     lists: UserLists
     sleep: Callable[[float], None]
     guard: WriteGuard
+    write_probe: WriteProbe
     api_keys: ApiKeys | None
     platform: Platform | None
     sign_ins: SignIns

@@ -16,10 +16,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
 from blueprints.auditing import record_now
+from blueprints.parts import parts
 from config import Settings
 from config.logging import log_request, request_id
 from models import db
 from models.outages import code_of, is_outage, is_time_limit
+from models.write_probe import refuses_to_write
 from rest.answer import Answer
 from rest.cors import EXPOSED, EXPOSED_WITH_TOTAL, cors_headers, preflight_headers
 from rest.error_response import error_response
@@ -152,6 +154,8 @@ def _answer_unreachable(error: DBAPIError | PendingRollbackError | PoolTimeout) 
     app_ctx.g.failure = error
     kind = "a statement ran into its time limit" if is_time_limit(error) else type(getattr(error, "orig", error)).__name__
     logger.error("the database cannot be used: %s", kind, extra={"code": code_of(error)})
+    if refuses_to_write(error):
+        parts().write_probe.doubt()
     return _answer_failure(DatabaseUnavailable(retry_after=RETRY_AFTER_SECONDS))
 
 

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import stat
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,7 @@ def check_before_start(server: Any, settings: Settings) -> None:
         _refuse_too_few_threads(server.cfg.threads, settings.password_hash_queue)
         _refuse_tls(server.cfg.is_ssl)
         share_unix_sockets(server)
+        _let_folders_choose_group(server)
         if "GUNICORN_PID" not in os.environ:  # set on USR2: the new server takes over the old one's port
             _refuse_taken_ports("PORT", server.cfg.address)
             _refuse_taken_ports("METRICS_PORT", [("127.0.0.1", settings.metrics_port)] if settings.metrics_port else [])
@@ -64,6 +66,7 @@ def announce_addresses(server: Any, settings: Settings) -> None:
 
     Also lets the group of a unix socket use it: that is nginx, and `umask` allows only this user.
     """
+    server.cfg.set("group", server.own_group)  # the workers' own
     for address in server.cfg.address:
         if isinstance(address, str) and not server.systemd:  # the unit sets the mode of systemd's socket
             Path(address).chmod(0o660)
@@ -84,6 +87,18 @@ def share_unix_sockets(server: Any) -> None:
     """Have the workers share a unix socket. Otherwise each would replace the others' with its own."""
     if any(not isinstance(address, tuple) for address in server.cfg.address):
         server.cfg.set("reuse_port", False)
+
+
+def _let_folders_choose_group(server: Any) -> None:
+    """Have a unix socket keep the group that its folder passes on (setgid), which is nginx's (docs/nginx.md).
+
+    gunicorn gives a new socket the group of its workers, which shuts nginx out.
+    """
+    server.own_group = server.cfg.gid
+    for address in server.cfg.address:
+        folder = Path(address).parent if isinstance(address, str) else None
+        if folder is not None and folder.is_dir() and folder.stat().st_mode & stat.S_ISGID and server.own_group == os.getegid():
+            server.cfg.set("group", folder.stat().st_gid)
 
 
 def serve_metrics(server: Any, port: int, make_process: Callable[[int], Any] | None) -> None:

@@ -1,4 +1,4 @@
-"""GET /healthz (the process answers) and GET /readyz (database, keys and throttle store work)."""
+"""GET /healthz (the process answers) and GET /readyz (database, writing, keys and throttle store work)."""
 
 import logging
 from functools import lru_cache
@@ -34,6 +34,8 @@ def show_readiness() -> Response:
     """Name the parts that fail, and answer 503 if the server needs one of them; the log has the reasons."""
     failing = [name for name, check in (("database", _check_database), ("keys", _check_keys)) if not check()]
     degraded = [] if _check_store() else ["store"]
+    if "database" not in failing and not _check_writing():
+        degraded.append("writing")
     status = "failing" if failing else "degraded" if degraded else "ok"
     answer = answer_json({"status": status, "failing": failing, "degraded": degraded}, 503 if failing else 200)
     if failing:
@@ -72,6 +74,14 @@ def _check_store() -> bool:
         logger.error("degraded: the throttle store cannot be reached, and sign-ins are not counted: %s", reason)
         return False
     return True
+
+
+def _check_writing() -> bool:
+    """Check that the database can be written. Reads go on without, so a load balancer must not take this host out."""
+    code = parts().write_probe.refusal()
+    if code:
+        logger.error("degraded: the database can be read and not written, and sign-ins get 503", extra={"code": code})
+    return not code
 
 
 @lru_cache(maxsize=1)

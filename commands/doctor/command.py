@@ -10,6 +10,7 @@ from blueprints.parts import Parts, parts
 from commands.doctor.findings import ERROR, OK, WARNING, Finding
 from commands.doctor.host import examine_cors, examine_files, examine_proxies, examine_settings, examine_workers
 from commands.doctor.services import examine_database, examine_keys, examine_mail, examine_passphrase, examine_store
+from commands.doctor.writing import examine_disk
 from commands.setup import cli
 from config.logging import printable
 
@@ -19,7 +20,7 @@ _COLORS = {OK: "green", WARNING: "yellow", ERROR: "red"}
 @cli.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 def doctor(as_json: bool) -> None:
-    """Check keys, database, clock, throttle, mail, proxies, files and workers, and suggest a remedy for each problem.
+    """Check keys, disks, database, clock, throttle, mail, proxies, files and workers, and suggest a remedy for each problem.
 
     Exits with 1 if it finds an error. Warnings are for you to judge. Run it as the server's user.
 
@@ -40,6 +41,7 @@ def _examine(ours: Parts) -> Iterator[Finding]:
     yield from examine_keys(ours)
     yield from examine_passphrase(ours)
     yield from examine_files(ours, os.environ)
+    yield from examine_disk(ours)
     yield from examine_database(ours)
     yield from examine_store(ours)
     yield from examine_mail(ours)

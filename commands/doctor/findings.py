@@ -2,6 +2,10 @@
 
 from typing import NamedTuple
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from blueprints.parts import Parts
+
 OK, WARNING, ERROR = "ok", "warning", "error"
 
 
@@ -12,3 +16,10 @@ class Finding(NamedTuple):
     state: str
     says: str
     cure: str = ""
+
+
+def why(ours: Parts, reason: SQLAlchemyError) -> str:
+    """Return the first line of the driver's message, without the password."""
+    said = str(getattr(reason, "orig", None) or type(reason).__name__).strip().splitlines()[0]
+    password = ours.settings.database_url.password
+    return said.replace(str(password), "***") if password else said

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
@@ -11,7 +12,7 @@ from dotenv import dotenv_values
 
 from blueprints.parts import Parts
 from commands.doctor.findings import ERROR, OK, WARNING, Finding
-from config.settings import env_files
+from config.settings import ROOT, env_files
 from models.passwords import hash_password
 from security.keys.pair import is_pem
 
@@ -35,9 +36,23 @@ def examine_settings(ours: Parts, environ: Mapping[str, str]) -> Iterator[Findin
     if os.geteuid() == 0:
         cure = "Run this again as the server's user: `sudo -u poort …`."
         yield Finding("user", WARNING, "root may read and write everything, which tells nothing about the server's user", cure)
+        yield from _examine_program()
     if not ours.settings.app_secret:
         says = "APP_SECRET is empty, so JWT_PASSPHRASE encrypts the secrets of second factors and can never be changed"
         yield Finding("settings", WARNING, says, "Set APP_SECRET before the first user enables a second factor.")
+
+
+def _examine_program() -> Iterator[Finding]:
+    """Check that other users than root can read the program, which a clone under `umask 027` or 077 does not allow."""
+    for place in (*reversed(ROOT.parents), ROOT, Path(sys.prefix), ROOT / "wsgi.py"):
+        found = place.stat()
+        right = stat.S_IXOTH if place.is_dir() else stat.S_IROTH
+        if not found.st_mode & right and (found.st_uid, found.st_gid) == (os.getuid(), os.getgid()):
+            says = f"only root can read {place}, so no other user can run the server"
+            inside = place.is_relative_to(ROOT)
+            cure = f"chgrp -R poort {ROOT} && chmod -R g=rX {ROOT}" if inside else f"chmod o+x {place}, or move {ROOT} elsewhere."
+            yield Finding("files", ERROR, says, cure)
+            return
 
 
 def examine_files(ours: Parts, environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from smtplib import SMTPException
@@ -11,8 +12,9 @@ from sqlalchemy import column, false, table, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from blueprints.parts import Parts
-from commands.doctor.findings import ERROR, OK, WARNING, Finding
+from commands.doctor.findings import ERROR, OK, WARNING, Finding, why
 from commands.doctor.schema import lacking, revisions
+from commands.doctor.writing import examine_writing
 from config.parsing import AccessUrlId
 from models import db
 from models.platform import Platform
@@ -77,13 +79,14 @@ def examine_database(ours: Parts) -> Iterator[Finding]:
     try:
         db.session.execute(text("SELECT 1"))
     except SQLAlchemyError as reason:
-        says = f"{where} cannot be reached: {_why(ours, reason)}"
+        says = f"{where} cannot be reached: {why(ours, reason)}"
         yield Finding("database", ERROR, says, "Check DATABASE_URL, that the database runs, and that it admits this user.")
         return
     dialect = db.engine.dialect
     version = ".".join(str(number) for number in dialect.server_version_info or ())
     kind = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
-    yield from _examine_writing(ours, f"{kind} {version} at {where}")
+    yield from examine_writing(ours, f"{kind} {version} at {where}")
+    yield from _examine_own_key(ours)
     missing, _ = lacking(ours)
     yield _examine_schema(ours, missing)
     yield _examine_clock(ours)
@@ -94,20 +97,12 @@ def examine_database(ours: Parts) -> Iterator[Finding]:
         yield from _examine_api_keys(ours)
 
 
-def _examine_writing(ours: Parts, what: str) -> Iterator[Finding]:
-    if ours.settings.read_only:
-        yield Finding("database", OK, f"{what}; READ_ONLY is on, so that nothing is written")
-        return
-    try:
-        for name, key in (("user", "id"), ("poort_throttled_login", "key")):
-            db.session.execute(update(table(name, column(key))).where(false()).values({key: column(key)}))  # changes no row
-    except SQLAlchemyError as reason:
-        says = f"{what} cannot be written: {_why(ours, reason)}"
-        yield Finding("database", ERROR, says, "Grant this user the right to write, or set READ_ONLY=1 for a trial.")
-    else:
-        yield Finding("database", OK, f"{what}; can be written")
-    finally:
-        db.session.rollback()
+def _examine_own_key(ours: Parts) -> Iterator[Finding]:
+    with suppress(UnusableKey):  # which `examine_keys` finds
+        if kid := ours.settings.read_only and ours.keys.refused_elsewhere():
+            says = f"with READ_ONLY=1 the key {kid} of this host is not published, and the other hosts refuse its tokens"
+            cure = "Copy the folder of the keys and JWT_PASSPHRASE of a host that writes, then reload."
+            yield Finding("keys", ERROR, says, cure)
 
 
 def _examine_api_keys(ours: Parts) -> Iterator[Finding]:
@@ -118,7 +113,7 @@ def _examine_api_keys(ours: Parts) -> Iterator[Finding]:
     try:
         db.session.execute(update(keys).where(false()).values(last_used_at=keys.c.last_used_at))
     except SQLAlchemyError as reason:
-        says = f"the last use of API keys cannot be written: {_why(ours, reason)}"
+        says = f"the last use of API keys cannot be written: {why(ours, reason)}"
         yield Finding("api-keys", WARNING, says, "Grant this user UPDATE (last_used_at) on `user_api_key`.")
     else:
         yield Finding("api-keys", OK, "the last use of API keys can be written")
@@ -229,10 +224,3 @@ def examine_mail(ours: Parts) -> Iterator[Finding]:
 def _without_credentials(url: str) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
-
-
-def _why(ours: Parts, reason: SQLAlchemyError) -> str:
-    """Return the first line of the driver's message, without the password."""
-    said = str(getattr(reason, "orig", None) or type(reason).__name__).strip().splitlines()[0]
-    password = ours.settings.database_url.password
-    return said.replace(str(password), "***") if password else said

@@ -19,6 +19,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from blueprints.mail import OUTCOMES as MAIL_OUTCOMES
 from blueprints.parts import Parts, parts
 from models import db
+from models.write_probe import refuses_to_write
 from security.errors import (
     BadCredentials,
     CodeRequired,
@@ -47,7 +48,7 @@ OUTCOMES = {
     TooManyAttempts: "throttled",
     BadCredentials: "bad_credentials",
     ServiceUnavailable: "unavailable",
-    SQLAlchemyError: "unavailable",
+    SQLAlchemyError: "without_database",
     UnusableKey: "unavailable",
 }
 
@@ -96,6 +97,13 @@ class Metrics:
         self.hash_depth = gauge("poort_password_hash_queue_depth", "Requests that hash a password or wait to do so.")
         self.mails = counter("poort_mails_total", "Mails to new users, by outcome.", ("outcome",))
         self.unavailable = counter("poort_unavailable_total", "Requests that failed because a part was unavailable.", ("part",))
+        # The latest finding of any worker counts, also if another one found the opposite before.
+        self.writing_lost = Gauge(
+            "poort_writing_lost",
+            "1 if the database can be read and not written.",
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
         self.connections = gauge("poort_database_connections_in_use", "Database connections that requests hold.")
         self.workers = gauge("poort_workers", "Worker processes.")
         self.workers.set(1)
@@ -150,6 +158,7 @@ class RequestCounter:
         self._metrics = metrics
         self._engine = engine
         self._held = -1
+        self._is_writing_lost = False
         self._known: dict[tuple[str, str, int], Callable[[float], None]] = {}
         limiter, hashing = ours.limiter, ours.hashing
         self._grown = (
@@ -160,6 +169,8 @@ class RequestCounter:
             _Grown(lambda: hashing.refused_total, metrics.hash_refused),
         )
         hashing.watch(metrics.hash_depth.set)
+        self._probe = ours.write_probe
+        self._probe.watch(self._note_writing)
         if ours.mailer:
             ours.mailer.watch(lambda outcome: metrics.mails.labels(outcome).inc())
 
@@ -185,10 +196,16 @@ class RequestCounter:
         if failure is not None:
             self._count_failure(failure)
         if method not in _READS:
+            if self._is_writing_lost or (failure is not None and refuses_to_write(failure)):
+                self._probe.refusal()
             for part in self._grown:
                 part.look()
             if rule is not None and rule.endpoint == SIGN_IN:
                 self._metrics.sign_ins.labels(_outcome(failure, status)).inc()
+
+    def _note_writing(self, is_lost: bool) -> None:
+        self._is_writing_lost = is_lost
+        self._metrics.writing_lost.set(is_lost)
 
     def _of_kind(self, method: str, route: str, status: int) -> Callable[[float], None]:
         observe: Callable[[float], None] = self._metrics.requests.labels(

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 # A mapped file that cannot grow because the disk is full kills the process, so the files get their space beforehand. This is
 # enough for all routes.
-_FILE_BYTES = {"counter": 16 * 1024, "histogram": 1024 * 1024, "gauge_livesum": 4096}
+_FILE_BYTES = {"counter": 16 * 1024, "histogram": 1024 * 1024, "gauge_livesum": 4096, "gauge_livemostrecent": 4096}
 
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the folder in it is for this user alone
 

@@ -100,8 +100,20 @@ class KeySet:
             raise snapshot.failure
         return snapshot.keys
 
+    def refused_elsewhere(self) -> str:
+        """Return the `kid` that signs here if the other hosts do not know it and this one may not publish it; else empty."""
+        kid = self._current().pair.kid
+        is_known = self.writes_rows or not self._rows or any(row.kid == kid and not row.is_withdrawn for row in self._rows)
+        return "" if is_known else kid
+
     def announce(self) -> None:
         """Publish this host's key before its first token, so that other hosts know it early. A failure is only logged."""
+        if kid := self.refused_elsewhere():
+            logger.error(
+                "with READ_ONLY=1 this host's key is not published, and other hosts refuse its tokens: copy the folder of the "
+                "keys and JWT_PASSPHRASE of a host that writes, then reload",
+                extra={"kid": kid},
+            )
         try:
             self.signing_pair(int(self.clock().timestamp()) + self.lifetime_seconds)
         except SQLAlchemyError as reason:

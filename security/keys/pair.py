@@ -68,11 +68,12 @@ def load_key_pair(private: str, public: str, passphrase: str) -> KeyPair:
     The public key may be an older one that was set aside: a rotation is under way, or was killed, between its last two steps.
     """
     pair = KeyPair(read_private_key(private, passphrase))
-    given = read_public_key(public)
+    given = read_public_key(public, private)
     if pair.verification_key.public_numbers() != given.public_numbers() and not _was_put_aside(public, given):
         raise UnusableKey(
             f"The public key {_describe(public)} does not belong to the private key {_describe(private)}. "
-            "Put the matching file in its place, or make a new pair with `bin/poort jwt generate-keypair --overwrite`."
+            f"If the private key is the right one, run {_extracting(private, public)}; else restore both from your backup; "
+            f"{_NO_BACKUP}"
         )
     return pair
 
@@ -158,7 +159,7 @@ def read_private_key(source: str, passphrase: str) -> RSAPrivateKey:
     except TypeError:
         key = _decrypt(pem, passphrase, name)
     except (ValueError, UnsupportedAlgorithm):
-        raise UnusableKey(f"{name} is not a private key in PEM form. {_NEW_PAIR}") from None
+        raise UnusableKey(f"{name} is not a private key in PEM form, or was cut off. {_RESTORE}") from None
     if not isinstance(key, RSAPrivateKey):
         raise UnusableKey(f"The private key {name} is not an RSA key, which RS256 needs. {_NEW_PAIR}")
     _refuse_weak(key.public_key(), f"private key {name}")
@@ -173,22 +174,22 @@ def _decrypt(pem: bytes, passphrase: str, name: str) -> PrivateKeyTypes:
         if "unknown" in str(reason).lower():
             cure = "Encrypt it again with `openssl pkey -in private.pem -aes256 -out new.pem`."
             raise UnusableKey(f"The private key {name} is encrypted in a way that is not supported. {cure}") from None
-    cure = "Set JWT_PASSPHRASE to the passphrase of that key."
+    cure = f"Set JWT_PASSPHRASE to the passphrase of that key, or restore both from your backup; {_NO_BACKUP}"
     raise UnusableKey(f"JWT_PASSPHRASE does not open the private key {name}. {cure}")
 
 
-def read_public_key(source: str) -> RSAPublicKey:
-    """Read a public key from a path or a PEM text. Raises UnusableKey."""
-    return parse_public_key(_read_pem(source, "public"), _describe(source))
+def read_public_key(source: str, private: str = "private.pem") -> RSAPublicKey:
+    """Read a public key from a path or a PEM text; `private` is its private key, for messages. Raises UnusableKey."""
+    return parse_public_key(_read_pem(source, "public", private), _describe(source), private)
 
 
 @lru_cache(maxsize=256)  # KeySet reads the same keys every second
-def parse_public_key(pem: bytes, name: str) -> RSAPublicKey:
-    """Parse a public key in PEM form; `name` is for messages. Raises UnusableKey."""
+def parse_public_key(pem: bytes, name: str, private: str = "private.pem") -> RSAPublicKey:
+    """Parse a public key in PEM form; `name` and `private` are for messages. Raises UnusableKey."""
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
-        cure = "Extract it from the private key with `openssl pkey -in private.pem -pubout -out public.pem`."
+        cure = f"Extract it from the private key with {_extracting(private, name)}."
         raise UnusableKey(f"{name} is not a public key in PEM form. {cure}") from None
     if not isinstance(key, RSAPublicKey):
         raise UnusableKey(f"The public key {name} is not an RSA key, which RS256 needs. {_NEW_PAIR}")
@@ -196,7 +197,14 @@ def parse_public_key(pem: bytes, name: str) -> RSAPublicKey:
     return key
 
 
-_NEW_PAIR = "Make a new pair with `bin/poort jwt generate-keypair --overwrite`."
+_NEW_PAIR = "Make a new pair with `bin/poort jwt generate-keypair --overwrite`; then all users must sign in again."
+_NO_BACKUP = "without one, `bin/poort jwt generate-keypair --overwrite` makes a new pair, and all users must sign in again."
+_RESTORE = f"Restore it from your backup, with its JWT_PASSPHRASE; {_NO_BACKUP}"
+
+
+def _extracting(private: str, public: str) -> str:
+    """Return the command that writes the public key of a private one."""
+    return f"`openssl pkey -in {'private.pem' if is_pem(private) else private} -pubout -out {public}`"
 
 
 def _refuse_weak(key: RSAPublicKey, name: str) -> None:
@@ -206,13 +214,14 @@ def _refuse_weak(key: RSAPublicKey, name: str) -> None:
         raise UnusableKey(f"The {name} has the public exponent {key.public_numbers().e} instead of 65537. {_NEW_PAIR}")
 
 
-def _read_pem(source: str, kind: str) -> bytes:
+def _read_pem(source: str, kind: str, private: str = "") -> bytes:
     if is_pem(source):
         return source.encode()
     try:
         return Path(source).read_bytes()
     except FileNotFoundError:
-        raise UnusableKey(f"There is no {kind} key at {source}. Make a pair with `bin/poort jwt generate-keypair`.") from None
+        cure = f"Extract it from the private key with {_extracting(private, source)}." if private else _RESTORE
+        raise UnusableKey(f"There is no {kind} key at {source}. {cure}") from None
     except OSError as reason:
         cure = "Give that user the right to read it, for example with `chown`, and to enter the folders above it."
         raise UnusableKey(f"The {kind} key {source} cannot be read by {_this_user()}: {reason.strerror}. {cure}") from None

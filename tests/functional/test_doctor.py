@@ -6,7 +6,8 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import pytest
 from factories import START, Clock, Database, dispose
@@ -18,8 +19,10 @@ from app import create_app
 from benchmarks.services import RedisServer, free_port
 from blueprints import mail
 from blueprints.parts import parts
+from commands.doctor import host
 from config import load_settings
 from models import db
+from models.verification_key import publish_key
 
 SECRET = "s3cret-of-nobody"
 PARTS = {
@@ -27,6 +30,7 @@ PARTS = {
     "keys",
     "passphrase",
     "files",
+    "disk",
     "database",
     "schema",
     "clock",
@@ -133,6 +137,20 @@ def test_root_is_told_that_root_sees_no_faults(patient: Patient, monkeypatch: py
     assert patient.findings()["user"][0] == "warning"
 
 
+@pytest.mark.parametrize(("mode", "state"), [(0o750, "error"), (0o700, "error"), (0o755, "ok")])
+def test_clone_that_only_root_can_read_is_an_error(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch, mode: int, state: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with TemporaryDirectory() as made:  # pytest's own folders are closed to others
+        clone = Path(made)
+        (clone / "wsgi.py").touch(0o644)
+        clone.chmod(mode)
+        monkeypatch.setattr(host, "ROOT", clone)
+        found, says = patient.findings()["files"]
+    assert (found, says.startswith(f"only root can read {clone}")) == (state, state == "error")
+
+
 # --- Keys
 
 
@@ -201,6 +219,24 @@ def test_file_without_secrets_and_one_in_a_folder_of_ones_own_are_fine(patient: 
 def test_folder_that_cannot_be_written_is_an_error(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != patient.folder / "var")
     assert patient.findings()["files"] == ("error", f"{patient.folder / 'var'} cannot be written, and SQLite makes files in it")
+
+
+# --- Disks
+
+
+@pytest.mark.parametrize(("mebibytes", "state"), [(300, "ok"), (200, "warning"), (10, "error")])
+def test_disk_that_runs_full_is_named_with_what_will_stop(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch, mebibytes: int, state: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Room(mebibytes * 1024 * 1024))
+    found = patient.findings()["disk"]
+    assert found == (state, f"{mebibytes} MiB are free at {patient.folder / 'var'}, where the database is")
+    keys = patient.findings(DATABASE_URL=f"postgresql://u@127.0.0.1:{free_port()}/x")["disk"]
+    assert keys == (state, f"{mebibytes} MiB are free at {patient.folder / 'config' / 'jwt'}, where the key pair is")
+
+
+class Room(NamedTuple):
+    free: int
 
 
 # --- Database
@@ -273,6 +309,17 @@ def test_read_only_server_needs_no_right_to_write(patient: Patient) -> None:
     found = patient.findings(READ_ONLY="1")
     assert found["database"][1].endswith("READ_ONLY is on, so that nothing is written")
     assert found["store"] == ("ok", "failed sign-ins are counted in the memory of each worker")
+
+
+def test_read_only_host_whose_tokens_others_refuse_is_an_error(patient: Patient) -> None:
+    def publish_another(app: Flask) -> None:
+        with app.app_context():
+            publish_key(db.session(), "k" * 43, "", 2**40)
+            db.session.commit()
+
+    state, says = patient.findings(prepare=publish_another, READ_ONLY="1")["keys"]
+    assert (state, "the other hosts refuse its tokens" in says) == ("error", True)
+    assert patient.findings()["keys"][0] == "ok", "a host that writes publishes its key"
 
 
 @pytest.mark.parametrize(

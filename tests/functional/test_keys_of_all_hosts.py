@@ -136,6 +136,26 @@ def test_read_only_server_writes_nothing_and_reads_what_others_write(make: MakeH
     assert quiet.pass_time().accepts(other.issue())
 
 
+def test_read_only_host_with_a_pair_of_its_own_says_so_until_it_has_the_pair_of_a_writing_host(
+    make: MakeHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    replica, writing = make("a", writes_rows=False), make("b")
+    replica.keys.announce()
+    assert (caplog.messages, replica.keys.refused_elsewhere()) == ([], ""), "there is no other host"
+    writing.keys.announce()
+    assert not writing.pass_time().accepts(replica.pass_time().issue())
+    replica.keys.announce()
+    (record,) = [record for record in caplog.records if record.message.startswith("with READ_ONLY=1 this host's key is not")]
+    assert (record.levelname, record.kid) == ("ERROR", replica.pair.kid)
+    assert "copy the folder of the keys and JWT_PASSPHRASE of a host that writes" in record.message
+    caplog.clear()
+    for name in ("private", "public"):
+        Path(getattr(replica.files, name)).write_bytes(Path(getattr(writing.files, name)).read_bytes())
+    replica.pass_time().keys.announce()
+    assert (caplog.messages, replica.keys.refused_elsewhere()) == ([], "")
+    assert writing.accepts(replica.issue())
+
+
 def test_row_that_is_not_the_key_of_its_id_is_not_used_and_said_once(
     make: MakeHost, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:

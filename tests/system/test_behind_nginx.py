@@ -175,6 +175,32 @@ def test_what_nginx_refuses_is_json_with_the_safe_headers(proxied: Proxied, stat
     assert {name: headers.get(name.lower()) for name in SAFE_HEADERS} == SAFE_HEADERS
     assert (headers["strict-transport-security"], headers["server"]) == ("max-age=31536000", "nginx")
     assert headers["x-error-code"] == WORDS[status]
+    assert re.fullmatch(r"[0-9a-f]{32}", headers["x-request-id"])
+
+
+def line_of(proxied: Proxied, request_id: str) -> dict[str, str]:
+    """Return the line that nginx logs for a request, which it writes after the answer."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (lines := [line for line in proxied.access_lines if line["request_id"] == request_id]):
+        assert time.monotonic() < deadline, "there is no such line"
+        time.sleep(0.01)
+    return lines[0]
+
+
+def test_refusal_of_nginx_is_logged_with_the_path_that_was_asked_for_and_its_id(proxied: Proxied) -> None:
+    status, headers, _ = proxied.request("TRACE", "/api/users?token=hush")
+    assert status == 405
+    found = line_of(proxied, headers["x-request-id"])
+    assert (found["path"], found["status"]) == ("/api/users", "405")
+
+
+def test_request_has_one_id_in_all_logs(proxied: Proxied) -> None:
+    given = proxied.request("GET", "/healthz", **{"X-Request-Id": "of-the-client"})[1]["x-request-id"]
+    made = proxied.request("GET", "/healthz", **{"X-Request-Id": "no id {}"})[1]["x-request-id"]
+    assert (given, len(made)) == ("of-the-client", 32)
+    for request_id in (given, made):
+        assert line_of(proxied, request_id)["status"] == "200"
+        assert any(line.get("request_id") == request_id for line in proxied.server.log_lines)
 
 
 def test_what_has_no_host_or_wants_a_tunnel_is_refused(proxied: Proxied) -> None:

@@ -22,7 +22,7 @@ def spoil(home: Home, name: str, *command: str) -> None:
 FAULTS: dict[str, tuple[Callable[[Home], object], str]] = {
     "missing": (lambda home: (home.folder / PRIVATE).unlink(), "There is no private key at "),
     "wrong passphrase": (lambda home: home.write_env(JWT_PASSPHRASE="other"), "JWT_PASSPHRASE does not open the private key "),
-    "not a key": (lambda home: (home.folder / PRIVATE).write_text("garbage"), " is not a private key in PEM form."),
+    "not a key": (lambda home: (home.folder / PRIVATE).write_text("garbage"), " is not a private key in PEM form, or was cut off."),
     "short": (lambda home: spoil(home, PRIVATE, "openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"), "has 1024 bits"),
     "other pair": (lambda home: spoil(home, PRIVATE, "openssl", "genpkey", "-algorithm", "RSA"), " does not belong to the private key "),
     "open to everyone": (lambda home: (home.folder / PRIVATE).chmod(0o644), "Everyone on this machine may read the private key "),

@@ -107,8 +107,12 @@ def test_keys_may_be_given_as_text(made: Path) -> None:
 
 
 FAULTS = {
-    "missing private key": ("nothing.pem", "public.pem", "There is no private key at .*nothing.pem. Make a pair with"),
-    "missing public key": ("encrypted.pem", "nothing.pem", "There is no public key at .*nothing.pem. Make a pair with"),
+    "missing private key": ("nothing.pem", "public.pem", "There is no private key at .*nothing.pem. Restore it from your backup"),
+    "missing public key": (
+        "encrypted.pem",
+        "nothing.pem",
+        "There is no public key at .*nothing.pem. Extract it from the private key with `openssl pkey -in .*encrypted.pem",
+    ),
     "wrong pair": ("encrypted.pem", "other-public.pem", "The public key .* does not belong to the private key .*encrypted.pem"),
     "short private key": ("short.pem", "short-public.pem", r"short.pem has 1024 bits, and RS256 needs 2048 \(RFC 7518\)"),
     "short public key": ("encrypted.pem", "short-public.pem", "public key .*short-public.pem has 1024 bits"),

@@ -1,0 +1,103 @@
+"""Find out whether a database that can be read can be written, too. After a failover or on a full disk it cannot."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from sqlalchemy import Connection, Engine, false, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from models.outages import code_of
+from models.throttled_login import ThrottledLogin
+
+#: How long a finding is remembered: any client may ask.
+PAUSE_SECONDS = 10.0
+
+# The codes of a database that refuses to write. A lock, a time limit or a lost connection says nothing about writing.
+_SQLITE = ("SQLITE_READONLY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PERM")
+_POSTGRESQL = ("25006", "53100", "42501")  # read-only, disk full, no right
+_MARIADB = ("1290", "1792", "1836", "1021", "1114", "1142")  # read-only (three), disk full, table full, no right
+_LOST = (*_SQLITE, *_POSTGRESQL, *_MARIADB)
+
+# Longest wait for a lock: a health check has no time for more.
+_IMPATIENT = {
+    "sqlite": ("PRAGMA busy_timeout = 0", "PRAGMA cache_size = 1"),
+    "postgresql": ("SET LOCAL lock_timeout = '1s'",),
+    "mysql": ("SET SESSION lock_wait_timeout = 1",),
+    "mariadb": ("SET SESSION lock_wait_timeout = 1",),
+}
+
+# These pages do not fit into the cache of one page, so SQLite writes them to its log on disk before the rollback.
+_SQLITE_WRITE = (
+    "BEGIN IMMEDIATE",
+    "CREATE TABLE poort_write_probe (pages)",
+    "INSERT INTO poort_write_probe VALUES (zeroblob(65536))",
+)
+
+
+def refuses_to_write(error: BaseException) -> bool:
+    """Tell whether an error means that the database takes no writes at all at the moment."""
+    return code_of(error).startswith(_LOST)
+
+
+class WriteProbe:
+    """Tries a write that leaves nothing behind. Threads share a finding for some seconds."""
+
+    def __init__(self, engine: Callable[[], Engine], *, writes_rows: bool, timer: Callable[[], float] = time.monotonic) -> None:
+        """Take the engine, and whether this server writes at all: otherwise it never loses writing."""
+        self._engine, self._writes_rows, self._timer = engine, writes_rows, timer
+        self._lock = threading.Lock()
+        self._looked_at: float | None = None
+        self._refusal = ""
+        self._tell: Callable[[bool], None] = lambda _is_lost: None
+
+    def watch(self, tell: Callable[[bool], None]) -> None:
+        """Have `tell` called after each try, with whether writing is lost."""
+        self._tell = tell
+
+    def refusal(self) -> str:
+        """Return the database's code if it refuses to write; empty if it writes, is busy or cannot be reached.
+
+        The finding is up to PAUSE_SECONDS old, or older while another thread tries.
+        """
+        if self._is_old() and self._lock.acquire(blocking=False):
+            try:
+                if self._is_old():
+                    self._refusal = self.try_now()
+                    self._looked_at = self._timer()
+                    self._tell(bool(self._refusal))
+            finally:
+                self._lock.release()
+        return self._refusal
+
+    def doubt(self) -> None:
+        """Look again at the next question, because a write was refused, unless that is known."""
+        if not self._refusal:
+            self._looked_at = None
+
+    def try_now(self) -> str:
+        """Do the same without memory."""
+        if not self._writes_rows:
+            return ""
+        try:
+            with self._engine().connect() as connection:
+                connection.detach()  # it is closed afterwards, with its changed settings
+                _write_nothing(connection)
+        except SQLAlchemyError as reason:
+            return code_of(reason) if refuses_to_write(reason) else ""
+        return ""
+
+    def _is_old(self) -> bool:
+        return self._looked_at is None or self._timer() - self._looked_at >= PAUSE_SECONDS
+
+
+def _write_nothing(connection: Connection) -> None:
+    kind = connection.dialect.name
+    for statement in _IMPATIENT[kind]:
+        connection.exec_driver_sql(statement)
+    if kind == "sqlite":
+        for statement in _SQLITE_WRITE:
+            connection.exec_driver_sql(statement)
+    else:
+        connection.execute(update(ThrottledLogin).where(false()).values(key=ThrottledLogin.key))
+    connection.rollback()
