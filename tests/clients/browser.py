@@ -77,9 +77,11 @@ class Browser:
         send("Emulation.setEmulatedMedia", {"features": [scheme]})
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         send("Emulation.setDeviceMetricsOverride", size)
-        yield
-        send("Emulation.setEmulatedMedia", {"features": []})
-        send("Emulation.clearDeviceMetricsOverride", {})
+        try:
+            yield
+        finally:
+            send("Emulation.setEmulatedMedia", {"features": []})
+            send("Emulation.clearDeviceMetricsOverride", {})
 
     def violations(self, axe: str) -> list[str]:
         """Return what breaks WCAG 2.2 AA on the page. `axe` is the program axe-core."""
