@@ -19,7 +19,7 @@ from blueprints.auditing import record_now
 from config import Settings
 from config.logging import log_request, request_id
 from models import db
-from models.outages import code_of, is_outage, is_time_limit
+from models.outages import code_of, is_outage, reason_of
 from rest.answer import Answer
 from rest.cors import EXPOSED, EXPOSED_WITH_TOTAL, cors_headers, preflight_headers
 from rest.error_response import error_response
@@ -135,8 +135,7 @@ def _answer_unreachable(error: DBAPIError | PendingRollbackError | PoolTimeout) 
     if isinstance(error, DBAPIError) and not is_outage(error):
         return _answer_unexpected(error)
     app_ctx.g.failure = error
-    kind = "a statement ran into its time limit" if is_time_limit(error) else type(getattr(error, "orig", error)).__name__
-    logger.error("the database cannot be used: %s", kind, extra={"code": code_of(error)})
+    logger.error("the database cannot be used: %s", reason_of(error), extra={"code": code_of(error)})
     return _answer_failure(ServiceUnavailable("The database cannot be reached at the moment.", retry_after=RETRY_AFTER_SECONDS))
 
 

@@ -9,6 +9,7 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from config.logging import printable
+from models.outages import setting_at_fault
 
 
 class Commands(AppGroup):
@@ -56,6 +57,8 @@ class Refusal(click.ClickException):
 
 
 def _sentence_of(failure: DBAPIError) -> str:
+    if sentence := setting_at_fault(failure):
+        return sentence
     kind = type(failure.orig).__name__
     if isinstance(failure, OperationalError | InterfaceError):  # its text may name a database account
         return f"The database cannot be used: {kind}. `flask poort doctor` says more."

@@ -18,7 +18,7 @@ from commands.transfer.export_file import is_regular, replacing
 from commands.transfer.extra_columns import insert_taken, resolver, take_values, with_values
 from commands.transfer.files import COLUMNS, BadRow, Row, find_conflicts, insert_rows, read_file, write_file
 from commands.users import cli
-from config.parsing import database_url
+from config.database_url import database_url
 from config.settings import require_driver
 from models import User, db
 from models.database import CHUNK, engine_options, in_chunks

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from blueprints.parts import Parts
 from commands.doctor.findings import ERROR, OK, WARNING, Finding
+from commands.doctor.limits import examine_time_limit
 from commands.doctor.schema import lacking, revisions
 from config.parsing import AccessUrlId
 from models import db
@@ -84,6 +85,8 @@ def examine_database(ours: Parts) -> Iterator[Finding]:
     version = ".".join(str(number) for number in dialect.server_version_info or ())
     kind = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
     yield from _examine_writing(ours, f"{kind} {version} at {where}")
+    if "pgbouncer" in ours.settings.database_url.query:
+        yield examine_time_limit()
     missing, _ = lacking(ours)
     yield _examine_schema(ours, missing)
     yield _examine_clock(ours)
