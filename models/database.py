@@ -137,13 +137,15 @@ def _prepare_connection(connection: Any, _record: object) -> None:
         # In KiB; the default is 2 MB. Each thread has a connection, and the kernel caches the file once for all.
         connection.execute("PRAGMA cache_size = -512")
     elif type(connection).__module__.startswith("pymysql"):
-        # Chamilo writes UTC. MariaDB's time limit is in seconds; MySQL's has another name and is in milliseconds.
-        is_mariadb = "mariadb" in connection.get_server_info().lower()
-        limit = ("max_statement_time", 1) if is_mariadb else ("max_execution_time", 1000)
+        # Chamilo writes UTC. MySQL cuts GROUP_CONCAT at 1,024 bytes (models.campus.MEMBERSHIP); MariaDB's own limit is this one.
+        options = {"time_zone": "'+00:00'", "group_concat_max_len": 1048576}
+        if "mariadb" in connection.get_server_info().lower():
+            options["max_statement_time"] = STATEMENT_TIMEOUT_SECONDS
+        else:  # MySQL's limit is in milliseconds and for SELECT alone; other statements are long where they wait for a lock
+            locks = dict.fromkeys(("innodb_lock_wait_timeout", "lock_wait_timeout"), STATEMENT_TIMEOUT_SECONDS)
+            options |= {"max_execution_time": 1000 * STATEMENT_TIMEOUT_SECONDS} | locks
         with connection.cursor() as cursor:
-            # MySQL cuts GROUP_CONCAT at 1,024 bytes (models.campus.MEMBERSHIP); MariaDB's own limit is this one.
-            longest = "group_concat_max_len = 1048576"
-            cursor.execute(f"SET time_zone = '+00:00', {longest}, {limit[0]} = {STATEMENT_TIMEOUT_SECONDS * limit[1]}")
+            cursor.execute("SET " + ", ".join(f"{name} = {value}" for name, value in options.items()))
 
 
 def reads_never_wait(engine: Engine) -> bool:

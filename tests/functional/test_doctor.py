@@ -5,7 +5,9 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,12 +20,14 @@ from app import create_app
 from benchmarks.services import RedisServer, free_port
 from blueprints import mail
 from blueprints.parts import parts
-from config import load_settings
+from commands.doctor import packages
+from config import load_settings, parse_settings
 from models import db
 
 SECRET = "s3cret-of-nobody"
 PARTS = {
     "settings",
+    "packages",
     "keys",
     "passphrase",
     "files",
@@ -131,6 +135,22 @@ def test_nothing_secret_is_said(patient: Patient) -> None:
 def test_root_is_told_that_root_sees_no_faults(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert patient.findings()["user"][0] == "warning"
+
+
+@pytest.mark.parametrize(("url", "driver"), [("mysql://h/x", "pymysql"), ("sqlite:////tmp/x.db", "")])
+def test_driver_that_an_upgrade_left_old_is_a_warning(url: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "version", lambda name: "0.9" if name == "pymysql" else version(name))
+    ours = SimpleNamespace(settings=parse_settings({"DATABASE_URL": url}))
+    (finding,) = packages.examine_packages(ours)
+    assert (finding.state, f"{driver} 0.9 instead of" in finding.says) == (("warning", True) if driver else ("ok", False))
+    assert ("-r requirements-mysql.txt" in finding.cure) == bool(driver)
+
+
+def test_package_that_this_python_does_not_need_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "requirements.txt").write_text('nobody-has-this==1.0 ; python_full_version < "3.11.3"\n')
+    monkeypatch.setattr(packages, "ROOT", tmp_path)
+    (finding,) = packages.examine_packages(SimpleNamespace(settings=parse_settings({})))
+    assert finding.state == "ok"
 
 
 # --- Keys
