@@ -57,7 +57,8 @@ def test_help_shows_each_example_on_one_line() -> None:
     assert len(commands) >= 15
     for command in commands:
         examples = [line for line in command.get_help(click.Context(command)).splitlines() if line.startswith("  Example: ")]
-        assert examples == [line[2:] for line in command.callback.__doc__.splitlines() if "Example: " in line]
+        written = [line.strip() for line in command.callback.__doc__.splitlines() if "Example: " in line]
+        assert [line.strip() for line in examples] == written
         assert len(examples) == 1
 
 
