@@ -63,6 +63,8 @@ pins: .venv/.pins-dev ## Compile the seven .in files into exact versions with ha
 	$(COMPILE) $(ARGS) requirements-mysql.in
 	$(COMPILE) $(ARGS) requirements-postgresql.in
 	$(COMPILE) $(ARGS) requirements-redis.in
+	@# pip-compile drops a requirement whose marker does not fit the Python that it runs on.
+	sed -i 's/^\(async-timeout==[0-9.]*\) /\1 ; python_full_version < "3.11.3" /' requirements-redis.txt
 	@# Some of these ask for others with extras, which pip wants pinned too: it takes a newer version else, that has no hash.
 	EXTRAS=--no-strip-extras; $(COMPILE) $(ARGS) requirements-dev.in
 	$(COMPILE) $(ARGS) requirements-bench.in

@@ -102,8 +102,8 @@ class RedisServer(Program):
         return f"unix://:{self.password}@{self.folder}/socket"
 
 
-def start_mariadb() -> Server:
-    """Start a MariaDB on the loopback that accepts root without a password."""
+def start_mariadb(*more: str) -> Server:
+    """Start a MariaDB on the loopback that accepts root without a password; `more` are further options."""
     program, installer = find_program("mariadbd"), find_program("mariadb-install-db")
     folder = Path(tempfile.mkdtemp(prefix="poort-mariadb-"))
     as_root = ["--user=root"] if os.getuid() == 0 else []
@@ -116,7 +116,7 @@ def start_mariadb() -> Server:
             *(program, "--no-defaults", f"--datadir={data}", f"--socket={folder}/socket", f"--pid-file={folder}/pid"),
             *("--bind-address=127.0.0.1", f"--port={port}", f"--tmpdir={folder}", "--skip-grant-tables", "--skip-name-resolve"),
             *("--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--innodb-buffer-pool-size=64M"),
-            *("--innodb-log-file-size=16M", "--max-connections=300", "--performance-schema=OFF", *as_root),
+            *("--innodb-log-file-size=16M", "--max-connections=300", "--performance-schema=OFF", *as_root, *more),
         ],
         folder,
     )
@@ -128,7 +128,7 @@ def start_postgresql() -> Server:
     """Start a PostgreSQL on the loopback that asks for no password."""
     program, installer = find_program("postgres", *newest_postgresql()), find_program("initdb", *newest_postgresql())
     folder = Path(tempfile.mkdtemp(prefix="poort-postgresql-"))
-    data, port, as_user = folder / "data", free_port(), _as_postgres(folder) if os.getuid() == 0 else []
+    data, port, as_user = folder / "data", free_port(), as_postgres(folder) if os.getuid() == 0 else []
     options = ("-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
     run([*as_user, installer, "-D", str(data), *options])
     settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "max_connections": "300"}
@@ -146,7 +146,7 @@ def newest_postgresql() -> list[str]:
     return [str(folder) for folder in folders[-1:]]
 
 
-def _as_postgres(folder: Path) -> list[str]:
+def as_postgres(folder: Path) -> list[str]:
     """Give a folder to the user `postgres`, and return the words that run a command as that user: root may not run PostgreSQL."""
     owner = pwd.getpwnam("postgres")
     os.chown(folder, owner.pw_uid, owner.pw_gid)

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -18,6 +17,7 @@ from models.compiled_reads import Reader
 from models.database import missing_columns, missing_tables
 from models.extra_fields import ExtraFields
 from models.folding import canonical_username
+from models.outages import setting_at_fault
 from models.password_policy import PasswordPolicy
 from models.platform import STAND_ALONE, Platform, PortalOfRequest
 from models.token_validity import TokenValidity
@@ -93,18 +93,23 @@ class Parts:
     def check_table(self) -> None:
         """Check that the database has the tables and columns that this server needs. Raises UnusableTable.
 
-        An unreachable database passes: requests are answered with 503 until it is back.
+        So does a setting that makes every connection fail. An unreachable database passes: requests are answered with 503
+        until it is back.
         """
-        with suppress(OperationalError):
-            self.users.columns(db.session())
-            missing: list[str] = []
-            if not self.settings.read_only:
-                missing = missing_tables(db.session(), is_campus=self.users.is_campus) + missing_columns(db.session())
-            if missing:
-                raise UnusableTable(
-                    f"The database lacks {', '.join(missing)}. Run `bin/poort db upgrade` to create Poort's tables."
-                )
-            self._check_portal()
+        try:
+            self._check_tables()
+        except OperationalError as failure:
+            if sentence := setting_at_fault(failure):
+                raise UnusableTable(sentence) from None
+
+    def _check_tables(self) -> None:
+        self.users.columns(db.session())
+        missing: list[str] = []
+        if not self.settings.read_only:
+            missing = missing_tables(db.session(), is_campus=self.users.is_campus) + missing_columns(db.session())
+        if missing:
+            raise UnusableTable(f"The database lacks {', '.join(missing)}. Run `bin/poort db upgrade` to create Poort's tables.")
+        self._check_portal()
 
     def _check_portal(self) -> None:
         if self.platform is None:

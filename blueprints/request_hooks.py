@@ -20,7 +20,7 @@ from blueprints.parts import parts
 from config import Settings
 from config.logging import log_request, request_id
 from models import db
-from models.outages import code_of, is_outage, is_time_limit
+from models.outages import code_of, is_outage, reason_of
 from models.write_probe import refuses_to_write
 from rest.answer import Answer
 from rest.cors import EXPOSED, EXPOSED_WITH_TOTAL, cors_headers, preflight_headers
@@ -152,8 +152,7 @@ def _answer_unreachable(error: DBAPIError | PendingRollbackError | PoolTimeout) 
     if isinstance(error, DBAPIError) and not is_outage(error):
         return _answer_unexpected(error)
     app_ctx.g.failure = error
-    kind = "a statement ran into its time limit" if is_time_limit(error) else type(getattr(error, "orig", error)).__name__
-    logger.error("the database cannot be used: %s", kind, extra={"code": code_of(error)})
+    logger.error("the database cannot be used: %s", reason_of(error), extra={"code": code_of(error)})
     if refuses_to_write(error):
         parts().write_probe.doubt()
     return _answer_failure(DatabaseUnavailable(retry_after=RETRY_AFTER_SECONDS))

@@ -5,10 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
-
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
@@ -23,27 +20,6 @@ _PRIVATE_RANGES = (
     "fc00::/7",
     "fe80::/10",
 )
-
-_DRIVERS = {
-    "mysql": "mysql+pymysql",
-    "mariadb": "mysql+pymysql",
-    "pdo_mysql": "mysql+pymysql",
-    "mysql2": "mysql+pymysql",
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
-    "pgsql": "postgresql+psycopg",
-    "pdo_pgsql": "postgresql+psycopg",
-    "sqlite": "sqlite",
-    "sqlite3": "sqlite",
-    "pdo_sqlite": "sqlite",
-}
-
-# URL options that reach the driver. Doctrine's own (serverVersion, charset, …) are dropped.
-_DRIVER_OPTIONS = {
-    "mysql+pymysql": {"unix_socket", "ssl_ca"},
-    "postgresql+psycopg": {"sslmode", "sslrootcert"},
-    "sqlite": set[str](),
-}
 
 # Of redis-py's options only the database and credentials: the throttle sets the time-outs.
 _REDIS_OPTIONS = {
@@ -136,29 +112,6 @@ def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
         raise ValueError(f"must be addresses or networks like 10.0.0.0/8, separated by commas, not {text!r}") from None
 
 
-def database_url(text: str) -> URL:
-    """Parse a database URL in Doctrine's form: with PHP's schemes, and with options that no driver here knows.
-
-    No error contains the password.
-    """
-    try:
-        scheme, separator, rest = text.partition("://")
-        url = make_url(scheme.lower().replace("-", "_") + separator + rest)
-        driver = _DRIVERS[url.drivername.partition("+")[0]]
-    except (ArgumentError, KeyError, ValueError):
-        raise ValueError("must be a URL like mysql://user:password@host:3306/name, postgresql://… or sqlite:///file") from None
-    if driver == "sqlite":
-        if not url.database or url.database == ":memory:":
-            raise ValueError("must name a file that the workers can share, like sqlite:////var/lib/poort/poort.db")
-        return URL.create("sqlite", database=url.database)
-    if not url.database:
-        raise ValueError("must name the database after the host, like mysql://user:password@host:3306/name")
-    options = {name: value for name, value in url.query.items() if name in _DRIVER_OPTIONS[driver]}
-    if driver == "mysql+pymysql":
-        options["charset"] = "utf8mb4"
-    return url.set(drivername=driver, query=options)
-
-
 def redis_url(text: str) -> str:
     """Parse the URL of a Redis server; empty for none. No error contains the password."""
     if not text:
@@ -177,13 +130,6 @@ def redis_url(text: str) -> str:
             "with special characters in the password percent-encoded"
         )
     return url.scheme + text[len(url.scheme) :]
-
-
-def database_url_of_parts(host: str, port: str, name: str, user: str, password: str) -> str:
-    """Build the URL of a MariaDB from Chamilo's five variables."""
-    return (
-        f"mysql://{quote(user, safe='')}:{quote(password, safe='')}@{host or 'localhost'}:{port or '3306'}/{quote(name, safe='')}"
-    )
 
 
 @dataclass(frozen=True, slots=True)

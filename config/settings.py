@@ -17,6 +17,7 @@ from dotenv import dotenv_values, find_dotenv
 from sqlalchemy import URL
 
 from config import parsing
+from config.database_url import database_url, database_url_of_parts
 from config.logging import printable
 from config.parsing import AccessUrlId, MailServer
 
@@ -79,7 +80,7 @@ class Settings:
     mailer_from: str = _variable("MAILER_FROM", "", parsing.mail_address, "e-mail address", "the sender of mail; if empty, noreply at the host of the portal's URL")
     cors_allow_origin: Pattern[str] | None = _variable("CORS_ALLOW_ORIGIN", r"^https?://(localhost|127\.0\.0\.1)(:[0-9]+)?$", parsing.origin_pattern, "regular expression", "web origins whose scripts may call the API; empty allows none")
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _variable("TRUSTED_PROXIES", "", parsing.networks, "addresses or networks, comma-separated", "proxies whose X-Forwarded-* headers count; private_ranges stands for private and loopback networks")
-    database_url: URL = _variable("DATABASE_URL", "sqlite:///%kernel.project_dir%/var/poort.db", parsing.database_url, "Doctrine's form", "mysql://, postgresql:// or sqlite:///; if not set, DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD are used")
+    database_url: URL = _variable("DATABASE_URL", "sqlite:///%kernel.project_dir%/var/poort.db", database_url, "Doctrine's form", "mysql://, postgresql:// or sqlite:///; if not set, DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD are used")
     database_schema: str = _variable("DATABASE_SCHEMA", "own", parsing.one_of("own", "chamilo"), "own or chamilo", "chamilo serves the tables of a running campus, on MariaDB 10.11+ or MySQL 8")
     access_url_id: AccessUrlId = _variable("ACCESS_URL_ID", "", parsing.access_url_id, "id in access_url, or host", "the portal that this server serves; host chooses it for each request, not set means portal 1")
     read_only: bool = _variable("READ_ONLY", "0", parsing.boolean, "1/true/yes/on", "never writes to the database: sign-ins leave no trace and writes get 503; for a trial")
@@ -105,7 +106,7 @@ def parse_settings(variables: Mapping[str, str], project_dir: Path = ROOT) -> Se
     """
     given = dict(variables)
     if not given.get("DATABASE_URL") and any(given.get(name) for name in DATABASE_PARTS):
-        given["DATABASE_URL"] = parsing.database_url_of_parts(*(given.get(name, "") for name in DATABASE_PARTS))
+        given["DATABASE_URL"] = database_url_of_parts(*(given.get(name, "") for name in DATABASE_PARTS))
     parsed = {}
     for attribute, variable in VARIABLES.items():
         text = given.get(variable.name, variable.default)

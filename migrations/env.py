@@ -53,6 +53,8 @@ def run_migrations() -> None:
             **current_app.extensions["migrate"].configure_args,
         )
         with context.begin_transaction():
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # the role may have a limit
             context.run_migrations()
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Select
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import DBAPIError
 
+from models.connecting import notice_silence
 from models.remembered_rows import Part, RememberedRows, Values, size_of
 
 _SQLITE_CACHE_KIB = 64
@@ -103,6 +104,8 @@ class Reader:
             if not held.is_broken(reason):
                 raise held.named(reason) from reason
             self._let_go(held)
+            if held.met_silence(reason):
+                raise held.named(reason) from reason
         # Run it through SQLAlchemy first, so that a second failure raises SQLAlchemy's exception.
         held = self._hold()
         held.connection.execute(read.statement, dict(parameters)).close()
@@ -148,6 +151,10 @@ class _Held:
     def is_broken(self, reason: Any) -> bool:
         """Tell whether the connection itself failed, so that no statement can succeed on it."""
         return self._dialect.is_disconnect(reason, self.driver, None)
+
+    def met_silence(self, reason: Exception) -> bool:
+        """Tell whether the server let the time limit pass without an answer, so that nobody should ask again at once."""
+        return self._dialect.name != "sqlite" and notice_silence(self._dialect, reason)
 
     def named(self, reason: Exception) -> DBAPIError:
         """Return a failure of the driver as SQLAlchemy's exception, without the statement, which must not be logged."""

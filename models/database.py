@@ -31,6 +31,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from models import connecting  # noqa: F401 - its listeners open the connections of every engine
 from models.sqlite_limit import LimitedConnection
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ CONNECT_TIMEOUT_SECONDS = 5
 # For SQLite's single lock. A sign-in may wait for it three times, and nginx waits for a minute.
 LOCK_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 15
+# A server that works ends a statement itself, so only one that hangs says nothing for longer than that.
+SPARE_SECONDS = 1
 RECYCLE_SECONDS = 1800
 
 #: Alembic's record of migrations; Chamilo has a table of its own.
@@ -112,15 +115,15 @@ def engine_options(url: URL) -> dict[str, Any]:
         "pool_size": 10,
         "pool_timeout": CONNECT_TIMEOUT_SECONDS,
     }
-    options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+    answer_timeout = STATEMENT_TIMEOUT_SECONDS + SPARE_SECONDS
+    options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "answer_timeout": answer_timeout}
     if url.get_backend_name() == "mysql":
-        options["connect_args"] |= {"read_timeout": 2 * STATEMENT_TIMEOUT_SECONDS, "write_timeout": 2 * STATEMENT_TIMEOUT_SECONDS}
+        options["connect_args"] |= {"write_timeout": answer_timeout}
         # READ COMMITTED avoids gap locks, on which two concurrent sign-ins would deadlock.
         options["isolation_level"] = "READ COMMITTED"
     if url.get_backend_name() == "postgresql":
         options["connect_args"] |= {"options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c timezone=UTC"}
-        # TCP alone would wait for a vanished host for a quarter of an hour.
-        options["connect_args"] |= {"tcp_user_timeout": 2000 * STATEMENT_TIMEOUT_SECONDS}
+        # Notice in half a minute that the peer of an idle connection has vanished.
         options["connect_args"] |= {"keepalives_idle": STATEMENT_TIMEOUT_SECONDS, "keepalives_interval": 5, "keepalives_count": 3}
     return options
 
@@ -134,13 +137,15 @@ def _prepare_connection(connection: Any, _record: object) -> None:
         # In KiB; the default is 2 MB. Each thread has a connection, and the kernel caches the file once for all.
         connection.execute("PRAGMA cache_size = -512")
     elif type(connection).__module__.startswith("pymysql"):
-        # Chamilo writes UTC. MariaDB's time limit is in seconds; MySQL's has another name and is in milliseconds.
-        is_mariadb = "mariadb" in connection.get_server_info().lower()
-        limit = ("max_statement_time", 1) if is_mariadb else ("max_execution_time", 1000)
+        # Chamilo writes UTC. MySQL cuts GROUP_CONCAT at 1,024 bytes (models.campus.MEMBERSHIP); MariaDB's own limit is this one.
+        options = {"time_zone": "'+00:00'", "group_concat_max_len": 1048576}
+        if "mariadb" in connection.get_server_info().lower():
+            options["max_statement_time"] = STATEMENT_TIMEOUT_SECONDS
+        else:  # MySQL's limit is in milliseconds and for SELECT alone; other statements are long where they wait for a lock
+            locks = dict.fromkeys(("innodb_lock_wait_timeout", "lock_wait_timeout"), STATEMENT_TIMEOUT_SECONDS)
+            options |= {"max_execution_time": 1000 * STATEMENT_TIMEOUT_SECONDS} | locks
         with connection.cursor() as cursor:
-            # MySQL cuts GROUP_CONCAT at 1,024 bytes (models.campus.MEMBERSHIP); MariaDB's own limit is this one.
-            longest = "group_concat_max_len = 1048576"
-            cursor.execute(f"SET time_zone = '+00:00', {longest}, {limit[0]} = {STATEMENT_TIMEOUT_SECONDS * limit[1]}")
+            cursor.execute("SET " + ", ".join(f"{name} = {value}" for name, value in options.items()))
 
 
 def reads_never_wait(engine: Engine) -> bool:

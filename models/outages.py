@@ -63,9 +63,29 @@ def is_outage(error: DBAPIError) -> bool:
 
 
 def code_of(error: BaseException) -> str:
-    """Return the database's code of a failure: `SQLITE_FULL`, `25006`, `1290`. Its text may hold data and is left out."""
-    orig = getattr(error, "orig", None)
-    return str(_number_of(orig) or getattr(orig, "sqlite_errorname", None) or getattr(orig, "sqlstate", None) or "")
+    """Return the database's code of a failure: `SQLITE_FULL`, `25006`, `1290`.
+
+    If there is none, as where psycopg cannot connect, return the name of the driver's exception, or of SQLAlchemy's.
+    """
+    orig: Any = getattr(error, "orig", None)
+    code = _number_of(orig) or getattr(orig, "sqlite_errorname", None) or getattr(orig, "sqlstate", None)
+    return str(code or type(orig or error).__name__)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why the database cannot be used, for the log. An outage is told by the driver; other texts may hold data."""
+    if is_time_limit(error):
+        return "a statement ran into its time limit"
+    if not isinstance(error, DBAPIError) or not is_outage(error):
+        return type(getattr(error, "orig", None) or error).__name__
+    text = str(error.orig.args[-1] if error.orig and error.orig.args else error.orig).strip()
+    return text.partition("\n")[0] or type(error.orig).__name__
+
+
+def setting_at_fault(error: DBAPIError) -> str | None:
+    """Return the sentence of models/connecting.py on a setting with which no connection is possible."""
+    text = str(error.orig.args[-1]) if error.orig and error.orig.args else ""
+    return f"{text}." if text.startswith("DATABASE_URL ") else None
 
 
 def is_time_limit(error: BaseException) -> bool:

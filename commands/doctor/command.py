@@ -9,6 +9,7 @@ import click
 from blueprints.parts import Parts, parts
 from commands.doctor.findings import ERROR, OK, WARNING, Finding
 from commands.doctor.host import examine_cors, examine_files, examine_proxies, examine_settings, examine_workers
+from commands.doctor.packages import examine_packages
 from commands.doctor.services import examine_database, examine_keys, examine_mail, examine_passphrase, examine_store
 from commands.doctor.writing import examine_disk
 from commands.setup import cli
@@ -38,6 +39,7 @@ def doctor(as_json: bool) -> None:
 
 def _examine(ours: Parts) -> Iterator[Finding]:
     yield from examine_settings(ours, os.environ)
+    yield from examine_packages(ours)
     yield from examine_keys(ours)
     yield from examine_passphrase(ours)
     yield from examine_files(ours, os.environ)

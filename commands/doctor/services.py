@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from blueprints.parts import Parts
 from commands.doctor.findings import ERROR, OK, WARNING, Finding, why
+from commands.doctor.limits import examine_time_limit
 from commands.doctor.schema import lacking, revisions
 from commands.doctor.writing import examine_writing
 from config.parsing import AccessUrlId
@@ -87,6 +88,8 @@ def examine_database(ours: Parts) -> Iterator[Finding]:
     kind = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
     yield from examine_writing(ours, f"{kind} {version} at {where}")
     yield from _examine_own_key(ours)
+    if "pgbouncer" in ours.settings.database_url.query:
+        yield examine_time_limit()
     missing, _ = lacking(ours)
     yield _examine_schema(ours, missing)
     yield _examine_clock(ours)

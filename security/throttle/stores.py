@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from models.outages import reason_of
 from models.throttled_login import Slot, give_back, latest_end, remove, remove_ended, reserve
 
 _MAX_WINDOWS = 10_000
@@ -64,7 +65,7 @@ class DatabaseWindows:
             with Session(self._engine()) as session:
                 yield session
         except SQLAlchemyError as reason:
-            raise StoreUnavailable(type(reason).__name__) from reason
+            raise StoreUnavailable(reason_of(reason)) from reason
 
 
 class MemoryWindows:

@@ -66,6 +66,12 @@ def test_pins_are_compiled_and_installed_by_make(file: Path) -> None:
     assert [name for name in wanted if not name.startswith("-") and name.lower() not in pinned] == []
 
 
+def test_pins_of_redis_hold_what_debians_python_needs() -> None:
+    """Python 3.11.2 is Debian 12's, and `redis` needs one package more there."""
+    line = r'^async-timeout==[0-9.]+ ; python_full_version < "3\.11\.3" \\$'
+    assert re.search(line, (ROOT / "requirements-redis.txt").read_text(), re.MULTILINE)
+
+
 @pytest.mark.parametrize("variable", VARIABLES.values(), ids=lambda variable: variable.name)
 def test_variable_is_in_the_example_with_its_default(variable: object) -> None:
     assert EXAMPLE[variable.name].strip("'\"") == variable.default

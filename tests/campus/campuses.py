@@ -11,7 +11,7 @@ from flask_migrate import upgrade
 from sqlalchemy import Connection, Engine, create_engine, text
 
 from app import create_app
-from config.parsing import database_url
+from config.database_url import database_url
 from models.database import engine_options
 from models.php_serialize import serialize_strings
 

@@ -5,8 +5,10 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -19,14 +21,15 @@ from app import create_app
 from benchmarks.services import RedisServer, free_port
 from blueprints import mail
 from blueprints.parts import parts
-from commands.doctor import host
-from config import load_settings
+from commands.doctor import host, packages
+from config import load_settings, parse_settings
 from models import db
 from models.verification_key import publish_key
 
 SECRET = "s3cret-of-nobody"
 PARTS = {
     "settings",
+    "packages",
     "keys",
     "passphrase",
     "files",
@@ -149,6 +152,22 @@ def test_clone_that_only_root_can_read_is_an_error(
         monkeypatch.setattr(host, "ROOT", clone)
         found, says = patient.findings()["files"]
     assert (found, says.startswith(f"only root can read {clone}")) == (state, state == "error")
+
+
+@pytest.mark.parametrize(("url", "driver"), [("mysql://h/x", "pymysql"), ("sqlite:////tmp/x.db", "")])
+def test_driver_that_an_upgrade_left_old_is_a_warning(url: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "version", lambda name: "0.9" if name == "pymysql" else version(name))
+    ours = SimpleNamespace(settings=parse_settings({"DATABASE_URL": url}))
+    (finding,) = packages.examine_packages(ours)
+    assert (finding.state, f"{driver} 0.9 instead of" in finding.says) == (("warning", True) if driver else ("ok", False))
+    assert ("-r requirements-mysql.txt" in finding.cure) == bool(driver)
+
+
+def test_package_that_this_python_does_not_need_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "requirements.txt").write_text('nobody-has-this==1.0 ; python_full_version < "3.11.3"\n')
+    monkeypatch.setattr(packages, "ROOT", tmp_path)
+    (finding,) = packages.examine_packages(SimpleNamespace(settings=parse_settings({})))
+    assert finding.state == "ok"
 
 
 # --- Keys

@@ -14,13 +14,14 @@ from answers import names_in
 from factories import Database, bearer
 from flask import Flask
 from sqlalchemy import Engine, create_engine, event, func, literal, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from blueprints.users import routes
 from models import db
 from models.compiled_reads import Read, Reader
-from models.database import engine_options
-from models.outages import code_of, is_outage, is_time_limit
+from models.database import _prepare_connection, engine_options
+from models.outages import code_of, is_outage, is_time_limit, reason_of
 from models.sqlite_limit import LimitedConnection
 
 
@@ -96,6 +97,39 @@ def test_time_limits_have_their_codes() -> None:
     late.append(pymysql.err.OperationalError(3024, "x"))
     assert [is_time_limit(raised(orig)) for orig in late] == [True] * 4
     assert not is_time_limit(raised(OfSqlite("SQLITE_BUSY")))
+
+
+@pytest.mark.parametrize(
+    ("version", "limits"),
+    [
+        ("10.11.6-MariaDB-log", "max_statement_time = 15"),
+        ("8.4.3", "max_execution_time = 15000, innodb_lock_wait_timeout = 15, lock_wait_timeout = 15"),
+    ],
+)
+def test_limits_of_mysql_have_names_of_their_own(version: str, limits: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    executed: list[str] = []
+    monkeypatch.setattr(pymysql.connections.Connection, "get_server_info", lambda _: version)
+    monkeypatch.setattr(pymysql.cursors.Cursor, "execute", lambda _, statement: executed.append(statement))
+    _prepare_connection(pymysql.connections.Connection(defer_connect=True), None)
+    assert executed == [f"SET time_zone = '+00:00', group_concat_max_len = 1048576, {limits}"]
+
+
+def test_failure_without_a_code_has_that_of_its_class_and_a_reason() -> None:
+    gone = raised(psycopg.OperationalError("connection failed: Connection refused\n\tIs the server running?"), None)
+    assert (code_of(gone), reason_of(gone)) == ("OperationalError", "connection failed: Connection refused")
+    lost = raised(pymysql.err.OperationalError(2013, "Lost connection (timed out)"))
+    assert (code_of(lost), reason_of(lost)) == ("2013", "Lost connection (timed out)")
+    pool, pending = PoolTimeout("QueuePool limit of size 10"), PendingRollbackError("Original: INSERT 'alice'")
+    assert [(code_of(failure), reason_of(failure)) for failure in (pool, pending)] == [
+        ("TimeoutError", "TimeoutError"),
+        ("PendingRollbackError", "PendingRollbackError"),
+    ]
+    assert reason_of(raised(pymysql.err.OperationalError(2013, ""))) == "OperationalError"
+    assert reason_of(raised(sqlite3.OperationalError())) == "OperationalError"
+
+
+def test_reason_holds_no_data_of_a_statement() -> None:
+    assert reason_of(raised(psycopg.errors.UniqueViolation("Key (username)=(alice) already exists."))) == "UniqueViolation"
 
 
 FAULTY = {

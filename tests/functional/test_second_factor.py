@@ -555,8 +555,10 @@ def test_beside_a_campus_there_is_none() -> None:
 
 def test_read_only_server_may_be_ahead_of_its_tables(tmp_path: Path) -> None:
     table = SecondFactorTable(is_campus=False, tables_may_be_missing=True)
-    with Session(create_engine(f"sqlite:///{tmp_path}/empty.db")) as session:
+    engine = create_engine(f"sqlite:///{tmp_path}/empty.db")
+    with Session(engine) as session:
         assert [table.find(session, 1) for _ in range(2)] == [None, None]
+    engine.dispose()
 
 
 @pytest.fixture

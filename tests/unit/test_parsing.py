@@ -3,15 +3,15 @@
 import re
 from collections.abc import Callable
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from config.database_url import MEANING, NO_MEANING, database_url, database_url_of_parts
 from config.parsing import (
     MailServer,
     boolean,
-    database_url,
-    database_url_of_parts,
     integer,
     mailer_dsn,
     networks,
@@ -19,6 +19,8 @@ from config.parsing import (
     origin_pattern,
     redis_url,
 )
+
+ROOT = Path(__file__).parents[2]
 
 BOOLEAN = "must be 1 or 0 (or true, yes, on, false, no, off), not "
 INTEGER = "must be a whole number from 0 to 10, not "
@@ -121,19 +123,79 @@ def test_text_is_read(read: Callable[[str], Any], text: str, value: Any) -> None
 
 
 @pytest.mark.parametrize("prefix", ["", "pdo_", "PDO-"])
-def test_file_of_sqlite_brings_none_of_its_options(prefix: str) -> None:
-    assert database_url(f"{prefix}sqlite:////var/x.db?mode=ro").render_as_string() == "sqlite:////var/x.db"
+def test_file_of_sqlite_has_no_options(prefix: str) -> None:
+    assert database_url(f"{prefix}sqlite:////var/x.db?charset=utf8").render_as_string() == "sqlite:////var/x.db"
+
+
+THIS = __file__
+FOLDER = str(Path(THIS).parent)
+CHARSET = {"charset": "utf8mb4"}
 
 
 @pytest.mark.parametrize(
     ("given", "options"),
     [
-        ("mysql://h/x?charset=latin1&ssl_ca=/c&sslmode=require&serverVersion=10", {"charset": "utf8mb4", "ssl_ca": "/c"}),
-        ("pgsql://h/x?charset=utf8&sslmode=require&sslrootcert=/c", {"sslmode": "require", "sslrootcert": "/c"}),
+        ("mysql://h/x?" + "&".join(f"{name}=1" for name in sorted(NO_MEANING)), CHARSET),
+        ("pgsql://h/x?" + "&".join(f"{name}=1" for name in sorted(NO_MEANING)), {}),
+        (f"mysql://h/x?charset=latin1&ssl_ca={THIS}&serverVersion=10", CHARSET | {"ssl_ca": THIS}),
+        (f"mysql://h/x?ssl-mode=VERIFY_CA&ssl-ca={THIS}&ssl-capath={FOLDER}", CHARSET | {"ssl_mode": "verify_ca", "ssl_ca": THIS, "ssl_capath": FOLDER}),
+        (f"mysql://h/x?sslMode=verify-identity&sslCert={THIS}&sslkey={THIS}", CHARSET | {"ssl_mode": "verify_identity", "ssl_cert": THIS, "ssl_key": THIS}),
+        ("mysql://h/x?sslmode=disabled&ssl-cipher=AES256-SHA", CHARSET | {"ssl_mode": "disabled", "ssl_cipher": "AES256-SHA"}),
+        (f"pgsql://h/x?charset=utf8&sslmode=require&sslrootcert={THIS}", {"sslmode": "require", "sslrootcert": THIS}),
+        ("pgsql://h/x?sslmode=verify-full&sslrootcert=system", {"sslmode": "verify-full", "sslrootcert": "system"}),
+        (f"pgsql://h/x?sslcert={THIS}&sslkey={THIS}&application_name=poort", {"sslcert": THIS, "sslkey": THIS, "application_name": "poort"}),
+        ("pgsql:///x?host=a:1&host=b:2&target_session_attrs=read-write", {"host": ("a:1", "b:2"), "target_session_attrs": "read-write"}),
+        *[(f"pgsql://h/x?pgbouncer={text}", {"pgbouncer": "1"}) for text in ("1", "true")],
+        *[(f"pgsql://h/x?pgbouncer={text}", {}) for text in ("0", "false")],
     ],
-)
+)  # fmt: skip
 def test_database_url_passes_on_the_options_that_its_driver_knows(given: str, options: dict[str, str]) -> None:
     assert database_url(given).query == options
+
+
+UNLISTED = "which is not in docs/operators.md#database-url-options"
+
+USELESS = [
+    ("mysql://h/x?driverOptions[1009]=/ca.pem", f"has the option `driverOptions[1009]`, {UNLISTED}"),
+    ("mysql://h/x?sslrootcert=/ca.pem", f"has the option `sslrootcert`, {UNLISTED}"),
+    ("mysql://h/x?pgbouncer=1", f"has the option `pgbouncer`, {UNLISTED}"),
+    ("pgsql://h/x?ssl-mode=require", f"has the option `ssl-mode`, {UNLISTED}"),
+    ("pgsql://h/x?options=-csearch_path%3Dx", f"has the option `options`, {UNLISTED}"),
+    ("sqlite:////x.db?mode=ro", f"has the option `mode`, {UNLISTED}"),
+    ("mysql://h/x?s3cret@h=1", f"has an option with an unusual name, {UNLISTED}"),
+    ("mysql://h/x?ssl-ca=/nowhere/ca.pem", "has the option `ssl-ca`, but /nowhere/ca.pem is not a file that this user can read"),
+    ("pgsql://h/x?sslrootcert=/nowhere/ca.pem", "has the option `sslrootcert`, but /nowhere/ca.pem is not a file that this user can read"),
+    ("mysql://h/x?ssl-key=/", "has the option `ssl-key`, but / is not a file that this user can read"),
+    ("pgsql://h/x?sslmode=on", "has the option `sslmode`, which must be disable, allow, prefer, require, verify-ca or verify-full, not 'on'"),
+    ("pgsql://h/x?pgbouncer=maybe", f"has the option `pgbouncer`, which {BOOLEAN}'maybe'"),
+    ("pgsql://h/x?sslmode=require&sslmode=require", "has the option `sslmode` twice"),
+    ("mysql://h/x?ssl-mode=required&sslmode=required", "has the option `sslmode` twice"),
+    (f"mysql://h/x?ssl-key={THIS}", "has an ssl-key, which needs its ssl-cert"),
+    *[
+        (f"mysql://h/x?ssl-mode={mode}&ssl-ca={THIS}", f"has certificates that ssl-mode={mode} would not use: choose REQUIRED, VERIFY_CA or VERIFY_IDENTITY")
+        for mode in ("disabled", "preferred")
+    ],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "sentence"), USELESS)
+def test_option_of_a_database_url_that_would_do_nothing_is_refused_by_name(given: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=r"\A" + re.escape(sentence) + r"\Z") as caught:
+        database_url(given)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_file_that_this_user_may_not_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may read everything
+    with pytest.raises(ValueError, match="is not a file that this user can read"):
+        database_url(f"pgsql://h/x?sslkey={THIS}")
+
+
+def test_documents_list_each_option_of_a_database_url() -> None:
+    page = (ROOT / "docs" / "operators.md").read_text()
+    section = page.partition("### Database URL options")[2].partition("\n## ")[0]
+    listed = {name.replace("-", "_") for name in re.findall(r"`([\w-]+)`", section)}
+    assert {name for names in MEANING.values() for name in names} | NO_MEANING <= listed
 
 
 def test_parts_of_a_database_url_are_quoted_and_have_defaults() -> None:

@@ -1,0 +1,144 @@
+"""Parse DATABASE_URL in Doctrine's form. Errors are the ends of sentences, as in parsing.py, and hold no password."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from config.parsing import boolean, one_of
+
+_DRIVERS = {
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+    "pdo_mysql": "mysql+pymysql",
+    "mysql2": "mysql+pymysql",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "pgsql": "postgresql+psycopg",
+    "pdo_pgsql": "postgresql+psycopg",
+    "sqlite": "sqlite",
+    "sqlite3": "sqlite",
+    "pdo_sqlite": "sqlite",
+}
+
+#: Doctrine's options that change nothing here: they are accepted and dropped.
+NO_MEANING = frozenset(
+    (
+        *("serverVersion", "server_version", "charset", "driver", "driverClass", "wrapperClass", "default_dbname"),
+        *("persistent", "logging", "profiling", "profiling_collect_backtrace", "use_savepoints", "keepReplica", "keepSlave"),
+    )
+)
+
+#: Options that reach the driver, under its names; models/connecting.py gives `ssl_mode` and `pgbouncer` their effect.
+MEANING = {
+    "mysql+pymysql": ("unix_socket", "ssl_mode", "ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_cipher"),
+    "postgresql+psycopg": (
+        *("pgbouncer", "host", "port", "target_session_attrs", "application_name", "channel_binding", "gssencmode"),
+        *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "ssl_min_protocol_version"),
+    ),
+    "sqlite": (),
+}
+
+_FILES = frozenset(("ssl_ca", "ssl_cert", "ssl_key", "sslrootcert", "sslcert", "sslkey", "sslcrl"))
+
+_WORDS = {
+    "ssl_mode": one_of("disabled", "preferred", "required", "verify_ca", "verify_identity"),
+    "sslmode": one_of("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": one_of("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+}
+
+# With these modes MySQL's client would not use a certificate, which an operator who names one does not expect.
+_WITHOUT_FILES = frozenset(("disabled", "preferred"))
+
+
+def database_url(text: str) -> URL:
+    """Parse a database URL with PHP's schemes and Doctrine's options, to one with the names of our drivers."""
+    try:
+        scheme, separator, rest = text.partition("://")
+        url = make_url(scheme.lower().replace("-", "_") + separator + rest)
+        driver = _DRIVERS[url.drivername.partition("+")[0]]
+    except (ArgumentError, KeyError, ValueError):
+        raise ValueError("must be a URL like mysql://user:password@host:3306/name, postgresql://… or sqlite:///file") from None
+    if driver == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise ValueError("must name a file that the workers can share, like sqlite:////var/lib/poort/poort.db")
+        _options(driver, url)
+        return URL.create("sqlite", database=url.database)
+    if not url.database:
+        raise ValueError("must name the database after the host, like mysql://user:password@host:3306/name")
+    options = _options(driver, url)
+    if driver == "mysql+pymysql":
+        options["charset"] = "utf8mb4"
+    return url.set(drivername=driver, query=options)
+
+
+def _options(driver: str, url: URL) -> dict[str, str | tuple[str, ...]]:
+    """Return the options that reach the driver. Raises ValueError for one that is unknown, doubled, or cannot be used."""
+    options: dict[str, str | tuple[str, ...]] = {}
+    for given, value in url.query.items():
+        name = _name_of(driver, given)
+        if given in NO_MEANING:
+            continue
+        if name not in MEANING[driver]:
+            raise ValueError(f"has {_shown(given)}, which is not in docs/operators.md#database-url-options")
+        if name == "host":  # several hosts, or the folder of a unix socket
+            options[name] = value
+        elif name in options or not isinstance(value, str):
+            raise ValueError(f"has {_shown(given)} twice")
+        else:
+            options[name] = _checked(name, _shown(given), value)
+    if options.get("pgbouncer") == "0":
+        del options["pgbouncer"]
+    _refuse_useless_files(options)
+    return options
+
+
+def _name_of(driver: str, given: str) -> str:
+    """Return our driver's name of an option. MySQL's are also spelled `ssl-mode`, `sslmode` and `sslMode`."""
+    if driver != "mysql+pymysql":
+        return given
+    name = given.lower().replace("-", "_")
+    return re.sub(r"\Assl(?=mode|ca|cert|key)", "ssl_", name)
+
+
+def _shown(name: str) -> str:
+    """Return an option for a message, by name unless that may be part of a password that was not percent-encoded."""
+    is_name = re.fullmatch(r"[A-Za-z][A-Za-z0-9_.\[\]-]{0,40}", name, re.ASCII)
+    return f"the option `{name}`" if is_name else "an option with an unusual name"
+
+
+def _checked(name: str, shown: str, value: str) -> str:
+    try:
+        if name == "pgbouncer":
+            return "1" if boolean(value) else "0"
+        if name in _WORDS:
+            return _WORDS[name](value.replace("-", "_") if name == "ssl_mode" else value)
+    except ValueError as reason:
+        raise ValueError(f"has {shown}, which {reason}") from None
+    # libpq takes the certificates of the system for the word `system`.
+    if (
+        name in _FILES
+        and (name, value) != ("sslrootcert", "system")
+        and not (Path(value).is_file() and os.access(value, os.R_OK))
+    ):
+        raise ValueError(f"has {shown}, but {value} is not a file that this user can read")
+    return value
+
+
+def _refuse_useless_files(options: Mapping[str, object]) -> None:
+    mode = options.get("ssl_mode")
+    if "ssl_key" in options and "ssl_cert" not in options:
+        raise ValueError("has an ssl-key, which needs its ssl-cert")
+    if mode in _WITHOUT_FILES and any(name in options for name in ("ssl_ca", "ssl_capath", "ssl_cert", "ssl_key")):
+        raise ValueError(f"has certificates that ssl-mode={mode} would not use: choose REQUIRED, VERIFY_CA or VERIFY_IDENTITY")
+
+
+def database_url_of_parts(host: str, port: str, name: str, user: str, password: str) -> str:
+    """Build the URL of a MariaDB from Chamilo's five variables."""
+    return (
+        f"mysql://{quote(user, safe='')}:{quote(password, safe='')}@{host or 'localhost'}:{port or '3306'}/{quote(name, safe='')}"
+    )
