@@ -17,13 +17,16 @@ from rest.dialect import Dialect
 from rest.encoding import compact
 from rest.format import TOTAL_HEADER, BodyType, Format
 from rest.formats import FORMATS
-from rest.media_ranges import choose_media_type
+from rest.media_ranges import best_match, choose_media_type
 from rest.operation import Operation, RoutedOperation, Shape, documented
 from rest.problem import Fields
 from rest.remembered import OF_ITEMS, OF_PAGES
 from rest.representation import Collection, Item
 
 _EXTENSION = "poort-negotiation"
+
+# The media types of documents of failures, where no format was agreed upon: the first is Hydra's form.
+_ERROR_TYPES = ("application/ld+json", "application/json", "application/problem+json")
 
 # A body and its header fields.
 Rendered = tuple[bytes, Fields]
@@ -182,7 +185,9 @@ def _conditional(environ: dict[str, Any], response: Response) -> Response:
 def wants_problem_json() -> bool:
     """Tell whether an unreadable or invalid request is answered with a problem document (RFC 9457)."""
     agreed: Negotiated | None = g.get("negotiated")
-    return agreed is not None and agreed.format.problem_json
+    if agreed:
+        return agreed.format.problem_json
+    return best_match(request.headers.get("Accept", ""), list(_ERROR_TYPES)) in _ERROR_TYPES[1:]
 
 
 def _require_known(suffix: str | None) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from blueprints.parts import Parts
 from commands.doctor.findings import ERROR, OK, WARNING, Finding
-from commands.doctor.schema import lacking, revisions
+from commands.doctor.schema import examine_version, lacking, revisions
 from config.parsing import AccessUrlId
 from models import db
 from models.platform import Platform
@@ -90,6 +90,7 @@ def examine_database(ours: Parts) -> Iterator[Finding]:
     if not missing:
         yield from _examine_hashes(ours)
     if not missing and ours.platform:
+        yield examine_version(ours)
         yield _examine_portals(ours.platform, ours.settings.access_url_id)
         yield from _examine_api_keys(ours)
 
