@@ -551,6 +551,13 @@ def test_openapi_document_of_chamilo_3_is_valid(three: Campus, suffix: str) -> N
     assert ("@context" in refused["application/problem+json"]["example"]) == (suffix in {"?suffix=jsonld", "?suffix=csv"})
 
 
+@pytest.mark.parametrize(("version", "document"), [("2", "/api/docs.json"), ("3", "/api/docs.jsonopenapi")])
+def test_explorer_loads_a_document_that_is_there(campuses: dict[str, Campus], version: str, document: str) -> None:
+    page = campuses[version].ask("GET", "/api", accept="text/html").text
+    assert f'"{document}"' in page
+    assert campuses[version].ask("GET", document, accept="application/json,*/*").json["openapi"] == "3.1.0"
+
+
 @pytest.mark.parametrize("path", ["/api/errors/200x", "/api/errors/999"])
 def test_page_of_an_error_that_does_not_exist_is_404(three: Campus, path: str) -> None:
     assert three.ask("GET", path).json == {"error": "Not Found"}
