@@ -27,15 +27,13 @@ from security.access import is_public, needs_sign_in, public
 
 _JSON, _JSON_LD, _HTML, _YAML = "application/json", "application/ld+json", "text/html", "application/vnd.openapi+yaml"
 
-_ENTRYPOINTS = ("", "/index.jsonld")
-
 
 def document_blueprint(dialect: Dialect) -> Blueprint:
     """Make the blueprint of the documents, which is served only with APP_ENABLE_API_ENTRYPOINT."""
     docs = Blueprint("docs", __name__, template_folder="templates", static_folder="static", static_url_path="/docs/explorer")
     docs.after_request(protect_page)
     for path, media_types in dialect.offers.items():
-        show = _show_entrypoint if path in _ENTRYPOINTS else _show_docs
+        show = {"": _show_entrypoint, "/index.jsonld": _show_index}.get(path, _show_docs)
         if f"/api{path}" != dialect.explorer_document:
             docs.add_url_rule(path, path.strip("/").replace(".", "_") or "entrypoint", public(partial(show, media_types)))
     if dialect.has_unknown_documents:
@@ -63,8 +61,13 @@ def _show_entrypoint(media_types: Sequence[str]) -> Response:
     try:
         media_type = _choose(media_types)
     except NotAcceptable as refused:
-        raise NoSuchEntrypoint(refused.description) if len(media_types) > 1 else refused from None
+        raise NoSuchEntrypoint(refused.description) from None
     return _show_explorer() if media_type == _HTML else _answer(hydra.build_entrypoint(_resources()), media_type)
+
+
+def _show_index(media_types: Sequence[str]) -> Response:
+    """Show the Hydra entrypoint."""
+    return _answer(hydra.build_entrypoint(_resources()), _choose(media_types))
 
 
 def _show_docs(media_types: Sequence[str]) -> Response:
