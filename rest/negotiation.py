@@ -187,7 +187,9 @@ def wants_problem_json() -> bool:
     agreed: Negotiated | None = g.get("negotiated")
     if agreed:
         return agreed.format.problem_json
-    return best_match(request.headers.get("Accept", ""), list(_ERROR_TYPES)) in _ERROR_TYPES[1:]
+    # No other failure without a format is a document, and to read a long `Accept` takes time.
+    is_of_document = "documented" in g
+    return is_of_document and best_match(request.headers.get("Accept", ""), list(_ERROR_TYPES)) in _ERROR_TYPES[1:]
 
 
 def _require_known(suffix: str | None) -> None:

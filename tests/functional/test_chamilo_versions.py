@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from databases import Databases
 from factories import Clock, Database, bearer, dispose, settings_for
 from flask import Flask
@@ -549,6 +550,22 @@ def test_openapi_document_of_chamilo_3_is_valid(three: Campus, suffix: str) -> N
     refused = document["paths"][f"/api/users{suffix.replace('?suffix=', '.')}"]["post"]["responses"]["422"]["content"]
     assert list(refused) == ["application/problem+json"]
     assert ("@context" in refused["application/problem+json"]["example"]) == (suffix in {"?suffix=jsonld", "?suffix=csv"})
+
+
+def test_openapi_document_in_yaml_is_the_one_in_json(three: Campus) -> None:
+    asked = three.ask("GET", "/api/docs.yamlopenapi"), three.ask("GET", "/api/docs", accept="application/vnd.openapi+yaml")
+    document = three.ask("GET", "/api/docs.jsonopenapi").get_json(force=True)
+    assert [yaml.safe_load(answer.text) for answer in asked] == [document, document]
+
+
+def test_documents_that_are_switched_off_are_not_there_and_not_linked_to(database: Database, campuses: dict[str, Campus]) -> None:
+    app = create_app(settings_for(DATABASE_URL=database.url, CHAMILO_VERSION="3", APP_ENABLE_API_ENTRYPOINT="0"), Clock())
+    off = Campus(app, campuses["3"].admin, campuses["3"].pupil)
+    for path in ("/api", "/api/docs", "/api/docs.yamlopenapi", "/api/docs.json"):
+        assert off.ask("GET", path).json == {"error": f'No route found for "GET http://localhost{path}"'}
+    assert off.ask("POST", "/api/users", {"username": 5}).headers["Link"] == ERROR_LINK
+    assert off.ask("GET", "/api/errors/400").status_code == 200
+    dispose(app)
 
 
 @pytest.mark.parametrize(("version", "document"), [("2", "/api/docs.json"), ("3", "/api/docs.jsonopenapi")])
