@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from blueprints import register_blueprints
 from blueprints.application import Application
+from blueprints.docs.routes import declared_operations
 from blueprints.mail import Mailer
 from blueprints.parts import Parts, install_parts
 from blueprints.request_hooks import register_request_hooks
@@ -32,11 +33,13 @@ from models.token_validity import TokenValidity
 from models.user_lists import UserLists
 from models.user_table import UserTable
 from models.write_probe import WriteProbe
+from rest.dialect import DIALECTS
+from rest.negotiation import install_negotiation
 from rest.representation import shared_maker_of
 from security.access import refuse_undeclared_routes
 from security.api_keys import ApiKeys
 from security.audit import AuditTrail
-from security.bearer import Authentication, install_bearers
+from security.bearer import Authentication, install_bearers, refuse_bad_token
 from security.client_address import TrustedProxies
 from security.hashing import HashingThread
 from security.keys.files import KeyFiles
@@ -152,7 +155,9 @@ def _install(app: Flask, parts: Parts) -> None:
     authentication = Authentication(parts.tokens, callers, VerifiedTokens(), parts.platform, parts.api_keys)
     install_bearers(app, StrictJWTManager(app, parts.tokens), authentication)
     register_request_hooks(app, settings, parts.clock)
-    register_blueprints(app, settings)
+    dialect = DIALECTS[settings.chamilo_version]
+    register_blueprints(app, settings, dialect)
+    install_negotiation(app, dialect, declared_operations(app), refuse_bad_token)
     register_commands(app)
     refuse_undeclared_routes(app)
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]

@@ -12,11 +12,12 @@ from blueprints.health import routes as health_routes
 from blueprints.users import me, passwords, portal_users
 from blueprints.users import routes as users_routes
 from config import Settings
+from rest.dialect import Dialect
 from rest.paths import SegmentConverter, SuffixConverter
 
 
-def register_blueprints(app: Flask, settings: Settings) -> None:
-    """Register the routes that the settings enable."""
+def register_blueprints(app: Flask, settings: Settings, dialect: Dialect) -> None:
+    """Register the routes that the settings enable, and the documents of a dialect."""
     app.url_map.converters |= {"suffix": SuffixConverter, "segment": SegmentConverter}
     refreshes = settings.refresh_token_ttl_seconds > 0
     api = [auth_routes.bp, sign_out_blueprint(has_sessions=refreshes), users_routes.bp]
@@ -26,13 +27,13 @@ def register_blueprints(app: Flask, settings: Settings) -> None:
     if settings.database_schema == "own":
         # Beside a campus, Chamilo manages second factors.
         api.append(second_factor.bp)
-    api.append(docs_routes.contexts)
+    api.append(docs_routes.context_blueprint(dialect))
     if settings.app_enable_api_entrypoint:
-        api.append(docs_routes.bp)
+        api.append(docs_routes.document_blueprint(dialect))
     for blueprint in api:
         app.register_blueprint(blueprint, url_prefix="/api")
     if settings.app_enable_api_entrypoint:
-        Explorer(app, docs_routes.show_openapi)
+        Explorer(app, dialect.explorer_document, docs_routes.show_openapi(dialect))
     app.register_blueprint(start_page.bp)
     app.register_blueprint(jwk_set.bp)
     app.register_blueprint(health_routes.bp)

@@ -26,8 +26,8 @@ from rest.answer import Answer
 from rest.cors import EXPOSED, EXPOSED_WITH_TOTAL, cors_headers, preflight_headers
 from rest.error_response import error_response
 from rest.format import TOTAL_HEADER
-from rest.negotiation import wants_problem_json
-from rest.problem import REPRESENTATIONS
+from rest.negotiation import dialect_at_hand, wants_problem_json
+from rest.problem import REPRESENTATIONS, OperationFailed
 from security.client_address import network_of
 from security.errors import RefusedApiKey
 from security.keys.pair import UnusableKey
@@ -37,6 +37,9 @@ logger = logging.getLogger("poort")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 
 RETRY_AFTER_SECONDS = 5
+
+# Statuses of errors begin here.
+_ERRORS = 400
 
 
 class DatabaseUnavailable(ServiceUnavailable):
@@ -88,7 +91,8 @@ def _begin(settings: Settings, clock: Callable[[], datetime]) -> Response | None
     given = environ.get("HTTP_X_REQUEST_ID", "")
     request_id.set(given if given and _REQUEST_ID.fullmatch(given) else f"{getrandbits(128):032x}")
     if environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ORIGIN" in environ and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
-        return Response(status=204, headers=preflight_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin))
+        allowed = preflight_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin)
+        return Response(status=dialect_at_hand().preflight_status, headers=allowed)
     return None
 
 
@@ -97,8 +101,11 @@ def _finish(settings: Settings, response: Response) -> Response:
     headers, environ = response.headers, request.environ
     headers.extend((("X-Request-Id", request_id.get()), *_missing(response)))
     if settings.app_enable_api_entrypoint and ("negotiated" in here or "documented" in here) and _is_representation(response):
-        link = f"<{request.scheme}://{request.host}/api/docs.jsonld>"
-        headers.add("Link", f'{link}; rel="http://www.w3.org/ns/hydra/core#apiDocumentation"')
+        link = f'<{request.scheme}://{request.host}/api/docs.jsonld>; rel="http://www.w3.org/ns/hydra/core#apiDocumentation"'
+        if response.status_code < _ERRORS:
+            headers.add("Link", link)
+        else:
+            headers["Link"] = ",".join((*headers.getlist("Link"), link))
     if "HTTP_ORIGIN" in environ:
         if environ["REQUEST_METHOD"] != "OPTIONS":
             exposed = EXPOSED_WITH_TOTAL if TOTAL_HEADER in headers else EXPOSED
@@ -123,7 +130,7 @@ def _missing(response: Response) -> Iterable[tuple[str, str]]:
 
 
 def _is_representation(response: Response) -> bool:
-    return response.status_code < 400 or response.mimetype in REPRESENTATIONS  # noqa: PLR2004 - errors begin at 400
+    return response.status_code < _ERRORS or response.mimetype in REPRESENTATIONS
 
 
 def _give_connection_back(_error: BaseException | None) -> None:
@@ -138,7 +145,8 @@ def _give_connection_back(_error: BaseException | None) -> None:
 def _answer_failure(error: HTTPException) -> Response:
     app_ctx.g.setdefault("failure", error)  # deploy/metrics counts it
     context: Any = request_ctx
-    return error_response(error, context.request, context.url_adapter, as_problem_json=wants_problem_json())
+    routes, dialect = context.url_adapter, dialect_at_hand()
+    return error_response(error, context.request, routes, dialect, as_problem_json=wants_problem_json())
 
 
 def _answer_refused_key(error: RefusedApiKey) -> Response:
@@ -166,4 +174,4 @@ def _answer_without_keys(error: UnusableKey) -> Response:
 
 def _answer_unexpected(error: Exception) -> Response:
     logger.error("unexpected failure of %s", request_ctx.request.endpoint, exc_info=error)
-    return _answer_failure(InternalServerError("Internal Server Error"))
+    return _answer_failure(OperationFailed() if "negotiated" in app_ctx.g else InternalServerError("Internal Server Error"))

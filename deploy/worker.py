@@ -69,7 +69,7 @@ class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
 _http_date = lru_cache(maxsize=1)(util.http_date)
 
 # Fields with few values are validated once. Of fields with many values, only the value is validated each time.
-_SAME_VALUES = {"Content-Type", "Vary", "Accept-Patch", HEADER, *SAFE_HEADERS}
+_SAME_VALUES = {"Content-Type", "Vary", "Accept-Patch", "Accept-Post", "Allow", HEADER, *SAFE_HEADERS}
 _NEW_VALUES = {"X-Request-Id", "ETag", "Content-Location", "Location", "Link"}
 _MOST_LOOKED_AT = 256
 _LOOKED_AT: set[tuple[str, str]] = set()

@@ -175,6 +175,10 @@ class UserTable:
         if count_met(session, delete(User).where(User.id == user_id)):
             count_change(session, user_id, -1, is_campus=self.is_campus)
 
+    def chamilo_version(self, session: Session) -> str:
+        """Tell whether a campus is Chamilo 2 or 3, from the roles of its newest user or, without users, from its columns."""
+        return "3" if self._encoding_of_new_rows(session, self.columns(session)) == "json" else "2"
+
     def _statement_for_many(self, session: Session, row: Mapping[str, Any]) -> Any:
         statement = insert(self._as_it_is(row))
         # With RETURNING, SQLAlchemy sends few long statements. Many short ones are slow with SQLite's search index.

@@ -45,7 +45,7 @@ class IncompleteBody(BadRequest):
     error_code = "incomplete_body"
 
 
-def request_media_type(request: Request, taken: Sequence[str], listed: Sequence[str]) -> str:
+def request_media_type(request: Request, taken: Container[str], listed: Sequence[str]) -> str:
     """Return the media type of the body, which must be in `taken`. Raises 415; its text names the `listed` media types."""
     header = request.headers.get("Content-Type", "").strip()
     if not header:

@@ -4,16 +4,18 @@ from flask import Request, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter
 
+from rest.dialect import Dialect
 from rest.encoding import encode_json
 from rest.error_codes import HEADER, ROUTE_NOT_FOUND, error_code
 from rest.paths import raw_path
-from rest.problem import problem_body
 
 # The order of methods in Symfony's `Allow`.
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-def error_response(error: HTTPException, request: Request, routes: MapAdapter | None, *, as_problem_json: bool) -> Response:
+def error_response(
+    error: HTTPException, request: Request, routes: MapAdapter | None, dialect: Dialect, *, as_problem_json: bool
+) -> Response:
     """Answer a failed request. A GET with a superfluous slash at the end is redirected if `routes` has the path without it."""
     if error.response is not None:  # a redirect of Werkzeug's
         return error.response  # type: ignore[return-value]
@@ -21,8 +23,9 @@ def error_response(error: HTTPException, request: Request, routes: MapAdapter | 
         if isinstance(error, NotFound) and routes and _exists_without_slash(request, routes):
             return _redirect_without_slash(request)
         error.description = _route_not_found(error, request)
-    body, content_type = problem_body(error, as_problem_json)
-    response = Response(encode_json(body), error.code, content_type=content_type, headers={HEADER: _code(error, request)})
+    body, content_type, fields = dialect.body_of(error, as_problem_json)
+    headers = [(HEADER, _code(error, request)), *fields]
+    response = Response(encode_json(body), error.code, content_type=content_type, headers=headers)
     for name, value in error.get_headers():
         if name not in {"Content-Type", "Content-Length"}:
             response.headers[name] = value

@@ -1,28 +1,47 @@
 """Content negotiation: chooses the format by suffix, then by `Accept` as Chamilo does, and renders answers in it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache, wraps
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from flask import Response, g, request
+from flask import Flask, Response, g, request
 from flask.globals import app_ctx, request_ctx
 from flask.typing import RouteCallable
-from werkzeug.exceptions import NotAcceptable, NotFound
-from werkzeug.http import parse_options_header
+from werkzeug.exceptions import NotAcceptable, NotFound, UnsupportedMediaType
 
 from rest import conditional
 from rest.answer import Answer
 from rest.body import read_object, request_bytes, request_media_type
+from rest.dialect import Dialect
 from rest.encoding import compact
 from rest.format import TOTAL_HEADER, BodyType, Format
 from rest.formats import FORMATS
-from rest.operation import Operation, Shape, documented
+from rest.media_ranges import best_match, choose_media_type
+from rest.operation import Operation, RoutedOperation, Shape, documented
+from rest.problem import Fields
 from rest.remembered import OF_ITEMS, OF_PAGES
 from rest.representation import Collection, Item
 
+_EXTENSION = "poort-negotiation"
+
+# The media types of documents of failures, where no format was agreed upon: the first is Hydra's form.
+_ERROR_TYPES = ("application/ld+json", "application/json", "application/problem+json")
+
 # A body and its header fields.
-Rendered = tuple[bytes, tuple[tuple[str, str], ...]]
+Rendered = tuple[bytes, Fields]
+
+
+class Negotiation(NamedTuple):
+    """What answers of one application depend on besides the request.
+
+    `fields_of_paths` has header fields of operations. `before_refusing` is called before a request is refused for its suffix
+    or its media types, and may raise what comes first.
+    """
+
+    dialect: Dialect
+    fields_of_paths: Mapping[Operation, Fields]
+    before_refusing: Callable[[], object]
 
 
 class Negotiated(NamedTuple):
@@ -32,6 +51,19 @@ class Negotiated(NamedTuple):
     body_type: BodyType | None
     format: Format
     environ: dict[str, Any]
+    negotiation: Negotiation
+
+
+def install_negotiation(
+    app: Flask, dialect: Dialect, routed: Iterable[RoutedOperation], refuse_bad_token: Callable[[], object]
+) -> None:
+    """Let the views of an application that are decorated with `speaks` answer in a dialect."""
+    before_refusing = refuse_bad_token if dialect.refuses_bad_tokens_first else _pass
+    app.extensions[_EXTENSION] = Negotiation(dialect, dialect.fields_of_paths(routed), before_refusing)
+
+
+def _pass() -> None:
+    """Let a request be refused for its format before its token is looked at."""
 
 
 class UnknownFormat(NotFound):
@@ -44,18 +76,30 @@ class UnknownFormat(NotFound):
         super().__init__(f'Format "{suffix}" is not supported')
 
 
+def dialect_at_hand() -> Dialect:
+    """Return the dialect of the current application."""
+    negotiation: Negotiation = app_ctx.app.extensions[_EXTENSION]
+    return negotiation.dialect
+
+
 def speaks(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:
-    """Decorate a view of a resource. Raises 404, 415 and 406 before authentication (docs/compatibility.md#precedence)."""
+    """Decorate a view of a resource.
+
+    Raises 404, 415 and 406 before authentication, but for what comes first in a dialect (docs/compatibility.md#precedence).
+    """
 
     def decorate(view: RouteCallable) -> RouteCallable:
         @wraps(view)
         def negotiated(*args: Any, suffix: str | None = None, **kwargs: Any) -> Any:
-            if suffix is not None and suffix not in FORMATS:
-                raise UnknownFormat(suffix)
-            environ = request_ctx.request.environ
-            body_type = _body_type(operation.takes) if operation.takes else None
-            chosen = _format(suffix, environ.get("HTTP_ACCEPT", "").strip())
-            app_ctx.g.negotiated = Negotiated(operation, body_type, chosen, environ)
+            environ, negotiation = request_ctx.request.environ, app_ctx.app.extensions[_EXTENSION]
+            try:
+                _require_known(suffix)
+                body_type = _body_type(operation.takes) if operation.takes else None
+                chosen = _format(suffix, environ.get("HTTP_ACCEPT", "").strip())
+            except (UnknownFormat, UnsupportedMediaType, NotAcceptable):
+                negotiation.before_refusing()
+                raise
+            app_ctx.g.negotiated = Negotiated(operation, body_type, chosen, environ, negotiation)
             return view(*args, **kwargs)
 
         return documented(operation)(negotiated)
@@ -70,23 +114,26 @@ def request_object() -> dict[str, Any]:
 
 def render_item(item: Item) -> Response:
     """Answer with an item, or 304 if the client has it already."""
-    operation, _, chosen, environ = app_ctx.g.negotiated
+    operation, _, chosen, environ, negotiation = app_ctx.g.negotiated
     key = (operation, chosen, item.number) if item.number else None
-    body, fields = OF_ITEMS.get(key, lambda: _make_item(operation, chosen, item))
-    return _conditional(environ, Answer(body, operation.status, fields))
+    body, fields = OF_ITEMS.get(key, lambda: _make_item(operation, chosen, item, negotiation))
+    location = negotiation.dialect.item_location(environ, item.iri, chosen.name)
+    return _conditional(environ, Answer(body, operation.status, (*fields, *location)))
 
 
 def render_nothing() -> Response:
     """Answer 204."""
-    return Response(status=HTTPStatus.NO_CONTENT, headers=_headers(g.negotiated.operation, None))
+    operation, negotiation = g.negotiated.operation, g.negotiated.negotiation
+    return Response(status=HTTPStatus.NO_CONTENT, headers=_headers(operation, None, _of_path(operation, negotiation)))
 
 
 def render_collection(collection: Collection) -> Response:
     """Answer with a page of a collection, or 304 if the client has it already."""
-    operation, _, chosen, environ = app_ctx.g.negotiated
+    operation, _, chosen, environ, negotiation = app_ctx.g.negotiated
     key = _page_key(operation, chosen, collection)
-    body, fields = OF_PAGES.get(key, lambda: _make_collection(operation, chosen, collection))
-    return _conditional(environ, Answer(body, operation.status, fields))
+    body, fields = OF_PAGES.get(key, lambda: _make_collection(operation, chosen, collection, negotiation))
+    location = negotiation.dialect.page_location(environ, collection.resource.iri, chosen.name)
+    return _conditional(environ, Answer(body, operation.status, (*fields, *location)))
 
 
 def _page_key(operation: Operation, chosen: Format, collection: Collection) -> tuple[Any, ...] | None:
@@ -98,15 +145,15 @@ def _page_key(operation: Operation, chosen: Format, collection: Collection) -> t
     return (operation, chosen, paging.page, paging.items_per_page, collection.page.total_items, link.path, link.query, numbers)
 
 
-def _make_item(operation: Operation, chosen: Format, item: Item) -> Rendered:
-    fields = [*_headers(operation, chosen), ("Content-Location", item.iri)]
+def _make_item(operation: Operation, chosen: Format, item: Item, negotiation: Negotiation) -> Rendered:
+    fields = [*_headers(operation, chosen, _of_path(operation, negotiation))]
     if operation.status is HTTPStatus.CREATED:
         fields.append(("Location", item.iri))
     return _made(chosen.encode(chosen.item(item)), fields, conditional.tag_of_item(item, chosen.name))
 
 
-def _make_collection(operation: Operation, chosen: Format, collection: Collection) -> Rendered:
-    fields = [*_headers(operation, chosen)]
+def _make_collection(operation: Operation, chosen: Format, collection: Collection, negotiation: Negotiation) -> Rendered:
+    fields = [*_headers(operation, chosen, _of_path(operation, negotiation))]
     if chosen.total_in_header:
         fields.append((TOTAL_HEADER, str(collection.page.total_items)))
     return _made(chosen.encode(chosen.collection(collection)), fields, conditional.tag_of_collection(collection, chosen.name))
@@ -116,14 +163,18 @@ def _made(body: bytes, fields: Sequence[tuple[str, str]], tag: str) -> Rendered:
     return compact(body), (*fields, ("ETag", f'"{tag}"'), ("Content-Length", str(len(body))))
 
 
+def _of_path(operation: Operation, negotiation: Negotiation) -> Fields:
+    return negotiation.fields_of_paths.get(operation, ())
+
+
 @cache
-def _headers(operation: Operation, chosen: Format | None) -> tuple[tuple[str, str], ...]:
+def _headers(operation: Operation, chosen: Format | None, of_path: Fields) -> Fields:
     """Return the header fields of all answers of an operation in a format; None stands for no content."""
     headers = [("Content-Type", f"{chosen.media_types[0]}; charset=utf-8")] if chosen else []
     headers += [("Vary", "Accept"), ("Cache-Control", "no-cache, private")]
     if operation.resource and operation.resource.accept_patch and operation.shape is not Shape.COLLECTION:
         headers.append(("Accept-Patch", ", ".join(operation.resource.accept_patch)))
-    return tuple(headers)
+    return (*headers, *of_path)
 
 
 def _conditional(environ: dict[str, Any], response: Response) -> Response:
@@ -134,7 +185,16 @@ def _conditional(environ: dict[str, Any], response: Response) -> Response:
 def wants_problem_json() -> bool:
     """Tell whether an unreadable or invalid request is answered with a problem document (RFC 9457)."""
     agreed: Negotiated | None = g.get("negotiated")
-    return agreed is not None and agreed.format.problem_json
+    if agreed:
+        return agreed.format.problem_json
+    # No other failure without a format is a document, and to read a long `Accept` takes time.
+    is_of_document = "documented" in g
+    return is_of_document and best_match(request.headers.get("Accept", ""), list(_ERROR_TYPES)) in _ERROR_TYPES[1:]
+
+
+def _require_known(suffix: str | None) -> None:
+    if suffix is not None and suffix not in FORMATS:
+        raise UnknownFormat(suffix)
 
 
 def _body_type(takes: tuple[BodyType, ...]) -> BodyType:
@@ -165,53 +225,3 @@ _cached_format = lru_cache(maxsize=1024)(_choose_format)
 def accepted_media_type(offered: list[str]) -> str:
     """Choose the media type of the answer to the current request. Raises 406."""
     return choose_media_type(request.headers.get("Accept", "").strip(), offered)
-
-
-def choose_media_type(accept: str, offered: list[str], unlisted: Sequence[str] = ()) -> str:
-    """Choose the media type of an answer: the first one offered if `accept` is empty.
-
-    Raises 406; its text does not name the `unlisted` media types.
-    """
-    chosen = best_match(accept, [*offered, *unlisted]) if accept else offered[0]
-    if chosen is None:
-        listed = '", "'.join(offered)
-        raise NotAcceptable(f'Requested format "{accept}" is not supported. Supported MIME types are "{listed}".')
-    return chosen
-
-
-def best_match(accept: str, offered: list[str]) -> str | None:
-    """Choose the media type whose most specific range has the highest q; of equals, the first one offered.
-
-    Unlike Werkzeug, Chamilo lets the server's order decide before the specificity of a range, and q=0 does not exclude.
-    """
-    ranges = [_parse_range(part) for part in accept.split(",") if part.strip()]
-    best, best_quality = None, -1.0
-    for media_type in offered:
-        matches = [(score, quality) for base, sub, quality in ranges if (score := _score(base, sub, media_type)) is not None]
-        if matches and (quality := max(matches, key=lambda match: match[0])[1]) > best_quality:
-            best, best_quality = media_type, quality
-    return best
-
-
-def _parse_range(text: str) -> tuple[str, str, float]:
-    media_range, options = parse_options_header(text.strip())
-    # Chamilo's negotiator reads a bare `*` as `*/*`.
-    base, _, sub = ("*/*" if media_range == "*" else media_range.lower()).partition("/")
-    try:
-        quality = min(max(float(options.get("q", "1")), 0.0), 1.0)
-    except ValueError:
-        quality = 1.0
-    return base, sub, quality
-
-
-def _score(base: str, sub: str, media_type: str) -> int | None:
-    """Return how specific a range is for a media type, None if it does not match."""
-    own_base, _, own_sub = media_type.partition("/")
-    if base == own_base and sub == own_sub:
-        return 110
-    if base not in {own_base, "*"}:
-        return None
-    if sub == "*":
-        return 100 if base == own_base else 0
-    # `application/*+json`
-    return 101 if sub.startswith("*+") and own_sub.endswith(sub[1:]) else None

@@ -1,10 +1,9 @@
-"""Errors while reading a request, and the only function that turns an error into a body (docs/compatibility.md#errors)."""
+"""Errors while reading a request, and the only functions that turn errors into bodies (docs/compatibility.md#errors)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from werkzeug.exceptions import BadRequest, HTTPException, Unauthorized, UnprocessableEntity
+from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, Unauthorized, UnprocessableEntity
 from werkzeug.http import HTTP_STATUS_CODES
 
 TITLE = "An error occurred"
@@ -18,6 +17,18 @@ JSON, JSON_LD, PROBLEM = "application/json", "application/ld+json; charset=utf-8
 REPRESENTATIONS = frozenset(content_type.partition(";")[0] for content_type in (JSON_LD, PROBLEM))
 
 Body = Mapping[str, Any]
+Fields = tuple[tuple[str, str], ...]
+
+_VARY: Fields = (("Vary", "Accept"),)
+_OF_JSON_LD: Fields = (*_VARY, ("Link", '<http://www.w3.org/ns/hydra/error>; rel="http://www.w3.org/ns/json-ld#error"'))
+
+
+class FailureBody(NamedTuple):
+    """The body of a failure, its content type, and the header fields that its form adds."""
+
+    body: Body
+    content_type: str = JSON
+    fields: Fields = ()
 
 
 class UnreadableRequest(BadRequest):
@@ -38,13 +49,18 @@ class UnreadableQuery(UnreadableRequest):
     error_code = "invalid_query"
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(NamedTuple):
     """A constraint that a property breaks. The code is Symfony's, which clients use to tell constraints apart."""
 
     property_path: str
     message: str
     code: str
+
+
+class OperationFailed(InternalServerError):
+    """500 of an operation on a resource."""
+
+    description = "Internal Server Error"
 
 
 class ValidationFailed(UnprocessableEntity):
@@ -58,33 +74,71 @@ class ValidationFailed(UnprocessableEntity):
         self.violations = violations
 
 
-def problem_body(error: HTTPException, as_problem_json: bool) -> tuple[Body, str]:
-    """Return the body of an error and its content type.
+def plain_body(error: HTTPException) -> FailureBody:
+    """Return the body of a failure that is no document.
 
-    An authentication failure is `{"code", "message"}`, without the code if it has no challenge. An unreadable or invalid request
-    is a problem document (RFC 9457) or in Hydra's form. Any other error is `{"error"}`.
+    An authentication failure is `{"code", "message"}`, without the code if it has no challenge. Any other error is `{"error"}`.
     """
-    description = error.description or HTTP_STATUS_CODES.get(error.code or 500, "")
+    description = describe(error)
     if isinstance(error, Unauthorized):
         code = {"code": error.code} if error.www_authenticate else {}
-        return code | {"message": description}, JSON
-    if not isinstance(error, UnreadableRequest | ValidationFailed):
-        return {"error": description}, JSON
-    violations = [_violation(violation) for violation in getattr(error, "violations", [])]
-    more = {"violations": violations} if violations else {}
+        return FailureBody(code | {"message": description})
+    return FailureBody({"error": description})
+
+
+def describe(error: HTTPException) -> str:
+    """Return the text that clients see of a failure."""
+    return error.description or HTTP_STATUS_CODES.get(error.code or 500, "")
+
+
+def document_of_2(error: HTTPException, as_problem_json: bool) -> FailureBody:
+    """Return Chamilo 2's document of an unreadable or invalid request: Hydra's form, or a problem document (RFC 7807)."""
+    violations, description = _violations(error), describe(error)
     if as_problem_json:
-        return {"type": _PROBLEM_TYPE, "title": TITLE, "detail": description} | more, PROBLEM
-    return _hydra_error("ConstraintViolationList" if violations else "Error", description) | more, JSON_LD
-
-
-def _violation(violation: Violation) -> Body:
-    return {"propertyPath": violation.property_path, "message": violation.message, "code": violation.code}
-
-
-def _hydra_error(name: str, description: str) -> dict[str, Any]:
-    return {
+        return FailureBody({"type": _PROBLEM_TYPE, "title": TITLE, "detail": description} | violations, PROBLEM)
+    name = "ConstraintViolationList" if violations else "Error"
+    body = {
         "@context": f"/api/contexts/{name}",
         "@type": "hydra:Error" if name == "Error" else name,
         "hydra:title": TITLE,
         "hydra:description": description,
     }
+    return FailureBody(body | violations, JSON_LD)
+
+
+def document_of_3(error: HTTPException, as_problem_json: bool) -> FailureBody:
+    """Return Chamilo 3's document of the same: always a problem document (RFC 9457), in Hydra's form one with its terms, too."""
+    violations, detail = _violations(error), describe(error)
+    if violations:
+        what = f"validation_errors/{_codes(violations['violations'])}"
+        told = {"status": error.code, **violations, "detail": detail, "type": f"/{what}"}
+    else:
+        what = f"errors/{error.code}"
+        told = {"detail": detail, "status": error.code, "type": f"/{what}"}
+    if as_problem_json:
+        return FailureBody(told | {"title": TITLE} if violations else {"title": TITLE} | told, PROBLEM, _VARY)
+    return FailureBody(in_hydra_form(f"/api/{what}", TITLE, told), PROBLEM, _OF_JSON_LD)
+
+
+def in_hydra_form(iri: str, title: str, told: Body) -> Body:
+    """Add to the members of a problem document those of JSON-LD and Hydra, as Chamilo 3 does."""
+    name = "ConstraintViolation" if "violations" in told else "Error"
+    return {
+        "@context": f"/api/contexts/{name}",
+        "@id": iri,
+        "@type": "hydra:Error" if name == "Error" else name,
+        **told,
+        "hydra:description": told["detail"],
+        "hydra:title": title,
+    }
+
+
+def _violations(error: HTTPException) -> dict[str, list[Body]]:
+    violations: list[Violation] = getattr(error, "violations", [])
+    told: list[Body] = [{"propertyPath": path, "message": message, "code": code} for path, message, code in violations]
+    return {"violations": told} if told else {}
+
+
+def _codes(violations: list[Body]) -> str:
+    codes = [violation["code"] for violation in violations]
+    return codes[0] if len(codes) == 1 else ";".join(f"{place}={code}" for place, code in enumerate(codes))

@@ -1,5 +1,6 @@
 """Authenticate a request: from its `Authorization` header (RFC 6750) to the caller, through flask-jwt-extended."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple, NoReturn, cast
 
@@ -100,6 +101,12 @@ def authenticate_caller(item_id: int = 0) -> tuple[Caller, Any]:
     portal = portal_of(platform)
     found, item = callers.find(bearer.username, bearer.keys, item_id, portal.name_form)
     return get_caller(found, bearer, now, portal), item
+
+
+def refuse_bad_token() -> None:
+    """Raise AuthenticationFailure if the current request has a token or an API key that lets nobody in."""
+    with suppress(MissingToken):
+        authenticate_caller()
 
 
 def _find_caller_by_key(authentication: Authentication, header: str, item_id: int) -> tuple[Caller, Any] | None:

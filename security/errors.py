@@ -22,7 +22,7 @@ AccessDenied (403)          the caller is known, but not allowed to do this
 TooManyPasswords (503)      the queue of the hashing thread is full
 ClockBehind (503)           a new token would be older than the moment at which the user's tokens end
 
-`rest.problem.problem_body` renders them all. `error_code` is the word in `X-Error-Code` (docs/errors.md); failures that clients
+`rest.problem.plain_body` renders them all. `error_code` is the word in `X-Error-Code` (docs/errors.md); failures that clients
 must not tell apart share it. The messages of tokens are lexik's (docs/compatibility.md#bearer).
 """
 

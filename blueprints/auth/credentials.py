@@ -8,6 +8,7 @@ from flask import Request
 from werkzeug.exceptions import BadRequest
 
 from rest.body import request_bytes, request_media_type
+from rest.dialect import CHAMILO_2, Dialect
 from rest.encoding import NotJson, decode_json
 from rest.operation import Tag
 
@@ -22,8 +23,6 @@ EXAMPLE_JWT = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJpYXQiOjE3OTAwNzU2MDB9.c2l
 
 #: The largest body of a sign-in or a refresh: anybody may send one, and its content is short.
 MOST_BYTES = 16 * 1024
-
-_MEDIA_TYPES = ("application/json", "application/x-json", "application/ld+json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +46,17 @@ class InvalidKey(BadRequest):
     error_code = "invalid_body"
 
 
-def read_credentials(request: Request) -> Credentials:
+def read_credentials(request: Request, dialect: Dialect) -> Credentials:
     """Read the body of a sign-in. Raises 415, 413, or 400 with Symfony's text."""
-    require_json(request)
+    require_json(request, dialect)
     document = read_object(request, MOST_BYTES)
     username, password, totp = _text(document, "username"), _text(document, "password"), document.get("totp")
     return Credentials(username, password, totp if isinstance(totp, str) and totp else None)
 
 
-def require_json(request: Request) -> None:
-    """Raise 415 unless the media type of the body is JSON."""
-    request_media_type(request, _MEDIA_TYPES, _MEDIA_TYPES)
+def require_json(request: Request, dialect: Dialect = CHAMILO_2) -> None:
+    """Raise 415 unless the media type of the body is JSON; only the sign-in depends on the dialect."""
+    request_media_type(request, dialect.sign_in_types, dialect.listed_sign_in_types)
 
 
 def read_text(request: Request, key: str) -> str:

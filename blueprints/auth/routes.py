@@ -14,6 +14,7 @@ from blueprints.parts import parts, portal_at_hand, requester_of
 from models import db
 from models.sign_in_record import record_failure, record_success
 from models.user import shown_roles
+from rest.negotiation import dialect_at_hand
 from rest.operation import Operation, documented
 from rest.schema import TEXT
 from security.access import public
@@ -50,7 +51,7 @@ CREATE_TOKEN = Operation(
 @documented(CREATE_TOKEN)
 def create_token() -> Response:
     """Exchange a user name and a password for an access token."""
-    ours, credentials, address = parts(), read_credentials(request), request.remote_addr or ""
+    ours, credentials, address = parts(), read_credentials(request, dialect_at_hand()), request.remote_addr or ""
     requester = requester_of(credentials.username)
     ours.hashing.require_room(requester)
     with _recorded_sign_in(credentials.username):

@@ -32,9 +32,9 @@ PAGE = "flasgger.apidocs"
 class Explorer(Swagger):  # type: ignore[misc]
     """flasgger without its old bundle, its extra routes and its hook into the application's routes."""
 
-    def __init__(self, app: Flask, show_document: RouteCallable) -> None:
-        """Mount the page; `show_document` is the view of its document."""
-        self._show_document = show_document
+    def __init__(self, app: Flask, document: str, show_document: RouteCallable) -> None:
+        """Mount the page; `document` is the path of its document, `show_document` the view of it."""
+        self._document, self._show_document = document, show_document
         super().__init__(app, config={"specs_route": "/api/docs.html", "specs": [{"endpoint": "openapi"}], "title": "Poort"})
 
     def init_app(self, app: Flask, decorators: Iterable[Callable[..., Any]] | None = None) -> None:  # noqa: ARG002
@@ -46,7 +46,7 @@ class Explorer(Swagger):  # type: ignore[misc]
         flasgger = Blueprint("flasgger", "flasgger", static_folder=str(_SWAGGER_UI), static_url_path="/api/docs/assets")
         page = APIDocsView.as_view("apidocs", view_args={"config": self.config})
         flasgger.add_url_rule(self.config["specs_route"], "apidocs", view_func=public(page))
-        flasgger.add_url_rule("/api/docs.json", "openapi", view_func=self._show_document)
+        flasgger.add_url_rule(self._document, "openapi", view_func=self._show_document)
         flasgger.after_request(protect_page)
         app.register_blueprint(flasgger)
         for files in ("flasgger.static", "docs.static"):

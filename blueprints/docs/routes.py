@@ -1,100 +1,114 @@
 """/api and /api/docs*, if the settings enable them, and /api/contexts/*, which every JSON-LD body refers to."""
 
 import re
-from collections.abc import Callable, Collection, Iterator
-from functools import wraps
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
+from typing import Any, NoReturn
 
 from flask import Blueprint, Flask, Response, current_app, g, request
 from flask.typing import RouteCallable
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import NotAcceptable, NotFound
+from werkzeug.http import HTTP_STATUS_CODES
 
 from blueprints.docs.explorer import PAGE, protect_page
 from blueprints.parts import takes_api_keys
 from rest.conditional import not_modified
+from rest.dialect import Dialect, NoSuchEntrypoint
 from rest.documents import hydra
 from rest.documents.openapi import build_openapi
 from rest.documents.selection import Selection
 from rest.encoding import encode_json
-from rest.formats import FORMATS
-from rest.negotiation import UnknownFormat, accepted_media_type
+from rest.formats import FORMATS, yaml
+from rest.negotiation import UnknownFormat, accepted_media_type, dialect_at_hand
 from rest.operation import RoutedOperation, operation_of
+from rest.problem import PROBLEM, in_hydra_form
 from rest.resource import Resource
 from security.access import is_public, needs_sign_in, public
 
-#: Served only with APP_ENABLE_API_ENTRYPOINT.
-bp = Blueprint("docs", __name__, template_folder="templates", static_folder="static", static_url_path="/docs/explorer")
-bp.after_request(protect_page)
-
-contexts = Blueprint("contexts", __name__)
-
-_JSON, _JSON_LD, _OPENAPI, _HTML = "application/json", "application/ld+json", "application/vnd.openapi+json", "text/html"
+_JSON, _JSON_LD, _HTML, _YAML = "application/json", "application/ld+json", "text/html", "application/vnd.openapi+yaml"
 
 
-def _offers(*media_types: str) -> Callable[[RouteCallable], RouteCallable]:
-    """Decorate a view that gets the media type of its answer, the client's choice of several. Raises 406."""
+def document_blueprint(dialect: Dialect) -> Blueprint:
+    """Make the blueprint of the documents, which is served only with APP_ENABLE_API_ENTRYPOINT."""
+    docs = Blueprint("docs", __name__, template_folder="templates", static_folder="static", static_url_path="/docs/explorer")
+    docs.after_request(protect_page)
+    for path, media_types in dialect.offers.items():
+        show = {"": _show_entrypoint, "/index.jsonld": _show_index}.get(path, _show_docs)
+        if f"/api{path}" != dialect.explorer_document:
+            docs.add_url_rule(path, path.strip("/").replace(".", "_") or "entrypoint", public(partial(show, media_types)))
+    if dialect.has_unknown_documents:
+        docs.add_url_rule("/docs.<segment:suffix>", "refuse_format", public(_refuse_format))
+    return docs
 
-    def decorate(view: RouteCallable) -> RouteCallable:
-        @wraps(view)
-        def negotiated(**kwargs: Any) -> Any:
-            g.documented = True
-            return view(accepted_media_type(list(media_types)), **kwargs)
 
-        return public(negotiated)
+def context_blueprint(dialect: Dialect) -> Blueprint:
+    """Make the blueprint of what bodies refer to: JSON-LD contexts, and the documents of failures if the dialect has them."""
+    contexts = Blueprint("contexts", __name__)
+    for path in ("/contexts/<segment:name>", "/contexts/<segment:name>.jsonld"):
+        contexts.add_url_rule(path, "show_context", public(show_context))
+    if dialect.has_error_pages:
+        contexts.add_url_rule("/errors/<segment:status>", "show_error", public(show_error))
+    return contexts
 
-    return decorate
+
+def show_openapi(dialect: Dialect) -> RouteCallable:
+    """Make the view of the OpenAPI document that the explorer loads."""
+    return public(partial(_show_docs, dialect.offers[dialect.explorer_document.removeprefix("/api")]))
 
 
-@bp.get("")
-@_offers(_JSON_LD, _JSON, _HTML)
-def show_entrypoint(media_type: str) -> Response:
-    """Show the explorer to a browser, the Hydra entrypoint to any other client."""
+def _show_entrypoint(media_types: Sequence[str]) -> Response:
+    """Show the explorer to a browser, the Hydra entrypoint to any other client. Raises NoSuchEntrypoint."""
+    try:
+        media_type = _choose(media_types)
+    except NotAcceptable as refused:
+        raise NoSuchEntrypoint(refused.description) from None
     return _show_explorer() if media_type == _HTML else _answer(hydra.build_entrypoint(_resources()), media_type)
 
 
-@bp.get("/index.jsonld")
-@_offers(_JSON_LD)
-def show_index(media_type: str) -> Response:
+def _show_index(media_types: Sequence[str]) -> Response:
     """Show the Hydra entrypoint."""
-    return _answer(hydra.build_entrypoint(_resources()), media_type)
+    return _answer(hydra.build_entrypoint(_resources()), _choose(media_types))
 
 
-@bp.get("/docs")
-@bp.get("/docs.jsonopenapi")
-@_offers(_OPENAPI, _JSON, _JSON_LD, _HTML)
-def show_docs(media_type: str) -> Response:
+def _show_docs(media_types: Sequence[str]) -> Response:
     """Show the OpenAPI document, the Hydra documentation or the explorer, as the client prefers."""
+    media_type = _choose(media_types)
     if media_type == _HTML:
         return _show_explorer()
-    build = _build_documentation if media_type == _JSON_LD else _build_openapi
-    return _answer(build(), media_type)
+    return _answer(_build_documentation() if media_type == _JSON_LD else _build_openapi(), media_type)
 
 
-@bp.get("/docs.jsonld")
-@_offers(_JSON_LD)
-def show_documentation(media_type: str) -> Response:
-    """Show the Hydra documentation."""
-    return _answer(_build_documentation(), media_type)
+def _refuse_format(suffix: str) -> NoReturn:
+    raise UnknownFormat(suffix)
 
 
-@_offers(_JSON, _OPENAPI)
-def show_openapi(media_type: str) -> Response:
-    """Show the OpenAPI document at /api/docs.json, where the explorer loads it."""
-    return _answer(_build_openapi(), media_type)
-
-
-@contexts.get("/contexts/<segment:name>")
-@contexts.get("/contexts/<segment:name>.jsonld")
-@_offers(_JSON_LD, _JSON)
-def show_context(_media_type: str, name: str) -> Response:
+def show_context(name: str) -> Response:
     """Show a JSON-LD context."""
+    _choose((_JSON_LD, _JSON))
     resources = hydra.resources_of(declared_operations(current_app))
     if name in resources:
         return _answer(hydra.build_context(resources[name], request.host_url), _JSON_LD)
-    fixed = hydra.build_fixed_contexts(resources.values(), request.host_url)
+    fixed = hydra.build_fixed_contexts(resources.values(), request.host_url, dialect_at_hand().hydra)
     if name not in fixed:
         raise NotFound("Not Found")
     return _answer(fixed[name], _JSON_LD)
+
+
+def show_error(status: str) -> Response:
+    """Show what the `@id` of a failure leads to: the name of its status."""
+    media_type = _choose((_JSON_LD, _JSON))
+    phrases = {str(code): phrase for code, phrase in HTTP_STATUS_CODES.items()}
+    if status not in phrases:
+        raise NotFound("Not Found")
+    title, told = f"Error {status}", {"detail": phrases[status], "status": int(status), "type": "about:blank"}
+    document = in_hydra_form(f"/api/errors/{status}", title, told) if media_type == _JSON_LD else {"title": title} | told
+    return _answer(document, PROBLEM.partition(";")[0])
+
+
+def _choose(media_types: Sequence[str]) -> str:
+    """Choose the media type of a document. Raises 406."""
+    g.documented = True
+    return accepted_media_type(list(media_types))
 
 
 def declared_operations(app: Flask) -> list[RoutedOperation]:
@@ -122,12 +136,13 @@ def _build_openapi() -> dict[str, Any]:
     suffix = request.args.get("suffix")
     if suffix is not None and suffix not in FORMATS:
         raise UnknownFormat(suffix)
-    selection = Selection(FORMATS[suffix], request.host_url.rstrip("/")) if suffix else Selection()
+    dialect = dialect_at_hand()
+    selection = Selection(FORMATS[suffix], request.host_url.rstrip("/"), dialect) if suffix else Selection(dialect=dialect)
     return build_openapi(declared_operations(current_app), selection, takes_api_keys=takes_api_keys())
 
 
 def _build_documentation() -> dict[str, Any]:
-    return hydra.build_documentation(declared_operations(current_app), request.host_url)
+    return hydra.build_documentation(declared_operations(current_app), request.host_url, dialect_at_hand().hydra)
 
 
 def _show_explorer() -> Response:
@@ -138,7 +153,8 @@ def _show_explorer() -> Response:
 
 
 def _answer(document: Any, media_type: str) -> Response:
-    response = Response(encode_json(document), content_type=f"{media_type}; charset=utf-8")
+    encode = yaml.encode if media_type == _YAML else encode_json
+    response = Response(encode(document), content_type=f"{media_type}; charset=utf-8")
     response.headers.update({"Vary": "Accept", "Cache-Control": "no-cache"})
     response.add_etag()
     return not_modified(request, response)

@@ -1,4 +1,4 @@
-"""Compare the database with the code: tables, columns, migrations."""
+"""Compare the database with the code and the settings: tables, columns, migrations, the version of Chamilo."""
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -6,6 +6,7 @@ from flask import current_app
 from sqlalchemy import inspect
 
 from blueprints.parts import Parts
+from commands.doctor.findings import OK, WARNING, Finding
 from models import db
 from models.database import VERSION_TABLE, missing_columns, missing_tables
 from models.user_table import OPTIONAL_COLUMNS, REQUIRED_COLUMNS
@@ -25,6 +26,17 @@ def lacking(ours: Parts) -> tuple[list[str], list[str]]:
     return missing + [f"column user.{name}" for name in sorted(required - found)], [
         f"column user.{name}" for name in sorted(not_needed)
     ]
+
+
+def examine_version(ours: Parts) -> Finding:
+    """Compare the version of Chamilo that clients are to meet with that of the campus's tables."""
+    asked, found = ours.settings.chamilo_version, ours.users.chamilo_version(db.session())
+    if asked == found:
+        return Finding("version", OK, f"clients meet Chamilo {asked}, like the tables")
+    says = f"CHAMILO_VERSION is {asked}, but the tables are those of Chamilo {found}: its clients expect other errors and headers"
+    return Finding(
+        "version", WARNING, says, f"Set CHAMILO_VERSION={found}, unless your clients were written for Chamilo {asked}."
+    )
 
 
 def revisions() -> tuple[set[str], set[str]]:

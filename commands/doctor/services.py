@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from blueprints.parts import Parts
 from commands.doctor.findings import ERROR, OK, WARNING, Finding, why
 from commands.doctor.limits import examine_time_limit
-from commands.doctor.schema import lacking, revisions
+from commands.doctor.schema import examine_version, lacking, revisions
 from commands.doctor.writing import examine_writing
 from config.parsing import AccessUrlId
 from models import db
@@ -96,6 +96,7 @@ def examine_database(ours: Parts) -> Iterator[Finding]:
     if not missing:
         yield from _examine_hashes(ours)
     if not missing and ours.platform:
+        yield examine_version(ours)
         yield _examine_portals(ours.platform, ours.settings.access_url_id)
         yield from _examine_api_keys(ours)
 

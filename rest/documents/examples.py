@@ -11,7 +11,7 @@ from rest.encoding import decode_json
 from rest.format import Format
 from rest.operation import Operation, Shape
 from rest.pagination import DEFAULT_ITEMS_PER_PAGE, Page, Paging
-from rest.problem import MalformedBody, ValidationFailed, Violation, problem_body
+from rest.problem import MalformedBody, ValidationFailed, Violation
 from rest.representation import Collection, Item, PageLink
 from rest.resource import Resource
 from rest.schema import EXAMPLE_ID
@@ -41,18 +41,14 @@ def answer_example(operation: Operation, resource: Resource, format_: Format) ->
     return decode_json(encoded) if format_.media_types[0].endswith("json") else encoded.decode()
 
 
-def failure_example(status: HTTPStatus, operation: Operation, media_type: str) -> Any:
-    """Return the body of a failure in a media type."""
-    return problem_body(_failure(status, operation, media_type), media_type == "application/problem+json")[0]
-
-
 def _item(resource: Resource) -> Item:
     fields = {prop.name: prop.example for prop in resource.readable if prop.example is not None}
     iri = resource.iri if resource.is_single else f"{resource.iri}/{fields.get('id', EXAMPLE_ID)}"
     return Item(resource, iri, fields)
 
 
-def _failure(status: HTTPStatus, operation: Operation, media_type: str) -> HTTPException:
+def failure_in(status: HTTPStatus, operation: Operation, media_type: str) -> HTTPException:
+    """Return a likely failure of an operation with a status, which is answered in a media type."""
     is_negotiated = media_type != "application/json"
     if is_negotiated and status is HTTPStatus.UNPROCESSABLE_ENTITY and (body := operation.body or operation.resource):
         blank = next(prop for prop in body.writable if prop.not_blank)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rest.documents.hydra_forms import HYDRA, HydraForm
 from rest.documents.openapi import TITLE
 from rest.operation import Operation, RoutedOperation, Shape
 from rest.resource import Kind, Property, Resource
@@ -10,8 +11,6 @@ from rest.resource import Kind, Property, Resource
 Document = dict[str, Any]
 
 DOCUMENTATION = "/api/docs.jsonld"
-
-_HYDRA = "http://www.w3.org/ns/hydra/core#"
 
 _RANGES = {
     Kind.STRING: "xmls:string",
@@ -41,7 +40,7 @@ def build_context(resource: Resource, host_url: str) -> Document:
     return {"@context": _vocabulary(host_url) | terms}
 
 
-def build_fixed_contexts(resources: Iterable[Resource], host_url: str) -> Mapping[str, Document]:
+def build_fixed_contexts(resources: Iterable[Resource], host_url: str, form: HydraForm) -> Mapping[str, Document]:
     """Build the contexts of the entrypoint and of errors."""
     links = {
         _entry(resource): {"@id": f"Entrypoint/{_entry(resource)}", "@type": "@id"}
@@ -49,7 +48,7 @@ def build_fixed_contexts(resources: Iterable[Resource], host_url: str) -> Mappin
         if not resource.is_single
     }
     plain = {"@context": _vocabulary(host_url)}
-    return {"Entrypoint": {"@context": _vocabulary(host_url) | links}, "Error": plain, "ConstraintViolationList": plain}
+    return {"Entrypoint": {"@context": _vocabulary(host_url) | links}, **dict.fromkeys(form.contexts, plain)}
 
 
 def build_entrypoint(resources: Iterable[Resource]) -> Document:
@@ -58,27 +57,27 @@ def build_entrypoint(resources: Iterable[Resource]) -> Document:
     return {"@context": "/api/contexts/Entrypoint", "@id": "/api", "@type": "Entrypoint", **links}
 
 
-def build_documentation(routed: Sequence[RoutedOperation], host_url: str) -> Document:
+def build_documentation(routed: Sequence[RoutedOperation], host_url: str, form: HydraForm) -> Document:
     """Build the ApiDocumentation (https://www.hydra-cg.com/spec/latest/core/#documenting-a-web-api)."""
     # Hydra has no terms for an operation whose body is not the resource.
     operations = [(one.method, one.operation) for one in routed if one.operation.resource and one.operation.body is None]
     resources = resources_of(routed).values()
     return {
-        "@context": _documentation_context(host_url),
+        "@context": form.in_context(_documentation_context(host_url)),
         "@id": DOCUMENTATION,
         "@type": "hydra:ApiDocumentation",
         "hydra:title": TITLE,
         "hydra:entrypoint": "/api",
         "hydra:supportedClass": [
-            *(_class(resource, operations) for resource in resources),
-            _entrypoint_class([resource for resource in resources if not resource.is_single], operations),
-            *_FAILURE_CLASSES,
+            *(_class(resource, operations, form) for resource in resources),
+            _entrypoint_class([resource for resource in resources if not resource.is_single], operations, form),
+            *form.failure_classes,
         ],
     }
 
 
 def _vocabulary(host_url: str) -> Document:
-    return {"@vocab": f"{host_url.rstrip('/')}{DOCUMENTATION}#", "hydra": _HYDRA}
+    return {"@vocab": f"{host_url.rstrip('/')}{DOCUMENTATION}#", "hydra": HYDRA}
 
 
 def _documentation_context(host_url: str) -> Document:
@@ -101,28 +100,28 @@ def _entry(resource: Resource) -> str:
     return resource.name[0].lower() + resource.name[1:]
 
 
-def _class(resource: Resource, operations: list[tuple[str, Operation]]) -> Document:
+def _class(resource: Resource, operations: list[tuple[str, Operation]], form: HydraForm) -> Document:
     own = [
         (method, operation) for method, operation in operations if operation.resource is resource and not operation.of_collection
     ]
     return {
-        "@id": resource.iri_type,
+        "@id": form.class_id(resource),
         "@type": "hydra:Class",
         "rdfs:label": resource.name,
         "hydra:title": resource.name,
-        "hydra:supportedProperty": [_property(resource, prop) for prop in resource.properties if prop.name != "id"],
-        "hydra:supportedOperation": [_operation(method, operation) for method, operation in own],
+        "hydra:supportedProperty": [_property(resource, prop, form) for prop in resource.properties if prop.name != "id"],
+        "hydra:supportedOperation": [_operation(method, operation, form) for method, operation in own],
     }
 
 
-def _property(resource: Resource, prop: Property) -> Document:
+def _property(resource: Resource, prop: Property, form: HydraForm) -> Document:
     described: Document = {
         "@type": "hydra:SupportedProperty",
         "hydra:property": {
             "@id": prop.iri or f"#{resource.name}/{prop.name}",
             "@type": "rdf:Property",
             "rdfs:label": prop.name,
-            "domain": resource.iri_type,
+            "domain": form.class_id(resource),
             "range": _RANGES[prop.kind],
         },
         "hydra:title": prop.name,
@@ -133,13 +132,12 @@ def _property(resource: Resource, prop: Property) -> Document:
     return described | ({"hydra:description": prop.description} if prop.description else {})
 
 
-def _operation(method: str, operation: Operation) -> Document:
-    resource = operation.resource
-    iri_type = resource.iri_type if resource else ""
-    returns = {Shape.ITEM: iri_type, Shape.COLLECTION: "hydra:Collection", Shape.NOTHING: "owl:Nothing"}
+def _operation(method: str, operation: Operation, form: HydraForm) -> Document:
+    class_id = form.class_id(operation.resource) if operation.resource else ""
+    returns = {Shape.ITEM: class_id, Shape.COLLECTION: "hydra:Collection", Shape.NOTHING: "owl:Nothing"}
     return {
         "@type": ["hydra:Operation", _ACTIONS[method]] if method in _ACTIONS else "hydra:Operation",
-        **({"expects": iri_type} if operation.takes else {}),
+        **({"expects": class_id} if operation.takes else {}),
         "hydra:method": method,
         "hydra:title": operation.summary,
         "rdfs:label": operation.summary,
@@ -147,12 +145,12 @@ def _operation(method: str, operation: Operation) -> Document:
     }
 
 
-def _entrypoint_class(resources: list[Resource], operations: list[tuple[str, Operation]]) -> Document:
+def _entrypoint_class(resources: list[Resource], operations: list[tuple[str, Operation]], form: HydraForm) -> Document:
     return {
         "@id": "#Entrypoint",
         "@type": "hydra:Class",
         "hydra:title": "The API entrypoint",
-        "hydra:supportedProperty": [_collection_link(resource, operations) for resource in resources],
+        "hydra:supportedProperty": [_collection_link(resource, operations, form) for resource in resources],
         "hydra:supportedOperation": {
             "@type": "hydra:Operation",
             "hydra:method": "GET",
@@ -163,7 +161,7 @@ def _entrypoint_class(resources: list[Resource], operations: list[tuple[str, Ope
     }
 
 
-def _collection_link(resource: Resource, operations: list[tuple[str, Operation]]) -> Document:
+def _collection_link(resource: Resource, operations: list[tuple[str, Operation]], form: HydraForm) -> Document:
     title = f"The collection of {resource.name} resources"
     own = [(method, operation) for method, operation in operations if operation.resource is resource and operation.of_collection]
     return {
@@ -178,48 +176,13 @@ def _collection_link(resource: Resource, operations: list[tuple[str, Operation]]
                 {
                     "owl:equivalentClass": {
                         "owl:onProperty": {"@id": "hydra:member"},
-                        "owl:allValuesFrom": {"@id": resource.iri_type},
+                        "owl:allValuesFrom": {"@id": form.class_id(resource)},
                     }
                 },
             ],
-            "hydra:supportedOperation": [_operation(method, operation) for method, operation in own],
+            "hydra:supportedOperation": [_operation(method, operation, form) for method, operation in own],
         },
         "hydra:title": title,
         "hydra:readable": True,
         "hydra:writeable": False,
     }
-
-
-def _failure_property(owner: str, name: str, range_: str) -> Document:
-    return {
-        "@type": "hydra:SupportedProperty",
-        "hydra:property": {
-            "@id": f"#{owner}/{name}",
-            "@type": "rdf:Property",
-            "rdfs:label": name,
-            "domain": f"#{owner}",
-            "range": range_,
-        },
-        "hydra:title": name,
-        "hydra:readable": True,
-        "hydra:writeable": False,
-    }
-
-
-_FAILURE_CLASSES = [
-    {
-        "@id": "#ConstraintViolation",
-        "@type": "hydra:Class",
-        "hydra:title": "A constraint violation",
-        "hydra:supportedProperty": [
-            _failure_property("ConstraintViolation", name, "xmls:string") for name in ("propertyPath", "message", "code")
-        ],
-    },
-    {
-        "@id": "#ConstraintViolationList",
-        "@type": "hydra:Class",
-        "subClassOf": "hydra:Error",
-        "hydra:title": "A constraint violation list",
-        "hydra:supportedProperty": [_failure_property("ConstraintViolationList", "violations", "#ConstraintViolation")],
-    },
-]

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from rest.documents.examples import answer_example, failure_example
-from rest.documents.failures import FAILURES, FAILURES_WITH_API_KEYS, NEGOTIATED
+from rest.documents.examples import answer_example, failure_in
+from rest.documents.failures import FAILURES_WITH_API_KEYS
 from rest.documents.parameters import parameters_of
 from rest.documents.selection import Selection
 from rest.error_codes import HEADER
@@ -65,7 +65,7 @@ def build_openapi(
         paths.setdefault(selection.path(routed), {})[routed.method.lower()] = described
     declared = [routed.operation for routed in operations]
     schemes = _SCHEMES | _KEY_SCHEMES if takes_api_keys else _SCHEMES
-    failures = FAILURES | FAILURES_WITH_API_KEYS if takes_api_keys else FAILURES
+    failures = selection.dialect.failure_schemas.schemas | (FAILURES_WITH_API_KEYS if takes_api_keys else {})
     schemas = failures | _resource_schemas(declared, selection) | _body_schemas(declared, selection)
     document = _HEAD | {
         "servers": [{"url": selection.server_url, "description": "This server"}],
@@ -164,18 +164,21 @@ def _answer(format_: Format, operation: Operation, resource: Resource) -> Docume
 
 
 def _failure(status: HTTPStatus, operation: Operation, selection: Selection) -> Document:
-    if status is HTTPStatus.UNAUTHORIZED:
-        schemas = {"application/json": "AuthenticationFailure"}
-    elif operation.resource and status in NEGOTIATED and not (status is HTTPStatus.BAD_REQUEST and operation.refuses_plainly):
-        schemas = selection.failures(NEGOTIATED[status])
-    else:
-        schemas = {"application/json": "Error"}
+    plainly = operation.resource is None or (status is HTTPStatus.BAD_REQUEST and operation.refuses_plainly)
+    schemas = None if plainly else selection.failures(status)
+    if schemas is None:
+        schemas = {"application/json": "AuthenticationFailure" if status is HTTPStatus.UNAUTHORIZED else "Error"}
     content = {
-        media_type: {"schema": reference(name), "example": failure_example(status, operation, media_type)}
+        media_type: {"schema": reference(name), "example": _failure_example(status, operation, media_type, name, selection)}
         for media_type, name in schemas.items()
     }
     headers = {HEADER: {"$ref": f"#/components/headers/{_ERROR_CODE}"}}
     return {"description": status.phrase, "headers": headers, "content": content}
+
+
+def _failure_example(status: HTTPStatus, operation: Operation, media_type: str, name: str, selection: Selection) -> Any:
+    failure = failure_in(status, operation, media_type)
+    return selection.dialect.body_of(failure, not name.endswith(".jsonld")).body
 
 
 def _resource_schemas(operations: Iterable[Operation], selection: Selection) -> Document:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 
+from rest.dialect import CHAMILO_2, Dialect
 from rest.format import BodyType, Format, leading_first
 from rest.formats import FORMATS
 from rest.operation import RoutedOperation
@@ -12,11 +14,13 @@ from rest.operation import RoutedOperation
 class Selection:
     """The formats of a document. With `only`, each body and each answer has one media type, and paths end in its suffix.
 
-    `server_url` is the base of the paths. Some generated clients join it to them, so that `/` would become `//api`.
+    `dialect` decides the forms of failures. `server_url` is the base of the paths. Some generated clients join it to them, so
+    that `/` would become `//api`.
     """
 
     only: Format | None = None
     server_url: str = "/"
+    dialect: Dialect = CHAMILO_2
 
     @property
     def formats(self) -> list[Format]:
@@ -38,9 +42,9 @@ class Selection:
             return listed
         return [body_type for body_type in listed if body_type is self.only.body] or listed[:1]
 
-    def failures(self, schemas: dict[str, str]) -> dict[str, str]:
-        """Choose from the schemas, by media type, of a failure whose form depends on the format."""
+    def failures(self, status: HTTPStatus) -> dict[str, str] | None:
+        """Return the schemas, by media type, of a failure whose form depends on the format; None if it does not."""
+        known = self.dialect.failure_schemas
         if self.only is None:
-            return schemas
-        chosen = "application/problem+json" if self.only.problem_json else "application/ld+json"
-        return {chosen: schemas[chosen]}
+            return known.of_all.get(status)
+        return (known.of_json if self.only.problem_json else known.of_json_ld).get(status)

@@ -332,3 +332,28 @@ def test_file_is_imported_beside_a_campus(campus: Campus, tmp_path: Path) -> Non
     stored = campus.run("SELECT username, roles, of_a_plugin FROM `user` WHERE username LIKE 'neu_' ORDER BY username")
     assert [row["username"] for row in stored] == ["neu1", "neu2"]
     assert {row["roles"][0] for row in stored} == {"a" if campus.version == 2 else "["}
+
+
+@pytest.mark.parametrize("asked", ["2", "3"])
+def test_doctor_warns_of_a_version_that_is_not_that_of_the_tables(campus: Campus, asked: str) -> None:
+    done = campus.app(CHAMILO_VERSION=asked).test_cli_runner().invoke(args=["poort", "doctor"])
+    found = [line for line in done.output.splitlines() if " version " in line]
+    if asked == str(campus.version):
+        assert found == [f"ok       version    clients meet Chamilo {asked}, like the tables"]
+    else:
+        assert len(found) == 1
+        assert f"warning  version    CHAMILO_VERSION is {asked}, but the tables are those of Chamilo {campus.version}" in found[0]
+        assert f"Set CHAMILO_VERSION={campus.version}" in done.output
+
+
+@pytest.mark.parametrize("asked", ["2", "3"])
+def test_version_that_clients_meet_does_not_change_what_is_stored(campus: Campus, asked: str) -> None:
+    client = campus.app(CHAMILO_VERSION=asked, PASSWORD_HASH_COST="4").test_client()
+    made = client.post(
+        "/api/users",
+        json={"username": "newcomer", "email": "n@example.com", "roles": ["ROLE_TEACHER"]},
+        headers=headers_of(client, "admin"),
+    )
+    assert name_in(made, 201) == "newcomer"
+    [row] = campus.run("SELECT roles FROM `user` WHERE username = 'newcomer'")
+    assert row["roles"].startswith("[" if campus.version == 3 else "a:1:")

@@ -9,11 +9,30 @@ from clients.serving import Served, serve
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def version(request: pytest.FixtureRequest) -> str:
+    """The version of Chamilo whose clients the server answers: 2, or the test's parameter."""
+    return str(getattr(request, "param", "2"))
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Served]]:
+    """Start a server of a version at its first use; tests of one file come in any order."""
+    started: dict[str, Served] = {}
+
+    def server_of(version: str) -> Served:
+        if version not in started:
+            started[version] = serve(tmp_path_factory.mktemp("served"), CHAMILO_VERSION=version)
+        return started[version]
+
+    yield server_of
+    for served in started.values():
+        served.server.stop()
+
+
+@pytest.fixture(scope="module")
+def served(servers: Callable[[str], Served], version: str) -> Served:
     """A server for the tests of one file."""
-    served = serve(tmp_path_factory.mktemp("served"))
-    yield served
-    served.server.stop()
+    return servers(version)
 
 
 @pytest.fixture(scope="session")

@@ -53,12 +53,13 @@ def test_typescript_clients_work_with_their_defaults(served: Served, node: Calla
 @pytest.mark.services
 def test_linters_find_nothing_in_the_documents(node: Callable[..., str], tmp_path: Path) -> None:
     variables = {"DATABASE_URL": f"sqlite:///{tmp_path}/poort.db", "REFRESH_TOKEN_TTL": "3600", "API_KEYS": "1"}
-    app = create_app(settings_for(**variables))
     files = []
-    for path in ("/api/docs.jsonopenapi", OF_JSON):
-        files.append(f"document{len(files)}.json")
-        (tmp_path / files[-1]).write_text(app.test_client().get(path, base_url="https://campus.test").text)
-    dispose(app)
+    for version in ("2", "3"):
+        app = create_app(settings_for(**variables, CHAMILO_VERSION=version))
+        for path in ("/api/docs.jsonopenapi", OF_JSON):
+            files.append(f"document{len(files)}.json")
+            (tmp_path / files[-1]).write_text(app.test_client().get(path, base_url="https://campus.test").text)
+        dispose(app)
     (tmp_path / "ruleset.yaml").write_text('extends: ["spectral:oas"]\n')
     options = ("--ruleset", "ruleset.yaml", "--fail-severity", "hint")
     assert "No results" in node("node_modules/@stoplight/spectral-cli/dist/index.js", "lint", *files, *options)
@@ -92,6 +93,7 @@ def test_openapi_typescript_and_openapi_fetch(served: Served, node: Callable[...
     }
 
 
+@pytest.mark.parametrize("version", ["2", "3"], indirect=True)
 def test_openapi_python_client(served: Served, tmp_path: Path) -> None:
     document = served.server.request("GET", OF_JSON)[2]
     (tmp_path / "openapi.json").write_text(json.dumps(document))

@@ -17,9 +17,10 @@ from blueprints.request_hooks import register_request_hooks
 from blueprints.users.operations import CREATE
 from blueprints.users.resource import USER
 from rest.body import find_violations, read_changes, require_none
+from rest.dialect import CHAMILO_2
 from rest.documents import hydra
 from rest.documents.openapi import build_openapi
-from rest.negotiation import render_item, request_object, speaks
+from rest.negotiation import install_negotiation, render_item, request_object, speaks
 from rest.paths import SegmentConverter, SuffixConverter
 from rest.representation import Item
 from rest.resource import Kind, Property
@@ -49,6 +50,7 @@ def app() -> Iterator[Flask]:
         nothing = dict.fromkeys(name for prop in MORE.properties for name in prop.attributes)
         return render_item(Item.of(MORE, MORE.readable, SimpleNamespace(**nothing | {"id": 1, "roles": []} | values)))
 
+    install_negotiation(app, CHAMILO_2, declared_operations(app), lambda: None)
     return app
 
 
@@ -94,7 +96,7 @@ def test_it_is_in_the_openapi_document(app: Flask) -> None:
 
 def test_it_is_in_the_context_and_the_hydra_documentation(app: Flask) -> None:
     assert hydra.build_context(MORE, HOST)["@context"]["nickname"] == "User/nickname"
-    classes = hydra.build_documentation(declared_operations(app), HOST)["hydra:supportedClass"]
+    classes = hydra.build_documentation(declared_operations(app), HOST, CHAMILO_2.hydra)["hydra:supportedClass"]
     described = {prop["hydra:title"]: prop for prop in classes[0]["hydra:supportedProperty"]}
     assert described["nickname"]["hydra:property"]["range"] == "xmls:string"
     assert (described["nickname"]["hydra:readable"], described["nickname"]["hydra:writeable"]) == (True, True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rest.negotiation import best_match
+from rest.media_ranges import best_match
 
 OFFERED = ["application/ld+json", "application/json", "application/xml", "text/csv"]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from rest import negotiation
-from rest.negotiation import best_match, choose_media_type
+from rest.media_ranges import best_match, choose_media_type
 
 OFFERED = ["application/ld+json", "application/json"]
 

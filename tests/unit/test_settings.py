@@ -93,6 +93,7 @@ def test_the_database_may_come_in_chamilos_parts() -> None:
 BAD = {
     "APP_ENV": ["production", "dev,test"],
     "APP_ENABLE_API_ENTRYPOINT": ["maybe", "2"],
+    "CHAMILO_VERSION": ["1", "2.0", "three"],
     "JWT_ALLOW_WEAK_PASSPHRASE": ["x"],
     "JWT_TOKEN_TTL": ["0", "-1", "1h", "3600.5", "9" * 20],
     "JWT_CLOCK_SKEW": ["-1", "x", "99999"],

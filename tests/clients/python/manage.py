@@ -17,7 +17,6 @@ from chamilo_api.api.user import (
 from chamilo_api.client import AuthenticatedClient, Client
 from chamilo_api.models import (
     ApiUsersGetCollectionOrderusername,
-    ConstraintViolationList,
     CurrentUserProfileUserRead,
     Error,
     LoginCheckPostBody,
@@ -27,6 +26,11 @@ from chamilo_api.models import (
     UserUserRead,
     UserUserWrite,
 )
+
+try:
+    from chamilo_api.models import ConstraintViolationList as Violations
+except ImportError:  # Chamilo 3 has another name
+    from chamilo_api.models import ConstraintViolation as Violations
 
 url, username, password = sys.argv[1:]
 
@@ -61,7 +65,7 @@ with AuthenticatedClient(base_url=url, token=signed_in.token, raise_on_unexpecte
     assert isinstance(me, CurrentUserProfileUserRead)
 
     refused = api_users_post.sync(client=client, body=UserUserWrite(username="generated", email="no e-mail"))
-    assert isinstance(refused, ConstraintViolationList)
+    assert isinstance(refused, Violations)
 
     missing = api_users_id_get.sync(2_000_000_000, client=client)
     assert isinstance(missing, Error)

@@ -1,0 +1,181 @@
+"""What Chamilo 2 and Chamilo 3 answer otherwise: a `Dialect` holds every difference (docs/compatibility.md#chamilo-3).
+
+An application has one of the two, which it gets when it is made. No other module asks for the version.
+"""
+
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from werkzeug.exceptions import HTTPException, NotAcceptable
+
+from rest.documents import failures, hydra_forms
+from rest.documents.failures import FailureSchemas
+from rest.documents.hydra_forms import HydraForm
+from rest.operation import Operation, RoutedOperation
+from rest.problem import (
+    FailureBody,
+    Fields,
+    OperationFailed,
+    UnreadableRequest,
+    ValidationFailed,
+    document_of_2,
+    document_of_3,
+    plain_body,
+)
+
+_JSON, _JSON_LD, _HTML = "application/json", "application/ld+json", "text/html"
+_OPENAPI, _OPENAPI_YAML = "application/vnd.openapi+json", "application/vnd.openapi+yaml"
+
+
+class NoSuchEntrypoint(NotAcceptable):
+    """406 of the entrypoint itself, /api."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Dialect:
+    """The answers that depend on the version of Chamilo.
+
+    Failures: those of the classes `documented_failures` are documents, which `document` writes; it takes the failure and
+    whether the client gets plain JSON. With `refuses_bad_tokens_first`, a token that lets nobody in is refused before an
+    unknown suffix, 415 and 406. `sign_in_types` are the media types of a sign-in, of which 415 names the listed ones;
+    `preflight_status` answers preflight requests.
+
+    Answers: `item_location` and `page_location` return the header fields that say where an answer is at home, from the
+    environment of the request, the path of the item or the collection, and the name of the format. `fields_of_paths` returns
+    the further header fields of operations.
+
+    Documents: `offers` has the media types under each path below /api, the default first; the explorer loads
+    `explorer_document`. With `has_error_pages`, `@id` of a failure can be read. `has_unknown_documents` answers 404 for the
+    suffix of a document as for the suffix of a resource.
+    """
+
+    documented_failures: tuple[type[HTTPException], ...]
+    document: Callable[[HTTPException, bool], FailureBody]
+    refuses_bad_tokens_first: bool
+    sign_in_types: Container[str]
+    listed_sign_in_types: tuple[str, ...]
+    preflight_status: int
+    item_location: Callable[[Mapping[str, Any], str, str], Fields]
+    page_location: Callable[[Mapping[str, Any], str, str], Fields]
+    fields_of_paths: Callable[[Iterable[RoutedOperation]], dict[Operation, Fields]]
+    offers: Mapping[str, tuple[str, ...]]
+    explorer_document: str
+    has_unknown_documents: bool
+    has_error_pages: bool
+    failure_schemas: FailureSchemas
+    hydra: HydraForm
+
+    def body_of(self, error: HTTPException, as_problem_json: bool) -> FailureBody:
+        """Return the body of a failure; `as_problem_json` tells whether a document is for a client of plain JSON."""
+        return self.document(error, as_problem_json) if isinstance(error, self.documented_failures) else plain_body(error)
+
+
+class _StructuredJson(tuple[str, ...]):
+    """Media types, and every `application/…+json` that Symfony 7.4 does not know as a format of its own."""
+
+    __slots__ = ()
+
+    def __contains__(self, media_type: object) -> bool:
+        is_structured = str(media_type).startswith("application/") and str(media_type).endswith("+json")
+        return super().__contains__(media_type) or (is_structured and media_type not in _OTHER_FORMATS)
+
+
+_OTHER_FORMATS = {"application/hal+json", "application/problem+json"}
+
+_SIGN_IN_TYPES = ("application/json", "application/x-json", "application/ld+json")
+_SIGN_IN_TYPES_OF_3 = (*_SIGN_IN_TYPES, "application/vnd.api+json")
+
+
+def _at_item(_environ: Mapping[str, Any], iri: str, _format: str) -> Fields:
+    return (("Content-Location", iri),)
+
+
+def _nowhere(_environ: Mapping[str, Any], _iri: str, _format: str) -> Fields:
+    return ()
+
+
+def _at_suffix(environ: Mapping[str, Any], iri: str, format_: str) -> Fields:
+    """Return the path under which an answer to anything but GET can be read again, with the query of the request."""
+    if environ["REQUEST_METHOD"] == "GET":
+        return ()
+    query = environ.get("QUERY_STRING", "")
+    # What no client should send, such as a control character, must not reach the header.
+    return (("Content-Location", f"{iri}.{format_}{'?' if query else ''}{quote(query, safe=_IN_QUERIES, encoding='latin-1')}"),)
+
+
+_IN_QUERIES = "%!$&'()*+,;=:@/?[]~"
+
+
+def _no_fields(_routed: Iterable[RoutedOperation]) -> dict[Operation, Fields]:
+    return {}
+
+
+def _methods_of_paths(routed: Iterable[RoutedOperation]) -> dict[Operation, Fields]:
+    """Return for each operation on a resource which methods its path has, and what a POST there takes."""
+    by_path: dict[str, list[RoutedOperation]] = {}
+    for one in routed:
+        if one.operation.resource:
+            by_path.setdefault(one.path, []).append(one)
+    fields: dict[Operation, Fields] = {}
+    for of_path in by_path.values():
+        allow = ("Allow", ", ".join(("OPTIONS", "HEAD", *(one.method for one in of_path))))
+        takes = [body_type for one in of_path if one.method == "POST" for body_type in one.operation.takes if body_type.listed]
+        accept_post = ("Accept-Post", ", ".join(body_type.media_type for body_type in takes))
+        fields |= {one.operation: (allow, accept_post) if takes else (allow,) for one in of_path}
+    return fields
+
+
+CHAMILO_2 = Dialect(
+    documented_failures=(UnreadableRequest, ValidationFailed),
+    document=document_of_2,
+    refuses_bad_tokens_first=False,
+    sign_in_types=_SIGN_IN_TYPES,
+    listed_sign_in_types=_SIGN_IN_TYPES,
+    preflight_status=204,
+    item_location=_at_item,
+    page_location=_nowhere,
+    fields_of_paths=_no_fields,
+    offers={
+        "": (_JSON_LD, _JSON, _HTML),
+        "/index.jsonld": (_JSON_LD,),
+        "/docs": (_OPENAPI, _JSON, _JSON_LD, _HTML),
+        "/docs.jsonopenapi": (_OPENAPI, _JSON, _JSON_LD, _HTML),
+        "/docs.jsonld": (_JSON_LD,),
+        "/docs.json": (_JSON, _OPENAPI),
+    },
+    explorer_document="/api/docs.json",
+    has_unknown_documents=False,
+    has_error_pages=False,
+    failure_schemas=failures.OF_2,
+    hydra=hydra_forms.OF_2,
+)
+
+CHAMILO_3 = Dialect(
+    documented_failures=(UnreadableRequest, ValidationFailed, OperationFailed, NoSuchEntrypoint),
+    document=document_of_3,
+    refuses_bad_tokens_first=True,
+    sign_in_types=_StructuredJson(_SIGN_IN_TYPES_OF_3),
+    listed_sign_in_types=(*_SIGN_IN_TYPES_OF_3, "application/*+json"),
+    preflight_status=200,
+    item_location=_at_suffix,
+    page_location=_at_suffix,
+    fields_of_paths=_methods_of_paths,
+    offers={
+        "": (_JSON_LD, _HTML),
+        "/index.jsonld": (_JSON_LD,),
+        "/docs": (_JSON_LD, _OPENAPI, _HTML, _OPENAPI_YAML),
+        "/docs.jsonopenapi": (_OPENAPI, _JSON),
+        "/docs.yamlopenapi": (_OPENAPI_YAML,),
+        "/docs.jsonld": (_JSON_LD,),
+    },
+    explorer_document="/api/docs.jsonopenapi",
+    has_unknown_documents=True,
+    has_error_pages=True,
+    failure_schemas=failures.OF_3,
+    hydra=hydra_forms.OF_3,
+)
+
+#: By the value of CHAMILO_VERSION.
+DIALECTS: Mapping[str, Dialect] = {"2": CHAMILO_2, "3": CHAMILO_3}

@@ -1,0 +1,101 @@
+"""What the Hydra documentations of Chamilo 2 and 3 have each their own way: names of classes, contexts, classes of failures."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rest.resource import Resource
+
+Document = dict[str, Any]
+
+HYDRA = "http://www.w3.org/ns/hydra/core#"
+
+
+class HydraForm(NamedTuple):
+    """A way to write the documentation.
+
+    `class_id` names the class of a resource, `in_context` adds to the terms of the documentation, and `contexts` has the names
+    of the contexts of failures.
+    """
+
+    class_id: Callable[[Resource], str]
+    in_context: Callable[[Document], Any]
+    failure_classes: tuple[Document, ...]
+    contexts: tuple[str, ...]
+
+
+def _failure_property(owner: str, name: str, range_: str) -> Document:
+    return {
+        "@type": "hydra:SupportedProperty",
+        "hydra:property": {
+            "@id": f"#{owner}/{name}",
+            "@type": "rdf:Property",
+            "rdfs:label": name,
+            "domain": f"#{owner}",
+            "range": range_,
+        },
+        "hydra:title": name,
+        "hydra:readable": True,
+        "hydra:writeable": False,
+    }
+
+
+_CLASSES_OF_2 = (
+    {
+        "@id": "#ConstraintViolation",
+        "@type": "hydra:Class",
+        "hydra:title": "A constraint violation",
+        "hydra:supportedProperty": [
+            _failure_property("ConstraintViolation", name, "xmls:string") for name in ("propertyPath", "message", "code")
+        ],
+    },
+    {
+        "@id": "#ConstraintViolationList",
+        "@type": "hydra:Class",
+        "subClassOf": "hydra:Error",
+        "hydra:title": "A constraint violation list",
+        "hydra:supportedProperty": [_failure_property("ConstraintViolationList", "violations", "#ConstraintViolation")],
+    },
+)
+
+# Chamilo 3 gives the name to the list, and none to its elements.
+_CLASSES_OF_3 = (
+    {
+        "@id": "#ConstraintViolation",
+        "@type": "hydra:Class",
+        "subClassOf": "hydra:Error",
+        "rdfs:label": "ConstraintViolation",
+        "hydra:title": "ConstraintViolation",
+        "hydra:supportedProperty": [
+            _failure_property("ConstraintViolation", name, range_)
+            for name, range_ in (
+                *(("status", "xmls:integer"), ("violations", "xmls:string")),
+                *((text, "xmls:string") for text in ("detail", "type", "title")),
+            )
+        ],
+    },
+)
+
+_LINKS = ("apiDocumentation", "entrypoint", "supportedProperty", "supportedOperation", "member", "view", "first", "last")
+_TERMS = ("title", "description", "method", "required", "readable", "writeable", "totalItems", "template", "mapping", "variable")
+
+#: The terms of https://www.hydra-cg.com/spec/latest/core/ that documents of an API use; Chamilo 3 writes them out.
+_HYDRA_CONTEXT: Document = {
+    "hydra": HYDRA,
+    **{name: f"hydra:{name}" for name in _TERMS},
+    **{name: {"@id": f"hydra:{name}", "@type": "@id"} for name in (*_LINKS, "next", "previous")},
+    **{name: {"@id": f"hydra:{name}", "@type": "@vocab"} for name in ("supportedClass", "property", "expects", "returns")},
+}
+
+OF_2 = HydraForm(
+    class_id=lambda resource: resource.iri_type,
+    in_context=lambda terms: terms,
+    failure_classes=_CLASSES_OF_2,
+    contexts=("Error", "ConstraintViolationList"),
+)
+
+OF_3 = HydraForm(
+    class_id=lambda resource: f"#{resource.name}",
+    in_context=lambda terms: [_HYDRA_CONTEXT, terms],
+    failure_classes=_CLASSES_OF_3,
+    contexts=("Error", "ConstraintViolation"),
+)
