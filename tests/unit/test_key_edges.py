@@ -12,7 +12,7 @@ import pytest
 from databases import Databases
 from factories import START, Clock, Database
 from hosts import TTL, Host, make_host, pair_number
-from sqlalchemy import create_engine
+from sqlalchemy import NullPool, create_engine
 
 from models import VerificationKey
 from models.verification_key import withdraw_key
@@ -44,7 +44,7 @@ def host(tmp_path: Path, database: Database, clock: Clock) -> Host:
 @pytest.fixture
 def reader(tmp_path: Path, clock: Clock) -> Iterator[Host]:
     """A host without tables."""
-    engine = create_engine("sqlite://")
+    engine = create_engine("sqlite://", poolclass=NullPool)  # no thread keeps a connection
     yield make_host(tmp_path / "reader", lambda: engine, clock, writes_rows=False)
     engine.dispose()
 

@@ -9,7 +9,7 @@ import pytest
 from factories import START, Clock
 from hosts import TTL, Host, make_host, pair_number
 from jwt import PyJWK
-from sqlalchemy import create_engine
+from sqlalchemy import NullPool, create_engine
 
 from security.keys.files import FilesInUse, KeyFiles
 from security.keys.json_web_key import json_web_key, thumbprint
@@ -26,7 +26,7 @@ def clock() -> Clock:
 @pytest.fixture
 def a(tmp_path: Path, clock: Clock) -> Iterator[Host]:
     """A read-only server beside a campus without our tables."""
-    engine = create_engine("sqlite://")
+    engine = create_engine("sqlite://", poolclass=NullPool)  # no thread keeps a connection
     yield make_host(tmp_path / "a", lambda: engine, clock, writes_rows=False)
     engine.dispose()
 
