@@ -5,7 +5,8 @@ INSTALL = .venv/bin/python -m pip install -qq --disable-pip-version-check --requ
 COMPILE = CUSTOM_COMPILE_COMMAND="make pins" .venv/bin/pip-compile --quiet --generate-hashes $${EXTRAS:---strip-extras} --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links
 SCRIPTS = bin/console bin/new-env bin/poort bin/serve
-PYTEST = .venv/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
+# One process more than there are processors: tests of servers wait for them.
+PYTEST = .venv/bin/python -m pytest --numprocesses $(shell expr $$(nproc) + 1) --dist loadgroup --no-loadscope-reorder
 
 # If POORT_ENV_FILE names another file, such as Chamilo's own `.env`, do not write one.
 ENV_FILE := $(if $(POORT_ENV_FILE),,.env)
