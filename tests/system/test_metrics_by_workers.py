@@ -101,7 +101,9 @@ def eventually(holds: Callable[[], object]) -> None:
 
 
 def start(home: Home) -> Metered:
-    return Metered(GUNICORN, home.folder, home.environment(WEB_CONCURRENCY="2", METRICS_PORT=str(free_port()))).start()
+    server = Metered(GUNICORN, home.folder, home.environment(WEB_CONCURRENCY="2", METRICS_PORT=str(free_port()))).start()
+    eventually(lambda: server.has_replaced(set()))  # one worker alone answers as soon as it listens
+    return server
 
 
 @pytest.fixture(scope="module")
