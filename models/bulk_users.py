@@ -3,9 +3,10 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from models.database import begin_write
 from models.extra_fields import ExtraFields
 from models.user import User
 from models.user_table import UserTable
@@ -13,9 +14,7 @@ from models.user_table import UserTable
 
 def hold_many(session: Session, table: UserTable, names: Iterable[str], ids: Collection[int]) -> dict[int, Any]:
     """Begin a transaction that locks rows exclusively, by ascending id. Return columns of the existing ones, by id."""
-    session.rollback()
-    if session.get_bind().dialect.name == "sqlite":  # its single lock is otherwise taken by the first write
-        session.execute(text("BEGIN IMMEDIATE"))
+    begin_write(session)
     if not ids:
         return {}
     chosen = table.select(session, names).where(User.id.in_(ids)).order_by(User.id).with_for_update(of=User)

@@ -26,6 +26,7 @@ from sqlalchemy import (
     func,
     inspect,
     select,
+    text,
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
@@ -154,6 +155,13 @@ def reads_never_wait(engine: Engine) -> bool:
         return False
     with engine.connect() as connection:
         return bool(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal")
+
+
+def begin_write(session: Session) -> None:
+    """Begin a new transaction that will lock rows. On SQLite it takes the single lock now, and not at the first write."""
+    session.rollback()
+    if session.get_bind().dialect.name == "sqlite":
+        session.execute(text("BEGIN IMMEDIATE"))
 
 
 def upsert(session: Session, table: type[Base], row: Mapping[str, Any], *, replaces: bool = True) -> None:

@@ -15,14 +15,13 @@ from sqlalchemy import (
     null,
     select,
     table,
-    text,
     type_coerce,
     update,
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models.campus import MEMBERSHIP, PortalIds
-from models.database import continue_after_given_ids, count_met
+from models.database import begin_write, continue_after_given_ids, count_met
 from models.folding import canonical_username, fold
 from models.role_list import RoleList
 from models.user import USERNAME_LENGTH, Account, HasRoles, User
@@ -154,9 +153,7 @@ class UserTable:
         `user_id` (0 for none) is locked exclusively, the `shared` ones together with other readers. All are locked by ascending
         id, so that two of these transactions cannot deadlock.
         """
-        session.rollback()
-        if session.get_bind().dialect.name == "sqlite":  # SQLite would otherwise take its single lock at the first write
-            session.execute(text("BEGIN IMMEDIATE"))
+        begin_write(session)
         chosen, others = self.select(session, names).order_by(User.id), sorted(set(shared) - {user_id})
         below, above = [other for other in others if other < user_id], [other for other in others if other > user_id]
         held: dict[int, Any] = {}
