@@ -6,12 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
 from commands.transfer.column_values import default_of, to_cell, to_json
-from commands.transfer.extra_columns import PREFIX
+from commands.transfer.extra_columns import PREFIX, VALUE_COLUMN
 from commands.transfer.rows import COLUMNS
-from models.extra_fields import ExtraFieldValue
-
-# The values of extra fields are texts of this column.
-_EXTRA = ExtraFieldValue.value
 
 
 class _LineFeeds:
@@ -31,7 +27,7 @@ def write_file(rows: Iterable[tuple[Any, Mapping[str, str]]], file: IO[str], *, 
         writer.writeheader()
         for row, more in rows:
             cells = {field: to_cell(column, getattr(row, column.key)) for field, column in COLUMNS.items()}
-            writer.writerow(cells | {PREFIX + name: to_cell(_EXTRA, more.get(name)) for name in extra})
+            writer.writerow(cells | {PREFIX + name: to_cell(VALUE_COLUMN, more.get(name)) for name in extra})
         return
     file.write("[")
     for position, (row, more) in enumerate(rows):

@@ -9,10 +9,13 @@ from sqlalchemy.orm import Session
 
 from commands.transfer.column_values import ABSENT
 from commands.transfer.rows import BadRow, FileRow
-from models.extra_fields import UnknownExtraField, values_of
+from models.extra_fields import ExtraFieldValue, UnknownExtraField, values_of
 
 #: What the name of such a column begins with.
 PREFIX = "extra:"
+
+#: The values of extra fields are texts of this column.
+VALUE_COLUMN = ExtraFieldValue.value
 
 
 def resolve_fields(rows: Iterable[FileRow], resolve: Callable[[str], int]) -> tuple[dict[int, str], list[BadRow]]:

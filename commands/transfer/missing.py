@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from itertools import chain
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import func, select
 
 from blueprints.parts import Parts
 from commands.transfer.planning import Plan
-from models import AccessUrlRelUser, User, db
+from models import User, db
 from models.administrators import find_administrators
+from models.campus import is_linked_to
 from models.database import in_chunks
 from models.user import ACTIVE
 
@@ -33,8 +34,7 @@ class Missing:
 def find_missing(ours: Parts, plan: Plan) -> Missing:
     """Return whom a file lacks. If that is every administrator, they stay."""
     session, portal_id = db.session(), ours.home_portal().id
-    of_portal = exists().where(AccessUrlRelUser.user_id == User.id, AccessUrlRelUser.access_url_id == portal_id)
-    users = select(User.id, User.username).where(of_portal, User.active == ACTIVE)
+    users = select(User.id, User.username).where(is_linked_to([portal_id]), User.active == ACTIVE)
     of_all = session.scalar(select(func.count()).select_from(users.subquery())) or 0
     names = {row.id: row.username for row in chain.from_iterable(in_chunks(session, users, User.id)) if row.id not in plan.found}
     administrators = find_administrators(session, ours.clock())

@@ -9,16 +9,12 @@ from typing import IO, Any
 from sqlalchemy.orm import InstrumentedAttribute
 
 from commands.transfer.column_values import ABSENT, from_cell, from_json, require_fit, require_storable
-from commands.transfer.extra_columns import PREFIX
+from commands.transfer.extra_columns import PREFIX, VALUE_COLUMN
 from commands.transfer.rows import COLUMNS, BadRow, FileRow
-from models.extra_fields import ExtraFieldValue
 from models.passwords import MAX_PASSWORD_BYTES
 
 #: Reads a value of a file as the value of a column. Raises ValueError with the reason.
 Convert = Callable[[InstrumentedAttribute[Any], Any], Any]
-
-# The values of extra fields are texts of this column.
-_EXTRA = ExtraFieldValue.value
 
 _LONGEST_CELL = 2**31 - 1
 
@@ -92,7 +88,7 @@ def _read_field(row: FileRow, name: str, given: Any, convert: Convert) -> None:
         row.clear_password = _clear_password(given) if given else None
     elif name.startswith(PREFIX):
         # An empty cell names the field, which must exist.
-        value = convert(_EXTRA, given)
+        value = convert(VALUE_COLUMN, given)
         row.extra[name.removeprefix(PREFIX)] = value
         require_storable("" if value is ABSENT or value is None else value)
     elif name not in COLUMNS:
