@@ -20,17 +20,17 @@ _ERROR_BYTES, _WARNING_BYTES = 16 * _MEBIBYTE, 256 * _MEBIBYTE
 
 # By the beginning of the database's code.
 _CURES = {
-    (
-        "25006",
-        "1290",
-        "1792",
-        "1836",
-    ): "It is a standby, or was set read-only. Promote it, or name the primary in DATABASE_URL and "
-    "reload. For a trial beside a campus, set READ_ONLY=1.",
-    ("SQLITE_READONLY", "SQLITE_PERM"): "Give this user the file and its folder: `chown` both, then `chmod u+w`. If the disk was "
-    "mounted read-only, look for its errors with `dmesg`.",
-    ("SQLITE_FULL", "SQLITE_IOERR", "53100", "1021", "1114"): "Free some space on the database's disk: `df -h` shows it. Poort "
-    "needs no restart.",
+    ("25006", "1290", "1792", "1836"): (
+        "It is a standby, or was set read-only. Promote it, or name the primary in DATABASE_URL and reload. "
+        "For a trial beside a campus, set READ_ONLY=1."
+    ),
+    ("SQLITE_READONLY", "SQLITE_PERM"): (
+        "Give this user the file and its folder: `chown` both, then `chmod u+w`. "
+        "If the disk was mounted read-only, look for its errors with `dmesg`."
+    ),
+    ("SQLITE_FULL", "SQLITE_IOERR", "53100", "1021", "1114"): (
+        "Free some space on the database's disk: `df -h` shows it. Poort needs no restart."
+    ),
 }
 _GRANT = "Grant this user the right to write, or set READ_ONLY=1 for a trial."
 

@@ -3,6 +3,8 @@
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+from rest.schema import reference
+
 Document = dict[str, Any]
 
 _PROBLEM, _JSON_LD, _JSON = "application/problem+json", "application/ld+json", "application/json"
@@ -36,7 +38,7 @@ _PLAIN: Document = {
     "Error": _object(_texts("error"), additionalProperties=False),
     "Violation": _object(_texts("propertyPath", "message", "code")),
 }
-_VIOLATIONS: Document = {"violations": {"type": "array", "items": {"$ref": "#/components/schemas/Violation"}}}
+_VIOLATIONS: Document = {"violations": {"type": "array", "items": reference("Violation")}}
 _STATUS: Document = {"status": {"type": "integer"}}
 
 _HYDRA_OF_2 = _texts("@context", "@type", "hydra:title", "hydra:description")
@@ -75,10 +77,8 @@ OF_3 = FailureSchemas(
         "Problem": _object(_PROBLEM_OF_3),
         "ConstraintViolation.jsonld": _object(_HYDRA_OF_3 | _VIOLATIONS),
         "ConstraintViolation": _object(_PROBLEM_OF_3 | _VIOLATIONS),
-        "Problem.any": {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("Problem", "Error.jsonld")]},
-        "ConstraintViolation.any": {
-            "anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("ConstraintViolation", "ConstraintViolation.jsonld")]
-        },
+        "Problem.any": {"anyOf": [reference("Problem"), reference("Error.jsonld")]},
+        "ConstraintViolation.any": {"anyOf": [reference("ConstraintViolation"), reference("ConstraintViolation.jsonld")]},
     },
     {
         HTTPStatus.BAD_REQUEST: {_PROBLEM: "Problem.any", _JSON: "Error"},
