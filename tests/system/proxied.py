@@ -177,11 +177,17 @@ def serve_behind_nginx(
 ) -> Iterator[Proxied]:
     home = Home(folder).write_env(JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4", TRUSTED_PROXIES="127.0.0.1", **variables)
     password = home.set_up()
-    server = serve_on_a_socket(home, listener, WEB_CONCURRENCY="2")
+    yield from put_behind_nginx(serve_on_a_socket(home, listener, WEB_CONCURRENCY="2"), folder, password, site)
+
+
+def put_behind_nginx(
+    server: ServerOnASocket, folder: Path, password: str, site: str = SITE, user: str = "root"
+) -> Iterator[Proxied]:
+    """Start an nginx in front of a server, and stop both at the end."""
     try:
         plain_port, tls_port = free_port(), free_port()
         served = site_for(folder, server.socket, plain_port, tls_port, site)
-        nginx = needed(lambda: start_nginx(served, tls_port))
+        nginx = needed(lambda: start_nginx(served, tls_port, user))
         try:
             yield Proxied(server, nginx, folder, plain_port, tls_port, password)
         finally:

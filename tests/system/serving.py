@@ -83,6 +83,10 @@ class Server:
         """Return the process ids of the current workers."""
         return {int(child) for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()}
 
+    def descriptors(self) -> int:
+        """Return the number of files and connections that the workers hold open."""
+        return sum(len(list(Path(f"/proc/{worker}/fd").iterdir())) for worker in self.workers())
+
     def wait_until(self, reached: Callable[[], bool]) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
         while not reached():

@@ -7,7 +7,6 @@ import struct
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
 from system.serving import GUNICORN, WAIT_SECONDS, Home, Server
@@ -62,10 +61,6 @@ def kept_alive(told: Server) -> Iterator[HTTPConnection]:
         assert time.monotonic() < deadline, "the loop answers no read"
     yield connection
     connection.close()
-
-
-def descriptors(server: Server) -> int:
-    return sum(len(list(Path(f"/proc/{worker}/fd").iterdir())) for worker in server.workers())
 
 
 def in_loop(connection: HTTPConnection, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> bool:
@@ -164,13 +159,13 @@ def test_client_that_does_not_read_holds_up_nobody_and_gets_all_of_its_answer_la
 
 
 def test_client_that_leaves_in_the_middle_of_an_answer_leaves_nothing_behind(told: Server, kept_alive: HTTPConnection) -> None:
-    before = descriptors(told) - 1
+    before = told.descriptors() - 1
     kept_alive.request("GET", "/api/users/8", headers=TOKEN)
     select.select([kept_alive.sock], [], [], WAIT_SECONDS)
     kept_alive.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     kept_alive.sock.close()
     kept_alive.close()
-    told.wait_until(lambda: descriptors(told) <= before)
+    told.wait_until(lambda: told.descriptors() <= before)
     assert told.request("GET", "/healthz")[0] == 200
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 from installed import needed
-from system.proxied import Proxied, ServerOnASocket, site_for
+from system.proxied import Proxied, ServerOnASocket, put_behind_nginx
 from system.serving import FLASK, GUNICORN, Home
 
-from benchmarks.services import NotInstalled, find_program, free_port, start_nginx
+from benchmarks.services import NotInstalled, find_program
 from config.settings import ROOT
 
 pytestmark = pytest.mark.services
@@ -87,17 +87,8 @@ def served(user: str, as_user: tuple[str, ...], folder: Path) -> Iterator[Proxie
     command = (*as_user, *GUNICORN[:-1], "--bind", f"unix:{run}/gunicorn.sock", GUNICORN[-1])
     server = Recipe(command, state, home.environment(WEB_CONCURRENCY="1"))
     server.start()
-    try:
-        plain_port, tls_port = free_port(), free_port()
-        site = site_for(folder, server.socket, plain_port, tls_port)
-        (folder / "poort.access.log").touch()
-        nginx = needed(lambda: start_nginx(site, tls_port, "www-data"))
-        try:
-            yield Proxied(server, nginx, folder, plain_port, tls_port, password)
-        finally:
-            nginx.stop()
-    finally:
-        server.stop()
+    (folder / "poort.access.log").touch()
+    yield from put_behind_nginx(server, folder, password, user="www-data")
 
 
 class Recipe(ServerOnASocket):

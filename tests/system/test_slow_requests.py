@@ -10,7 +10,6 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 
 import pytest
 from system.serving import GUNICORN, HEALTHY, WAIT_SECONDS, Answer, Home, Server
@@ -254,10 +253,6 @@ def test_an_answer_that_is_not_read_in_time_ends_the_connection(home: Home, read
         assert server.stop() == 0
 
 
-def descriptors(server: Server) -> int:
-    return sum(len(list(Path(f"/proc/{worker}/fd").iterdir())) for worker in server.workers())
-
-
 def leave_politely(connection: socket.socket) -> None:
     with suppress(OSError):
         answers_of(connection)
@@ -278,8 +273,8 @@ def test_a_thousand_stalled_connections_leave_no_descriptor_behind(home: Home) -
                 leave(connection)
             assert server.request("GET", "/healthz")[2] == HEALTHY
             if before is None:  # by now the worker has opened its database connections
-                before = descriptors(server)
-        server.wait_until(lambda: descriptors(server) <= before)
+                before = server.descriptors()
+        server.wait_until(lambda: server.descriptors() <= before)
 
 
 def test_an_end_in_order_waits_for_slow_requests_as_long_as_they_may_take_and_answers_them(home: Home) -> None:
