@@ -65,8 +65,7 @@ def import_users(file: Path | None, url: str | None, form: str | None, **options
     is stopped, run it again: it goes on where it stopped.
 
     From the database of a campus, this imports users, hashes, links and values of extra fields. Users who already exist stay
-    as they are, so you
-    can interrupt and repeat it. Use POORT_SOURCE_URL to keep the password off the command line.
+    as they are, so you can interrupt and repeat it. Use POORT_SOURCE_URL to keep the password off the command line.
 
     Example: bin/poort users import users.csv --update --dry-run
     """

@@ -21,7 +21,7 @@ _WRITING = (
     HTTPStatus.UNPROCESSABLE_ENTITY,
 )
 
-# Examples of changes are small: whoever sends one by mistake changes a phone number, and not roles or a password.
+# The example of a change sets a phone number only. So sending it by mistake does little harm.
 _CHANGE = {"phone": "+32 2 123 45 67"}
 
 LIST = Operation(
@@ -114,7 +114,7 @@ SHOW_ME = Operation(
     id="api_me_get",
     tag=_TAG,
     summary="Retrieves the signed-in user.",
-    description="Shows the user to whom the token or the API key of the request belongs.",
+    description="Shows the signed-in user, or the owner of the API key.",
     resource=ME,
     failures=_READING,
 )

@@ -61,12 +61,12 @@ def rows_in_lists(caller: Caller) -> Rows:
 
 
 def may_add_to(portal_id: int) -> Callable[[Caller], bool]:
-    """Return the rule for creating users of a portal: `may_add_to_portal`, for callers who manage that portal."""
+    """Return a rule: the caller passes `may_add_to_portal` and manages the portal."""
     return lambda caller: may_add_to_portal(caller) and manages_portal(caller, portal_id)
 
 
 def may_create_in(portal_id: int) -> Callable[[Caller], bool]:
-    """Return the rule for creating users in a chosen portal: `may_create_users`, for callers who manage that portal."""
+    """Return a rule: the caller passes `may_create_users` and manages the portal."""
     return lambda caller: may_create_users(caller) and manages_portal(caller, portal_id)
 
 

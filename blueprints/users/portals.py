@@ -16,7 +16,7 @@ _PORTAL_IRI = re.compile(r"/api/access_urls/([0-9]+)", re.ASCII)
 
 
 def require_portal_of_new_user(document: dict[str, Any]) -> tuple[int, Rule]:
-    """Return the portal that a new user is linked to, and the rule for callers who may link it.
+    """Return the id of the portal that a new user joins, and the rule that the caller must pass.
 
     Raises UnreadableRequest if `currentUrl` names no portal, AccessDenied if the caller does not manage it.
     """
