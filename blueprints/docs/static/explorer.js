@@ -6,7 +6,7 @@ const [form, codeField, signedIn, who, timeLeft, signOutButton, result] = [
   "sign-in", "code-field", "signed-in", "who", "time-left", "sign-out", "sign-in-result",
 ].map((id) => document.getElementById(id));
 
-const CODE_REQUIRED = "Two-factor code required.";
+const CODE_REQUIRED = "second_factor_required"; // docs/errors.md
 
 let token = null;
 let clock = null;
@@ -112,9 +112,8 @@ form.addEventListener("submit", async (event) => {
       keep(body.token, username);
       return;
     }
-    const message = body.message || body.error;
-    say(message, true);
-    if (message === CODE_REQUIRED) {
+    say(body.message || body.error, true);
+    if (response.headers.get("X-Error-Code") === CODE_REQUIRED) {
       askForCode(true);
       form.elements.totp.focus();
     }
