@@ -56,6 +56,6 @@ class WriteGuard:
             key, user = require_usable(key, found_user(values) if values else None, caller.portal, self._clock())
             return caller_with_key(user, key, caller.portal)
         ended = self._validity.judge(session, caller.username, token.keys)
-        is_same = values is not None and canonical_username(row.username) == canonical_username(caller.username)
-        found = found_caller((*values, *ended)) if values and is_same else None
+        is_renamed = row is not None and canonical_username(row.username) != canonical_username(caller.username)
+        found = None if values is None or is_renamed else found_caller((*values, *ended))
         return get_caller(found, token, self._clock(), caller.portal)

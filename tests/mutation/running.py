@@ -58,10 +58,12 @@ class Tests:
         """Return the tests for a mutant: those that run its lines, the shortest first, then others of files that meet the module.
 
         A line may run once in a process, at the import or for whichever test is the first to need an application; and what
-        is only a value runs in no test.
+        is only a value, or a class of fields, runs in no test: the files that import the module are taken too.
         """
         near = self.near(mutant) - {""}
         files = {_file_of(test) for tests in self.by_line.get(mutant.path, {}).values() for test in tests - {""}}
+        module = mutant.path.removesuffix(".py").replace("/", ".")
+        files |= {name for name in set(map(_file_of, self.seconds)) if module in (ROOT / name).read_text()}
         far = {test for test in self.seconds if _file_of(test) in files} - near
         chosen, left = [], _MOST_SECONDS
         for test in [*sorted(near, key=self._order), *sorted(far, key=self._order)]:
@@ -164,7 +166,8 @@ class Copy:
         names.write_text(json.dumps(chosen))
         files = list(dict.fromkeys(map(_file_of, chosen)))
         status = self._pytest(["-x", *files], limit, MUTATION_TESTS=str(names))
-        if status not in {None, 0, 1, 2}:
+        # 4: the application cannot be imported, so neither can conftest.py, whose error pytest takes for one of usage.
+        if status not in {None, 0, 1, 2, 4}:
             raise Broken(f"pytest ended with {status}:\n{self._said()}")
         return status == 0
 
