@@ -109,7 +109,7 @@ def when_ready(server: Any) -> None:
 
 def on_reload(server: Any) -> None:
     """Restore what HUP reset when it reloaded this file, before the new workers are forked."""
-    master.share_unix_sockets(server)
+    master.open_unix_sockets(server)
     master.serve_metrics(server, settings.metrics_port, make_metrics_process)
 
 

@@ -38,8 +38,7 @@ def check_before_start(server: Any, settings: Settings) -> None:
         _refuse_unusable(settings)
         _refuse_too_few_threads(server.cfg.threads, settings.password_hash_queue)
         _refuse_tls(server.cfg.is_ssl)
-        share_unix_sockets(server)
-        _let_folders_choose_group(server)
+        _fit_sockets(server)
         if "GUNICORN_PID" not in os.environ:  # set on USR2: the new server takes over the old one's port
             _refuse_taken_ports("PORT", server.cfg.address)
             _refuse_taken_ports("METRICS_PORT", [("127.0.0.1", settings.metrics_port)] if settings.metrics_port else [])
@@ -49,6 +48,7 @@ def check_before_start(server: Any, settings: Settings) -> None:
 
 def prepare(server: Any) -> None:
     """Change how the master reloads, replaces workers and forks."""
+    server.setup = partial(_set_up_again, server, server.setup)
     server.handle_hup = partial(_reload_if_usable, server, server.handle_hup)
     server.manage_workers = partial(_replace_spent_worker, server, server.manage_workers)
     _share_arenas()
@@ -62,14 +62,8 @@ def prepare(server: Any) -> None:
 
 
 def announce_addresses(server: Any, settings: Settings) -> None:
-    """Log where the server listens, which gunicorn does not know if each worker has a socket of its own.
-
-    Also lets the group of a unix socket use it: that is nginx, and `umask` allows only this user.
-    """
-    server.cfg.set("group", server.own_group)  # the workers' own
-    for address in server.cfg.address:
-        if isinstance(address, str) and not server.systemd:  # the unit sets the mode of systemd's socket
-            Path(address).chmod(0o660)
+    """Log where the server listens, which gunicorn does not know if each worker has a socket of its own."""
+    open_unix_sockets(server)
     server.log.info("serving on %s", addresses_of(server.cfg))
     if not settings.trusted_proxies and any(listener.FAMILY == socket.AF_UNIX for listener in server.LISTENERS):
         server.log.warning(
@@ -83,17 +77,28 @@ def addresses_of(cfg: Any) -> str:
     return ", ".join(where if "unix:" in where else f"http://{where}" for where in cfg.bind)
 
 
-def share_unix_sockets(server: Any) -> None:
-    """Have the workers share a unix socket. Otherwise each would replace the others' with its own."""
+def open_unix_sockets(server: Any) -> None:
+    """Let the group of a unix socket use it: that is nginx, and `umask` allows only this user."""
+    server.cfg.set("group", server.own_group)  # the workers' own
+    for address in server.cfg.address:
+        if isinstance(address, str) and not server.systemd:  # the unit sets the mode of systemd's socket
+            Path(address).chmod(0o660)
+
+
+def _set_up_again(server: Any, set_up: Callable[[Any], None], app: Any) -> None:
+    """Take the configuration that HUP has read. gunicorn opens new sockets next, if their addresses have changed."""
+    set_up(app)
+    _fit_sockets(server)
+
+
+def _fit_sockets(server: Any) -> None:
+    """Have the workers share a unix socket, with the group that its folder passes on (setgid): nginx's (docs/nginx.md).
+
+    Otherwise each worker would replace the others' socket, and gunicorn gives a new one the group of its workers, which shuts
+    nginx out.
+    """
     if any(not isinstance(address, tuple) for address in server.cfg.address):
         server.cfg.set("reuse_port", False)
-
-
-def _let_folders_choose_group(server: Any) -> None:
-    """Have a unix socket keep the group that its folder passes on (setgid), which is nginx's (docs/nginx.md).
-
-    gunicorn gives a new socket the group of its workers, which shuts nginx out.
-    """
     server.own_group = server.cfg.gid
     for address in server.cfg.address:
         folder = Path(address).parent if isinstance(address, str) else None

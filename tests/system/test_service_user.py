@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 from installed import needed
 from system.proxied import Proxied, ServerOnASocket, put_behind_nginx
-from system.serving import FLASK, GUNICORN, Home
+from system.serving import FLASK, GUNICORN, Home, Server
 
 from benchmarks.services import NotInstalled, find_program
 from config.settings import ROOT
 
 pytestmark = pytest.mark.services
 
+CONFIGURATION = ROOT / "deploy" / "gunicorn.conf.py"
 NGINX_PAGE = (ROOT / "docs" / "nginx.md").read_text()
 FINE = {"status": "ok", "failing": [], "degraded": []}
 LOST = {"status": "degraded", "failing": [], "degraded": ["writing"]}
@@ -92,24 +93,33 @@ def served(user: str, as_user: tuple[str, ...], folder: Path) -> Iterator[Proxie
 
 
 class Recipe(ServerOnASocket):
-    """gunicorn with the socket of the recipe."""
+    """gunicorn with the socket of the recipe, or one beside it."""
+
+    name = "gunicorn"
 
     @property
     def socket(self) -> Path:
-        return self.folder.parent / "run" / "gunicorn.sock"
+        return self.folder.parent / "run" / f"{self.name}.sock"
 
 
 def test_nginx_reaches_the_socket_and_others_do_not(served: Proxied, user: str) -> None:
     assert served.request("GET", "/readyz")[::2] == (200, FINE)
     assert list(served.sign_in("admin", served.password)[2]) == ["token"]
-    socket = served.server.socket
-    assert (socket.owner(), socket.group(), oct(socket.stat().st_mode & 0o7777)) == (user, "www-data", "0o660")
+    assert owner_and_mode(served.server.socket) == (user, "www-data", "0o660")
+
+
+def owner_and_mode(socket: Path) -> tuple[str, str, str]:
+    return socket.owner(), socket.group(), oct(socket.stat().st_mode & 0o7777)
 
 
 def test_workers_keep_their_own_group(served: Proxied, user: str) -> None:
-    (worker, *_) = served.server.workers()
-    status = Path(f"/proc/{worker}/status").read_text()
-    assert set(re.findall(r"^Gid:\s+(.*)$", status, re.MULTILINE)[0].split()) == {str(pwd.getpwnam(user).pw_gid)}
+    assert groups_of(served.server) == {str(pwd.getpwnam(user).pw_gid)}
+
+
+def groups_of(server: Server) -> set[str]:
+    """Return the ids of the groups of the workers."""
+    statuses = [Path(f"/proc/{worker}/status").read_text() for worker in server.workers()]
+    return {group for status in statuses for group in re.findall(r"^Gid:\s+(.*)$", status, re.MULTILINE)[0].split()}
 
 
 def test_file_of_the_database_without_the_right_to_write_is_degraded_and_the_doctor_says_what_to_type(
@@ -127,6 +137,28 @@ def test_file_of_the_database_without_the_right_to_write_is_degraded_and_the_doc
     finally:
         file.chmod(0o600)
         reload_until(served, FINE)
+
+
+def test_socket_that_moves_with_a_reload_is_open_to_nginx_too(
+    served: Proxied, user: str, as_user: tuple[str, ...], folder: Path
+) -> None:
+    state, run = served.server.folder, folder / "run"
+    configuration = state / "gunicorn.conf.py"
+    mine = f"__file__ = '{CONFIGURATION}'\nexec(open(__file__).read())\nbind = 'unix:{run}/%s.sock'\n"
+    configuration.write_text(mine % "first")
+    command = (*as_user, *(str(configuration) if word == str(CONFIGURATION) else word for word in GUNICORN))
+    server = Recipe(command, state, served.server.environment)
+    server.name = "first"
+    server.start()
+    try:
+        configuration.write_text(mine % "second")
+        server.process.send_signal(signal.SIGHUP)
+        server.name = "second"
+        expected = user, "www-data", "0o660"
+        server.wait_until(lambda: server.socket.exists() and owner_and_mode(server.socket) == expected)
+        assert groups_of(server) == {str(pwd.getpwnam(user).pw_gid)}
+    finally:
+        server.stop()
 
 
 def reload_until(served: Proxied, readiness: object) -> None:
