@@ -97,6 +97,11 @@ def is_screen() -> bool:
     return sys.stdout.isatty()
 
 
+def is_log_screen() -> bool:
+    """Tell whether standard error, and so the log, goes to a terminal."""
+    return sys.stderr.isatty()
+
+
 def is_terminal() -> bool:
     """Tell whether somebody can answer a question."""
     return sys.stdin.isatty()

@@ -1,5 +1,6 @@
 """Import a file of users: read, check, plan, tell and write."""
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from blueprints.auditing import record_event
 from blueprints.parts import parts
-from commands.terminal import Refusal, counted, say
+from commands.terminal import Refusal, counted, is_log_screen, say
 from commands.transfer.extra_columns import PREFIX, resolve_fields
 from commands.transfer.keys import Key, key_of
 from commands.transfer.missing import Missing, find_missing
@@ -21,6 +22,7 @@ from commands.transfer.storing import Storing
 from models import db
 from models.administrators import LastAdministrator
 from models.extra_fields import UnknownExtraField
+from security.audit import audit_log
 
 # Of so many users the names are shown.
 _MOST_NAMES = 20
@@ -51,7 +53,7 @@ def _write(planner: Planner, plan: Plan, missing: list[int], *, passwords: bool)
     number = len(plan.new) + len(plan.changed) + len(missing)
     with click.progressbar(length=number, label="Importing", file=sys.stderr) as bar:
         storing = Storing(parts(), planner, bar.update)
-        with _counting(storing, number):
+        with _counting(storing, number), _summed_up_on_terminal():
             storing.create(plan.new)
             storing.change(plan.changed, passwords=passwords)
             storing.deactivate(missing)
@@ -108,6 +110,23 @@ def _counting(storing: Storing, planned: int) -> Iterator[None]:
         done = storing.created + storing.changed + storing.deactivated
         raise Refusal(f"Stopped{why} after {done:,} of {planned:,}. Run the same command again: it goes on from there.") from None
     _finish(storing)
+
+
+@contextmanager
+def _summed_up_on_terminal() -> Iterator[None]:
+    """Keep the audit's lines of single users off a terminal, where the command sums them up. Their rows are written."""
+    if not is_log_screen():
+        yield
+        return
+    audit_log.addFilter(_is_no_change)
+    try:
+        yield
+    finally:
+        audit_log.removeFilter(_is_no_change)
+
+
+def _is_no_change(line: logging.LogRecord) -> bool:
+    return line.getMessage() != "user_changed"
 
 
 def _finish(storing: Storing) -> None:

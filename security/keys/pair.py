@@ -92,8 +92,8 @@ def refuse_weak_passphrase(passphrase: str) -> None:
     if passphrase in {"", _SHIPPED_PASSPHRASE}:
         fault = "is the one that Chamilo ships" if passphrase else "is empty"
         raise UnusableKey(
-            f"JWT_PASSPHRASE {fault}, which is not safe in production. Set another one and make a new pair with "
-            "`bin/poort jwt generate-keypair --overwrite`, or set JWT_ALLOW_WEAK_PASSPHRASE=1 to start anyway."
+            f"JWT_PASSPHRASE {fault}, which is not safe in production. Set another one. {_NEW_PAIR} "
+            "Or set JWT_ALLOW_WEAK_PASSPHRASE=1 to start anyway."
         )
 
 

@@ -17,6 +17,7 @@ from commands.transfer import storing
 from models import AccessUrlRelUser, AuditRecord, TokensValidAfter, User, UserAuthSource, UserTotal
 from models.extra_fields import ExtraFields, insert_field
 from models.passwords import hash_password
+from security.audit import audit_log
 
 Import = Callable[..., Any]
 
@@ -65,6 +66,22 @@ def test_update_changes_what_the_file_gives_and_nothing_else(imported: Import, d
         ("user_changed", "zoe", {"fields": ["phone"]}),
         ("users_imported", None, {"number": 1, "changed": 1}),
     ]
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_changes_are_summed_up_on_a_terminal_and_each_has_a_line_in_a_log_and_a_row(
+    imported: Import, database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, is_terminal: bool
+) -> None:
+    for name in ("zoe", "max"):
+        database.make_user(name, phone="1")
+    monkeypatch.setattr("commands.transfer.file_import.is_log_screen", lambda: is_terminal)
+    assert imported([given("zoe", phone="7"), given("max", phone="7")], "--update").exit_code == 0
+    each = ["user_changed", "user_changed", "users_imported"]
+    lines = [record.message for record in caplog.records if record.name == "poort.audit"]
+    assert lines == (each[-1:] if is_terminal else each)
+    assert [event for event, *_ in events(database)] == each
+    audit_log.info("user_changed")
+    assert caplog.records[-1].message == "user_changed", "only the import keeps quiet"
 
 
 def test_without_update_another_value_is_a_fault_that_names_it(imported: Import, database: Database) -> None:
