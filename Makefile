@@ -11,6 +11,9 @@ PYTEST = .venv/bin/python -m pytest --numprocesses $(shell expr $$(nproc) + 1) -
 # If POORT_ENV_FILE names another file, such as Chamilo's own `.env`, do not write one.
 ENV_FILE := $(if $(POORT_ENV_FILE),,.env)
 
+# Some images set it. Every process of the tests then compiles all of them, which doubles the time of their collection.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help serve demo setup check test mutants lint docs bench bench-timing soak attack pins
 
