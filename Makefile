@@ -50,7 +50,7 @@ docs: .venv/.pins-docs ## Write docs/configuration.md, and build the site of the
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 	@! grep -rnoE '<(script|link|img|iframe)[^>]+(src|href)="?(https?:)?//[^" >]+' site || { echo "a page asks something of another host"; exit 1; }
 
-bench: .venv/.pins-bench ## Measure speed, growth and memory beside the usual ways (20 minutes); ARGS="--only rates" a part
+bench: .venv/.pins-bench ## Measure speed, growth and memory beside the usual ways (30 minutes); ARGS="--only rates" a part
 	@exec .venv/bin/python -m benchmarks.bench $(ARGS)
 
 bench-timing: .venv/.pins ## Measure whether the time of a refused sign-in tells who exists
@@ -62,7 +62,7 @@ soak: .venv/.pins-dev ## Load a server for 10 minutes while it is reloaded, kill
 attack: .venv/.pins-dev ## Attack a server as one hostile user would, for five minutes; ARGS="--only races" a part
 	@exec .venv/bin/python -m benchmarks.attack $(ARGS)
 
-pins: .venv/.pins-dev ## Compile the seven .in files into exact versions with hashes; ARGS="--upgrade" renews them
+pins: .venv/.pins-dev ## Compile the eight .in files into exact versions with hashes; ARGS="--upgrade" renews them
 	$(COMPILE) $(ARGS) requirements.in
 	$(COMPILE) $(ARGS) requirements-mysql.in
 	$(COMPILE) $(ARGS) requirements-postgresql.in
@@ -73,6 +73,7 @@ pins: .venv/.pins-dev ## Compile the seven .in files into exact versions with ha
 	EXTRAS=--no-strip-extras; $(COMPILE) $(ARGS) requirements-dev.in
 	$(COMPILE) $(ARGS) requirements-bench.in
 	$(COMPILE) $(ARGS) requirements-docs.in
+	$(COMPILE) $(ARGS) requirements-parser.in
 
 .env:
 	@$(PYTHON) bin/new-env
@@ -90,9 +91,10 @@ pins: .venv/.pins-dev ## Compile the seven .in files into exact versions with ha
 	@$(INSTALL) -r requirements-dev.txt -r requirements-mysql.txt -r requirements-postgresql.txt -r requirements-redis.txt
 	@touch $@
 
-.venv/.pins-bench: .venv/.pins-dev requirements-bench.txt
+.venv/.pins-bench: .venv/.pins-dev requirements-bench.txt requirements-parser.txt
 	@echo "installing requirements-bench.txt into .venv"
 	@$(INSTALL) -r requirements-bench.txt
+	@$(INSTALL) --upgrade --target .venv/parser -r requirements-parser.txt
 	@touch $@
 
 .venv/.pins-docs: .venv/.pins-dev requirements-docs.txt

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import footprint, growth, in_process, machine, rates, sign_ins, storm
+from benchmarks import behind_nginx, footprint, growth, in_process, machine, on_databases, rates, sign_ins, storm
 from benchmarks.charts import draw
 from benchmarks.goals import LARGE, SMALL, Parts
 from benchmarks.ground import lay_with_peers
@@ -16,7 +16,15 @@ from benchmarks.report import SECTIONS, render
 HERE = Path(__file__).parent
 
 #: part: the programs that it needs.
-NEEDS = {"rates": {"wrk"}, "footprint": {"wrk"}, "growth": {"postgresql", "mariadb"}}
+NEEDS = {
+    "rates": {"wrk"},
+    "behind-nginx": {"wrk", "nginx"},
+    "databases": {"wrk", "postgresql", "mariadb"},
+    "footprint": {"wrk"},
+    "growth": {"postgresql", "mariadb"},
+}
+#: Parts that measure several databases, and can do without one.
+SEVERAL = {"databases", "growth"}
 
 
 def main() -> None:
@@ -27,7 +35,7 @@ def main() -> None:
         write(found["machine"], found["parts"], options.into or options.render.parent)
         return
     plan = Plan(options.rounds, options.seconds, tuple(options.sizes), frozenset(options.leave_out))
-    parts = [part for part in options.only if not (part != "growth" and NEEDS.get(part, set()) & plan.left_out)]
+    parts = [part for part in options.only if not essential(part) & plan.left_out]
     machine.refuse_missing(set().union(*(NEEDS.get(part, set()) for part in parts)) - plan.left_out)
     described = machine.describe()
     described["rounds"] = f"{plan.rounds}, of {plan.seconds:g} s for a rate"
@@ -39,6 +47,11 @@ def main() -> None:
     write(described, measured, options.into or (HERE if whole else None))
 
 
+def essential(part: str) -> set[str]:
+    """Return the programs without which a part measures nothing."""
+    return NEEDS.get(part, set()) - (set(on_databases.DATABASES) if part in SEVERAL else set())
+
+
 def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser("make bench", description=__doc__)
@@ -47,7 +60,10 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=3, help="seconds of a run of wrk; sign-ins run longer in proportion")
     parser.add_argument("--sizes", type=_sizes, default=[SMALL, 10_000, 100_000, LARGE], help="numbers of users, ascending")
     parser.add_argument(
-        "--leave-out", type=_words, default=[], help="programs to do without: wrk, postgresql, mariadb; the results mention it"
+        "--leave-out",
+        type=_words,
+        default=[],
+        help=f"programs to do without, of {', '.join(machine.NEEDED)}; the results mention it",
     )
     parser.add_argument("--into", type=Path, help="folder for the results; without it, a run of some parts only prints")
     parser.add_argument(
@@ -77,6 +93,8 @@ def measure(plan: Plan, parts: list[str]) -> Parts:
         ground = lay_with_peers(folder / "ground")
         measures: dict[str, Callable[[], dict[str, list[float]]]] = {
             "rates": lambda: rates.measure(plan, ground),
+            "behind-nginx": lambda: behind_nginx.measure(plan, ground),
+            "databases": lambda: on_databases.measure(plan, folder),
             "in-process": lambda: in_process.measure(plan, ground),
             "sign-ins": lambda: sign_ins.measure(plan, ground),
             "storm": lambda: storm.measure(plan, ground),

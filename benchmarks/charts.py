@@ -17,10 +17,26 @@ from benchmarks.report import number, requests_of, sizes_of
 from benchmarks.storm import PEERS, RATE_OF_PEERS
 
 #: Names for labels.
-NAMES = {"poort": "Poort", "bare": "bare Flask", "tutorial": "Flask,\nas documented", "fastapi": "FastAPI,\nas documented"}
+NAMES = {
+    "poort": "Poort",
+    "bare": "bare Flask",
+    "bare-stock": "bare Flask,\nstock gthread",
+    "tutorial": "Flask,\nas documented",
+    "fastapi": "FastAPI,\nas documented",
+    "tuned": "FastAPI, tuned",
+}
+
+KINDS = {"item": "A user", "list": "A page of 30 users"}
 
 # Okabe and Ito's palette, which color-blind readers can tell apart.
-COLORS = {"poort": "#0072B2", "bare": "#999999", "tutorial": "#E69F00", "fastapi": "#009E73"}
+COLORS = {
+    "poort": "#0072B2",
+    "bare": "#999999",
+    "bare-stock": "#999999",
+    "tutorial": "#E69F00",
+    "fastapi": "#009E73",
+    "tuned": "#009E73",
+}
 LINES = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#666666")
 
 STYLE = {
@@ -49,7 +65,7 @@ def draw(parts: Parts, folder: Path) -> None:
     """Draw the chart of each part that has one."""
     folder.mkdir(exist_ok=True)
     with mpl.rc_context(STYLE):
-        for name, drawing in {"rates": _rates, "storm": _storm, "growth": _growth}.items():
+        for name, drawing in {"rates": _rates, "databases": _databases, "storm": _storm, "growth": _growth}.items():
             if parts.get(name):
                 figure = drawing(parts[name])
                 file = folder / f"{name}.svg"
@@ -65,21 +81,34 @@ def with_dark_colors(svg: str) -> str:
 
 
 def _rates(figures: Figures) -> Any:
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
-    for axis, (what, title) in zip(axes, (("item", "A user"), ("list", "A page of 30 users")), strict=True):
-        names = [name for name in NAMES if f"{name}/{what}/16" in figures]
-        bars = axis.barh(
-            [NAMES[name] for name in names],
-            [median(figures[f"{name}/{what}/16"]) for name in names],
-            color=[COLORS[name] for name in names],
-        )
-        axis.bar_label(bars, fmt="{:,.0f}", padding=3)
-        axis.invert_yaxis()
-        axis.margins(x=0.15)
-        axis.set_title(f"{title}, 16 connections", fontsize=11)
-        axis.set_xlabel("requests a second (more is better)")
-        axis.xaxis.set_major_formatter("{x:,.0f}")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8))
+    for axis, (what, title) in zip(axes, KINDS.items(), strict=True):
+        _bars(axis, figures, f"{what}/16", f"{title}, 16 connections")
     return figure
+
+
+def _databases(figures: Figures) -> Any:
+    kinds = [kind for kind in DATABASES if f"poort/item/16/{kind}" in figures]
+    figure, axes = plt.subplots(len(kinds), 2, figsize=(9, 2.8 * len(kinds)), squeeze=False)
+    for row, kind in zip(axes, kinds, strict=True):
+        for axis, (what, title) in zip(row, KINDS.items(), strict=True):
+            _bars(axis, figures, f"{what}/16/{kind}", f"{title}, {DATABASE_TITLES[kind]}")
+    return figure
+
+
+def _bars(axis: Any, figures: Figures, what: str, title: str) -> None:
+    names = [name for name in NAMES if f"{name}/{what}" in figures]
+    bars = axis.barh(
+        [NAMES[name] for name in names],
+        [median(figures[f"{name}/{what}"]) for name in names],
+        color=[COLORS[name] for name in names],
+    )
+    axis.bar_label(bars, fmt="{:,.0f}", padding=3)
+    axis.invert_yaxis()
+    axis.margins(x=0.15)
+    axis.set_title(title, fontsize=11)
+    axis.set_xlabel("requests a second (more is better)")
+    axis.xaxis.set_major_formatter("{x:,.0f}")
 
 
 def _storm(figures: Figures) -> Any:

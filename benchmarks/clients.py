@@ -17,7 +17,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from benchmarks.serving import ROOT, clean_environment
+from benchmarks.commands import ROOT
+from benchmarks.serving import clean_environment
 
 # The soak runs without the packages of the benchmark.
 _LOOP: Any = import_module("uvloop" if find_spec("uvloop") else "asyncio")
@@ -90,14 +91,18 @@ async def read_paced(port: int, requests: list[str], per_second: float, seconds:
         latencies.append((time.perf_counter() - due) * 1000)
         failed += status != 200  # noqa: PLR2004
 
-    begun, tasks = time.perf_counter(), []
+    begun, used, tasks = time.perf_counter(), time.process_time(), []
     for number in range(int(per_second * seconds)):
         due = begun + number / per_second
         if (wait := due - time.perf_counter()) > 0:
             await asyncio.sleep(wait)
         tasks.append(asyncio.create_task(read(sent[number % len(sent)], due)))
     _, late = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
-    return {"latencies_ms": latencies + [DRAIN_SECONDS * 1000.0] * len(late), "failed": failed + len(late)}
+    return {
+        "latencies_ms": latencies + [DRAIN_SECONDS * 1000.0] * len(late),
+        "failed": failed + len(late),
+        "cpu_seconds": time.process_time() - used,
+    }
 
 
 async def sign_in_without_rest(port: int, requests: list[str], seconds: float, *, obeys: bool) -> dict[str, Any]:

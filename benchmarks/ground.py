@@ -11,8 +11,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+from benchmarks.commands import ROOT, TITLES, is_poort
 from benchmarks.seeding import fill
-from benchmarks.serving import ROOT, TITLES, Server, clean_environment, running
+from benchmarks.serving import Server, clean_environment, running
+from config import parse_settings
 
 COST = 13  # the default of PASSWORD_HASH_COST
 USERS = 1_000
@@ -34,11 +36,12 @@ class Ground:
     @property
     def peer_settings(self) -> dict[str, str]:
         """Return a peer's environment variables."""
-        return {"PEER_FOLDER": str(self.folder / "peers"), "PEER_DATABASE": self.database_url.removeprefix("sqlite:///")}
+        database = parse_settings({"DATABASE_URL": self.database_url}).database_url
+        return {"PEER_FOLDER": str(self.folder / "peers"), "PEER_DATABASE": database.render_as_string(hide_password=False)}
 
-    def server(self, name: str) -> Server:
-        """Return a server that is not started."""
-        return Server(name, self.folder, self.settings if name == "poort" else self.peer_settings)
+    def server(self, name: str, path: Path | None = None) -> Server:
+        """Return a server that is not started. With a path, it will listen on that unix socket."""
+        return Server(name, self.folder, self.settings if is_poort(name) else self.peer_settings, path=path)
 
     def servers(self) -> list[Server]:
         """Return Poort and all peers, not started."""
@@ -72,9 +75,9 @@ def lay(folder: Path, database_url: str = "", cost: int = COST) -> Ground:
     return ground
 
 
-def lay_with_peers(folder: Path) -> Ground:
-    """Prepare a ground for all servers: an SQLite file with 1,000 users, the keys, and Poort's answers for bare Flask."""
-    ground = lay(folder)
+def lay_with_peers(folder: Path, database_url: str = "") -> Ground:
+    """Prepare a ground for all servers: a database with 1,000 users, the keys, and Poort's answers for bare Flask."""
+    ground = lay(folder, database_url)
     ground.fill(USERS)
     peers = folder / "peers"
     peers.mkdir(0o700)

@@ -13,10 +13,11 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from benchmarks.commands import ROOT
 from benchmarks.figures import Figures, add
 from benchmarks.ground import Ground
 from benchmarks.plan import Plan
-from benchmarks.serving import ROOT, Server, clean_environment, running
+from benchmarks.serving import Server, clean_environment, running
 
 #: The WSGI applications. FastAPI is not one.
 MODULES = {"poort": "wsgi", "bare": "benchmarks.peers.bare", "tutorial": "benchmarks.peers.tutorial"}

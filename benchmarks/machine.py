@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.commands import ROOT
 from benchmarks.services import NotInstalled, find_program, newest_postgresql
-from benchmarks.serving import ROOT
 
 #: program: its Debian package.
-NEEDED = {"wrk": "wrk", "postgresql": "postgresql", "mariadb": "mariadb-server"}
+NEEDED = {"wrk": "wrk", "postgresql": "postgresql", "mariadb": "mariadb-server", "nginx": "nginx"}
 PACKAGES = (
     "Flask",
     "gunicorn",
@@ -24,6 +24,7 @@ PACKAGES = (
     "Flask-JWT-Extended",
     "fastapi",
     "uvicorn",
+    "granian",
     "psycopg",
     "PyMySQL",
 )
@@ -66,13 +67,14 @@ def version_of(name: str) -> str:
         "wrk": ("wrk", "-v"),
         "postgresql": ("postgres", "--version"),
         "mariadb": ("mariadbd", "--version"),
+        "nginx": ("nginx", "-v"),
     }[name]
     try:
         found = find_program(program, *newest_postgresql())
     except NotInstalled:
         return ""
-    said = subprocess.run((found, option), check=False, capture_output=True, text=True).stdout
-    number = re.search(r"\d+\.[\w.]+", said)
+    done = subprocess.run((found, option), check=False, capture_output=True, text=True)
+    number = re.search(r"\d+\.[\w.]+", done.stdout + done.stderr)  # nginx tells it on standard error
     return f"{name} {number[0]}" if number else name
 
 

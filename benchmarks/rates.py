@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.commands import BESIDE, is_installed
 from benchmarks.figures import Figures, add
 from benchmarks.ground import Ground, expect_user
 from benchmarks.plan import Plan
 from benchmarks.serving import Server, running
+from benchmarks.writes import writing
 
 CONNECTIONS = (16, 64)
+KINDS = ("item", "list")
 SCRIPT = Path(__file__).with_name("items.lua")
 HYDRA = "application/ld+json"
 WARM_UP_SECONDS = 1
@@ -21,24 +24,43 @@ _FAILED = re.compile(r"^ +(Non-2xx|Socket errors).*", re.MULTILINE)
 
 
 def measure(plan: Plan, ground: Ground) -> Figures:
-    """Measure items and lists of all servers, and of Poort also in its default format."""
+    """Measure items and lists of all servers, and of Poort also in its default format and while clients write."""
     servers, figures = ground.servers(), Figures()
-    with running(*servers):
-        for server in servers:
-            server.sign_in("admin", ground.password)
-            expect_user(server)
-            for what in ("item", "list"):
-                ask(server, what, CONNECTIONS[0], WARM_UP_SECONDS)
+    beside = [ground.server(name) for name in BESIDE if is_installed(name)]
+    with running(*servers, *beside):
+        warm_up(ground, [*servers, *beside])
         for number in range(plan.rounds):
             plan.say(f"rates, round {number + 1} of {plan.rounds}")
             for connections in CONNECTIONS:
-                for what in ("item", "list"):
-                    for server in plan.turned(servers, number):
-                        rate = ask(server, what, connections, plan.seconds)
-                        add(figures, f"{server.name}/{what}/{connections}", rate)
-            for what in ("item", "list"):
+                asked = [*servers, *beside] if connections == CONNECTIONS[0] else servers
+                measure_round(plan, figures, asked, number, connections)
+            for what in KINDS:
                 add(figures, f"poort/{what}/JSON-LD", ask(servers[0], what, CONNECTIONS[0], plan.seconds, accept=HYDRA))
+            ask_amid_writes(plan, figures, servers[0])
     return figures
+
+
+def warm_up(ground: Ground, servers: list[Server]) -> None:
+    """Sign in at servers, and have each load what it needs. Exits if one shows no user."""
+    for server in servers:
+        server.sign_in("admin", ground.password)
+        expect_user(server)
+        for what in KINDS:
+            ask(server, what, CONNECTIONS[0], WARM_UP_SECONDS)
+
+
+def measure_round(plan: Plan, figures: Figures, servers: list[Server], number: int, connections: int = CONNECTIONS[0]) -> None:
+    """Measure items and lists of each server once."""
+    for what in KINDS:
+        for server in plan.turned(servers, number):
+            add(figures, f"{server.name}/{what}/{connections}", ask(server, what, connections, plan.seconds))
+
+
+def ask_amid_writes(plan: Plan, figures: Figures, server: Server) -> None:
+    """Measure items and lists once while clients change users at a fixed rate."""
+    for what in KINDS:
+        with writing(server, plan.seconds):
+            add(figures, f"{server.name}/{what}/amid writes", ask(server, what, CONNECTIONS[0], plan.seconds))
 
 
 def ask(server: Server, what: str, connections: int, seconds: int, accept: str = "application/json") -> float:

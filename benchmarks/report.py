@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 
+from benchmarks import behind_nginx, on_databases
+from benchmarks.commands import NAMES, TITLES
 from benchmarks.figures import Figures, median, ratios, spread
 from benchmarks.goals import DATABASES, GOALS, Goal, Parts
 from benchmarks.goals import TITLES as DATABASE_TITLES
 from benchmarks.rates import CONNECTIONS
-from benchmarks.serving import TITLES
+from benchmarks.slower import slower
 from benchmarks.storm import PEERS, RATE_OF_PEERS, RATES
+from benchmarks.writes import PER_SECOND
 
 MISSING = "-"
 
@@ -17,7 +20,7 @@ with the lowest and the highest round in brackets. Ratios are made round by roun
 
 def render(machine: Mapping[str, str], parts: Parts) -> str:
     """Return the page, without sections for parts that were not measured."""
-    sections = [_head(machine), _promises(parts)]
+    sections = [_head(machine), _promises(parts), _slower(parts)]
     for name, section in SECTIONS.items():
         if parts.get(name):
             sections.append(section(parts[name]))
@@ -60,19 +63,48 @@ def _promise(goal: Goal, values: list[float]) -> list[str]:
     return [goal.name, cell(values, goal.unit), *bounds, goal.verdict(values)]
 
 
+def _slower(parts: Parts) -> str:
+    said = "\n".join(f"- {sentence}" for sentence in slower(parts)) or "Nothing measured here."
+    return f"## Slower than a peer\n\n{said}"
+
+
 def _rates(figures: Figures) -> str:
     kinds = [(what, connections) for what in ("item", "list") for connections in CONNECTIONS]
     header = ("requests/s", *(f"{what}, {connections} connections" for what, connections in kinds))
     rows = [
         [title, *(cell(figures.get(f"{name}/{what}/{connections}", [])) for what, connections in kinds)]
-        for name, title in TITLES.items()
+        for name, title in NAMES.items()
     ]
     hydra = [cell(figures.get(f"poort/{what}/JSON-LD", [])) for what in ("item", "list")]
+    amid_writes = [cell(figures.get(f"poort/{what}/amid writes", [])) for what in ("item", "list")]
     return (
         "## Requests a second\n\n![Requests a second](charts/rates.svg)\n\n"
         + table(header, rows)
         + f"\n\nAll answer `application/json`. In JSON-LD, which Poort answers where nothing is asked for, with 16 connections: "
-        f"item {hydra[0]}, list {hydra[1]}."
+        f"item {hydra[0]}, list {hydra[1]}. While {PER_SECOND} users a second are changed: item {amid_writes[0]}, "
+        f"list {amid_writes[1]}."
+    )
+
+
+def _behind_nginx(figures: Figures) -> str:
+    rows = [
+        [NAMES[name], *(cell(figures.get(f"{name}/{what}/16", [])) for what in ("item", "list"))] for name in behind_nginx.NAMES
+    ]
+    return "## Behind nginx\n\n" + table(("requests/s behind nginx, 16 connections", "item", "list of 30"), rows)
+
+
+def _databases(figures: Figures) -> str:
+    names = {f"{name}/{{what}}/16": NAMES[name] for name in on_databases.NAMES}
+    names["poort/{what}/amid writes"] = f"Poort, while {PER_SECOND} users a second are changed"
+    columns = [(what, kind) for kind in on_databases.DATABASES for what in ("item", "list")]
+    rows = [
+        [title, *(cell(figures.get(f"{name.format(what=what)}/{kind}", [])) for what, kind in columns)]
+        for name, title in names.items()
+    ]
+    header = ("requests/s, 16 connections", *(f"{what}, {DATABASE_TITLES[kind]}" for what, kind in columns))
+    return (
+        "## Requests a second on a database server\n\n![Requests a second on database servers](charts/databases.svg)\n\n"
+        + table(header, rows)
     )
 
 
@@ -167,6 +199,8 @@ def _footprint(figures: Figures) -> str:
 #: In the order of the page.
 SECTIONS = {
     "rates": _rates,
+    "behind-nginx": _behind_nginx,
+    "databases": _databases,
     "in-process": _in_process,
     "sign-ins": _sign_ins,
     "storm": _storm,

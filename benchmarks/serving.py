@@ -12,34 +12,13 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlencode
 
+from benchmarks.commands import ROOT, command_of, is_bare, variables_of
 from benchmarks.services import free_port
 
-ROOT = Path(__file__).resolve().parent.parent
 WAIT_SECONDS = 60
 
-#: The servers, in the order of the tables.
-TITLES = {
-    "poort": "Poort",
-    "bare": "bare Flask",
-    "tutorial": "Flask + flask-jwt-extended, as documented",
-    "fastapi": "FastAPI + PyJWT + SQLAlchemy, as documented",
-}
-
-#: The same options as in deploy/gunicorn.conf.py (a test compares them), without a log of requests.
-GUNICORN = (
-    *(
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "--workers=2",
-        "--worker-class=gthread",
-        "--threads=16",
-        "--keep-alive=5",
-        "--reuse-port",
-    ),
-    *("--worker-tmp-dir=/dev/shm", "--no-control-socket", "--log-level=warning"),
-)
-UVICORN = (sys.executable, "-m", "uvicorn", "--workers=2", "--no-access-log", "--log-level=warning")
+#: The servers at which users sign in as OAuth 2 says.
+OAUTH2 = ("fastapi", "tuned")
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
@@ -49,32 +28,26 @@ def clean_environment(**variables: str) -> dict[str, str]:
 
 @dataclass
 class Server:
-    """A server that logs to `folder`. `sign_in` sets `token`."""
+    """A server that logs to `folder`. `sign_in` sets `token`.
+
+    Clients reach it at `port`. If it has a `path`, it listens on that unix socket, and a proxy must listen on the port.
+    """
 
     name: str
     folder: Path
     environment: Mapping[str, str]
     port: int = field(default_factory=free_port)
     token: str = ""
+    path: Path | None = None
     process: "subprocess.Popen[bytes] | None" = None
-
-    @property
-    def command(self) -> tuple[str, ...]:
-        """Return the command that starts the server."""
-        if self.name == "poort":
-            return sys.executable, "bin/serve"
-        if self.name == "fastapi":
-            return *UVICORN, f"--port={self.port}", "benchmarks.peers.fastapi_app:app"
-        return *GUNICORN, f"--bind=127.0.0.1:{self.port}", f"benchmarks.peers.{self.name}:app"
 
     def start(self) -> float:
         """Start the server, and return the seconds until its first answer."""
         begun = time.perf_counter()
         with (self.folder / f"{self.name}.log").open("ab") as log:
-            environment = clean_environment(**self.environment, PORT=str(self.port))
-            self.process = subprocess.Popen(
-                self.command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+            environment = clean_environment(**self.environment, **variables_of(self.name), PORT=str(self.port))
+            command = command_of(self.name, self.port, self.path)
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         while not self._answers():
             if self.process.poll() is not None or time.perf_counter() - begun > WAIT_SECONDS:
                 self.stop()
@@ -90,14 +63,22 @@ class Server:
 
     def workers(self) -> list[int]:
         """Return the process ids of its two workers. uvicorn also has a small third child, which is left out."""
+        return sorted(self._children(), key=pss_megabytes)[-2:]
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that its processes have used so far."""
         assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return sorted((int(child) for child in children), key=pss_megabytes)[-2:]
+        return sum(cpu_seconds(pid) for pid in (self.process.pid, *self._children()))
+
+    def _children(self) -> list[int]:
+        assert self.process is not None
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def _answers(self) -> bool:
         """Tell whether it shows a user, or, without a token, answers 401."""
         try:
-            return self.ask("GET", "/api/users/1")[0] == (200 if self.token or self.name == "bare" else 401)
+            return self.ask("GET", "/api/users/1")[0] == (200 if self.token or is_bare(self.name) else 401)
         except (OSError, HTTPException):
             return False
 
@@ -119,19 +100,19 @@ class Server:
         return {"Accept": "application/json"} | token
 
     def sign_in(self, username: str, password: str) -> None:
-        """Get a token, except from bare Flask."""
-        if self.name != "bare":
+        """Get a token, except where none is needed."""
+        if not is_bare(self.name):
             path, content_type, body = self.sign_in_request(username, password)
             status, answer = self.ask("POST", path, body, Content_Type=content_type)
             if status != 200:  # noqa: PLR2004
                 sys.exit(f"{self.name} lets nobody in: {status} {answer.decode()}")
             document = json.loads(answer)
-            self.token = document["access_token" if self.name == "fastapi" else "token"]
+            self.token = document["access_token" if self.name in OAUTH2 else "token"]
 
     def sign_in_request(self, username: str, password: str) -> tuple[str, str, bytes]:
         """Return path, content type and body of a sign-in."""
         credentials = {"username": username, "password": password}
-        if self.name == "fastapi":
+        if self.name in OAUTH2:
             return "/token", "application/x-www-form-urlencoded", urlencode(credentials).encode()
         return "/api/authentication_token", "application/json", json.dumps(credentials).encode()
 
@@ -152,3 +133,10 @@ def pss_megabytes(pid: int) -> float:
     """Return the memory of a process in MB, with shared pages divided among their users (PSS)."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in rollup if line.startswith("Pss:")) / 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used so far, in its own code and in the kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    user, system = fields[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")

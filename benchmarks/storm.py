@@ -8,7 +8,7 @@ from benchmarks.figures import Figures, add, percentile
 from benchmarks.ground import Ground
 from benchmarks.plan import Plan
 from benchmarks.serving import Server, running
-from benchmarks.sign_ins import FILLING_SECONDS, limit_of, rate_of, start_clients
+from benchmarks.sign_ins import CORES, FILLING_SECONDS, limit_of, rate_of, start_clients
 
 CLIENTS = 16
 RATES = (50, 300)
@@ -46,7 +46,12 @@ def measure(plan: Plan, ground: Ground) -> Figures:
 
 
 def _idle(figures: Figures, server: Server, rate: int, seconds: float) -> None:
-    _record(figures, f"{server.name}/{rate}/idle", _read(server, rate, seconds))
+    used = server.cpu_seconds()
+    found = _read(server, rate, seconds)
+    used = server.cpu_seconds() - used + found["cpu_seconds"]
+    _record(figures, f"{server.name}/{rate}/idle", found)
+    # The share of the machine that sign-ins cannot have while these reads go on: the server's and the reading client's.
+    add(figures, f"{server.name}/{rate}/idle/cpu", used / seconds / CORES)
 
 
 def _storm(figures: Figures, server: Server, ground: Ground, rate: int, seconds: float, kind: str = "storm") -> None:

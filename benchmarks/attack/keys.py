@@ -10,8 +10,9 @@ from pathlib import Path
 
 from benchmarks.attack.line import Line
 from benchmarks.attack.victim import Signer, ask_all, serving
+from benchmarks.commands import ROOT
 from benchmarks.ground import Ground, lay
-from benchmarks.serving import ROOT, clean_environment
+from benchmarks.serving import clean_environment
 from benchmarks.soak_load import request_bytes
 
 ROUNDS, TOKENS, CLIENTS = 5, 10_000, 16

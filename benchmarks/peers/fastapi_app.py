@@ -1,8 +1,9 @@
 """An application built as FastAPI's documentation suggests: its security tutorial (OAuth2, PyJWT), and SQLAlchemy.
 
-PEER_FOLDER has the key pair, PEER_DATABASE is the SQLite file that Poort's migrations created.
+PEER_FOLDER has the key pair, PEER_DATABASE is the URL of the database that Poort's migrations created.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from fastapi import Depends, FastAPI, HTTPException, Query, status
 from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
 from jwt.exceptions import InvalidTokenError
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import JSON, create_engine, func, select
+from sqlalchemy import Text, TypeDecorator, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 FOLDER = Path(os.environ["PEER_FOLDER"])
@@ -25,9 +26,21 @@ ALGORITHM = "RS256"
 ACCESS_TOKEN_EXPIRE_MINUTES = 30
 ITEMS_PER_PAGE = 30
 
-engine = create_engine(f"sqlite:///{os.environ['PEER_DATABASE']}", connect_args={"check_same_thread": False})
+DATABASE = os.environ["PEER_DATABASE"]
+engine = create_engine(DATABASE, connect_args={"check_same_thread": False} if DATABASE.startswith("sqlite") else {})
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="token")
 app = FastAPI()
+
+
+class JSONList(TypeDecorator[list[str]]):
+    """A list in JSON in a column of text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:  # noqa: ARG002 - SQLAlchemy's
+        """Read the list."""
+        return json.loads(value)
 
 
 class Base(DeclarativeBase):
@@ -54,7 +67,7 @@ class User(Base):
     phone: Mapped[str | None]
     address: Mapped[str | None]
     last_login: Mapped[datetime | None]
-    roles: Mapped[list[str]] = mapped_column(JSON)
+    roles: Mapped[list[str]] = mapped_column(JSONList)
     active: Mapped[int]
     password_updated_at: Mapped[datetime | None]
 

@@ -1,8 +1,9 @@
 """An application built as documentation suggests: Flask, Flask-JWT-Extended with automatic user loading, Flask-SQLAlchemy.
 
-PEER_FOLDER has the key pair, PEER_DATABASE is the SQLite file that Poort's migrations created.
+PEER_FOLDER has the key pair, PEER_DATABASE is the URL of the database that Poort's migrations created.
 """
 
+import json
 import os
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +13,21 @@ import bcrypt
 from flask import Flask, Response, jsonify, request
 from flask_jwt_extended import JWTManager, create_access_token, current_user, jwt_required
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 FOLDER = Path(os.environ["PEER_FOLDER"])
+
+
+class JSONList(TypeDecorator[list[str]]):
+    """A list in JSON in a column of text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:  # noqa: ARG002 - SQLAlchemy's
+        """Read the list."""
+        return json.loads(value)
 
 
 class Base(DeclarativeBase):
@@ -24,7 +37,7 @@ class Base(DeclarativeBase):
 db = SQLAlchemy(model_class=Base)
 
 app = Flask(__name__)
-app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{os.environ['PEER_DATABASE']}"
+app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["PEER_DATABASE"]
 app.config["JWT_ALGORITHM"] = "RS256"
 app.config["JWT_PRIVATE_KEY"] = (FOLDER / "private.pem").read_text()
 app.config["JWT_PUBLIC_KEY"] = (FOLDER / "public.pem").read_text()
@@ -50,7 +63,7 @@ class User(db.Model):  # type: ignore[misc,name-defined]
     phone: Mapped[str | None]
     address: Mapped[str | None]
     last_login: Mapped[datetime | None]
-    roles: Mapped[list[str]] = mapped_column(db.JSON)
+    roles: Mapped[list[str]] = mapped_column(JSONList)
     active: Mapped[int]
     password_updated_at: Mapped[datetime | None]
 

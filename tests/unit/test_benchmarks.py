@@ -1,6 +1,6 @@
 """What `make bench` does with its figures, and that its peers answer; it measures nothing here."""
 
-import importlib
+import importlib.util
 import re
 import subprocess
 import sys
@@ -12,13 +12,17 @@ from factories import Database
 from hosts import pair_number
 
 from benchmarks import machine
+from benchmarks.behind_nginx import site_of
+from benchmarks.bench import NEEDS, essential
+from benchmarks.commands import BESIDE, GUNICORN, STOCK, TITLES, command_of, variables_of
 from benchmarks.figures import percentile, ratios
-from benchmarks.goals import GOALS, Goal
+from benchmarks.goals import GOALS, Goal, of_what_reads_leave
 from benchmarks.rates import read_rate
 from benchmarks.report import cell, number, render
 from benchmarks.seeding import NAMES, RARE, fill
-from benchmarks.serving import GUNICORN, clean_environment
+from benchmarks.serving import clean_environment
 from benchmarks.sign_ins import rate_of
+from benchmarks.slower import slower
 from config.settings import ROOT
 
 MACHINE = {"machine": "2 cores of a kind"}
@@ -73,11 +77,65 @@ def test_the_page_has_the_verdicts_and_what_was_measured() -> None:
     rates = {f"poort/item/{number}": [3000.0, 3100.0, 2900.0] for number in (16, 64)} | {"bare/item/16": [4000.0, 4000.0, 5000.0]}
     page = render(MACHINE, {"rates": rates, "storm": {"poort/50/storm/failed": [0.0, 2.0, 0.0]}})
     assert "- machine: 2 cores of a kind\n" in page
-    assert "| item read, of bare Flask's rate | 0.75 (0.58 to 0.78) | 0.65 | 0.75 | goal |\n" in page
+    assert "| item read, of bare Flask's rate | 0.75 (0.58 to 0.78) | 0.8 | 0.9 | **missed** |\n" in page
     assert "| failed reads meanwhile, in all rounds (50 reads/s) | 2 | 0 | 0 | **missed** |\n" in page
     assert "| start to first answer | - | 1.2 s | 0.8 s | not measured |\n" in page
     assert "| Poort | 3,000 (2,900 to 3,100) | 3,000 (2,900 to 3,100) | - | - |\n" in page
     assert "## Growth" not in page
+
+
+def test_the_page_says_what_is_slower_than_a_peer() -> None:
+    figures = {"poort/item/16": [3000.0], "bare/item/16": [4000.0], "tuned/item/16": [2900.0], "poort-granian/item/16": [9000.0]}
+    storm = {f"{name}/50/storm/{what}": [value] for name, what, value in (("poort", "p99", 9), ("fastapi", "p99", 6))}
+    assert slower({"rates": figures, "storm": storm, "footprint": {"poort/pss": [42.0], "bare/pss": [21.0]}}) == [
+        "requests a second, item, 16 connections: 0.75 times bare Flask",
+        "storm of sign-ins, 50 reads/s, in the storm, p99: 1.50 times FastAPI + PyJWT + SQLAlchemy, as documented",
+        "footprint, memory (PSS) of a worker: 2.00 times bare Flask",
+    ]
+    page = render(MACHINE, {"rates": figures})
+    assert "- requests a second, item, 16 connections: 0.75 times bare Flask\n" in page
+    assert "| Poort's application on granian | 9,000 |" in page
+
+
+def test_the_page_has_rates_behind_nginx_and_on_databases() -> None:
+    databases = {"poort/item/16/mariadb": [1500.0], "tuned/list/16/mariadb": [900.0], "poort/list/amid writes/mariadb": [700.0]}
+    page = render(MACHINE, {"behind-nginx": {"bare/item/16": [4000.0]}, "databases": databases})
+    assert "| bare Flask | 4,000 | - |\n" in page
+    assert "| Poort | - | - | 1,500 | - |\n" in page
+    assert "| FastAPI, tuned: Core, orjson, a loaded key | - | - | - | 900 |\n" in page
+    assert "| Poort, while 50 users a second are changed | - | - | - | 700 |" in page
+
+
+def test_sign_ins_are_compared_with_what_the_reads_leave() -> None:
+    figures = {"poort/300/storm/sign-ins": [4.5, 4.0], "limit": [5.0, 5.0], "poort/300/idle/cpu": [0.1, 0.2]}
+    assert of_what_reads_leave(figures, "poort/300") == pytest.approx([1.0, 1.0])
+
+
+def test_a_part_of_several_databases_can_do_without_one() -> None:
+    assert [part for part in NEEDS if essential(part) & {"mariadb"}] == []
+    assert [part for part in NEEDS if essential(part) & {"wrk"}] == ["rates", "behind-nginx", "databases", "footprint"]
+
+
+def test_the_site_behind_which_servers_are_measured_is_ours(tmp_path: Path) -> None:
+    site = site_of(tmp_path / "socket", 12_345, tmp_path)
+    assert re.findall(r"^ *(listen|server) (.+);$", site, re.MULTILINE) == [
+        ("server", f"unix:{tmp_path}/socket"),
+        ("listen", "127.0.0.1:12345"),
+    ]
+    assert "ssl_" not in site
+    assert "\n    127.0.0.0/8 1;\n" in site
+
+
+def test_only_one_server_finds_the_parser_in_c() -> None:
+    assert [name for name in TITLES | BESIDE if variables_of(name)] == ["poort-parser"]
+    assert importlib.util.find_spec("gunicorn_h1c") is None
+
+
+def test_stock_gthread_shares_one_socket() -> None:
+    assert "--reuse-port" not in STOCK
+    assert command_of("bare-stock", 8000)[-2:] == ("--bind=127.0.0.1:8000", "benchmarks.peers.bare:app")
+    assert command_of("bare", 8000, Path("/a/socket"))[-2:] == ("--bind=unix:/a/socket", "benchmarks.peers.bare:app")
+    assert command_of("poort", 8000) == command_of("poort-parser", 8000)
 
 
 def test_what_is_missing_stops_the_run_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +194,7 @@ def peer(request: pytest.FixtureRequest, users: Database, tmp_path: Path, monkey
     for name, content in {"private.pem": private, "public.pem": public, "item.json": b'{"id": 2}', "list.json": b"[]"}.items():
         (tmp_path / name).write_bytes(content)
     monkeypatch.setenv("PEER_FOLDER", str(tmp_path))
-    monkeypatch.setenv("PEER_DATABASE", users.url.removeprefix("sqlite:///"))
+    monkeypatch.setenv("PEER_DATABASE", users.url)
     name = f"benchmarks.peers.{request.param}"
     monkeypatch.delitem(sys.modules, name, raising=False)
     return importlib.import_module(name)
