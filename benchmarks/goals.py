@@ -90,7 +90,7 @@ def _storm() -> Iterator[Goal]:
         yield _less("storm", f"failed reads meanwhile, in all rounds ({rate} reads/s)", failed, 0, 0, "")
         yield _more("storm", f"sign-ins meanwhile, of their limit ({rate} reads/s)", of_limit, 0.85, 0.9, "")
     name = "sign-ins meanwhile, of what the reads leave of their limit (300 reads/s)"
-    yield _more("storm", name, lambda figures: of_what_reads_leave(figures, "poort/300"), 0.9, 0.93, "")
+    yield _more("storm", name, lambda figures: of_what_reads_leave(figures, "poort/300"), 0.93, 0.95, "")
 
 
 def _growth() -> Iterator[Goal]:
