@@ -128,7 +128,8 @@ SET_PASSWORD = Operation(
     body=NEW_PASSWORD,
     complete=True,
     refuses_plainly=True,
-    example={"password": "a long enough secret"},
+    # An empty password is refused. Any other example would be set, and is published, once a client fills in a real id.
+    example={"password": ""},
     failures=(*_WRITING, HTTPStatus.NOT_FOUND),
     failure_texts={HTTPStatus.BAD_REQUEST: "Invalid JSON body."},
 )
