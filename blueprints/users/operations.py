@@ -128,8 +128,7 @@ SET_PASSWORD = Operation(
     body=NEW_PASSWORD,
     complete=True,
     refuses_plainly=True,
-    # An empty password is refused. Any other example would be set, and is published, once a client fills in a real id.
-    example={"password": ""},
+    example={"password": "a long enough secret"},
     failures=(*_WRITING, HTTPStatus.NOT_FOUND),
     failure_texts={HTTPStatus.BAD_REQUEST: "Invalid JSON body."},
 )

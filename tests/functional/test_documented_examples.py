@@ -139,19 +139,6 @@ def test_example_of_a_change_is_small(app: Flask, document: str) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_example_of_a_new_password_sets_none_of_an_existing_user(
-    app: Flask, admin: User, headers: dict[str, str], database: Database, document: str
-) -> None:
-    before = database.user(admin.id).password
-    [operation] = [one for one in operations_of(app.test_client(), document) if one.path.partition(".")[0].endswith("/password")]
-    for media_type, body in operation.bodies.items():
-        path = operation.path.replace("{id}", str(admin.id))
-        answer = operation.open(app.test_client(), headers | {"Content-Type": media_type}, path=path, data=json.dumps(body))
-        assert (answer.status_code, answer.json) == (400, {"error": 'Missing "password".'})
-    assert database.user(admin.id).password == before
-
-
-@pytest.mark.parametrize("document", DOCUMENTS)
 def test_everything_is_described(app: Flask, document: str) -> None:
     for operation in operations_of(app.test_client(), document):
         assert len(operation.described["description"]) > len("A sentence."), operation.path
