@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from blueprints.parts import Parts, parts
 from models import db
+from models.outages import code_of, reason_of
 from models.user_table import UnusableTable
 from rest.answer import answer_json
 from rest.error_codes import HEADER
@@ -48,8 +49,8 @@ def _check_database() -> bool:
         db.session.execute(text("SELECT 1"))
         parts().check_table()
     except (SQLAlchemyError, UnusableTable) as reason:
-        why = str(reason) if isinstance(reason, UnusableTable) else type(reason).__name__
-        logger.error("not ready: the database cannot be used: %s", why)
+        why = str(reason) if isinstance(reason, UnusableTable) else reason_of(reason)
+        logger.error("not ready: the database cannot be used: %s", why, extra={"code": code_of(reason)})
         return False
     return True
 
