@@ -36,6 +36,32 @@ def test_list_shows_the_users_in_reach_and_counts_them(at: At, portal: int, user
     assert sorted(client.ids("/api/users.json?order[username]=desc&search=")) == ids
 
 
+@pytest.mark.parametrize(
+    ("portal", "username", "change", "ids"),
+    [
+        (2, "plain.admin", "UPDATE access_url_rel_user SET access_url_id = 2 WHERE user_id = 304", [302, 303, 304, 305, 306]),
+        (2, "plain.admin", "DELETE FROM access_url_rel_user WHERE user_id = 305", [302, 303, 306]),
+        (2, "sub.admin", "UPDATE access_url_rel_user SET user_id = 307 WHERE user_id = 305", [302, 303, 306, 307]),
+        (
+            1,
+            "root.admin",
+            "DELETE FROM access_url_rel_user WHERE user_id = 305; DELETE FROM `user` WHERE id = 305",
+            [301, 302, 303, 304, 306, 307],
+        ),
+    ],
+)
+def test_list_and_total_follow_what_chamilo_changes(
+    examples: Campus, at: At, portal: int, username: str, change: str, ids: list[int]
+) -> None:
+    client = at(portal, username)
+    client.ids()
+    for statement in change.split(";"):
+        examples.run(statement)
+    assert client.ids() == ids
+    for query in ("", "&order[username]=asc", "&search="):
+        assert client("GET", f"/api/users?itemsPerPage=0{query}").get_json(force=True)["hydra:totalItems"] == len(ids)
+
+
 def test_page_of_portals_takes_three_statements_like_one_of_everyone_and_an_item_one(
     at: At, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,6 +145,13 @@ def totals(database: Database) -> Iterator[Any]:
         reader.close()
 
 
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take each number of users for many."""
+    monkeypatch.setattr("models.user_total.FEW", 0)
+
+
+@pytest.mark.usefixtures("many")
 def test_count_beside_a_campus_is_five_seconds_old_at_most(totals: Any, database: Database) -> None:
     bob, _ = database.make_user("bob"), database.make_user("carol")
     timer = Timer()
@@ -157,6 +164,18 @@ def test_count_beside_a_campus_is_five_seconds_old_at_most(totals: Any, database
     assert beside.of_everyone() == 1
 
 
+def test_few_users_of_a_campus_are_counted_every_time(totals: Any, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.user_total.FEW", 2)
+    bob, _ = database.make_user("bob"), database.make_user("carol")
+    beside = totals(Timer())
+    assert beside.of_everyone() == 2
+    remove_by_hand(database, bob.id)
+    assert beside.of_everyone() == 1
+    database.make_user("dave"), database.make_user("erin")
+    assert beside.of_everyone() == 3, "now they are many, and there is a newer id"
+
+
+@pytest.mark.usefixtures("many")
 def test_count_beside_a_campus_is_renewed_by_what_we_write_ourselves(totals: Any, database: Database) -> None:
     bob, carol = database.make_user("bob", id=50), database.make_user("carol", id=99)
     workers, campus = [totals(Timer()), totals(Timer())], UserTable(is_campus=True)
