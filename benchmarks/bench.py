@@ -15,17 +15,6 @@ from benchmarks.report import SECTIONS, render
 
 HERE = Path(__file__).parent
 
-#: part: the programs that it needs.
-NEEDS = {
-    "rates": {"wrk"},
-    "behind-nginx": {"wrk", "nginx"},
-    "databases": {"wrk", "postgresql", "mariadb"},
-    "footprint": {"wrk"},
-    "growth": {"postgresql", "mariadb"},
-}
-#: Parts that measure several databases, and can do without one.
-SEVERAL = {"databases", "growth"}
-
 
 def main() -> None:
     """Check for missing programs, measure, and write the results."""
@@ -35,8 +24,8 @@ def main() -> None:
         write(found["machine"], found["parts"], options.into or options.render.parent)
         return
     plan = Plan(options.rounds, options.seconds, tuple(options.sizes), frozenset(options.leave_out))
-    parts = [part for part in options.only if not essential(part) & plan.left_out]
-    machine.refuse_missing(set().union(*(NEEDS.get(part, set()) for part in parts)) - plan.left_out)
+    parts = [part for part in options.only if not machine.essential(part) & plan.left_out]
+    machine.refuse_missing(set().union(*(machine.NEEDS.get(part, set()) for part in parts)) - plan.left_out)
     described = machine.describe()
     described["rounds"] = f"{plan.rounds}, of {plan.seconds:g} s for a rate"
     if options.leave_out:
@@ -45,11 +34,6 @@ def main() -> None:
     described["took"] = f"{plan.elapsed() / 60:.0f} minutes; load average after {machine.load():.2f}"
     whole = set(parts) == set(SECTIONS)
     write(described, measured, options.into or (HERE if whole else None))
-
-
-def essential(part: str) -> set[str]:
-    """Return the programs without which a part measures nothing."""
-    return NEEDS.get(part, set()) - (set(on_databases.DATABASES) if part in SEVERAL else set())
 
 
 def read_options() -> argparse.Namespace:

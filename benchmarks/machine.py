@@ -14,6 +14,18 @@ from benchmarks.services import NotInstalled, find_program, newest_postgresql
 
 #: program: its Debian package.
 NEEDED = {"wrk": "wrk", "postgresql": "postgresql", "mariadb": "mariadb-server", "nginx": "nginx"}
+#: part: the programs that it needs.
+NEEDS = {
+    "rates": {"wrk"},
+    "behind-nginx": {"wrk", "nginx"},
+    "databases": {"wrk", "postgresql", "mariadb"},
+    "footprint": {"wrk"},
+    "growth": {"postgresql", "mariadb"},
+}
+#: Parts that measure several databases, and can do without one.
+_SEVERAL = {"databases", "growth"}
+_DATABASES = {"postgresql", "mariadb"}
+
 PACKAGES = (
     "Flask",
     "gunicorn",
@@ -28,6 +40,11 @@ PACKAGES = (
     "psycopg",
     "PyMySQL",
 )
+
+
+def essential(part: str) -> set[str]:
+    """Return the programs without which a part measures nothing."""
+    return NEEDS.get(part, set()) - (_DATABASES if part in _SEVERAL else set())
 
 
 def refuse_missing(wanted: set[str]) -> None:

@@ -13,10 +13,10 @@ from hosts import pair_number
 
 from benchmarks import machine
 from benchmarks.behind_nginx import site_of
-from benchmarks.bench import NEEDS, essential
 from benchmarks.commands import BESIDE, GUNICORN, STOCK, TITLES, command_of, variables_of
 from benchmarks.figures import percentile, ratios
 from benchmarks.goals import GOALS, Goal, of_what_reads_leave
+from benchmarks.machine import NEEDS, essential
 from benchmarks.rates import read_rate
 from benchmarks.report import cell, number, render
 from benchmarks.seeding import NAMES, RARE, fill
