@@ -101,7 +101,7 @@ class PortalMembers:
         return found
 
     def _make_read(self, portals: Portals, *, are_few: bool) -> Read:
-        if len(self._newest) >= 2 * _MAX_SETS:
+        if portals not in self._known and len(self._known) >= _MAX_SETS:
             self._newest.clear()
             self._known.clear()
         # A subquery each: the index has the newest link of a portal at its end, but not that of several.
