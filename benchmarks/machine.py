@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.commands import ROOT
-from benchmarks.services import NotInstalled, find_program, newest_postgresql
+from benchmarks.services import STARTERS, NotInstalled, find_program, newest_postgresql
 
 #: program: its Debian package.
 NEEDED = {"wrk": "wrk", "postgresql": "postgresql", "mariadb": "mariadb-server", "nginx": "nginx"}
@@ -24,7 +24,6 @@ NEEDS = {
 }
 #: Parts that measure several databases, and can do without one.
 _SEVERAL = {"databases", "growth"}
-_DATABASES = {"postgresql", "mariadb"}
 
 PACKAGES = (
     "Flask",
@@ -44,7 +43,7 @@ PACKAGES = (
 
 def essential(part: str) -> set[str]:
     """Return the programs without which a part measures nothing."""
-    return NEEDS.get(part, set()) - (_DATABASES if part in _SEVERAL else set())
+    return NEEDS.get(part, set()) - (STARTERS.keys() if part in _SEVERAL else set())
 
 
 def refuse_missing(wanted: set[str]) -> None:

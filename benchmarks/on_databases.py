@@ -9,16 +9,15 @@ from benchmarks.rates import ask_amid_writes, measure_round, warm_up
 from benchmarks.services import STARTERS
 from benchmarks.serving import running
 
-DATABASES = ("postgresql", "mariadb")
 NAMES = ("poort", "tutorial", "fastapi", "tuned")
 
 
 def measure(plan: Plan, folder: Path) -> Figures:
     """Measure one kind of database after the other. The names of figures end with the kind."""
     figures = Figures()
-    for kind in DATABASES:
+    for kind, start in STARTERS.items():
         if kind not in plan.left_out:
-            database = STARTERS[kind]()
+            database = start()
             try:
                 found = _measure(plan, kind, lay_with_peers(folder / f"rates-{kind}", database.create_database()))
             finally:

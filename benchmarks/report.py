@@ -7,7 +7,8 @@ from benchmarks.commands import NAMES, TITLES
 from benchmarks.figures import Figures, median, ratios, spread
 from benchmarks.goals import DATABASES, GOALS, Goal, Parts
 from benchmarks.goals import TITLES as DATABASE_TITLES
-from benchmarks.rates import CONNECTIONS
+from benchmarks.rates import CONNECTIONS, KINDS
+from benchmarks.services import STARTERS
 from benchmarks.slower import slower
 from benchmarks.storm import PEERS, RATE_OF_PEERS, RATES
 from benchmarks.writes import PER_SECOND
@@ -69,14 +70,14 @@ def _slower(parts: Parts) -> str:
 
 
 def _rates(figures: Figures) -> str:
-    kinds = [(what, connections) for what in ("item", "list") for connections in CONNECTIONS]
+    kinds = [(what, connections) for what in KINDS for connections in CONNECTIONS]
     header = ("requests/s", *(f"{what}, {connections} connections" for what, connections in kinds))
     rows = [
         [title, *(cell(figures.get(f"{name}/{what}/{connections}", [])) for what, connections in kinds)]
         for name, title in NAMES.items()
     ]
-    hydra = [cell(figures.get(f"poort/{what}/JSON-LD", [])) for what in ("item", "list")]
-    amid_writes = [cell(figures.get(f"poort/{what}/amid writes", [])) for what in ("item", "list")]
+    hydra = [cell(figures.get(f"poort/{what}/JSON-LD", [])) for what in KINDS]
+    amid_writes = [cell(figures.get(f"poort/{what}/amid writes", [])) for what in KINDS]
     return (
         "## Requests a second\n\n![Requests a second](charts/rates.svg)\n\n"
         + table(header, rows)
@@ -87,16 +88,14 @@ def _rates(figures: Figures) -> str:
 
 
 def _behind_nginx(figures: Figures) -> str:
-    rows = [
-        [NAMES[name], *(cell(figures.get(f"{name}/{what}/16", [])) for what in ("item", "list"))] for name in behind_nginx.NAMES
-    ]
+    rows = [[NAMES[name], *(cell(figures.get(f"{name}/{what}/16", [])) for what in KINDS)] for name in behind_nginx.NAMES]
     return "## Behind nginx\n\n" + table(("requests/s behind nginx, 16 connections", "item", "list of 30"), rows)
 
 
 def _databases(figures: Figures) -> str:
     names = {f"{name}/{{what}}/16": NAMES[name] for name in on_databases.NAMES}
     names["poort/{what}/amid writes"] = f"Poort, while {PER_SECOND} users a second are changed"
-    columns = [(what, kind) for kind in on_databases.DATABASES for what in ("item", "list")]
+    columns = [(what, kind) for kind in DATABASES if kind in STARTERS for what in KINDS]
     rows = [
         [title, *(cell(figures.get(f"{name.format(what=what)}/{kind}", [])) for what, kind in columns)]
         for name, title in names.items()
@@ -110,8 +109,7 @@ def _databases(figures: Figures) -> str:
 
 def _in_process(figures: Figures) -> str:
     rows = [
-        [TITLES[name], *(cell(figures.get(f"{name}/{what}", [])) for what in ("item", "list"))]
-        for name in ("bare", "poort", "tutorial")
+        [TITLES[name], *(cell(figures.get(f"{name}/{what}", [])) for what in KINDS)] for name in ("bare", "poort", "tutorial")
     ]
     return "## WSGI calls in the process\n\n" + table(("µs of the processor a call", "item", "list of 30"), rows)
 
