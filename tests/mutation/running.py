@@ -166,7 +166,7 @@ class Copy:
         names.write_text(json.dumps(chosen))
         files = list(dict.fromkeys(map(_file_of, chosen)))
         status = self._pytest(["-x", *files], limit, MUTATION_TESTS=str(names))
-        # 4: the application cannot be imported, so neither can conftest.py, whose error pytest takes for one of usage.
+        # pytest ends with 4 if conftest.py cannot import the application.
         if status not in {None, 0, 1, 2, 4}:
             raise Broken(f"pytest ended with {status}:\n{self._said()}")
         return status == 0
