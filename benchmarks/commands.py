@@ -27,7 +27,7 @@ PARSER = Path(sys.prefix) / "parser"
 
 #: The same options as in deploy/gunicorn.conf.py (a test compares them), without a log of requests.
 GUNICORN = (
-    *(sys.executable, "-m", "gunicorn", "--workers=2", "--worker-class=gthread", "--threads=16", "--keep-alive=5"),
+    *(sys.executable, "-m", "gunicorn", "--workers=2", "--worker-class=gthread", "--threads=16", "--keep-alive=75"),
     *("--reuse-port", "--worker-tmp-dir=/dev/shm", "--no-control-socket", "--log-level=warning"),
 )
 STOCK = (

@@ -38,7 +38,9 @@ workers = settings.web_concurrency
 threads = settings.password_hash_queue + 4
 timeout = 30
 graceful_timeout = 30
-keepalive = 5
+# Longer than common clients and proxies keep an idle connection: nginx and AWS 60 s, Java 30 s, Node.js 4 s or, while its one
+# thread is busy, until it is done. Otherwise a request would be lost on a connection that the server has just closed.
+keepalive = 75
 # Replacing workers now and then limits what a leak can cost. The jitter keeps them from going at the same time.
 max_requests = 100_000
 max_requests_jitter = 20_000

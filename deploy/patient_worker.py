@@ -41,6 +41,12 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         super().wait_for_and_dispatch_events(self.waits.seconds_left(timeout))
         self.waits.end_those_over()
 
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Close connections that have been idle for too long; the longest idle one also if no other could be accepted."""
+        if self.keepalived_conns and self.nr_conns >= self.worker_connections:
+            self.keepalived_conns[0].timeout = 0.0
+        super().murder_keepalived(force)
+
     def enqueue_req(self, conn: Any) -> None:
         """Give a connection to a thread. A new one first waits for its first byte."""
         if conn.parser is not None:

@@ -7,9 +7,10 @@ import select
 import signal
 import socket
 import struct
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import pytest
 from system.serving import GUNICORN, HEALTHY, WAIT_SECONDS, Answer, Home, Server
@@ -70,9 +71,10 @@ def served(home: Home, limits: str, **variables: str) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that waits half a second for progress, and a second and a half for a whole request."""
+    """A server that waits half a second for progress, a second and a half for a whole request, and one for the next request."""
     home = Home(tmp_path_factory.mktemp("quick")).write_env(JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4")
-    with served(home, "prompt_seconds=0.05, stall_seconds=0.5, whole_seconds=1.5") as server:
+    limits = "prompt_seconds=0.05, stall_seconds=0.5, whole_seconds=1.5"
+    with served(home, limits, GUNICORN_CMD_ARGS="--keep-alive 1") as server:
         yield server
 
 
@@ -131,6 +133,27 @@ def test_a_connection_without_a_byte_of_a_request_is_closed_silently(quick: Serv
     lines = len([line for line in quick.log_lines if line["level"] == "warning"])
     assert [answer.status for answer in answers_of(opened(quick, raw))] == ([200] if raw else [])
     assert len([line for line in quick.log_lines if line["level"] == "warning"]) == lines
+
+
+def test_a_client_that_was_busy_for_a_while_goes_on_with_its_connection(home: Home) -> None:
+    """Node.js keeps an idle connection for 4 s. While its one thread is busy, it cannot see that a server has closed it."""
+    with served(home, "", WEB_CONCURRENCY="1") as server, closing(server.connection()) as connection:
+        for seconds in (0, 7):
+            time.sleep(seconds)
+            connection.request("GET", "/healthz")
+            assert json.loads(connection.getresponse().read()) == HEALTHY
+
+
+def test_idle_connections_make_room_for_new_ones(home: Home) -> None:
+    """gunicorn keeps as many idle ones as it has connections beyond its threads; silent new ones take the rest."""
+    variables = {"WEB_CONCURRENCY": "1", "PASSWORD_HASH_QUEUE": "0", "GUNICORN_CMD_ARGS": "--worker-connections 8"}
+    with served(home, "stall_seconds=60", **variables) as server, ExitStack() as stack:
+        idle = [stack.enter_context(opened(server, GET + b"\r\n")) for _ in range(4)]
+        assert {Answer.read(connection.recv(65536)).headers["connection"] for connection in idle} == {"keep-alive"}
+        silent = [stack.enter_context(opened(server, b"")) for _ in range(4)]
+        assert server.request("GET", "/healthz")[2] == HEALTHY
+        assert idle[0].recv(1) == b""
+        assert not select.select([idle[-1], *silent], [], [], 0)[0]
 
 
 def test_complete_requests_are_answered_beside_200_stalled_ones_that_are_few_or_refused(home: Home) -> None:
