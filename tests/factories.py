@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Flask
 from flask_migrate import upgrade
-from sqlalchemy import Engine, create_engine, delete, exists, inspect, literal, select, text
+from sqlalchemy import Engine, create_engine, delete, exists, inspect, literal, select
 from sqlalchemy.orm import Session
 
 from app import create_app
@@ -174,11 +174,15 @@ class Database:
 
     def load_contract_users(self) -> None:
         """Insert the fixture users: ids, hashes and salts as given."""
-        for given in json.loads((CONTRACT / "users.json").read_text()):
-            self.make_user(**given | {"expires_at": datetime.fromisoformat(given["expires_at"])})
-        if self.kind == "postgresql":
-            with self.session() as session:
-                session.execute(text("SELECT setval(pg_get_serial_sequence('\"user\"', 'id'), (SELECT max(id) FROM \"user\"))"))
+        given, users = json.loads((CONTRACT / "users.json").read_text()), UserTable(is_campus=False)
+        times = {"created_at": START, "updated_at": START}
+        rows = [user | times | {"expires_at": datetime.fromisoformat(user["expires_at"])} for user in given]
+        for row in rows:
+            row["password"] = row.pop("password_hash")
+        with self.session() as session:
+            users.insert_many(session, rows, START)
+            enrol(session, [row["id"] for row in rows], ACCESS_URL_OF_EVERYONE)
+            users.recount(session)
 
 
 def dispose(app: Flask) -> None:
