@@ -17,6 +17,7 @@ from commands import (
     users_view,
 )
 from commands.doctor import command as doctor
+from commands.migrations import install_migrations
 
 # Loading a module adds its commands to their group.
 _USERS = (users, users_view, users_export, users_import, users_rights, users_totp)
@@ -24,7 +25,8 @@ _MODULES = (*_USERS, extra_fields, api_keys, jwt, jwt_rotation, audit, setup, do
 
 
 def register_commands(app: Flask) -> None:
-    """Add the commands to an application."""
+    """Add the commands to an application, and the migrations of its database."""
+    install_migrations(app)
     for group in {module.cli for module in _MODULES}:
         app.cli.add_command(group)
     # Else `bin/poort doctor` would be `bin/poort poort doctor`.

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flask import Flask
 from gunicorn.glogging import Logger
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from app import create_app  # noqa: E402
 from config import InvalidSetting, load_settings  # noqa: E402
 from config.logging import set_up_logging  # noqa: E402
 from config.settings import stop_start  # noqa: E402
@@ -81,12 +81,14 @@ class JsonLog(Logger):  # type: ignore[misc]  # gunicorn has no types
 
 
 class PoortWorker(JsonWorker):
-    """A worker with the settings of the last start or HUP, even if the settings files have changed since then."""
+    """A worker with the application that the master has made at the start or HUP: the two share its memory."""
+
+    application: Flask
 
     def load_wsgi(self) -> None:
-        """Create the application."""
+        """Take the application, unless another one was asked for."""
         if self.app.app_uri == wsgi_app:
-            self.wsgi = create_app(settings)
+            self.wsgi = self.application
             with self.wsgi.app_context():
                 self.reads_in_loop = reads_never_wait(db.engine)
         else:

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flask import Flask
+
 from app import create_app
 from blueprints.parts import parts
 from config import InvalidSetting, Settings, load_settings
@@ -35,7 +37,7 @@ _MOST_SECONDS_TO_LISTEN = 5
 def check_before_start(server: Any, settings: Settings) -> None:
     """Stop the start, with one message, if every worker would fail."""
     try:
-        _refuse_unusable(settings)
+        server.application = _make_usable(settings)
         _refuse_too_few_threads(server.cfg.threads, settings.password_hash_queue)
         _refuse_tls(server.cfg.is_ssl)
         _fit_sockets(server)
@@ -52,9 +54,7 @@ def prepare(server: Any) -> None:
     server.handle_hup = partial(_reload_if_usable, server, server.handle_hup)
     server.manage_workers = partial(_replace_spent_worker, server, server.manage_workers)
     _share_arenas()
-    # What is loaded now stays. If the garbage collector leaves it alone, the workers keep sharing its memory.
-    gc.collect()
-    gc.freeze()
+    _share_memory()
     server.births = []
     server.metrics = None
     after_in_parent = partial(_go_on_after_fork, server.births)
@@ -124,7 +124,8 @@ def end_metrics(server: Any) -> None:
 
 
 def expect_birth(server: Any, worker: Any) -> None:
-    """Open the pipe that the next worker closes once it listens, and choose the slot of its metrics."""
+    """Give the next worker its application, open the pipe that it closes once it listens, and choose the slot of its metrics."""
+    worker.application = server.application
     server.births.append(os.pipe())
     taken = {getattr(other, "metrics_slot", 0) for other in server.WORKERS.values()}
     worker.metrics_slot = server.metrics.take_slot(taken) if server.metrics else 0
@@ -142,6 +143,13 @@ def forget_worker(server: Any, worker: Any) -> None:
     if server.metrics:
         server.metrics.leave_slot(getattr(worker, "metrics_slot", 0))
         server.metrics.run(server.LISTENERS)
+
+
+def _share_memory() -> None:
+    """Have the garbage collector leave alone what is loaded now, so that the workers keep sharing its memory."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _share_arenas() -> None:
@@ -177,10 +185,11 @@ def _be_ended_by_signals() -> None:
 def _reload_if_usable(server: Any, reload: Callable[[], None]) -> None:
     """Reload on HUP, unless the new workers could not start, which would stop the old ones too."""
     try:
-        _refuse_unusable(load_settings())
+        server.application = _make_usable(load_settings())
     except (InvalidSetting, UnusableKey, UnusableTable) as problem:
         server.log.error("nothing is reloaded: %s", problem)
     else:
+        _share_memory()
         reload()
 
 
@@ -194,14 +203,18 @@ def _replace_spent_worker(server: Any, manage: Callable[[], None]) -> None:
     manage()
 
 
-def _refuse_unusable(ours: Settings) -> None:
-    """Raise InvalidSetting, UnusableKey or UnusableTable if no worker could serve with these settings."""
+def _make_usable(ours: Settings) -> Flask:
+    """Return the application of the workers. Raises InvalidSetting, UnusableKey or UnusableTable if none could serve with it."""
     require_drivers(ours)
-    with create_app(ours).app_context():
+    application = create_app(ours, has_commands=False)
+    with application.app_context():
         parts().check_keys()
         parts().check_table()
         parts().keys.announce()
-        db.engine.dispose()  # forked workers must not share a connection
+        # Forked workers must not share a connection.
+        parts().reader.close()
+        db.engine.dispose()
+    return application
 
 
 def _refuse_taken_ports(name: str, addresses: list[Any]) -> None:

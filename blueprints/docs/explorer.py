@@ -9,24 +9,16 @@ import flask_swagger_ui
 from flasgger import Swagger
 from flasgger.base import APIDocsView
 from flasgger.commands import generate_api_schema
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask
 from flask.typing import RouteCallable
 
+from blueprints.docs.explorer_page import protect_page
 from security.access import public
 
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 
-# No foreign hosts and no inline scripts. Swagger UI sets inline styles.
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-
 # flasgger's command extracts documents from docstrings, which hold none here.
 generate_api_schema.hidden = True
-
-#: The endpoint of the page itself.
-PAGE = "flasgger.apidocs"
 
 
 class Explorer(Swagger):  # type: ignore[misc]
@@ -52,11 +44,3 @@ class Explorer(Swagger):  # type: ignore[misc]
         for files in ("flasgger.static", "docs.static"):
             # Flask's own view is a bound method, which cannot carry an access rule.
             app.view_functions[files] = public(partial(app.view_functions[files]))
-
-
-def protect_page(response: Response) -> Response:
-    """Let the page load files and call the API of its own origin only."""
-    if response.mimetype == "text/html":
-        response.headers["Content-Security-Policy"] = _POLICY
-        response.headers["Referrer-Policy"] = "no-referrer"
-    return response

@@ -10,7 +10,7 @@ from flask.typing import RouteCallable
 from werkzeug.exceptions import NotAcceptable, NotFound
 from werkzeug.http import HTTP_STATUS_CODES
 
-from blueprints.docs.explorer import PAGE, protect_page
+from blueprints.docs.explorer_page import PAGE, protect_page
 from blueprints.parts import takes_api_keys
 from rest.conditional import not_modified
 from rest.dialect import Dialect, NoSuchEntrypoint
