@@ -12,7 +12,7 @@ from models import db
 def install_migrations(app: Flask) -> None:
     """Install Flask-Migrate, for `bin/poort db` and `bin/poort setup`."""
     migrate = Migrate(app, db, directory=str(ROOT / "migrations"), render_as_batch=True)
-    if app.config["DATABASE_IS_CAMPUS"]:
+    if app.config.get("DATABASE_IS_CAMPUS"):
         # Chamilo owns its tables: beside a campus, Alembic does not even know the branch that creates them.
         migrate.configure(_leave_out_the_tables_of_chamilo)
 

@@ -112,7 +112,12 @@ def logging_configuration(level: str, form: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {
-            name: {"level": level.upper(), "handlers": [], "propagate": True} for name in ("gunicorn.error", "gunicorn.access")
+            **{
+                name: {"level": level.upper(), "handlers": [], "propagate": True}
+                for name in ("gunicorn.error", "gunicorn.access")
+            },
+            # It names each of its parts as it is loaded.
+            "alembic.runtime.plugins": {"level": "WARNING"},
         },
     }
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
 from gunicorn.glogging import Logger
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,12 +82,10 @@ class JsonLog(Logger):  # type: ignore[misc]  # gunicorn has no types
 class PoortWorker(JsonWorker):
     """A worker with the application that the master has made at the start or HUP: the two share its memory."""
 
-    application: Flask
-
     def load_wsgi(self) -> None:
         """Take the application, unless another one was asked for."""
         if self.app.app_uri == wsgi_app:
-            self.wsgi = self.application
+            self.wsgi = self.app.usable
             with self.wsgi.app_context():
                 self.reads_in_loop = reads_never_wait(db.engine)
         else:

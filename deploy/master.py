@@ -37,7 +37,7 @@ _MOST_SECONDS_TO_LISTEN = 5
 def check_before_start(server: Any, settings: Settings) -> None:
     """Stop the start, with one message, if every worker would fail."""
     try:
-        server.application = _make_usable(settings)
+        server.app.usable = _make_usable(settings)
         _refuse_too_few_threads(server.cfg.threads, settings.password_hash_queue)
         _refuse_tls(server.cfg.is_ssl)
         _fit_sockets(server)
@@ -124,8 +124,7 @@ def end_metrics(server: Any) -> None:
 
 
 def expect_birth(server: Any, worker: Any) -> None:
-    """Give the next worker its application, open the pipe that it closes once it listens, and choose the slot of its metrics."""
-    worker.application = server.application
+    """Open the pipe that the next worker closes once it listens, and choose the slot of its metrics."""
     server.births.append(os.pipe())
     taken = {getattr(other, "metrics_slot", 0) for other in server.WORKERS.values()}
     worker.metrics_slot = server.metrics.take_slot(taken) if server.metrics else 0
@@ -185,7 +184,7 @@ def _be_ended_by_signals() -> None:
 def _reload_if_usable(server: Any, reload: Callable[[], None]) -> None:
     """Reload on HUP, unless the new workers could not start, which would stop the old ones too."""
     try:
-        server.application = _make_usable(load_settings())
+        server.app.usable = _make_usable(load_settings())
     except (InvalidSetting, UnusableKey, UnusableTable) as problem:
         server.log.error("nothing is reloaded: %s", problem)
     else:

@@ -15,6 +15,7 @@ from flask.testing import FlaskClient, FlaskCliRunner
 from hypothesis import HealthCheck, settings
 from installed import needed
 from parallel import arrange, turn
+from werkzeug.routing import Rule
 
 from app import create_app
 from benchmarks.services import RedisServer, start_redis
@@ -86,6 +87,22 @@ def _remembered_keys() -> Iterator[None]:
     """Validate each private key once: it takes 30 ms, and most applications of the tests have the same key."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("security.keys.pair.load_pem_private_key", lru_cache(64)(pair.load_pem_private_key))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _remembered_url_builders() -> Iterator[None]:
+    """Compile the URL builder of each route once: most of making an application is that, and hundreds of tests make one."""
+    compile_builder, made = Rule._compile_builder, {}
+
+    def builder(rule: Rule, append_unknown: bool = True) -> Any:
+        key = (rule.rule, str(rule.defaults), append_unknown)
+        if key not in made:
+            made[key] = compile_builder(rule, append_unknown)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", builder)
         yield
 
 

@@ -57,7 +57,8 @@ class Browser:
 
     @property
     def text(self) -> str:
-        return self.one("body").text
+        """The visible text of the page. Asking WebDriver for it takes seconds on the explorer."""
+        return str(self.driver.execute_script("return document.body.innerText"))
 
     def complaints(self) -> list[str]:
         """Return warnings and errors of the console since the last call."""

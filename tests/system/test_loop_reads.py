@@ -46,8 +46,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (home.folder / "told.py").write_text(APPLICATION)
     configuration = home.folder / "told.conf.py"
     configuration.write_text(CONFIGURATION.format(configuration=GUNICORN[-2]))
-    environment = home.environment(PYTHONPATH=str(home.folder), WEB_CONCURRENCY="1")
-    server = Server((*GUNICORN[:-2], str(configuration), "told:app"), home.folder, environment).start()
+    variables = {"PYTHONPATH": str(home.folder), "WEB_CONCURRENCY": "1", "GUNICORN_CMD_ARGS": "--keep-alive 5"}
+    server = Server((*GUNICORN[:-2], str(configuration), "told:app"), home.folder, home.environment(**variables)).start()
     yield server
     assert server.stop() == 0
 
