@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 from databases import EACH_KIND, Databases
 from factories import Clock, Database, dispose, settings_for
@@ -87,6 +88,14 @@ def _remembered_keys() -> Iterator[None]:
     """Validate each private key once: it takes 30 ms, and most applications of the tests have the same key."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("security.keys.pair.load_pem_private_key", lru_cache(64)(pair.load_pem_private_key))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _remembered_hashes() -> Iterator[None]:
+    """Compute each hash once: one of a fixture user takes half a second, and there are many sign-ins."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bcrypt, "checkpw", lru_cache(10_000)(bcrypt.checkpw))
         yield
 
 

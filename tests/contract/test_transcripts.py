@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-import bcrypt
 import pytest
 import replay
 from databases import EACH_KIND, Databases
@@ -91,14 +90,6 @@ def wsgi_exchange(app: Flask) -> Any:
         return int(status.split()[0]), low, b"".join(answer)
 
     return exchange
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _remembered_hashes() -> Any:
-    """Compute each hash of the fixture users once: one takes half a second, and there are many sign-ins."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bcrypt, "checkpw", functools.cache(bcrypt.checkpw))
-        yield
 
 
 @pytest.fixture(scope="module")
