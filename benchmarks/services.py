@@ -194,16 +194,22 @@ def find_program(name: str, *places: str) -> str:
     return path
 
 
+#: The ports that this process has given out.
+_GIVEN: set[int] = set()
+
+
 def free_port() -> int:
     """Return a free port of the loopback.
 
     Another program may take it before the caller does. The kernel gives clients ports from 32768 on, so this one is below
-    them, and each process that runs tests draws from ports of its own.
+    them, and each process that runs tests draws from ports of its own, none twice.
     """
     while True:
         port = 12_000 + secrets.randbelow(20_000 // WORKERS) * WORKERS + WORKER
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
+            if port not in _GIVEN:
+                _GIVEN.add(port)
+                return port
 
 
 def run(command: list[str]) -> None:

@@ -3,7 +3,7 @@
 import gc
 import socket
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,12 @@ def clock(databases: Databases) -> Clock:
 @pytest.fixture
 def app(databases: Databases, database: Database, clock: Clock) -> Flask:  # noqa: ARG001 - the clock is set
     return databases.app(database)
+
+
+@pytest.fixture
+def shared_app(databases: Databases, database: Database, clock: Clock) -> Callable[..., Flask]:  # noqa: ARG001 - the clock is set
+    """Return an application with other settings that tests share, as they share `app`."""
+    return partial(databases.app, database)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from factories import Clock, Database, dispose, settings_for
@@ -25,7 +26,7 @@ class Databases:
         self._servers: dict[str, Server] = {}
         self._shared: dict[str, Database] = {}
         self._made: list[Database] = []
-        self._apps: dict[str, Flask] = {}
+        self._apps: dict[tuple[Any, ...], Flask] = {}
         self._unmigrated: dict[str, str] = {}
         self.clock = Clock()
 
@@ -62,11 +63,12 @@ class Databases:
         self._shared[kind].clean()
         return self._shared[kind]
 
-    def app(self, database: Database) -> Flask:
-        """Return the application on a shared database."""
-        if database.kind not in self._apps:
-            self._apps[database.kind] = create_app(settings_for(DATABASE_URL=database.url), self.clock, self.clock.advance)
-        return self._apps[database.kind]
+    def app(self, database: Database, **variables: str) -> Flask:
+        """Return the application on a shared database, or another one with these settings: for tests that leave only rows behind."""
+        key = (database.kind, *sorted(variables.items()))
+        if key not in self._apps:
+            self._apps[key] = create_app(settings_for(DATABASE_URL=database.url, **variables), self.clock, self.clock.advance)
+        return self._apps[key]
 
     def close(self) -> None:
         """Close all connections and stop all servers."""

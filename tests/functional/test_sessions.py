@@ -23,9 +23,9 @@ NO_SESSION = "0" * 32
 
 
 @pytest.fixture
-def refreshing(make_app: Callable[..., Flask]) -> FlaskClient:
+def refreshing(shared_app: Callable[..., Flask]) -> FlaskClient:
     """A client of an application with refresh tokens."""
-    return make_app(**ON).test_client()
+    return shared_app(**ON).test_client()
 
 
 def sign_in(client: FlaskClient, username: str = "alice", **options: Any) -> dict[str, Any]:

@@ -92,8 +92,8 @@ def remove(session: Session, user_id: int) -> None:
 
 
 @pytest.fixture
-def with_sessions(make_app: Callable[..., Flask]) -> Flask:
-    return make_app(REFRESH_TOKEN_TTL="1000")
+def with_sessions(shared_app: Callable[..., Flask]) -> Flask:
+    return shared_app(REFRESH_TOKEN_TTL="1000")
 
 
 @pytest.fixture
