@@ -194,21 +194,16 @@ def find_program(name: str, *places: str) -> str:
     return path
 
 
-#: The ports that this process has given out.
-_GIVEN: set[int] = set()
+def free_port(given: set[int] = set()) -> int:  # noqa: B006 - shared by all calls
+    """Return a free port of the loopback; another program may take it before the caller does.
 
-
-def free_port() -> int:
-    """Return a free port of the loopback.
-
-    Another program may take it before the caller does. The kernel gives clients ports from 32768 on, so this one is below
-    them, and each process that runs tests draws from ports of its own, none twice.
+    It is below those that the kernel gives clients, and each process that runs tests draws from ports of its own, none twice.
     """
     while True:
         port = 12_000 + secrets.randbelow(20_000 // WORKERS) * WORKERS + WORKER
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            if port not in _GIVEN:
-                _GIVEN.add(port)
+        if port not in given:
+            given.add(port)
+            with suppress(OSError), socket.create_server(("127.0.0.1", port)):
                 return port
 
 
