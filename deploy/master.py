@@ -145,7 +145,7 @@ def forget_worker(server: Any, worker: Any) -> None:
 
 
 def _share_memory() -> None:
-    """Have the garbage collector leave alone what is loaded now, so that the workers keep sharing its memory."""
+    """Exempt every object that exists now from garbage collection, whose marks would copy the pages that workers share."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()
