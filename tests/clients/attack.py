@@ -120,7 +120,7 @@ def attack(url: str, token: str, folder: Path, *, seed: int, max_examples: int, 
     events = folder / f"events-{seed}.ndjson"
     done = subprocess.run(
         [
-            *(str(Path(sys.executable).with_name("schemathesis")), "--no-color", "run", f"{url}/api/docs.json"),
+            *(str(Path(sys.executable).with_name("schemathesis")), "--no-color", "run", f"{url}/api/docs.jsonopenapi"),
             *("-H", f"Authorization: Bearer {token}", "--phases", "examples,coverage,fuzzing", "--checks", "all"),
             *(*choice, "--seed", str(seed), "--max-examples", str(max_examples), "--continue-on-failure"),
             *("--generation-database", "none", "--report", "ndjson", "--report-ndjson-path", str(events)),

@@ -1,9 +1,10 @@
-"""Fixtures for API clients: a server, and the npm packages."""
+"""Fixtures for API clients: a server, the npm packages, and a browser."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from clients.browser import Browser, chromium
 from clients.installing import Npm, run
 from clients.serving import Served, serve
 
@@ -51,3 +52,18 @@ def node(npm: Npm, tmp_path: Path) -> Callable[..., str]:
         return run([npm.node, program, *arguments], folder, **variables)
 
     return run_node
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A window for the tests of one file."""
+    with chromium(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(window: Browser) -> Browser:
+    """The window, with its logs emptied."""
+    window.complaints()
+    window.requested()
+    return window

@@ -53,6 +53,11 @@ class Npm:
                 half_done.rename(folder)
         return cls(folder, node, source)
 
+    @property
+    def axe(self) -> str:
+        """The program of axe-core, which looks for what breaks the rules of WCAG on a page."""
+        return (self.folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
     def programs(self, folder: Path) -> Path:
         """Copy the programs into a folder of the test, beside a link to the packages."""
         for entry in self.source.iterdir():

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from clients.browser import Browser, chromium
+from clients.browser import Browser
 from clients.installing import Npm, run
 from clients.serving import PASSWORDS, Served
 from selenium.webdriver.common.keys import Keys
@@ -14,6 +14,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from benchmarks.services import free_port
 from config.settings import ROOT
+from rest.dialect import DIALECTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.services]
 
@@ -46,12 +47,6 @@ def listens(port: int) -> bool:
         return True
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with chromium(tmp_path_factory.mktemp("chromium")) as browser:
-        yield browser
-
-
 def sign_in(browser: Browser, admin: str, password: str) -> None:
     browser.driver.get(admin)
     for name, text in (("username", "admin"), ("password", password)):
@@ -60,6 +55,7 @@ def sign_in(browser: Browser, admin: str, password: str) -> None:
     browser.click("button[type=submit]")
 
 
+@pytest.mark.parametrize("version", DIALECTS, indirect=True)
 def test_an_administrator_signs_in_lists_users_and_opens_one(admin: str, browser: Browser) -> None:
     sign_in(browser, admin, "wrong")
     browser.until(lambda: "Invalid credentials." in browser.text)

@@ -1,12 +1,11 @@
 """The explorer in a browser: it shows the operations and the sign-in panel, and loads nothing from other hosts."""
 
 import re
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
-from clients.browser import Browser, chromium
+from clients.browser import Browser
 from clients.installing import Npm
 from clients.serving import PASSWORDS, Served
 from pyotp import TOTP
@@ -15,20 +14,6 @@ pytestmark = pytest.mark.services
 
 EXPIRED = "The token has expired. Sign in again."
 LIST = "#operations-User-api_users_get_collection"
-
-
-@pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with chromium(tmp_path_factory.mktemp("chromium")) as browser:
-        yield browser
-
-
-@pytest.fixture
-def browser(window: Browser) -> Browser:
-    """The shared window, with its logs emptied."""
-    window.complaints()
-    window.requested()
-    return window
 
 
 def test_it_shows_the_operations_and_asks_nobody_else(served: Served, browser: Browser) -> None:
@@ -172,21 +157,20 @@ def test_nothing_is_wider_than_the_window(served: Served, browser: Browser, path
 
 @pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 390)], ids=["light and wide", "dark and narrow"])
 def test_axe_finds_nothing_against_wcag_aa(served: Served, browser: Browser, npm: Npm, dark: bool, width: int) -> None:
-    axe = (npm.folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
     with browser.emulated(dark=dark, width=width):
         browser.driver.get(f"{served.url}/")
-        assert browser.violations(axe) == []
+        assert browser.violations(npm.axe) == []
         browser.open(f"{served.url}/api")
         # One operation of each color: axe needs a second for each.
         methods = ("get", "post", "put", "patch", "delete")
         for method in methods:
             browser.driver.execute_script("arguments[0].click()", browser.one(f".opblock-{method} .opblock-summary-control"))
         browser.until(lambda: len(browser.all(".opblock.is-open")) == len(methods))
-        assert browser.violations(axe) == []
+        assert browser.violations(npm.axe) == []
 
 
 def test_axe_would_find_a_faint_text(served: Served, browser: Browser, npm: Npm) -> None:
     browser.driver.get(f"{served.url}/")
     browser.driver.execute_script("document.querySelector('h1').style.color = '#ccc'")
-    found = browser.violations((npm.folder / "node_modules" / "axe-core" / "axe.min.js").read_text())
+    found = browser.violations(npm.axe)
     assert [text.partition(":")[0] for text in found] == ["color-contrast"]

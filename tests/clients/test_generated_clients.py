@@ -72,7 +72,7 @@ def test_typescript_clients_work_with_their_defaults(
 def test_linters_find_nothing_in_the_documents(node: Callable[..., str], tmp_path: Path) -> None:
     variables = {"DATABASE_URL": f"sqlite:///{tmp_path}/poort.db", "REFRESH_TOKEN_TTL": "3600", "API_KEYS": "1"}
     files = []
-    for version in ("2", "3"):
+    for version in DIALECTS:
         app = create_app(settings_for(**variables, CHAMILO_VERSION=version))
         for path in ("/api/docs.jsonopenapi", OF_JSON):
             files.append(f"document{len(files)}.json")
@@ -88,8 +88,9 @@ def test_linters_find_nothing_in_the_documents(node: Callable[..., str], tmp_pat
 
 
 @pytest.mark.services
+@pytest.mark.parametrize("version", DIALECTS, indirect=True)
 def test_openapi_typescript_and_openapi_fetch(served: Served, node: Callable[..., str]) -> None:
-    node("node_modules/openapi-typescript/bin/cli.js", f"{served.url}/api/docs.json", "-o", "src/schema.d.ts")
+    node("node_modules/openapi-typescript/bin/cli.js", f"{served.url}/api/docs.jsonopenapi", "-o", "src/schema.d.ts")
     node("node_modules/typescript/bin/tsc", "--project", "tsconfig.json")
     assert json.loads(node("out/manage.js", served.url, "admin", PASSWORDS["admin"])) == {
         "names": ["alice"],
@@ -111,7 +112,7 @@ def test_openapi_typescript_and_openapi_fetch(served: Served, node: Callable[...
     }
 
 
-@pytest.mark.parametrize("version", ["2", "3"], indirect=True)
+@pytest.mark.parametrize("version", DIALECTS, indirect=True)
 def test_openapi_python_client(served: Served, tmp_path: Path) -> None:
     document = served.server.request("GET", OF_JSON)[2]
     (tmp_path / "openapi.json").write_text(json.dumps(document))
