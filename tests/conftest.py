@@ -15,7 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
 from hypothesis import HealthCheck, settings
 from installed import needed
-from parallel import arrange, turn
+from parallel import arrange, group_of, turn
 from werkzeug.routing import Rule
 
 from app import create_app
@@ -132,6 +132,12 @@ def _no_socket_beyond_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    # Not in the hook below: pytest-xdist has read the marks by then.
+    if hasattr(item.config, "workerinput"):
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

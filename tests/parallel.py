@@ -30,11 +30,9 @@ def rank_of(item: pytest.Item) -> int:
 
 
 def arrange(items: list[pytest.Item]) -> None:
-    """Group the tests; put slow folders first, and then large groups. Within a group the random order stays."""
+    """Put slow folders first, and then large groups. Within a group the random order stays."""
     groups = {item: group_of(item) for item in items}
     sizes = Counter(groups.values())
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: (rank_of(item), -sizes[groups[item]], groups[item]))
 
 
