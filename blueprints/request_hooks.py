@@ -146,7 +146,7 @@ def _answer_failure(error: HTTPException) -> Response:
     app_ctx.g.setdefault("failure", error)  # deploy/metrics counts it
     context: Any = request_ctx
     routes, dialect = context.url_adapter, dialect_at_hand()
-    return error_response(error, context.request, routes, dialect, as_problem_json=wants_problem_json())
+    return error_response(error, context.request, routes, dialect, as_problem_json=wants_problem_json)
 
 
 def _answer_refused_key(error: RefusedApiKey) -> Response:

@@ -67,9 +67,9 @@ class Dialect:
     failure_schemas: FailureSchemas
     hydra: HydraForm
 
-    def body_of(self, error: HTTPException, as_problem_json: bool) -> FailureBody:
-        """Return the body of a failure; `as_problem_json` tells whether a document is for a client of plain JSON."""
-        return self.document(error, as_problem_json) if isinstance(error, self.documented_failures) else plain_body(error)
+    def body_of(self, error: HTTPException, as_problem_json: Callable[[], bool]) -> FailureBody:
+        """Return the body of a failure; `as_problem_json` is asked whether a document is for a client of plain JSON."""
+        return self.document(error, as_problem_json()) if isinstance(error, self.documented_failures) else plain_body(error)
 
 
 class _StructuredJson(tuple[str, ...]):

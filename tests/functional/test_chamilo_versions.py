@@ -473,6 +473,53 @@ def test_every_difference_of_the_dialects_is_in_a_case() -> None:
     assert [name for name in names if getattr(CHAMILO_2, name) == getattr(CHAMILO_3, name)] == []
 
 
+# --- Answers of both versions
+
+#: What a client accepts that could also read JSON, and whether it gets failures in plain JSON.
+ACCEPTED = [
+    ("", "application/xml, application/json;q=0.5", True),
+    ("", "application/hal+json, text/html;q=0.9, application/json;q=0.1", True),
+    ("", "application/problem+json, */*;q=0.5", True),
+    ("", "text/csv, application/ld+json;q=0.2, application/json;q=0.1", False),
+    ("", "application/json, text/plain, */*", False),
+    ("", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", False),
+    (".json", "*/*", True),
+    (".jsonld", "application/json;q=0.5, */*", False),
+    (".xml", "application/xml, application/json;q=0.5", True),
+    (".xml", "*/*", False),
+]
+
+
+@pytest.mark.parametrize("version", DIALECTS)
+@pytest.mark.parametrize(("suffix", "accept", "plain"), ACCEPTED)
+def test_failures_choose_their_form_among_those_that_they_have(
+    campuses: dict[str, Campus], version: str, suffix: str, accept: str, plain: bool
+) -> None:
+    asked = [campuses[version].ask("GET", f"/api/users{suffix}?page=0", accept=accept)]
+    asked.append(campuses[version].ask("POST", f"/api/users{suffix}", INVALID, accept=accept))
+    assert [answer.status_code for answer in asked] == [400, 422]
+    assert ["@context" not in answer.get_json(force=True) for answer in asked] == [plain, plain]
+
+
+@pytest.mark.parametrize("version", DIALECTS)
+def test_type_of_a_body_is_missed_only_where_the_body_is_read(
+    campuses: dict[str, Campus], database: Database, version: str
+) -> None:
+    campus, reader = campuses[version], database.make_user(f"reader of {version}")
+    item, password = f"/api/users/{campus.pupil.id}", f"/api/users/{campus.pupil.id}/password"
+    asked = [("POST", "/api/users"), ("PUT", item), ("PATCH", item), ("PATCH", password), ("PATCH", "/api/users/987654")]
+    statuses = {
+        who: [campus.ask(method, path, **token).status_code for method, path in asked]
+        for who, token in (("anonymous", {"authorization": ""}), ("reader", {"by": reader}), ("admin", {}))
+    }
+    assert statuses == {"anonymous": [401] * 5, "reader": [403] * 4 + [404], "admin": [415] * 4 + [404]}
+    refused = campus.ask("PATCH", item)
+    assert (refused.json, refused.headers["X-Error-Code"]) == (
+        {"error": 'The "Content-Type" header must exist.'},
+        "unsupported_media_type",
+    )
+
+
 # --- Answers of Chamilo 3 beyond the rows
 
 
