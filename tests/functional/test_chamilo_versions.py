@@ -622,6 +622,13 @@ def test_explorer_loads_a_document_that_is_there(campuses: dict[str, Campus], ve
     assert campuses[version].ask("GET", document, accept="application/json,*/*").json["openapi"] == "3.1.0"
 
 
+@pytest.mark.parametrize(
+    ("status", "name"), [(400, "Bad Request"), (422, "Unprocessable Content"), (500, "Internal Server Error")]
+)
+def test_page_of_an_error_has_the_name_of_its_status(three: Campus, status: int, name: str) -> None:
+    assert three.ask("GET", f"/api/errors/{status}").get_json(force=True)["hydra:description"] == name
+
+
 @pytest.mark.parametrize("path", ["/api/errors/200x", "/api/errors/999"])
 def test_page_of_an_error_that_does_not_exist_is_404(three: Campus, path: str) -> None:
     assert three.ask("GET", path).json == {"error": "Not Found"}
@@ -630,8 +637,32 @@ def test_page_of_an_error_that_does_not_exist_is_404(three: Campus, path: str) -
 def test_page_of_an_error_is_what_its_id_says(three: Campus) -> None:
     refused = three.ask("POST", "/api/users", {"username": 5}).get_json(force=True)
     page = three.ask("GET", refused["@id"])
-    assert page.content_type == PROBLEM
+    assert page.content_type == JSON_LD
     assert page.get_json(force=True) == hydra_error_of_3(400, "Bad Request") | {
         "type": "about:blank",
         "hydra:title": "Error 400",
     }
+
+
+@pytest.mark.parametrize(
+    ("suffix", "accept", "plain"),
+    [
+        ("", "application/problem+json", True),
+        (".json", "", True),
+        (".jsonld", "application/json", False),
+        ("", "application/pdf", False),
+        ("", "text/html", False),
+        (".foo", "", False),
+    ],
+)
+def test_page_of_an_error_is_refused_in_no_format(three: Campus, suffix: str, accept: str, plain: bool) -> None:
+    page = three.ask("GET", f"/api/errors/404{suffix}", accept=accept, authorization="")
+    assert (page.status_code, page.content_type) == (200, PROBLEM if plain else JSON_LD)
+    assert (page.get_json(force=True)["detail"], "@id" in page.get_json(force=True)) == ("Not Found", not plain)
+
+
+def test_id_of_violations_leads_nowhere(three: Campus) -> None:
+    refused = three.ask("POST", "/api/users", INVALID).get_json(force=True)
+    page = three.ask("GET", refused["@id"], authorization="")
+    assert (page.status_code, page.json) == (404, {"error": "This route does not aim to be called."})
+    assert page.headers["X-Error-Code"] == "not_found"
