@@ -128,7 +128,7 @@ def _methods_of_paths(routed: Iterable[RoutedOperation]) -> dict[Operation, Fiel
 
 
 CHAMILO_2 = Dialect(
-    documented_failures=(UnreadableRequest, ValidationFailed),
+    documented_failures=(UnreadableRequest, ValidationFailed, NoSuchEntrypoint),
     document=document_of_2,
     refuses_bad_tokens_first=False,
     sign_in_types=_SIGN_IN_TYPES,
@@ -153,7 +153,7 @@ CHAMILO_2 = Dialect(
 )
 
 CHAMILO_3 = Dialect(
-    documented_failures=(UnreadableRequest, ValidationFailed, OperationFailed, NoSuchEntrypoint),
+    documented_failures=(UnreadableRequest, ValidationFailed, NoSuchEntrypoint, OperationFailed),
     document=document_of_3,
     refuses_bad_tokens_first=True,
     sign_in_types=_StructuredJson(_SIGN_IN_TYPES_OF_3),

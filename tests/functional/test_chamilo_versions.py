@@ -351,9 +351,9 @@ CASES = {
     ),
     "3-refused-entrypoint": Case(
         refused_entrypoint,
-        [(406, "application/json", ["error"])] * 2,
+        [(406, JSON_LD, list(hydra_error_of_2(""))), (406, PROBLEM, ["type", "title", "detail"])],
         [(406, PROBLEM, list(hydra_error_of_3(406, ""))), (406, PROBLEM, ["title", "detail", "status", "type"])],
-        ("documented_failures",),
+        ("document",),
     ),
     "3-put": same(merged, "Kept Put"),
     "3-delete": same(deleted, [204, 204, -2]),
