@@ -520,6 +520,12 @@ def test_type_of_a_body_is_missed_only_where_the_body_is_read(
     )
 
 
+@pytest.mark.parametrize("version", DIALECTS)
+@pytest.mark.parametrize("path", ["/api", "/api/docs", "/api/docs.jsonld", "/api/contexts/User"])
+def test_public_documents_ignore_a_bad_token(campuses: dict[str, Campus], version: str, path: str) -> None:
+    assert campuses[version].ask("GET", path, authorization="Bearer a.b.c").status_code == 200
+
+
 # --- Answers of Chamilo 3 beyond the rows
 
 
