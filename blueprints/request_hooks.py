@@ -23,7 +23,7 @@ from models import db
 from models.outages import code_of, is_outage, reason_of
 from models.write_probe import refuses_to_write
 from rest.answer import Answer
-from rest.cors import EXPOSED, EXPOSED_WITH_TOTAL, cors_headers, preflight_headers
+from rest.cors import EXPOSED, EXPOSED_WITH_TOTAL, cors_headers, preflight_headers, refused_preflight
 from rest.error_response import error_response
 from rest.format import TOTAL_HEADER
 from rest.negotiation import dialect_at_hand, wants_problem_json
@@ -91,9 +91,17 @@ def _begin(settings: Settings, clock: Callable[[], datetime]) -> Response | None
     given = environ.get("HTTP_X_REQUEST_ID", "")
     request_id.set(given if given and _REQUEST_ID.fullmatch(given) else f"{getrandbits(128):032x}")
     if environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ORIGIN" in environ and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
-        allowed = preflight_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin)
-        return Response(status=dialect_at_hand().preflight_status, headers=allowed)
+        return _answer_preflight(settings, environ)
     return None
+
+
+def _answer_preflight(settings: Settings, environ: dict[str, Any]) -> Response:
+    asked = environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"], environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+    allowed = preflight_headers(environ["HTTP_ORIGIN"], settings.cors_allow_origin)
+    refused = refused_preflight(*asked) if allowed else None
+    response = _answer_failure(refused) if refused else Response(status=dialect_at_hand().preflight_status)
+    response.headers.update(allowed)
+    return response
 
 
 def _finish(settings: Settings, response: Response) -> Response:
@@ -146,7 +154,7 @@ def _answer_failure(error: HTTPException) -> Response:
     app_ctx.g.setdefault("failure", error)  # deploy/metrics counts it
     context: Any = request_ctx
     routes, dialect = context.url_adapter, dialect_at_hand()
-    return error_response(error, context.request, routes, dialect, as_problem_json=wants_problem_json())
+    return error_response(error, context.request, routes, dialect, as_problem_json=wants_problem_json)
 
 
 def _answer_refused_key(error: RefusedApiKey) -> Response:

@@ -45,11 +45,17 @@ class IncompleteBody(BadRequest):
     error_code = "incomplete_body"
 
 
+class MissingMediaType(UnsupportedMediaType):
+    """415 for a body whose type the request does not say."""
+
+    description = 'The "Content-Type" header must exist.'
+
+
 def request_media_type(request: Request, taken: Container[str], listed: Sequence[str]) -> str:
     """Return the media type of the body, which must be in `taken`. Raises 415; its text names the `listed` media types."""
     header = request.headers.get("Content-Type", "").strip()
     if not header:
-        raise UnsupportedMediaType('The "Content-Type" header must exist.')
+        raise MissingMediaType
     media_type = parse_options_header(header)[0].lower()
     if media_type not in taken:
         shown = '", "'.join(listed)

@@ -1,10 +1,15 @@
 """Cross-origin requests (Fetch standard, section 3.2) with a list of allowed origins, as nelmio's bundle answers them."""
 
+import re
 from re import Pattern
+
+from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed
 
 METHODS = "GET, OPTIONS, POST, PUT, PATCH, DELETE"
 # The first five are Chamilo's, in its order. The fifth changes nothing here, but Chamilo's own pages always send it.
 HEADERS = "content-type, authorization, preload, fields, x-prefer-html-errors, if-match, if-none-match, x-request-id"
+# The last four need no permission.
+_SENDABLE = {*HEADERS.split(", "), "accept", "accept-language", "content-language", "origin"}
 EXPOSED = "link"
 EXPOSED_WITH_TOTAL = "link, x-total-count"
 MAX_AGE_SECONDS = 3600
@@ -32,3 +37,12 @@ def preflight_headers(origin: str, allowed: Pattern[str] | None) -> dict[str, st
         "Access-Control-Allow-Headers": HEADERS,
         "Access-Control-Max-Age": str(MAX_AGE_SECONDS),
     }
+
+
+def refused_preflight(method: str, headers: str) -> HTTPException | None:
+    """Return the failure of a preflight request for a method or for header fields that scripts may not send."""
+    if method.upper() not in METHODS.split(", "):
+        return MethodNotAllowed(METHODS.split(", "), "Method Not Allowed")
+    asked = re.split(", *", headers.strip().lower()) if headers else []
+    refused = [name for name in asked if name not in _SENDABLE]
+    return BadRequest(f"Unauthorized header {refused[0]}") if refused else None

@@ -67,9 +67,9 @@ class Dialect:
     failure_schemas: FailureSchemas
     hydra: HydraForm
 
-    def body_of(self, error: HTTPException, as_problem_json: bool) -> FailureBody:
-        """Return the body of a failure; `as_problem_json` tells whether a document is for a client of plain JSON."""
-        return self.document(error, as_problem_json) if isinstance(error, self.documented_failures) else plain_body(error)
+    def body_of(self, error: HTTPException, as_problem_json: Callable[[], bool]) -> FailureBody:
+        """Return the body of a failure; `as_problem_json` is asked whether a document is for a client of plain JSON."""
+        return self.document(error, as_problem_json()) if isinstance(error, self.documented_failures) else plain_body(error)
 
 
 class _StructuredJson(tuple[str, ...]):
@@ -128,7 +128,7 @@ def _methods_of_paths(routed: Iterable[RoutedOperation]) -> dict[Operation, Fiel
 
 
 CHAMILO_2 = Dialect(
-    documented_failures=(UnreadableRequest, ValidationFailed),
+    documented_failures=(UnreadableRequest, ValidationFailed, NoSuchEntrypoint),
     document=document_of_2,
     refuses_bad_tokens_first=False,
     sign_in_types=_SIGN_IN_TYPES,
@@ -153,7 +153,7 @@ CHAMILO_2 = Dialect(
 )
 
 CHAMILO_3 = Dialect(
-    documented_failures=(UnreadableRequest, ValidationFailed, OperationFailed, NoSuchEntrypoint),
+    documented_failures=(UnreadableRequest, ValidationFailed, NoSuchEntrypoint, OperationFailed),
     document=document_of_3,
     refuses_bad_tokens_first=True,
     sign_in_types=_StructuredJson(_SIGN_IN_TYPES_OF_3),

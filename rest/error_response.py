@@ -1,5 +1,7 @@
 """Responses to requests that fail, and to paths without a route (docs/compatibility.md#routing)."""
 
+from collections.abc import Callable
+
 from flask import Request, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter
@@ -14,7 +16,7 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def error_response(
-    error: HTTPException, request: Request, routes: MapAdapter | None, dialect: Dialect, *, as_problem_json: bool
+    error: HTTPException, request: Request, routes: MapAdapter | None, dialect: Dialect, *, as_problem_json: Callable[[], bool]
 ) -> Response:
     """Answer a failed request. A GET with a superfluous slash at the end is redirected if `routes` has the path without it."""
     if error.response is not None:  # a redirect of Werkzeug's

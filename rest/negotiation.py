@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotAcceptable, NotFound, UnsupportedMediaType
 
 from rest import conditional
 from rest.answer import Answer
-from rest.body import read_object, request_bytes, request_media_type
+from rest.body import MissingMediaType, read_object, request_bytes, request_media_type
 from rest.dialect import Dialect
 from rest.encoding import compact
 from rest.format import TOTAL_HEADER, BodyType, Format
@@ -25,7 +25,7 @@ from rest.representation import Collection, Item
 
 _EXTENSION = "poort-negotiation"
 
-# The media types of documents of failures, where no format was agreed upon: the first is Hydra's form.
+# The media types of the forms that documents of failures have: the first is Hydra's form.
 _ERROR_TYPES = ("application/ld+json", "application/json", "application/problem+json")
 
 # A body and its header fields.
@@ -45,7 +45,7 @@ class Negotiation(NamedTuple):
 
 
 class Negotiated(NamedTuple):
-    """The outcome for the current request: the type of its body, if it has one, and the format of its answer."""
+    """The outcome for the current request: the type of its body, if it says one, and the format of its answer."""
 
     operation: Operation
     body_type: BodyType | None
@@ -94,7 +94,7 @@ def speaks(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:
             environ, negotiation = request_ctx.request.environ, app_ctx.app.extensions[_EXTENSION]
             try:
                 _require_known(suffix)
-                body_type = _body_type(operation.takes) if operation.takes else None
+                body_type = _body_type(operation.takes)
                 chosen = _format(suffix, environ.get("HTTP_ACCEPT", "").strip())
             except (UnknownFormat, UnsupportedMediaType, NotAcceptable):
                 negotiation.before_refusing()
@@ -107,9 +107,17 @@ def speaks(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:
     return decorate
 
 
+def request_body() -> bytes:
+    """Read the body of the current request. Raises 415 if the request does not say its type."""
+    if g.negotiated.body_type is None:
+        raise MissingMediaType
+    return request_bytes(request)
+
+
 def request_object() -> dict[str, Any]:
-    """Read the body of the current request as a JSON object. Raises rest.problem.UnreadableRequest."""
-    return read_object(g.negotiated.body_type, request_bytes(request))
+    """Read the body of the current request as a JSON object. Raises 415 and rest.problem.UnreadableRequest."""
+    body = request_body()
+    return read_object(g.negotiated.body_type, body)
 
 
 def render_item(item: Item) -> Response:
@@ -183,13 +191,13 @@ def _conditional(environ: dict[str, Any], response: Response) -> Response:
 
 
 def wants_problem_json() -> bool:
-    """Tell whether an unreadable or invalid request is answered with a problem document (RFC 9457)."""
-    agreed: Negotiated | None = g.get("negotiated")
-    if agreed:
-        return agreed.format.problem_json
-    # No other failure without a format is a document, and to read a long `Accept` takes time.
-    is_of_document = "documented" in g
-    return is_of_document and best_match(request.headers.get("Accept", ""), list(_ERROR_TYPES)) in _ERROR_TYPES[1:]
+    """Tell whether the document of a failure has the form for clients of plain JSON: by suffix, else by `Accept`.
+
+    Failures have fewer forms than answers, so of several formats that a client accepts the first may have none.
+    """
+    named = FORMATS.get((request.view_args or {}).get("suffix") or "")
+    offered = [media_type for media_type in _ERROR_TYPES if named and media_type in named.media_types] or list(_ERROR_TYPES)
+    return (best_match(request.headers.get("Accept", ""), offered) or offered[0]) in _ERROR_TYPES[1:]
 
 
 def _require_known(suffix: str | None) -> None:
@@ -197,7 +205,10 @@ def _require_known(suffix: str | None) -> None:
         raise UnknownFormat(suffix)
 
 
-def _body_type(takes: tuple[BodyType, ...]) -> BodyType:
+def _body_type(takes: tuple[BodyType, ...]) -> BodyType | None:
+    # As in Chamilo, a type that is missing is noticed only where the body is read.
+    if not takes or not request.headers.get("Content-Type", "").strip():
+        return None
     by_media_type = {body_type.media_type: body_type for body_type in takes}
     listed = [body_type.media_type for body_type in takes if body_type.listed]
     return by_media_type[request_media_type(request, list(by_media_type), listed)]

@@ -19,13 +19,17 @@ from rest.documents.openapi import build_openapi
 from rest.documents.selection import Selection
 from rest.encoding import encode_json
 from rest.formats import FORMATS, yaml
-from rest.negotiation import UnknownFormat, accepted_media_type, dialect_at_hand
+from rest.negotiation import UnknownFormat, accepted_media_type, dialect_at_hand, wants_problem_json
 from rest.operation import RoutedOperation, operation_of
 from rest.problem import PROBLEM, in_hydra_form
 from rest.resource import Resource
 from security.access import is_public, needs_sign_in, public
 
 _JSON, _JSON_LD, _HTML, _YAML = "application/json", "application/ld+json", "text/html", "application/vnd.openapi+yaml"
+
+# Symfony has the names of RFC 9110, Werkzeug some older ones.
+_NEWER_NAMES = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+_NAMES = {str(code): name for code, name in (HTTP_STATUS_CODES | _NEWER_NAMES).items()}
 
 
 def document_blueprint(dialect: Dialect) -> Blueprint:
@@ -47,7 +51,8 @@ def context_blueprint(dialect: Dialect) -> Blueprint:
     for path in ("/contexts/<segment:name>", "/contexts/<segment:name>.jsonld"):
         contexts.add_url_rule(path, "show_context", public(show_context))
     if dialect.has_error_pages:
-        contexts.add_url_rule("/errors/<segment:status>", "show_error", public(show_error))
+        contexts.add_url_rule("/errors/<segment:status><suffix:suffix>", "show_error", public(show_error))
+        contexts.add_url_rule("/validation_errors/<segment:codes>", "refuse_violations", public(_refuse_violations))
     return contexts
 
 
@@ -94,15 +99,19 @@ def show_context(name: str) -> Response:
     return _answer(fixed[name], _JSON_LD)
 
 
-def show_error(status: str) -> Response:
-    """Show what the `@id` of a failure leads to: the name of its status."""
-    media_type = _choose((_JSON_LD, _JSON))
-    phrases = {str(code): phrase for code, phrase in HTTP_STATUS_CODES.items()}
-    if status not in phrases:
+def show_error(status: str, suffix: str | None = None) -> Response:  # noqa: ARG001 - wants_problem_json reads it
+    """Show what the `@id` of a failure leads to: the name of its status. As in Chamilo 3, no format is refused."""
+    g.documented = True
+    if status not in _NAMES:
         raise NotFound("Not Found")
-    title, told = f"Error {status}", {"detail": phrases[status], "status": int(status), "type": "about:blank"}
-    document = in_hydra_form(f"/api/errors/{status}", title, told) if media_type == _JSON_LD else {"title": title} | told
-    return _answer(document, PROBLEM.partition(";")[0])
+    title, told = f"Error {status}", {"detail": _NAMES[status], "status": int(status), "type": "about:blank"}
+    if wants_problem_json():
+        return _answer({"title": title} | told, PROBLEM.partition(";")[0])
+    return _answer(in_hydra_form(f"/api/errors/{status}", title, told), _JSON_LD)
+
+
+def _refuse_violations(codes: str) -> NoReturn:  # noqa: ARG001 - all are refused
+    raise NotFound("This route does not aim to be called.")
 
 
 def _choose(media_types: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, g
 from werkzeug.exceptions import BadRequest
 
 from blueprints.parts import parts, refuse_when_read_only
@@ -15,9 +15,9 @@ from blueprints.users.changes import get_row, update
 from blueprints.users.resource import NEW_PASSWORD
 from blueprints.users.writing import password_violations
 from models.password_policy import PasswordPolicy
-from rest.body import find_violations, request_bytes, require_none
+from rest.body import find_violations, require_none
 from rest.encoding import NotJson, decode_json
-from rest.negotiation import render_item, speaks
+from rest.negotiation import render_item, request_body, speaks
 from rest.paths import read_id
 from security.access import current_caller, is_authenticated, requires
 
@@ -47,7 +47,7 @@ def set_password(user_id: str) -> Response:
     row = get_row(read_id(user_id))
     user_policy.require_changeable(current_caller(), row, {}, sets_password=True)
     refuse_when_read_only()
-    change = read_password_change(request_bytes(request), parts().password_policy)
+    change = read_password_change(request_body(), parts().password_policy)
     requested_at = g.now if change.force_change_at_next_login else None
     return render_item(update(row, {}, change.password, {"password_requested_at": requested_at}))
 

@@ -178,7 +178,7 @@ def _failure(status: HTTPStatus, operation: Operation, selection: Selection) -> 
 
 def _failure_example(status: HTTPStatus, operation: Operation, media_type: str, name: str, selection: Selection) -> Any:
     failure = failure_in(status, operation, media_type)
-    return selection.dialect.body_of(failure, not name.endswith(".jsonld")).body
+    return selection.dialect.body_of(failure, lambda: not name.endswith(".jsonld")).body
 
 
 def _resource_schemas(operations: Iterable[Operation], selection: Selection) -> Document:

@@ -48,7 +48,12 @@ def test_only_these_routes_are_open_to_all(routed: Flask) -> None:
 def test_chamilo_3_opens_its_own_documents_and_the_pages_of_errors(tmp_path: Path) -> None:
     app = create_app(settings_for(DATABASE_URL=f"sqlite:///{tmp_path}/poort.db", CHAMILO_VERSION="3"))
     rules = {rule.rule for rule in app.url_map.iter_rules() if app.view_functions[rule.endpoint].access_rule == "public"}
-    assert rules - OPEN_TO_ALL == {"/api/docs.<segment:suffix>", "/api/docs.yamlopenapi", "/api/errors/<segment:status>"}
+    assert rules - OPEN_TO_ALL == {
+        "/api/docs.<segment:suffix>",
+        "/api/docs.yamlopenapi",
+        "/api/errors/<segment:status><suffix:suffix>",
+        "/api/validation_errors/<segment:codes>",
+    }
     assert OPEN_TO_ALL - rules == {"/api/docs.json"}
 
 

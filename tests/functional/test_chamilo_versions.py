@@ -351,9 +351,9 @@ CASES = {
     ),
     "3-refused-entrypoint": Case(
         refused_entrypoint,
-        [(406, "application/json", ["error"])] * 2,
+        [(406, JSON_LD, list(hydra_error_of_2(""))), (406, PROBLEM, ["type", "title", "detail"])],
         [(406, PROBLEM, list(hydra_error_of_3(406, ""))), (406, PROBLEM, ["title", "detail", "status", "type"])],
-        ("documented_failures",),
+        ("document",),
     ),
     "3-put": same(merged, "Kept Put"),
     "3-delete": same(deleted, [204, 204, -2]),
@@ -473,6 +473,59 @@ def test_every_difference_of_the_dialects_is_in_a_case() -> None:
     assert [name for name in names if getattr(CHAMILO_2, name) == getattr(CHAMILO_3, name)] == []
 
 
+# --- Answers of both versions
+
+#: What a client accepts that could also read JSON, and whether it gets failures in plain JSON.
+ACCEPTED = [
+    ("", "application/xml, application/json;q=0.5", True),
+    ("", "application/hal+json, text/html;q=0.9, application/json;q=0.1", True),
+    ("", "application/problem+json, */*;q=0.5", True),
+    ("", "text/csv, application/ld+json;q=0.2, application/json;q=0.1", False),
+    ("", "application/json, text/plain, */*", False),
+    ("", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", False),
+    (".json", "*/*", True),
+    (".jsonld", "application/json;q=0.5, */*", False),
+    (".xml", "application/xml, application/json;q=0.5", True),
+    (".xml", "*/*", False),
+]
+
+
+@pytest.mark.parametrize("version", DIALECTS)
+@pytest.mark.parametrize(("suffix", "accept", "plain"), ACCEPTED)
+def test_failures_choose_their_form_among_those_that_they_have(
+    campuses: dict[str, Campus], version: str, suffix: str, accept: str, plain: bool
+) -> None:
+    asked = [campuses[version].ask("GET", f"/api/users{suffix}?page=0", accept=accept)]
+    asked.append(campuses[version].ask("POST", f"/api/users{suffix}", INVALID, accept=accept))
+    assert [answer.status_code for answer in asked] == [400, 422]
+    assert ["@context" not in answer.get_json(force=True) for answer in asked] == [plain, plain]
+
+
+@pytest.mark.parametrize("version", DIALECTS)
+def test_type_of_a_body_is_missed_only_where_the_body_is_read(
+    campuses: dict[str, Campus], database: Database, version: str
+) -> None:
+    campus, reader = campuses[version], database.make_user(f"reader of {version}")
+    item, password = f"/api/users/{campus.pupil.id}", f"/api/users/{campus.pupil.id}/password"
+    asked = [("POST", "/api/users"), ("PUT", item), ("PATCH", item), ("PATCH", password), ("PATCH", "/api/users/987654")]
+    statuses = {
+        who: [campus.ask(method, path, **token).status_code for method, path in asked]
+        for who, token in (("anonymous", {"authorization": ""}), ("reader", {"by": reader}), ("admin", {}))
+    }
+    assert statuses == {"anonymous": [401] * 5, "reader": [403] * 4 + [404], "admin": [415] * 4 + [404]}
+    refused = campus.ask("PATCH", item)
+    assert (refused.json, refused.headers["X-Error-Code"]) == (
+        {"error": 'The "Content-Type" header must exist.'},
+        "unsupported_media_type",
+    )
+
+
+@pytest.mark.parametrize("version", DIALECTS)
+@pytest.mark.parametrize("path", ["/api", "/api/docs", "/api/docs.jsonld", "/api/contexts/User"])
+def test_public_documents_ignore_a_bad_token(campuses: dict[str, Campus], version: str, path: str) -> None:
+    assert campuses[version].ask("GET", path, authorization="Bearer a.b.c").status_code == 200
+
+
 # --- Answers of Chamilo 3 beyond the rows
 
 
@@ -575,6 +628,13 @@ def test_explorer_loads_a_document_that_is_there(campuses: dict[str, Campus], ve
     assert campuses[version].ask("GET", document, accept="application/json,*/*").json["openapi"] == "3.1.0"
 
 
+@pytest.mark.parametrize(
+    ("status", "name"), [(400, "Bad Request"), (422, "Unprocessable Content"), (500, "Internal Server Error")]
+)
+def test_page_of_an_error_has_the_name_of_its_status(three: Campus, status: int, name: str) -> None:
+    assert three.ask("GET", f"/api/errors/{status}").get_json(force=True)["hydra:description"] == name
+
+
 @pytest.mark.parametrize("path", ["/api/errors/200x", "/api/errors/999"])
 def test_page_of_an_error_that_does_not_exist_is_404(three: Campus, path: str) -> None:
     assert three.ask("GET", path).json == {"error": "Not Found"}
@@ -583,8 +643,32 @@ def test_page_of_an_error_that_does_not_exist_is_404(three: Campus, path: str) -
 def test_page_of_an_error_is_what_its_id_says(three: Campus) -> None:
     refused = three.ask("POST", "/api/users", {"username": 5}).get_json(force=True)
     page = three.ask("GET", refused["@id"])
-    assert page.content_type == PROBLEM
+    assert page.content_type == JSON_LD
     assert page.get_json(force=True) == hydra_error_of_3(400, "Bad Request") | {
         "type": "about:blank",
         "hydra:title": "Error 400",
     }
+
+
+@pytest.mark.parametrize(
+    ("suffix", "accept", "plain"),
+    [
+        ("", "application/problem+json", True),
+        (".json", "", True),
+        (".jsonld", "application/json", False),
+        ("", "application/pdf", False),
+        ("", "text/html", False),
+        (".foo", "", False),
+    ],
+)
+def test_page_of_an_error_is_refused_in_no_format(three: Campus, suffix: str, accept: str, plain: bool) -> None:
+    page = three.ask("GET", f"/api/errors/404{suffix}", accept=accept, authorization="")
+    assert (page.status_code, page.content_type) == (200, PROBLEM if plain else JSON_LD)
+    assert (page.get_json(force=True)["detail"], "@id" in page.get_json(force=True)) == ("Not Found", not plain)
+
+
+def test_id_of_violations_leads_nowhere(three: Campus) -> None:
+    refused = three.ask("POST", "/api/users", INVALID).get_json(force=True)
+    page = three.ask("GET", refused["@id"], authorization="")
+    assert (page.status_code, page.json) == (404, {"error": "This route does not aim to be called."})
+    assert page.headers["X-Error-Code"] == "not_found"

@@ -276,7 +276,7 @@ PROVOKED: dict[int, dict[str, Any]] = {
 }
 
 #: Statuses that depend on the body alone once the path is that of a user and a portal.
-OF_BODIES = {400, 413, 422}
+OF_BODIES = {400, 413, 415, 422}
 
 
 def provoked(client: FlaskClient, operation: Documented, status: int, headers: dict[str, str]) -> TestResponse:

@@ -193,6 +193,32 @@ def test_preflight_is_answered_without_a_token(client: FlaskClient) -> None:
     assert "PATCH" in answer.headers["Access-Control-Allow-Methods"]
 
 
+@pytest.mark.parametrize(
+    ("method", "asked", "status", "error"),
+    [
+        ("TRACE", "", 405, "Method Not Allowed"),
+        ("GET", "Authorization, X-Foo,x-bar", 400, "Unauthorized header x-foo"),
+        ("get", "x-requested-with", 400, "Unauthorized header x-requested-with"),
+    ],
+)
+def test_preflight_for_what_no_script_may_send_is_refused(
+    client: FlaskClient, method: str, asked: str, status: int, error: str
+) -> None:
+    wanted = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": asked}
+    answer = client.options("/api/users", headers={"Origin": ORIGIN} | wanted)
+    assert (answer.status_code, answer.json) == (status, {"error": error})
+    assert (answer.headers["Access-Control-Allow-Origin"], "X-Error-Code" in answer.headers) == (ORIGIN, True)
+    assert client.options("/api/users", headers={"Origin": "http://evil.example"} | wanted).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("method", "asked"), [("patch", "Accept, Content-Type,  if-match,fields"), ("PUT", ""), ("GET", " Origin ")]
+)
+def test_preflight_for_what_scripts_may_send_is_answered(client: FlaskClient, method: str, asked: str) -> None:
+    wanted = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": asked}
+    assert client.options("/api/users", headers={"Origin": ORIGIN} | wanted).status_code == 204
+
+
 def test_empty_pattern_allows_no_origin(make_app: Callable[..., Flask]) -> None:
     got = make_app(CORS_ALLOW_ORIGIN="").test_client().get("/api/users", headers={"Origin": ORIGIN}).headers
     assert "Access-Control-Allow-Origin" not in got
