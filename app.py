@@ -194,6 +194,7 @@ def _sign_in_rules(settings: Settings) -> SignInRules:
     return SignInRules(
         hash_cost=settings.password_hash_cost,
         rehashes=settings.password_rehash and not settings.read_only,
+        allows_md5=settings.allow_md5,
     )
 
 

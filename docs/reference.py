@@ -46,8 +46,8 @@ def entries(example: str) -> list[Entry]:
         if title := re.match(r"# --- (.+)", block):
             section = title[1]
             continue
-        names = tuple(re.findall(r"^(?:# )?([A-Z][A-Z_]+)=", block, re.MULTILINE))
-        comment = " ".join(re.findall(r"^# (?![A-Z][A-Z_]+=)(.+)$", block, re.MULTILINE))
+        names = tuple(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=", block, re.MULTILINE))
+        comment = " ".join(re.findall(r"^# (?![A-Z][A-Z0-9_]+=)(.+)$", block, re.MULTILINE))
         if names and section:
             found.append(Entry(section, names, comment))
     return found

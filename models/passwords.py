@@ -17,6 +17,7 @@ _BCRYPT_BYTES = 72
 
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}", re.ASCII)
 _SHA1 = re.compile(r"[0-9a-fA-F]{40}", re.ASCII)
+_MD5 = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
 _SHA512 = re.compile(r"[A-Za-z0-9+/]{86}==", re.ASCII)
 
 _SHA512_ROUNDS = 5000
@@ -51,8 +52,8 @@ def hash_password(password: str, cost: int) -> str:
     return "$2y$" + hashed.removeprefix("$2b$")
 
 
-def verify_password(password: str, hashed: str, salt: str = "") -> bool:
-    """Tell whether the password matches the hash. Never true for MD5, or for a hash that is too costly."""
+def verify_password(password: str, hashed: str, salt: str = "", *, allow_md5: bool = False) -> bool:
+    """Tell whether the password matches the hash. Never true for a hash that is too costly, or MD5 that is not allowed."""
     secret = _encode(password)
     if not secret or is_too_costly(hashed):
         return False
@@ -61,8 +62,9 @@ def verify_password(password: str, hashed: str, salt: str = "") -> bool:
     if hashed.startswith(_ARGON2):
         return _verify_argon2(secret, hashed)
     salted = secret + (b"{" + salt.encode() + b"}" if salt else b"")
-    if _SHA1.fullmatch(hashed):
-        return hmac.compare_digest(hashlib.sha1(salted, usedforsecurity=False).hexdigest(), hashed.lower())
+    if _SHA1.fullmatch(hashed) or (allow_md5 and _MD5.fullmatch(hashed)):
+        digest = hashlib.sha1 if _SHA1.fullmatch(hashed) else hashlib.md5
+        return hmac.compare_digest(digest(salted, usedforsecurity=False).hexdigest(), hashed.lower())
     if _SHA512.fullmatch(hashed):
         return hmac.compare_digest(_sha512(salted), hashed)
     return False

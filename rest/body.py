@@ -116,7 +116,7 @@ def _read_value(prop: Property, value: Any) -> Any:
         Kind.BOOLEAN: isinstance(value, bool),
         Kind.DATE_TIME: isinstance(value, str),
         Kind.STRINGS: isinstance(value, list),
-        Kind.INTEGER: isinstance(value, int) and not isinstance(value, bool),
+        Kind.INTEGER: php_type(value) == "integer",
         Kind.TEXTS_BY_NAME: isinstance(value, dict | list),
     }
     if not readable[prop.kind]:

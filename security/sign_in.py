@@ -29,10 +29,11 @@ _MAX_WAITS = 5
 
 @dataclass(frozen=True, slots=True)
 class SignInRules:
-    """Settings of sign-ins: the cost of new hashes, and whether to renew old ones."""
+    """Settings of sign-ins: the cost of new hashes, whether to renew old ones, and whether MD5 is one."""
 
     hash_cost: int
     rehashes: bool
+    allows_md5: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def _check(account: Account | None, password: str, now: datetime, rules: SignInR
         )
         spend_time([cost])
         raise BadCredentials("a stored hash that is too costly to check")
-    if not verify_password(password, account.password, account.salt):
+    if not verify_password(password, account.password, account.salt, allow_md5=rules.allows_md5):
         spend_time(padding_costs(account.password, cost))
         raise BadCredentials("wrong password")
     if reason := refusal(account, now):

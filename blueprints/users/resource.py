@@ -26,7 +26,8 @@ def full_name(row: Any, form: str = FIRST_LAST) -> str:
 
 
 def _own_full_name(row: Any, form: str = FIRST_LAST) -> str:
-    return full_name(row, form).strip() or row.username
+    """Return the full name without blanks around it, or the user name if both names are empty: a comma alone names nobody."""
+    return full_name(row, form).strip() if full_name(row).strip() else row.username
 
 
 _FULL_NAMES: dict[Any, Callable[..., str]] = {full_name: full_name, _own_full_name: _own_full_name}

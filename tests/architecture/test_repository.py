@@ -31,7 +31,7 @@ REQUIREMENTS = sorted(ROOT.glob("requirements*.txt"))
 
 PINS = dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^ \\;]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
 
-EXAMPLE = dict(re.findall(r"^(?:# )?([A-Z][A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+EXAMPLE = dict(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
 
 @pytest.mark.parametrize("name", FLOORS)

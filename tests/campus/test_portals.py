@@ -255,6 +255,23 @@ def test_full_name_is_written_by_the_platform_language(
         assert client("PATCH", "/api/users/305", {"phone": "1"}).get_json(force=True)["fullName"] == expected
 
 
+@pytest.mark.parametrize("language", ["es", "ja", "fr_FR"])
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("firstname = NULL, lastname = NULL", dict.fromkeys(("es", "ja", "fr_FR"), "teacher.uno")),
+        ("firstname = '', lastname = ' '", dict.fromkeys(("es", "ja", "fr_FR"), "teacher.uno")),
+        ("firstname = NULL", {"es": "Uno,", "ja": "Uno", "fr_FR": "Uno"}),
+    ],
+)
+def test_own_full_name_is_trimmed_and_the_user_name_without_names(
+    examples: Campus, at: At, language: str, names: str, expected: dict[str, str]
+) -> None:
+    examples.run("UPDATE settings SET selected_value = :language WHERE variable = 'platform_language'", language=language)
+    examples.run(f"UPDATE `user` SET {names} WHERE id = 304")
+    assert at(1, "teacher.uno")("GET", "/api/me.json").json["fullName"] == expected[language]
+
+
 @pytest.mark.parametrize(
     ("variables", "says"),
     [

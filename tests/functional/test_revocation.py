@@ -181,8 +181,8 @@ def test_sign_in_does_not_wait_for_a_clock_that_is_far_behind(client: FlaskClien
 def test_sign_in_that_is_overtaken_by_a_change_is_refused(
     client: FlaskClient, runner: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    def overtaken(*arguments: str) -> bool:
-        good = verify_password(*arguments)
+    def overtaken(*arguments: str, **options: bool) -> bool:
+        good = verify_password(*arguments, **options)
         command = ["set-password", "alice", "--generate-password"] if change == "password" else ["deactivate", "alice"]
         thread = threading.Thread(target=runner.invoke, kwargs={"args": ["users", *command]})
         thread.start()
@@ -196,11 +196,11 @@ def test_sign_in_that_is_overtaken_by_a_change_is_refused(
 
 @pytest.mark.usefixtures("alice")
 def test_token_holds_the_roles_at_its_issue(client: FlaskClient, runner: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    def overtaken(*arguments: str) -> bool:
+    def overtaken(*arguments: str, **options: bool) -> bool:
         thread = threading.Thread(target=runner.invoke, kwargs={"args": ["users", "grant-role", "alice", "ROLE_HR"]})
         thread.start()
         thread.join()
-        return verify_password(*arguments)
+        return verify_password(*arguments, **options)
 
     monkeypatch.setattr(sign_in, "verify_password", overtaken)
     token = sign_in_as(client, "alice")

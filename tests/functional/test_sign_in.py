@@ -154,9 +154,16 @@ def test_old_hash_is_kept_after_a_wrong_password(client: FlaskClient, database: 
     assert database.user(user.id).password == user.password
 
 
-def test_md5_never_signs_in(client: FlaskClient, database: Database) -> None:
-    database.make_user(password_hash="5ebe2294ecd0e0f08eab7690d2a6ee69", salt="")
+def test_md5_signs_in_only_where_it_is_allowed_and_is_replaced(
+    client: FlaskClient, make_app: Callable[..., Flask], database: Database
+) -> None:
+    user = database.make_user(password_hash="5ebe2294ecd0e0f08eab7690d2a6ee69", salt="")
     assert outcome(post(client)) == REFUSED
+    allowing = make_app(ALLOW_MD5="1").test_client()
+    assert outcome(post(allowing, password="wrong")) == REFUSED
+    assert post(allowing).status_code == 200
+    assert database.user(user.id).password.startswith("$2y$")
+    assert post(client).status_code == 200
 
 
 @pytest.fixture

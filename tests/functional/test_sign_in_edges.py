@@ -32,8 +32,8 @@ def test_user_who_is_deleted_while_the_password_is_hashed_is_refused(
     alice, admin = database.make_user("alice", password="secret"), database.make_user("root", ["ROLE_ADMIN"])
     answers = []
 
-    def delete_meanwhile(*arguments: str) -> bool:
-        good = verify_password(*arguments)
+    def delete_meanwhile(*arguments: str, **options: bool) -> bool:
+        good = verify_password(*arguments, **options)
         request = {"path": f"/api/users/{alice.id}", "headers": bearer(app, admin)}
         thread = threading.Thread(target=lambda: answers.append(app.test_client().delete(**request).status_code))
         thread.start()

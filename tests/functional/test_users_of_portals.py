@@ -121,6 +121,7 @@ OF_TYPE = 'The type of the "{}" attribute must be "{}", "{}" given.'
         ({"locale": 5}, OF_TYPE.format("locale", "string", "integer")),
         ({"status": "5"}, OF_TYPE.format("status", "int", "string")),
         ({"status": True}, OF_TYPE.format("status", "int", "boolean")),
+        ({"status": 2**63}, OF_TYPE.format("status", "int", "double")),
         ({"sendEmail": None}, OF_TYPE.format("sendEmail", "bool", "NULL")),
         ({"sendEmail": 1}, OF_TYPE.format("sendEmail", "bool", "integer")),
         ({"extraFields": "x"}, OF_TYPE.format("extraFields", "array", "string")),

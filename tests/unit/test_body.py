@@ -123,6 +123,7 @@ def test_json_api_that_says_nothing_changes_nothing(body: bytes) -> None:
         ({"title": "a\0"}, 'The "title" attribute must not contain a NUL character.'),
         ({"title": None}, 'The type of the "title" attribute must be "string", "NULL" given.'),
         ({"size": True}, 'The type of the "size" attribute must be "int", "boolean" given.'),
+        ({"size": 2**63}, 'The type of the "size" attribute must be "int", "double" given.'),
         ({"size": 1.0}, 'The type of the "size" attribute must be "int", "double" given.'),
     ],
 )

@@ -81,6 +81,26 @@ def test_other_kinds_never_sign_in(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("hashed", "salt"),
+    [
+        ("5ebe2294ecd0e0f08eab7690d2a6ee69", ""),
+        ("5EBE2294ECD0E0F08EAB7690D2A6EE69", ""),
+        ("a07ce89f0bfb6279116cc3c12d272bc6", SALT),
+    ],
+)
+def test_md5_verifies_only_where_it_is_allowed(hashed: str, salt: str) -> None:
+    assert verify_password("secret", hashed, salt, allow_md5=True)
+    assert not verify_password("secret", hashed, salt)
+    assert not verify_password("other", hashed, salt, allow_md5=True)
+    assert not verify_password("secret", hashed, "another salt", allow_md5=True)
+
+
+@pytest.mark.parametrize("kind", sorted(UNKNOWN.keys() - {"md5"}))
+def test_allowed_md5_allows_nothing_else(kind: str) -> None:
+    assert not verify_password("secret", UNKNOWN[kind], allow_md5=True)
+
+
+@pytest.mark.parametrize(
     ("password", "too_long"), [("x" * 4096, False), ("x" * 4097, True), ("é" * 2048, False), ("é" * 2049, True)]
 )
 def test_length_is_counted_in_bytes(password: str, too_long: bool) -> None:

@@ -113,6 +113,7 @@ BAD = {
     "PASSWORD_MIN_LENGTH": ["-1", "long"],
     "PASSWORD_REFUSE_COMMON": ["some"],
     "PASSWORD_REHASH": ["often"],
+    "ALLOW_MD5": ["sometimes"],
     "DATABASE_SCHEMA": ["moodle"],
     "ACCESS_URL_ID": ["0", "main"],
     "READ_ONLY": ["mostly"],
