@@ -24,6 +24,7 @@ from config.database_url import database_url
 from config.settings import require_driver
 from models import db
 from models.database import engine_options
+from models.outages import reason_of
 from models.user_table import UnusableTable, UserTable
 
 _KEY = re.compile(rf"username|email|{PREFIX}.+")
@@ -96,7 +97,7 @@ def _move_in(url: str) -> None:
                 ids = move_users(source, target, parts().clock(), bar.update)
             links, values = move_links(source, target, ids), move_values(source, target, ids, parts().clock())
     except (UnusableTable, DBAPIError) as reason:
-        fault = str(reason) if isinstance(reason, UnusableTable) else type(reason.orig).__name__
+        fault = str(reason) if isinstance(reason, UnusableTable) else reason_of(reason)
         raise Refusal(f"The database of the campus cannot be read: {fault}") from None
     parts().users.recount(db.session())
     record_event("users_moved_in", details={"number": len(ids), "links": links, "values": values})
