@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from blueprints.auditing import record_event
 from blueprints.parts import parts
+from commands.read_only import require_writable
 from commands.terminal import Refusal, counted, say
 from commands.transfer.campus_import import Side, count_users, move_links, move_users
 from commands.transfer.campus_values import move_values
@@ -73,6 +74,8 @@ def import_users(file: Path | None, url: str | None, form: str | None, **options
     if (file is None) == (url is None):
         raise click.UsageError("Name either a file, or a database with --from-database.")
     choices = Choices(**options)
+    if not choices.dry_run:
+        require_writable()
     if file is not None:
         import_file(file, choices, as_csv=is_csv(file, form))
     elif choices != Choices():
