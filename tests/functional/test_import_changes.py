@@ -174,7 +174,10 @@ def test_key_that_two_users_have_is_a_fault(imported: Import, database: Database
     assert (done.exit_code, f"line 2: email: 2 users have it: those with the ids {one} and {two}" in done.output) == (1, True)
 
 
-@pytest.mark.parametrize(("key", "status", "word"), [("phone", 2, "extra:NAME"), ("extra:nope", 1, "no extra field 'nope'")])
+@pytest.mark.parametrize(
+    ("key", "status", "word"),
+    [("phone", 2, "extra:NAME"), ("extra:nope", 1, "no extra field 'nope'"), ("extra:\udcff", 1, "no extra field ")],
+)
 def test_key_that_is_none_is_refused(imported: Import, database: Database, key: str, status: int, word: str) -> None:  # noqa: ARG001
     done = imported([given("zoe")], "--key", key)
     assert (done.exit_code, word in done.output) == (status, True)
