@@ -27,6 +27,7 @@ from rest.cors import EXPOSED, EXPOSED_WITH_TOTAL, cors_headers, preflight_heade
 from rest.error_response import error_response
 from rest.format import TOTAL_HEADER
 from rest.negotiation import dialect_at_hand, wants_problem_json
+from rest.paths import origin_of
 from rest.problem import REPRESENTATIONS, OperationFailed
 from security.client_address import network_of
 from security.errors import RefusedApiKey
@@ -109,7 +110,7 @@ def _finish(settings: Settings, response: Response) -> Response:
     headers, environ = response.headers, request.environ
     headers.extend((("X-Request-Id", request_id.get()), *_missing(response)))
     if settings.app_enable_api_entrypoint and ("negotiated" in here or "documented" in here) and _is_representation(response):
-        link = f'<{request.scheme}://{request.host}/api/docs.jsonld>; rel="http://www.w3.org/ns/hydra/core#apiDocumentation"'
+        link = f'<{origin_of(request)}/api/docs.jsonld>; rel="http://www.w3.org/ns/hydra/core#apiDocumentation"'
         if response.status_code < _ERRORS:
             headers.add("Link", link)
         else:

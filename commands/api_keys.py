@@ -8,6 +8,7 @@ import click
 from blueprints.auditing import record_event
 from blueprints.parts import parts
 from blueprints.users.writing import save
+from commands.read_only import writes
 from commands.terminal import Commands, Refusal, say, say_row
 from commands.users import get_user
 from models import ApiKey, db
@@ -27,6 +28,7 @@ cli = Commands("api-key", help="API keys of users.")
     metavar="DATE",
     help="When the key ends, in UTC: 2030-01-31 or 2030-01-31T18:00:00; a date alone means its first moment.  [default: never]",
 )
+@writes
 def create(username: str, until: datetime | None) -> None:
     """Create a key for a user, and print it. It is shown this once, and replaces an earlier one of the user.
 
@@ -51,6 +53,7 @@ def create(username: str, until: datetime | None) -> None:
 
 @cli.command("revoke")
 @click.argument("username")
+@writes
 def revoke(username: str) -> None:
     """Revoke the key of a user. The next request with it is refused.
 

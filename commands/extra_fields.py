@@ -5,6 +5,7 @@ import click
 from blueprints.auditing import record_event
 from blueprints.parts import parts
 from blueprints.users.writing import save
+from commands.read_only import writes
 from commands.terminal import Commands, Refusal, say, say_row
 from commands.transfer.column_values import require_storable
 from commands.transfer.extra_columns import PREFIX
@@ -20,6 +21,7 @@ cli = Commands("extra-fields", help="Extra fields of users.")
 @cli.command("create")
 @click.argument("variable")
 @click.option("--label", help="What people call it.")
+@writes
 def create(variable: str, label: str | None) -> None:
     """Create a field that users may have a value in.
 
@@ -59,6 +61,7 @@ def list_extra_fields() -> None:
 @click.argument("variable")
 @click.argument("value", required=False)
 @click.option("--unset", is_flag=True, help="Remove the value.")
+@writes
 def set_value(username: str, variable: str, value: str | None, unset: bool) -> None:
     """Set a user's value in a field, or remove it.
 

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from errno import ENOSPC
 from functools import wraps
 from itertools import chain, islice
 from typing import Any
@@ -17,7 +18,7 @@ from models.outages import setting_at_fault
 
 
 class Commands(AppGroup):
-    """A group of commands whose help is complete, and that turn database errors into a Refusal."""
+    """A group of commands whose help is complete, and that turn errors of the database and a full disk into a Refusal."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Take what click's groups take."""
@@ -31,7 +32,7 @@ class Commands(AppGroup):
 
 
 def complete(command: click.Command) -> click.Command:
-    """Give a command a whole sentence in lists, and have it turn database errors into a Refusal. Returns the command."""
+    """Give a command a whole sentence in lists, and have it turn errors into a Refusal as Commands does. Returns the command."""
     # click itself cuts the first sentence at the width of the terminal.
     command.short_help = _SENTENCE.match(" ".join((command.help or "").partition("\n\n")[0].split()))[0]  # type: ignore[index]
     if command.callback is not None:
@@ -51,6 +52,10 @@ def _refusing(callback: Callable[..., Any]) -> Callable[..., Any]:
         except (DBAPIError, PoolTimeout) as failure:
             # Its text quotes values unescaped.
             raise Refusal(_sentence_of(failure)) from None
+        except OSError as failure:
+            if failure.errno != ENOSPC:
+                raise
+            raise Refusal(f"The output cannot be written: {failure.strerror}.") from None
 
     return run
 

@@ -9,6 +9,7 @@ from blueprints.auditing import record_event
 from blueprints.parts import parts
 from blueprints.users.writing import change_user, columns_to_write, insert_user, save, validate_user
 from commands.password_prompt import ask_password, show_password, with_password
+from commands.read_only import writes
 from commands.terminal import Commands, Refusal, say
 from commands.transfer.column_values import require_storable
 from models import User, db
@@ -37,6 +38,7 @@ cli = Commands("users", help="Manage user accounts.")
 @click.option("--lastname", help="The last name.")
 @click.option("--role", "roles", multiple=True, help="A role, such as ROLE_TEACHER. Repeat the option for several.")
 @with_password
+@writes
 def create(username: str, password_stdin: bool, generate_password: bool, **profile: Any) -> None:
     """Create a user who can sign in.
 
@@ -59,6 +61,7 @@ def create(username: str, password_stdin: bool, generate_password: bool, **profi
 @cli.command("set-password")
 @click.argument("username")
 @with_password
+@writes
 def set_password(username: str, password_stdin: bool, generate_password: bool) -> None:
     """Give a user a new password.
 
@@ -75,6 +78,7 @@ def set_password(username: str, password_stdin: bool, generate_password: bool) -
 
 @cli.command("sign-out")
 @click.argument("username")
+@writes
 def sign_out(username: str) -> None:
     """End all tokens and sessions of a user, who may sign in again.
 
@@ -92,6 +96,7 @@ def sign_out(username: str) -> None:
 
 
 @cli.command("recount")
+@writes
 def recount() -> None:
     """Recount all users. Run this if you have deleted users with SQL.
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from blueprints.auditing import record_event
 from blueprints.parts import parts
+from commands.read_only import require_writable
 from commands.terminal import Refusal, counted, say
 from commands.transfer.campus_import import Side, count_users, move_links, move_users
 from commands.transfer.campus_values import move_values
@@ -24,6 +25,7 @@ from config.database_url import database_url
 from config.settings import require_driver
 from models import db
 from models.database import engine_options
+from models.outages import reason_of
 from models.user_table import UnusableTable, UserTable
 
 _KEY = re.compile(rf"username|email|{PREFIX}.+")
@@ -72,6 +74,8 @@ def import_users(file: Path | None, url: str | None, form: str | None, **options
     if (file is None) == (url is None):
         raise click.UsageError("Name either a file, or a database with --from-database.")
     choices = Choices(**options)
+    if not choices.dry_run:
+        require_writable()
     if file is not None:
         import_file(file, choices, as_csv=is_csv(file, form))
     elif choices != Choices():
@@ -96,7 +100,7 @@ def _move_in(url: str) -> None:
                 ids = move_users(source, target, parts().clock(), bar.update)
             links, values = move_links(source, target, ids), move_values(source, target, ids, parts().clock())
     except (UnusableTable, DBAPIError) as reason:
-        fault = str(reason) if isinstance(reason, UnusableTable) else type(reason.orig).__name__
+        fault = str(reason) if isinstance(reason, UnusableTable) else reason_of(reason)
         raise Refusal(f"The database of the campus cannot be read: {fault}") from None
     parts().users.recount(db.session())
     record_event("users_moved_in", details={"number": len(ids), "links": links, "values": values})

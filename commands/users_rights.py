@@ -4,6 +4,7 @@ import click
 
 from blueprints.parts import parts
 from blueprints.users.writing import remove_user
+from commands.read_only import writes
 from commands.terminal import Refusal, require_agreement, say, words
 from commands.users import Columns, change, cli, get_user, hold, saved
 from models import db
@@ -16,6 +17,7 @@ with_force = click.option("--force", is_flag=True, help="Allow this even for the
 @cli.command("grant-role")
 @click.argument("username")
 @click.argument("role")
+@writes
 def grant_role(username: str, role: str) -> None:
     """Give a user a role.
 
@@ -41,6 +43,7 @@ def grant_role(username: str, role: str) -> None:
 @click.argument("username")
 @click.argument("role")
 @with_force
+@writes
 def revoke_role(username: str, role: str, force: bool) -> None:
     """Take a role from a user. Refused for the last administrator unless you add --force.
 
@@ -59,6 +62,7 @@ def revoke_role(username: str, role: str, force: bool) -> None:
 @cli.command("activate")
 @click.argument("username")
 @click.option("--restore", is_flag=True, help="Also restore a deleted user.")
+@writes
 def activate(username: str, restore: bool) -> None:
     """Let a user sign in again.
 
@@ -77,6 +81,7 @@ def activate(username: str, restore: bool) -> None:
 @cli.command("deactivate")
 @click.argument("username")
 @with_force
+@writes
 def deactivate(username: str, force: bool) -> None:
     """Keep a user from signing in and from using tokens. Refused for the last administrator unless you add --force.
 
@@ -96,6 +101,7 @@ def deactivate(username: str, force: bool) -> None:
 @click.argument("username")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_force
+@writes
 def delete(username: str, yes: bool, force: bool) -> None:
     """Delete a user, as the API does. Refused for the last administrator unless you add --force.
 

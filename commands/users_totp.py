@@ -5,6 +5,7 @@ import click
 from blueprints.auditing import record_event
 from blueprints.parts import parts
 from blueprints.users.writing import save
+from commands.read_only import writes
 from commands.terminal import Refusal, say
 from commands.users import cli, get_user
 from models import db
@@ -14,6 +15,7 @@ from models.user_table import ACCOUNT
 
 @cli.command("reset-totp")
 @click.argument("username")
+@writes
 def reset_totp(username: str) -> None:
     """Remove a user's second factor and backup codes. The user signs in with the password alone until they enroll again.
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from sqlalchemy import ColumnElement, ForeignKey, Index, String, delete, func, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import MYSQL_TABLE, STAND_ALONE_TABLE, Base, UtcDateTime, exact_string, long_text, upsert
+from models.database import MYSQL_TABLE, STAND_ALONE_TABLE, Base, UtcDateTime, exact_string, long_text, storable, upsert
 from models.folding import FOLDED_LENGTH, fold_whole
 from models.user import User
 
@@ -65,7 +65,8 @@ class ExtraFields:
 
     def resolve(self, session: Session, names: Iterable[str]) -> dict[str, int]:
         """Return the ids of fields by name. Raises UnknownExtraField for the first name that no field has."""
-        return {name: min(self.find(session, name) or _refuse(name)) for name in names}
+        # A name that no database takes is asked for in an escaped form, and so not found.
+        return {name: min(self.find(session, storable(name, None)) or _refuse(name)) for name in names}
 
     def matching(self, session: Session, pairs: Collection[Pair]) -> list[ColumnElement[bool]]:
         """Return the conditions that a user has every value, by field name; null equals nothing. Raises UnknownExtraField."""

@@ -40,7 +40,8 @@ ROLE_OF_STATUS = {
 # Chamilo gives these roles for one page view, by the current course or session. Stored, one would become permanent.
 _CONTEXT_ROLE_PREFIX = "ROLE_CURRENT_COURSE_"
 
-_NAME = re.compile(r"ROLE_[A-Z0-9_]{1,60}", re.ASCII)
+# A name as it is sent: the upper case of some other letters, such as `ß` and the dotless i, is ASCII.
+_NAME = re.compile(r"ROLE_[A-Z0-9_]{1,60}", re.ASCII | re.IGNORECASE)
 
 
 def _with_all_below(role: str) -> frozenset[str]:
@@ -58,7 +59,7 @@ def reachable_roles(roles: frozenset[str]) -> frozenset[str]:
 def are_role_names(roles: Iterable[str], held: Iterable[str] = ()) -> bool:
     """Tell whether all roles have valid names (docs/compatibility.md#role-names); those in `held` pass anyway."""
     known = {_trimmed(role) for role in held}
-    return all(_NAME.fullmatch(_trimmed(role)) or _trimmed(role) in known for role in roles)
+    return all(_NAME.fullmatch(role.strip()) or _trimmed(role) in known for role in roles)
 
 
 def roles_to_store(roles: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ from werkzeug.routing import MapAdapter
 from rest.dialect import Dialect
 from rest.encoding import encode_json
 from rest.error_codes import HEADER, ROUTE_NOT_FOUND, error_code
-from rest.paths import raw_path
+from rest.paths import origin_of, raw_path
 
 # The order of methods in Symfony's `Allow`.
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -43,7 +43,7 @@ def _code(error: HTTPException, request: Request) -> str:
 
 def _route_not_found(error: HTTPException, request: Request) -> str:
     """Return Symfony's text, with the raw path and without the query."""
-    text = f'No route found for "{request.method} {request.host_url.rstrip("/")}{raw_path(request.environ)}"'
+    text = f'No route found for "{request.method} {origin_of(request)}{raw_path(request.environ)}"'
     return f"{text}: Method Not Allowed (Allow: {_allowed(error)})" if isinstance(error, MethodNotAllowed) else text
 
 
@@ -58,5 +58,5 @@ def _exists_without_slash(request: Request, routes: MapAdapter) -> bool:
 
 def _redirect_without_slash(request: Request) -> Response:
     query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
-    target = f"{request.host_url.rstrip('/')}{raw_path(request.environ).rstrip('/')}{query}"
+    target = f"{origin_of(request)}{raw_path(request.environ).rstrip('/')}{query}"
     return Response(status=301, headers={"Location": target})

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from werkzeug.routing import BaseConverter
+from werkzeug.sansio.request import Request
 
 from rest.schema import MAX_ID
 
@@ -19,6 +21,17 @@ def raw_path(environ: Mapping[str, Any]) -> str:
     target = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ.get("PATH_INFO", ""))
     path = _END_OF_PATH.split(target, maxsplit=1)[0]
     return path if path.startswith("/") else "/" + path.partition("://")[2].partition("/")[2]
+
+
+def origin_of(request: Request) -> str:
+    """Return what stands before a path in a URL, such as `https://campus.example`; nothing if the request names no host.
+
+    Werkzeug's `host_url` decodes the name (IDNA), and a `Location` encodes it. Both raise for what is no name of a host.
+    """
+    with suppress(UnicodeError):
+        if request.host.encode("idna"):
+            return f"{request.scheme}://{request.host}"
+    return ""
 
 
 def is_canonical(environ: Mapping[str, Any]) -> bool:

@@ -21,6 +21,7 @@ from rest.encoding import encode_json
 from rest.formats import FORMATS, yaml
 from rest.negotiation import UnknownFormat, accepted_media_type, dialect_at_hand, wants_problem_json
 from rest.operation import RoutedOperation, operation_of
+from rest.paths import origin_of
 from rest.problem import PROBLEM, in_hydra_form
 from rest.resource import Resource
 from security.access import is_public, needs_sign_in, public
@@ -92,8 +93,8 @@ def show_context(name: str) -> Response:
     _choose((_JSON_LD, _JSON))
     resources = hydra.resources_of(declared_operations(current_app))
     if name in resources:
-        return _answer(hydra.build_context(resources[name], request.host_url), _JSON_LD)
-    fixed = hydra.build_fixed_contexts(resources.values(), request.host_url, dialect_at_hand().hydra)
+        return _answer(hydra.build_context(resources[name], origin_of(request)), _JSON_LD)
+    fixed = hydra.build_fixed_contexts(resources.values(), origin_of(request), dialect_at_hand().hydra)
     if name not in fixed:
         raise NotFound("Not Found")
     return _answer(fixed[name], _JSON_LD)
@@ -146,12 +147,12 @@ def _build_openapi() -> dict[str, Any]:
     if suffix is not None and suffix not in FORMATS:
         raise UnknownFormat(suffix)
     dialect = dialect_at_hand()
-    selection = Selection(FORMATS[suffix], request.host_url.rstrip("/"), dialect) if suffix else Selection(dialect=dialect)
+    selection = Selection(FORMATS[suffix], origin_of(request), dialect) if suffix else Selection(dialect=dialect)
     return build_openapi(declared_operations(current_app), selection, takes_api_keys=takes_api_keys())
 
 
 def _build_documentation() -> dict[str, Any]:
-    return hydra.build_documentation(declared_operations(current_app), request.host_url, dialect_at_hand().hydra)
+    return hydra.build_documentation(declared_operations(current_app), origin_of(request), dialect_at_hand().hydra)
 
 
 def _show_explorer() -> Response:

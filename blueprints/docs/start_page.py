@@ -20,7 +20,7 @@ _POLICY = (
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-_ABOUT = "Poort serves the API authentication and users API of Chamilo 2."
+_ABOUT = "Poort serves the API authentication and users API of Chamilo {}."
 
 _HOW_TO_SWITCH_ON = "Set APP_ENABLE_API_ENTRYPOINT=1 in .env or in the environment, and restart the server."
 
@@ -43,16 +43,17 @@ _WITH_EXPLORER = {
 @public
 def show_start_page() -> Response:
     """Answer HTML to a browser, and JSON to any other client."""
-    is_on = parts().settings.app_enable_api_entrypoint
+    settings = parts().settings
+    is_on, about = settings.app_enable_api_entrypoint, _ABOUT.format(settings.chamilo_version)
     links = (_WITH_EXPLORER if is_on else {}) | _ALWAYS
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         page = render_template(
-            "start_page.html", about=_ABOUT, is_on=is_on, how_to_switch_on=_HOW_TO_SWITCH_ON, links=links, style=_STYLE
+            "start_page.html", about=about, is_on=is_on, how_to_switch_on=_HOW_TO_SWITCH_ON, links=links, style=_STYLE
         )
         response = make_response(page)
         response.headers["Content-Security-Policy"] = _POLICY
     else:
         explorer = {"enabled": True, "path": "/api"} if is_on else {"enabled": False, "enable": _HOW_TO_SWITCH_ON}
-        response = answer_json({"name": "Poort", "about": _ABOUT, "explorer": explorer, "links": links})
+        response = answer_json({"name": "Poort", "about": about, "explorer": explorer, "links": links})
     response.vary.add("Accept")
     return response

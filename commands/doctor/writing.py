@@ -31,6 +31,7 @@ _CURES = {
     ("SQLITE_FULL", "SQLITE_IOERR", "53100", "1021", "1114"): (
         "Free some space on the database's disk: `df -h` shows it. Poort needs no restart."
     ),
+    ("SQLITE_ERROR", "42P01", "1146"): "It lacks a table: the finding on the schema says what to do.",
 }
 _GRANT = "Grant this user the right to write, or set READ_ONLY=1 for a trial."
 

@@ -28,7 +28,8 @@ class Side:
 
 
 def count_users(source: Side) -> int:
-    """Return the number of users to copy."""
+    """Return the number of users to copy. Raises UnusableTable."""
+    source.table.columns(source.session)
     return source.session.scalar(select(func.count()).select_from(User)) or 0
 
 

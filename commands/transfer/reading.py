@@ -40,18 +40,24 @@ def read_file(path: Path, *, as_csv: bool) -> tuple[list[FileRow], list[BadRow]]
 
 
 def _csv_rows(file: IO[str]) -> Iterator[tuple[str, Any]]:
-    """Yield the line on which each row begins, and its cells by column; those beyond the last one have no name."""
+    """Yield the line on which each row begins, and its cells by column; those beyond the last one have no name.
+
+    Raises ValueError for a quotation mark without its partner, which would take the rows behind it into one cell.
+    """
     # A biography may be longer than the library's limit of 131,072 characters.
     csv.field_size_limit(_LONGEST_CELL)
-    lines = csv.reader(file)
-    header = next(lines, [])
-    _refuse_header(header)
-    line = lines.line_num + 1
-    for cells in lines:
-        if cells:
-            # Cells that are missing at the end are empty.
-            yield f"line {line}", dict(zip(header, cells, strict=False)) | ({"": cells} if len(cells) > len(header) else {})
+    lines, line = csv.reader(file, strict=True), 1
+    try:
+        header = next(lines, [])
+        _refuse_header(header)
         line = lines.line_num + 1
+        for cells in lines:
+            if cells:
+                # Cells that are missing at the end are empty.
+                yield f"line {line}", dict(zip(header, cells, strict=False)) | ({"": cells} if len(cells) > len(header) else {})
+            line = lines.line_num + 1
+    except csv.Error:
+        raise ValueError(f"the quotation marks of the row on line {line} do not match") from None
 
 
 def _refuse_header(header: list[str]) -> None:

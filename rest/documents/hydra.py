@@ -34,21 +34,21 @@ def resources_of(routed: Iterable[RoutedOperation]) -> dict[str, Resource]:
     return {one.operation.resource.name: one.operation.resource for one in routed if one.operation.resource}
 
 
-def build_context(resource: Resource, host_url: str) -> Document:
+def build_context(resource: Resource, origin: str) -> Document:
     """Build the context of a resource, with a term for each property."""
     terms = {prop.name: prop.iri or f"{resource.name}/{prop.name}" for prop in resource.properties if prop.name != "id"}
-    return {"@context": _vocabulary(host_url) | terms}
+    return {"@context": _vocabulary(origin) | terms}
 
 
-def build_fixed_contexts(resources: Iterable[Resource], host_url: str, form: HydraForm) -> Mapping[str, Document]:
+def build_fixed_contexts(resources: Iterable[Resource], origin: str, form: HydraForm) -> Mapping[str, Document]:
     """Build the contexts of the entrypoint and of errors."""
     links = {
         _entry(resource): {"@id": f"Entrypoint/{_entry(resource)}", "@type": "@id"}
         for resource in resources
         if not resource.is_single
     }
-    plain = {"@context": _vocabulary(host_url)}
-    return {"Entrypoint": {"@context": _vocabulary(host_url) | links}, **dict.fromkeys(form.contexts, plain)}
+    plain = {"@context": _vocabulary(origin)}
+    return {"Entrypoint": {"@context": _vocabulary(origin) | links}, **dict.fromkeys(form.contexts, plain)}
 
 
 def build_entrypoint(resources: Iterable[Resource]) -> Document:
@@ -57,13 +57,13 @@ def build_entrypoint(resources: Iterable[Resource]) -> Document:
     return {"@context": "/api/contexts/Entrypoint", "@id": "/api", "@type": "Entrypoint", **links}
 
 
-def build_documentation(routed: Sequence[RoutedOperation], host_url: str, form: HydraForm) -> Document:
+def build_documentation(routed: Sequence[RoutedOperation], origin: str, form: HydraForm) -> Document:
     """Build the ApiDocumentation (https://www.hydra-cg.com/spec/latest/core/#documenting-a-web-api)."""
     # Hydra has no terms for an operation whose body is not the resource.
     operations = [(one.method, one.operation) for one in routed if one.operation.resource and one.operation.body is None]
     resources = resources_of(routed).values()
     return {
-        "@context": form.in_context(_documentation_context(host_url)),
+        "@context": form.in_context(_documentation_context(origin)),
         "@id": DOCUMENTATION,
         "@type": "hydra:ApiDocumentation",
         "hydra:title": TITLE,
@@ -76,13 +76,13 @@ def build_documentation(routed: Sequence[RoutedOperation], host_url: str, form: 
     }
 
 
-def _vocabulary(host_url: str) -> Document:
-    return {"@vocab": f"{host_url.rstrip('/')}{DOCUMENTATION}#", "hydra": HYDRA}
+def _vocabulary(origin: str) -> Document:
+    return {"@vocab": f"{origin}{DOCUMENTATION}#", "hydra": HYDRA}
 
 
-def _documentation_context(host_url: str) -> Document:
+def _documentation_context(origin: str) -> Document:
     as_id = {"@type": "@id"}
-    return _vocabulary(host_url) | {
+    return _vocabulary(origin) | {
         "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
         "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
         "xmls": "http://www.w3.org/2001/XMLSchema#",

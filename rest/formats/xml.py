@@ -28,7 +28,8 @@ def collection(collection: Collection) -> ET.Element:
 def encode(root: ET.Element) -> bytes:
     """Encode a document as UTF-8."""
     document: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=False)
-    return b'<?xml version="1.0"?>\n' + document + b"\n"
+    # A parser takes a bare carriage return for a line feed (section 2.11).
+    return b'<?xml version="1.0"?>\n' + document.replace(b"\r", b"&#13;") + b"\n"
 
 
 def _element(element: ET.Element, fields: dict[str, Any]) -> ET.Element:

@@ -158,7 +158,21 @@ NOT_A_CHOICE = {
 
 @pytest.mark.parametrize(
     "name",
-    ["", " ", "ADMIN", "ROLE_", "ROLE", "ROLE_A B", "ROLE_A-B", "ROLE_É", f"ROLE_{'A' * 61}", "ROLE_A\n\u202eB", "a:1:{i:0;}"],
+    [
+        "",
+        " ",
+        "ADMIN",
+        "ROLE_",
+        "ROLE",
+        "ROLE_A B",
+        "ROLE_A-B",
+        "ROLE_É",
+        "role_h\u0131gh",
+        "ROLE_ß",
+        f"ROLE_{'A' * 61}",
+        "ROLE_A\n\u202eB",
+        "a:1:{i:0;}",
+    ],
 )
 @pytest.mark.parametrize("method", ["PATCH", "POST"])
 def test_what_is_no_name_of_a_role_is_refused(

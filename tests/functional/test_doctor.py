@@ -324,6 +324,18 @@ def test_database_that_cannot_be_written_is_an_error(app: Flask, only_reading: N
     assert (state, "cannot be written: attempt to write a readonly database" in says) == ("error", True)
 
 
+def test_database_without_tables_lacks_tables_and_no_right(app: Flask, database: Database) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE poort_throttled_login RENAME TO elsewhere"))
+    try:
+        document = json.loads(app.test_cli_runner().invoke(args=["poort", "doctor", "--json"]).output)
+    finally:
+        with database.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE elsewhere RENAME TO poort_throttled_login"))
+    (found,) = [finding for finding in document["findings"] if finding["part"] == "database"]
+    assert (found["state"], found["cure"]) == ("error", "It lacks a table: the finding on the schema says what to do.")
+
+
 def test_read_only_server_needs_no_right_to_write(patient: Patient) -> None:
     found = patient.findings(READ_ONLY="1")
     assert found["database"][1].endswith("READ_ONLY is on, so that nothing is written")

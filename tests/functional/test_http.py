@@ -10,6 +10,8 @@ from factories import Database, bearer
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
+from werkzeug.test import create_environ
+from werkzeug.wrappers import Response
 
 from benchmarks.services import free_port
 from blueprints.users import routes
@@ -117,6 +119,23 @@ def test_no_redirect_leads_to_itself_or_elsewhere(client: FlaskClient, path: str
     answer = client.get("/", environ_overrides=environ)
     query = environ["QUERY_STRING"] and "?" + environ["QUERY_STRING"]
     assert (answer.status_code, answer.headers["Location"]) == (301, f"http://localhost{path}{query}")
+
+
+NO_HOSTS = {"no IDNA": "xn--a", "long label": 64 * "a", "empty label": "a..b", "none": "", "no name": "a b", "no port": "a:65536"}
+
+
+@pytest.mark.parametrize("host", NO_HOSTS.values(), ids=NO_HOSTS)
+def test_host_that_no_url_can_have_is_in_none(make_app: Callable[..., Flask], host: str) -> None:
+    def ask(path: str) -> Response:  # the test client itself needs a host
+        return Response.from_app(app, create_environ(path, environ_overrides={"HTTP_HOST": host}))
+
+    app = make_app(APP_ENABLE_API_ENTRYPOINT="1")
+    origin = "http://xn--a" if host == "xn--a" else ""
+    assert ask("/api/nope").json == {"error": f'No route found for "GET {origin}/api/nope"'}
+    assert (ask("/api/users/?a=b").status_code, ask("/api/users/?a=b").headers["Location"]) == (301, f"{origin}/api/users?a=b")
+    assert ask("/api/docs.jsonld").json["@context"]["@vocab"] == f"{origin}/api/docs.jsonld#"
+    assert ask("/api/docs.jsonopenapi?suffix=json").json["servers"][0]["url"] == origin
+    assert ask("/api/docs.jsonld").headers["Link"].startswith(f"<{origin}/api/docs.jsonld>;")
 
 
 @pytest.mark.parametrize("user_id", ["0{}", "+{}", "{}abc", "-{}", "{}e0", "%20{}", "{}%20", "0x{}", "{}%00", "\u0661"])

@@ -174,7 +174,10 @@ def test_key_that_two_users_have_is_a_fault(imported: Import, database: Database
     assert (done.exit_code, f"line 2: email: 2 users have it: those with the ids {one} and {two}" in done.output) == (1, True)
 
 
-@pytest.mark.parametrize(("key", "status", "word"), [("phone", 2, "extra:NAME"), ("extra:nope", 1, "no extra field 'nope'")])
+@pytest.mark.parametrize(
+    ("key", "status", "word"),
+    [("phone", 2, "extra:NAME"), ("extra:nope", 1, "no extra field 'nope'"), ("extra:\udcff", 1, "no extra field ")],
+)
 def test_key_that_is_none_is_refused(imported: Import, database: Database, key: str, status: int, word: str) -> None:  # noqa: ARG001
     done = imported([given("zoe")], "--key", key)
     assert (done.exit_code, word in done.output) == (status, True)
@@ -223,6 +226,25 @@ def test_line_of_a_row_is_the_one_on_which_it_begins(runner: FlaskCliRunner, dat
     (tmp_path / "users.csv").write_text(text)
     done = runner.invoke(args=["users", "import", str(tmp_path / "users.csv")])
     assert ("line 5: email: " in done.output, database.rows(User)) == (True, [])
+
+
+UNMATCHED = {
+    "never closed": ('"One\ntwo,two@example.com,Two\n', 4),
+    "closed by the next": ('"One\ntwo,two@example.com,"Two"\n', 4),
+    "closed too early": ('"One" or two\ntwo,two@example.com,Two\n', 4),
+    "in the header": ("", 1),
+}
+
+
+@pytest.mark.parametrize(("rest", "line"), UNMATCHED.values(), ids=UNMATCHED)
+def test_quotation_mark_without_its_partner_swallows_no_row(
+    runner: FlaskCliRunner, database: Database, tmp_path: Path, rest: str, line: int
+) -> None:
+    header = "username,email,lastname\n" if rest else 'username,email,"lastname\n'
+    (tmp_path / "users.csv").write_text(f'{header}nil,nil@example.com,"a\nb"\none,one@example.com,{rest}')
+    done = runner.invoke(args=["users", "import", str(tmp_path / "users.csv")])
+    assert done.output.endswith(f"cannot be read: the quotation marks of the row on line {line} do not match\n")
+    assert (done.exit_code, database.rows(User)) == (1, [])
 
 
 # --- Missing users

@@ -96,6 +96,17 @@ def test_file_that_cannot_be_read_is_one_sentence(runner: FlaskCliRunner, databa
     assert "cannot be read: " in refused(runner, database, tmp_path / ending)
 
 
+@pytest.mark.parametrize(
+    ("place", "reason"), [("empty.db", "The database has no table `user`;"), ("no-folder/a.db", "unable to open database file")]
+)
+def test_database_that_cannot_be_read_is_told_with_its_reason(
+    runner: FlaskCliRunner, database: Database, tmp_path: Path, place: str, reason: str
+) -> None:
+    done = runner.invoke(args=["users", "import", "--from-database", f"sqlite:///{tmp_path / place}"])
+    assert f"The database of the campus cannot be read: {reason}" in done.output
+    assert (done.exit_code, database.rows(User)) == (1, [])
+
+
 @pytest.mark.parametrize("ending", ["json", "csv"])
 def test_odd_texts_come_back_as_they_went(runner: FlaskCliRunner, database: Database, tmp_path: Path, ending: str) -> None:
     texts = [

@@ -42,6 +42,14 @@ def test_it_says_whether_the_explorer_is_on_and_how_to_switch_it_on(visited: Fla
     assert ("APP_ENABLE_API_ENTRYPOINT=1" in document["explorer"].get("enable", "")) == (explorer == "0")
 
 
+@pytest.mark.parametrize("version", ["2", "3"])
+def test_it_names_the_chamilo_that_it_answers_like(tmp_path: Path, version: str) -> None:
+    settings = settings_for(DATABASE_URL=f"sqlite:///{tmp_path}/poort.db", CHAMILO_VERSION=version)
+    client, about = create_app(settings).test_client(), f"Poort serves the API authentication and users API of Chamilo {version}."
+    assert client.get("/").json["about"] == about
+    assert about in client.get("/", headers={"Accept": BROWSER}).text
+
+
 @pytest.mark.parametrize("accept", [None, "*/*", "application/json", "application/ld+json", "image/png", "text/html;q=x, ,"])
 def test_every_other_client_gets_json(visited: FlaskClient, accept: str | None) -> None:
     answer = visited.get("/", headers={"Accept": accept} if accept else {})

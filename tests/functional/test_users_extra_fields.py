@@ -346,6 +346,7 @@ def test_value_is_set_and_removed_with_an_event_each(runner: FlaskCliRunner, dat
     ("words", "code", "sentence"),
     [
         (["zoe", "nope", "1"], 1, "There is no extra field 'nope'."),
+        (["zoe", "\udcff", "1"], 1, r"There is no extra field '\udcff'."),
         (["nobody", "legal_id", "1"], 1, "There is no user 'nobody'."),
         (["zoe", "legal_id", "\udcff"], 1, "VALUE contains half a surrogate pair."),
         (["zoe", "legal_id"], 2, "Give a value, or --unset; one of them."),
@@ -433,6 +434,8 @@ def test_file_brings_values_by_any_spelling_of_a_name(runner: FlaskCliRunner, da
             "line 3: -: has more cells than the header",
         ),
         ("a.json", '[{"username":"one","email":"one@example.com","extra:nope":"1"}]', "index 0: extra:nope: is no extra field"),
+        ("a.json", r'[{"username":"a","email":"a@example.com","extra:\ud800":"1"}]', r"index 0: extra:\ud800: is no extra field"),
+        ("a.json", r'[{"username":"a","email":"a@example.com","extra:\u0000":"1"}]', r"index 0: extra:\x00: is no extra field"),
         ("a.json", '[{"username":"one","email":"one@example.com","extra:badge":1}]', "index 0: extra:badge: must be text"),
         ("a.json", '[{"username":"one","email":"one@example.com","extra:badge":["1"]}]', "index 0: extra:badge: must be text"),
         ("a.json", '[{"username":"one","email":"one@example.com","extra:badge":"\\u0000"}]', "extra:badge: contains a NUL"),

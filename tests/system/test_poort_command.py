@@ -31,6 +31,25 @@ def test_it_has_the_settings_of_the_server_in_any_folder(tmp_path: Path) -> None
     assert f"APP_ENV is prod; read from {home.folder}/.env" in found
 
 
+NO_TERMINAL = "Error: There is no terminal to ask for a password: add --password-stdin or --generate-password."
+REDIRECTED = {
+    "no terminal": ("users create new --email new@example.com", "<&-", 2, [NO_TERMINAL]),
+    "no input": ("users set-password admin --password-stdin", "<&-", 1, ["Error: The password must not be empty."]),
+    "no output": ("users list", ">&-", 0, []),
+    "no streams": ("users list", "<&- >&- 2>&-", 0, []),
+    "full disk": ("users list", ">/dev/full", 1, ["Error: The output cannot be written: No space left on device."]),
+}
+
+
+@pytest.mark.parametrize(("words", "redirected", "status", "said"), REDIRECTED.values(), ids=REDIRECTED)
+def test_streams_may_be_closed_or_full(tmp_path: Path, words: str, redirected: str, status: int, said: list[str]) -> None:
+    home = Home(tmp_path).write_env(JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4")
+    home.set_up()
+    command = f"exec {ROOT}/bin/poort {words} {redirected}"
+    done = subprocess.run(command, shell=True, check=False, capture_output=True, text=True, env=home.environment())
+    assert (done.returncode, done.stderr.splitlines()[-1:]) == (status, said)
+
+
 def test_it_completes_words(tmp_path: Path) -> None:
     done = poort(tmp_path, COMP_WORDS="poort use", COMP_CWORD="1", _POORT_COMPLETE="bash_complete")
     assert (done.returncode, done.stdout) == (0, "plain,users\n")

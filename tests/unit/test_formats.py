@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -62,6 +63,11 @@ def test_item_in_xml_has_an_element_for_each_value() -> None:
         '<?xml version="1.0"?>\n<response><id>1</id><name>a\ufffd&lt;b&gt;\n\ufffd</name><on>1</on><off>0</off>'
         "<at>2026-11-24T12:00:00+00:00</at><tags>x</tags><tags>y</tags></response>\n"
     )
+
+
+def test_lines_of_a_text_end_in_xml_as_they_were_written() -> None:
+    text = "one\r\ntwo\nthree\rfour"
+    assert ET.fromstring(encoded_item("xml", item(1, text=text))).findtext("text") == text
 
 
 def test_item_in_csv_has_a_column_for_each_value() -> None:

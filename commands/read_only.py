@@ -1,0 +1,28 @@
+"""Keep commands from writing where READ_ONLY is on: on trial beside a campus, the database is the campus's own."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from blueprints.parts import parts
+from commands.terminal import Refusal
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def writes(command: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Decorate the function of a command that writes to the database."""
+
+    @wraps(command)
+    def run(*args: Arguments.args, **options: Arguments.kwargs) -> Result:
+        require_writable()
+        return command(*args, **options)
+
+    return run
+
+
+def require_writable() -> None:
+    """Raise Refusal if READ_ONLY is on."""
+    if parts().settings.read_only:
+        raise Refusal("READ_ONLY is on, so nothing is written to the database.")
