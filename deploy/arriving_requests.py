@@ -156,7 +156,6 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
             raise
         request, self._begun = self._begun, None
         request.body = ArrivedBody(request.body.reader)
-        request.in_loop = self.takes is not None
         self.unreader.ends_at = begun_at + self._limits.whole_seconds
         self.unreader.application_reads = True
         return request

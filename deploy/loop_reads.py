@@ -5,13 +5,12 @@ See docs/adr/0006-reads-in-the-loop.md.
 
 import re
 import time
-from socket import MSG_DONTWAIT, SHUT_WR
 from typing import Any
 
 from gunicorn.http.body import LengthReader
 
 from deploy.arriving_requests import NotPlain
-from deploy.patient_worker import PatientWorker, send_patiently
+from deploy.patient_worker import PatientWorker
 
 # After a read that took longer, threads answer all requests for a while. On a busy machine, a process waits 30 ms at times.
 SLOW_SECONDS = 0.05
@@ -21,9 +20,6 @@ _PLAIN_PATH = re.compile(r"/api/(me|users|users/[0-9]+)(\.[a-z]+)?")
 
 # The beginning of an access token: `{"` in base64url. The use of an API key may be written down.
 _WITH_TOKEN = "Bearer eyJ"  # noqa: S105 - no secret
-
-# A 304 has no body, and gunicorn sends its head alone, waiting for the client.
-_CONDITIONS = {"IF-NONE-MATCH", "IF-MATCH", "IF-MODIFIED-SINCE", "IF-UNMODIFIED-SINCE", "RANGE", "EXPECT"}
 
 
 def is_plain_read(request: Any) -> bool:
@@ -36,27 +32,8 @@ def is_plain_read(request: Any) -> bool:
         and isinstance(reader, LengthReader)
         and not reader.length
         and any(name == "AUTHORIZATION" and value.startswith(_WITH_TOKEN) for name, value in request.headers)
-        and not any(name in _CONDITIONS for name, _ in request.headers)
+        and not any(name == "EXPECT" for name, _ in request.headers)  # gunicorn would wait for the client to take the 100
     )
-
-
-class Unsent(BaseException):
-    """The client's buffer is full, so a thread sends the rest. A BaseException, so that gunicorn lets it pass."""
-
-    def __init__(self, rest: bytes, *, closes: bool) -> None:
-        """Take the rest of an answer, and whether the connection closes after it."""
-        super().__init__()
-        self.rest, self.closes = rest, closes
-
-
-def send_at_once(sock: Any, data: bytes, *, closes: bool) -> None:
-    """Send an answer from the loop. Raises Unsent if it would have to wait for the client."""
-    try:
-        sent = sock.send(data, MSG_DONTWAIT)
-    except BlockingIOError:
-        sent = 0
-    if sent < len(data):
-        raise Unsent(data[sent:], closes=closes)
 
 
 class LoopReadingWorker(PatientWorker):
@@ -80,34 +57,19 @@ class LoopReadingWorker(PatientWorker):
         self.poller.unregister(client)
         if outcome is NotPlain or outcome is True:  # the next request of a pipeline waits for its turn
             self.enqueue_req(conn)
-        elif isinstance(outcome, Unsent):
-            sending = self.tpool.submit(self._send_rest, conn, outcome)
-            sending.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
         else:
             self.go_on(conn, outcome)
 
     def _answer_if_plain(self, conn: Any) -> Any:
-        """Return the result of `handle`, or NotPlain or an Unsent if one was raised."""
+        """Return the result of `handle`, or NotPlain."""
         conn.parser.takes = is_plain_read
         begun_at = time.monotonic()
         try:
             return self.handle(conn)
         except NotPlain:
             return NotPlain
-        except Unsent as unsent:
-            return unsent
         finally:
             conn.parser.takes = None
             now = time.monotonic()
             if now - begun_at > SLOW_SECONDS:
                 self._pauses_until = now + PAUSE_SECONDS
-
-    def _send_rest(self, conn: Any, unsent: Unsent) -> bool:
-        try:
-            send_patiently(conn.sock, unsent.rest, self.limits.whole_seconds)
-        except BlockingIOError:
-            self.give_up_sending(conn)
-            return False
-        if unsent.closes:
-            conn.sock.shutdown(SHUT_WR)
-        return not unsent.closes

@@ -1,22 +1,28 @@
 """Extend gunicorn's threaded worker so that its loop waits for slow clients, which then occupy no thread."""
 
 import contextlib
-import errno
 import socket
 import struct
 import time
+from concurrent.futures import Future
 from functools import partial
+from selectors import EVENT_WRITE
 from threading import Semaphore
 from typing import Any
 
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from deploy.arriving_requests import ArrivingRequests, Limits, NotYet, SlowRequest, TooManySlowRequests
+from deploy.unread_answers import MOST_UNREAD_BYTES, Unsent
 from deploy.waits import Waits
 
 # How long, and how much, a client may go on sending after its last answer.
 _LINGER_SECONDS = 2
 _MOST_DISCARDED_BYTES = 65_536
+
+# The outcome of a request whose connection stays open.
+_ANSWERED: Future[bool] = Future()
+_ANSWERED.set_result(True)
 
 
 class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -32,6 +38,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         # Connections whose request did not arrive promptly. Each may hold a body in memory, hence the limit.
         self.slow: set[Any] = set()
         self.most_slow = max(1, self.cfg.threads // 4)
+        self.unread: dict[Any, Unsent] = {}
         # A thread may have to wait for a chunked body. Hashing leaves three threads free (deploy/gunicorn.conf.py).
         self.waiting_threads = Semaphore(min(2, self.most_slow))
         super().run()
@@ -64,14 +71,15 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self.waits.add(conn, time.monotonic() + seconds, self.enqueue_req, self._close)
 
     def handle(self, conn: Any) -> Any:
-        """Serve a request in a thread. Returns NotYet if it has not arrived."""
+        """Serve a request in a thread. Returns NotYet if it has not arrived, or Unsent if the client does not read."""
         try:
             open_still = super().handle(conn)
         except NotYet:
             return NotYet
+        except Unsent as unsent:
+            return unsent
         if not open_still:
-            with contextlib.suppress(OSError):  # already closed
-                conn.sock.shutdown(socket.SHUT_WR)
+            self._end(conn)
         return open_still
 
     def handle_request(self, req: Any, conn: Any) -> bool:
@@ -92,16 +100,18 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Let the loop wait for the client's next step."""
         outcome = False if fs.cancelled() or fs.exception() else fs.result()
-        if outcome and outcome is not NotYet:
+        if outcome is True:
             self.slow.discard(conn)
             super().finish_request(conn, fs)
         else:
             self.go_on(conn, outcome)
 
     def go_on(self, conn: Any, outcome: Any) -> None:
-        """Wait for the rest of a request (NotYet), or for the end of the connection."""
+        """Wait for the rest of a request (NotYet), for the client to read (Unsent), or for the end of the connection."""
         if outcome is NotYet:
             self._await_rest(conn)
+        elif isinstance(outcome, Unsent):
+            self._keep(conn, outcome)
         else:
             self.slow.discard(conn)
             self._await_end(conn)
@@ -131,9 +141,48 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _refuse(self, conn: Any, why: Exception) -> None:
         self.slow.discard(conn)
         self.handle_error(None, conn.sock, conn.client, why)
-        with contextlib.suppress(OSError):
-            conn.sock.shutdown(socket.SHUT_WR)
+        self._end(conn)
         self._await_end(conn)
+
+    def _keep(self, conn: Any, unsent: Unsent) -> None:
+        kept = sum(len(other.rest) for other in self.unread.values())
+        self.unread[conn] = unsent
+        unsent.until = time.monotonic() + self.limits.whole_seconds
+        if kept and kept + len(unsent.rest) > MOST_UNREAD_BYTES:
+            self._give_up(conn)
+        else:
+            self._await_reader(conn)
+
+    def _await_reader(self, conn: Any) -> None:
+        until = min(self.unread[conn].until, time.monotonic() + self.limits.stall_seconds)
+        self.waits.add(conn, until, self._send_more, self._give_up, EVENT_WRITE)
+
+    def _send_more(self, conn: Any) -> None:
+        unsent = self.unread[conn]
+        try:
+            unsent.send_more(conn.sock)
+        except OSError:  # the client is gone
+            del self.unread[conn]
+            self._close(conn)
+            return
+        if unsent.rest:
+            self._await_reader(conn)
+            return
+        del self.unread[conn]
+        if unsent.closes:
+            self._end(conn)
+            self._await_end(conn)
+        else:
+            super().finish_request(conn, _ANSWERED)
+
+    def _give_up(self, conn: Any) -> None:
+        del self.unread[conn]
+        self.give_up_sending(conn)
+        self._close(conn)
+
+    def _end(self, conn: Any) -> None:
+        with contextlib.suppress(OSError):  # already closed
+            conn.sock.shutdown(socket.SHUT_WR)
 
     def _await_end(self, conn: Any, discarded: int = 0) -> None:
         """Wait a moment for the client to close: closing first could cost it the answer (RFC 9112, section 9.6)."""
@@ -163,18 +212,6 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def let_silent_clients_go(self) -> None:
         """Close connections that have sent nothing after a last moment, because this worker ends."""
         self.waits.hasten(self._close, time.monotonic() + STOP_KEEPALIVE_LINGER)
-
-
-def send_patiently(sock: Any, data: bytes, most_seconds: float) -> None:
-    """Send all of an answer from a thread. Raises BlockingIOError if the client does not read it in time."""
-    sent: int = sock.send(data)
-    if sent == len(data):
-        return
-    rest, ends_at = memoryview(data), time.monotonic() + most_seconds
-    while sent < len(data):
-        if time.monotonic() > ends_at:
-            raise BlockingIOError(errno.EAGAIN, "the answer takes too long")
-        sent += sock.send(rest[sent:])
 
 
 def _timeval(seconds: float) -> bytes:

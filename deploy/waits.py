@@ -11,7 +11,7 @@ Step = Callable[[Any], None]
 
 
 class Waits:
-    """Connections that wait until they are readable or time out. Only the thread of the loop may use this."""
+    """Connections that wait until they are readable or writable, or time out. Only the thread of the loop may use this."""
 
     def __init__(self, poller: selectors.BaseSelector) -> None:
         """Take the poller of the loop."""
@@ -19,10 +19,13 @@ class Waits:
         self._waiting: dict[Any, tuple[float, Step]] = {}
         self._next_end = math.inf
 
-    def add(self, conn: Any, until: float, readable: Step, over: Step) -> None:
-        """Call `readable` once the client has sent something, or `over` at `until`, a time of the monotonic clock."""
+    def add(self, conn: Any, until: float, ready: Step, over: Step, event: int = selectors.EVENT_READ) -> None:
+        """Call `ready` once the client has sent something, or, with EVENT_WRITE, has read something.
+
+        Call `over` instead at `until`, a time of the monotonic clock.
+        """
         conn.sock.setblocking(False)
-        self._poller.register(conn.sock, selectors.EVENT_READ, partial(self._wake, conn, readable))
+        self._poller.register(conn.sock, event, partial(self._wake, conn, ready))
         self.bound(conn, until, over)
 
     def bound(self, conn: Any, until: float, over: Step) -> None:
@@ -56,6 +59,6 @@ class Waits:
         del self._waiting[conn]
         self._poller.unregister(conn.sock)
 
-    def _wake(self, conn: Any, readable: Step, _sock: object) -> None:
+    def _wake(self, conn: Any, ready: Step, _sock: object) -> None:
         self.remove(conn)
-        readable(conn)
+        ready(conn)

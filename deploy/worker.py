@@ -15,8 +15,8 @@ from gunicorn.http import errors, wsgi
 from blueprints.request_hooks import SAFE_HEADERS
 from config.logging import request_id
 from deploy.arriving_requests import RETRY_AFTER_SECONDS, SlowRequest, TooManySlowRequests
-from deploy.loop_reads import LoopReadingWorker, send_at_once
-from deploy.patient_worker import send_patiently
+from deploy.loop_reads import LoopReadingWorker
+from deploy.unread_answers import send_at_once
 from rest.encoding import encode_json
 from rest.error_codes import HEADER, INTERNAL_ERROR, OF_STATUS
 
@@ -49,17 +49,23 @@ class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
 
     def write(self, arg: bytes) -> None:
         """Send head and body together if the body is whole. gunicorn sends twice, and other threads run in between."""
-        if self.headers_sent or self._omits_body or self.response_length != len(arg):
+        if self.headers_sent or not (self._omits_body or self.response_length == len(arg)):
             super().write(arg)
-            return
-        self.headers_sent = True
-        self.sent = len(arg)
-        fields = [f"{name}: {value}\r\n" for name, value in self.headers]
-        answer = "".join((*self.default_headers(), *fields, "\r\n")).encode("latin-1") + arg
-        if self.req.in_loop:
-            send_at_once(self.sock, answer, closes=self.should_close())
         else:
-            send_patiently(self.sock, answer, JsonWorker.limits.whole_seconds)
+            self._send_whole(b"" if self._omits_body else arg)
+
+    def close(self) -> None:
+        """End the answer. One without a body is sent now."""
+        if not (self.headers_sent or self.chunked):
+            self._send_whole(b"")
+        super().close()
+
+    def _send_whole(self, body: bytes) -> None:
+        self.headers_sent = True
+        self.sent = len(body)
+        fields = [f"{name}: {value}\r\n" for name, value in self.headers]
+        answer = "".join((*self.default_headers(), *fields, "\r\n")).encode("latin-1") + body
+        send_at_once(self.sock, answer, closes=self.should_close())
 
     def should_close(self) -> bool:
         """Close also after a broken body, because the start of the next request is unknown."""

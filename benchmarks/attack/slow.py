@@ -1,7 +1,8 @@
-"""A stranger holds 200 connections with requests that never end, and reopens each when the server closes it."""
+"""A stranger holds connections with requests that never end, or with answers that it never reads, and reopens those that end."""
 
 import asyncio
 import math
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,8 +14,12 @@ from benchmarks.ground import lay
 from benchmarks.soak_load import Connection, request_bytes
 
 HEADS = BODIES = 100
+UNREAD = 50
 HEAD = b"POST /api/authentication_token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Le"
 BODY = HEAD + b'ngth: 1000\r\nContent-Type: application/json\r\n\r\n{"username": '
+ASKED = b"GET /nope HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 100
+#: The buffer of a client that does not read, in bytes: with a larger one the server would be busy with filling it.
+LEAST_BUFFER = 4096
 TRIES, SECONDS = 200, 10
 LONGEST_SECONDS = 1
 #: Seconds before a closed connection is reopened.
@@ -27,7 +32,8 @@ def stall(folder: Path) -> Iterator[Line]:
     with serving(lay(folder / "ground")) as server:
         opened, took = asyncio.run(_stall_and_try(server.port))
     what = (
-        f"slowest of {len(took)} answers of /healthz beside {HEADS} heads and {BODIES} bodies that stall, opened {opened:,} times"
+        f"slowest of {len(took)} answers of /healthz with {HEADS} heads and {BODIES} bodies that stall (opened {opened:,} times)"
+        f" and {UNREAD} silent readers"
     )
     yield Line(what, max(took), MOST_MILLISECONDS, " ms")
 
@@ -35,6 +41,7 @@ def stall(folder: Path) -> Iterator[Line]:
 async def _stall_and_try(port: int) -> tuple[int, list[float]]:
     opened: list[bytes] = []
     stalled = [asyncio.create_task(_hold(port, begun, opened)) for begun in [HEAD] * HEADS + [BODY] * BODIES]
+    stalled += [asyncio.create_task(_never_read(port)) for _ in range(UNREAD)]
     await asyncio.sleep(1)
     took, until = [], time.monotonic() + SECONDS
     while (begun := time.monotonic()) < until:
@@ -57,6 +64,19 @@ async def _hold(port: int, begun: bytes, opened: list[bytes]) -> None:
                 await reader.read()
             finally:
                 writer.close()
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _never_read(port: int) -> None:
+    """Repeatedly ask, and read nothing, until the server resets the connection."""
+    loop = asyncio.get_running_loop()
+    while True:
+        with suppress(OSError), socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LEAST_BUFFER)
+            client.setblocking(False)
+            await loop.sock_connect(client, ("127.0.0.1", port))
+            while True:
+                await loop.sock_sendall(client, ASKED)
         await asyncio.sleep(PAUSE_SECONDS)
 
 

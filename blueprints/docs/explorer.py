@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import flask_swagger_ui
 from flasgger import Swagger
 from flasgger.base import APIDocsView
 from flasgger.commands import generate_api_schema
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, Response
 from flask.typing import RouteCallable
 
 from blueprints.docs.explorer_page import protect_page
@@ -42,5 +43,14 @@ class Explorer(Swagger):  # type: ignore[misc]
         flasgger.after_request(protect_page)
         app.register_blueprint(flasgger)
         for files in ("flasgger.static", "docs.static"):
-            # Flask's own view is a bound method, which cannot carry an access rule.
-            app.view_functions[files] = public(partial(app.view_functions[files]))
+            app.view_functions[files] = public(partial(_show_file, app.view_functions[files]))
+
+
+def _show_file(show: Callable[..., Any], filename: str) -> Response:
+    """Answer with a file as one text: a thread of gunicorn would send a file for as long as the client takes to read it."""
+    response: Response = show(filename=filename)
+    if response.is_sequence or response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
+        return response
+    response.direct_passthrough = False
+    response.set_data(response.get_data())
+    return response

@@ -87,7 +87,7 @@ OTHERS = {
     "body of a GET": {"body": b"{}"},
     "chunked body of a GET": {"Transfer_Encoding": "chunked", "body": b"0\r\n\r\n"},
     "HEAD is no GET": {"method": "OPTIONS"},
-    "condition": {"If_None_Match": '"x"'},
+    "expectation": {"Expect": "100-continue"},
     "other path": {"path": "/api/me/sessions"},
     "health": {"path": "/readyz"},
     "below a user": {"path": "/api/users/2/password"},

@@ -1,5 +1,6 @@
 """Clients that send or read slowly, or not at all, without nginx: they occupy no thread, and their connections end in time."""
 
+import http.client
 import json
 import os
 import re
@@ -239,14 +240,61 @@ def test_a_body_that_is_too_large_is_413_without_waiting_for_it(quick: Server) -
     assert [(answer.status, answer.headers["connection"]) for answer in answers_of(connection)] == [(413, "close")]
 
 
-LARGE = b"""
-SIZE = 64 * 1024 * 1024
-
+SIZED = b"""
 def app(environ, start_response):
-    size = SIZE if environ["PATH_INFO"] == "/large" else 2
+    text = environ["PATH_INFO"][1:]
+    size = int(text) if text.isdigit() else 2
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(size))])
     return [b"1" * size]
 """
+MEGABYTE = 1024 * 1024
+
+
+@contextmanager
+def served_by_size(home: Home, limits: str, **variables: str) -> Iterator[Server]:
+    """A server that answers with as many bytes as the path says."""
+    home.set_up()
+    (home.folder / "sized.py").write_bytes(SIZED)
+    server = start(home, limits, "sized:app", PYTHONPATH=str(home.folder), WEB_CONCURRENCY="1", **variables)
+    try:
+        yield server
+    finally:
+        assert server.stop() == 0
+
+
+def flood(server: Server, raw: bytes) -> socket.socket:
+    """Send a request until the server takes no more, and read nothing."""
+    connection = opened(server, raw)
+    connection.setblocking(False)
+    while select.select([], [connection], [], 0.3)[1]:
+        connection.send(raw * 100)
+    return connection
+
+
+@pytest.mark.parametrize(
+    "raw", [b"GET /4194304 HTTP/1.1\r\nHost: x\r\n\r\n", b"HEAD /2 HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["GET", "HEAD"]
+)
+def test_answers_that_nobody_reads_occupy_no_thread(home: Home, raw: bytes) -> None:
+    """The server has four threads."""
+    with served_by_size(home, "stall_seconds=60", PASSWORD_HASH_QUEUE="0") as server, ExitStack() as stack:
+        unread = [stack.enter_context(flood(server, raw)) for _ in range(6)]
+        for _ in range(20):
+            assert server.request("GET", "/")[2] == 11
+        unread[0].setblocking(True)
+        answer = http.client.HTTPResponse(unread[0], method=raw.partition(b" ")[0].decode())
+        answer.begin()
+        assert len(answer.read()) == (4 * MEGABYTE if raw.startswith(b"GET") else 0)
+
+
+def test_what_clients_do_not_read_has_a_limit_together(home: Home) -> None:
+    with served_by_size(home, "") as server:
+        raw = b"GET /%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % (64 * MEGABYTE)
+        with opened(server, raw) as first:
+            assert first.recv(1, socket.MSG_PEEK) == b"H"
+            with opened(server, raw) as second, pytest.raises(ConnectionResetError):
+                answers_of(second)
+            (answer,) = answers_of(first)
+            assert len(answer.text) == 64 * MEGABYTE
 
 
 def read_never(connection: socket.socket) -> None:
@@ -263,17 +311,13 @@ def read_slowly(connection: socket.socket) -> None:
 
 @pytest.mark.parametrize("read", [read_never, read_slowly])
 def test_an_answer_that_is_not_read_in_time_ends_the_connection(home: Home, read: Callable[[socket.socket], None]) -> None:
-    home.set_up()
-    (home.folder / "large.py").write_bytes(LARGE)
-    server = start(home, "stall_seconds=0.5, whole_seconds=1.5", "large:app", PYTHONPATH=str(home.folder), WEB_CONCURRENCY="1")
-    try:
-        with opened(server, b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n") as connection, pytest.raises(ConnectionResetError):
+    with served_by_size(home, "stall_seconds=0.5, whole_seconds=1.5") as server:
+        raw = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % (64 * MEGABYTE)
+        with opened(server, raw) as connection, pytest.raises(ConnectionResetError):
             read(connection)
         assert server.request("GET", "/")[2] == 11
         said = [line for line in server.log_lines if line["message"].startswith("the client does not read the answer")]
         assert [line["level"] for line in said] == ["warning"]
-    finally:
-        assert server.stop() == 0
 
 
 def leave_politely(connection: socket.socket) -> None:
@@ -300,13 +344,18 @@ def test_a_thousand_stalled_connections_leave_no_descriptor_behind(home: Home) -
         server.wait_until(lambda: server.descriptors() <= before)
 
 
+def listens(server: Server) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", server.port)) == 0
+
+
 def test_an_end_in_order_waits_for_slow_requests_as_long_as_they_may_take_and_answers_them(home: Home) -> None:
     home.set_up()
     server = start(home, "stall_seconds=2", WEB_CONCURRENCY="1")
     stalled, arriving, silent = (opened(server, raw) for raw in (GET, GET, b""))
     server.request("GET", "/healthz")
     server.process.send_signal(signal.SIGTERM)
-    server.wait_until(lambda: "Handling signal: term" in server.log)
+    server.wait_until(lambda: not listens(server))
     arriving.sendall(b"\r\n")
     assert [(answer.status, answer.headers["connection"]) for answer in answers_of(arriving)] == [(200, "close")]
     assert [answer.json for answer in answers_of(stalled)] == [LATE]
