@@ -224,6 +224,11 @@ def test_the_console_lists_its_commands(console: Run, arguments: tuple[str, ...]
     ]
 
 
+def test_the_console_names_a_command_that_can_be_typed(console: Run) -> None:
+    result = console("lexik:jwt:generate-keypair", "--nope")
+    assert (result.status, result.stderr.splitlines()[0]) == (2, "Usage: poort jwt generate-keypair [OPTIONS]")
+
+
 def test_the_console_says_where_its_venv_should_be(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     shutil.copy(ROOT / "bin" / "console", tmp_path / "bin")
