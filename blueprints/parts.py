@@ -153,11 +153,12 @@ def requester_of(username: str) -> Requester:
 class ReadOnly(ServiceUnavailable):
     """The server may not write to its database."""
 
-    description = "This server is read-only: it is on trial beside a campus. Write through Chamilo."
+    description = "This server is read-only. Write through a host that writes."
+    beside_a_campus = "This server is read-only: it is on trial beside a campus. Write through Chamilo."
     error_code = "read_only"
 
 
 def refuse_when_read_only() -> None:
     """Raise ReadOnly if this server may not write to its database."""
     if parts().settings.read_only:
-        raise ReadOnly
+        raise ReadOnly(ReadOnly.beside_a_campus if parts().users.is_campus else None)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from config.logging import printable
-from models.outages import setting_at_fault
+from models.outages import missing_right, setting_at_fault
 
 
 class Commands(AppGroup):
@@ -133,6 +133,8 @@ class Refusal(click.ClickException):
 def _sentence_of(failure: DBAPIError | PoolTimeout) -> str:
     if isinstance(failure, DBAPIError) and (sentence := setting_at_fault(failure)):
         return sentence
+    if isinstance(failure, DBAPIError) and (right := missing_right(failure)):
+        return f"The database user lacks the right {right}: grant it, or name a user who has it in DATABASE_URL for this command."
     kind = type(getattr(failure, "orig", failure)).__name__
     if isinstance(failure, OperationalError | InterfaceError | PoolTimeout):  # its text may name a database account
         return f"The database cannot be used ({kind}): `bin/poort doctor` says why."

@@ -26,7 +26,7 @@ with_format = click.option(
 
 
 @cli.command("export")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, readable=False, path_type=Path))
 @with_format
 @click.option("--force", is_flag=True, help="Replace a file without asking.")
 def export_users(file: Path, form: str | None, force: bool) -> None:

@@ -38,7 +38,7 @@ def _check_key(_context: click.Context, _option: click.Parameter, value: str) ->
 
 
 @cli.command("import")
-@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", required=False, type=click.Path(dir_okay=False, readable=False, path_type=Path))
 @click.option("--from-database", "url", envvar="POORT_SOURCE_URL", help="Import from the database of a campus instead of a file.")
 @with_format
 @click.option("--update", is_flag=True, help="Change users who exist. Without this, one with other values is an error.")
@@ -60,7 +60,7 @@ def _check_key(_context: click.Context, _option: click.Parameter, value: str) ->
 @click.option("--dry-run", is_flag=True, help="Check the file and say what would change. Writes nothing.")
 @click.option("--as-exported", is_flag=True, help="Take values that the API would refuse, as an old campus may have them.")
 def import_users(file: Path | None, url: str | None, form: str | None, **options: Any) -> None:
-    """Import users from a .json or .csv file, or from a campus.
+    """Import users from a .json or .csv file, from a pipe such as /dev/stdin, or from a campus.
 
     All rows are checked first: if one is bad, you get the place, column and reason of every fault, and nothing is written.
     Ids, hashes and salts are kept. A clear `password` is hashed. Users are then written in short transactions. If the import

@@ -130,6 +130,11 @@ class JsonWorker(LoopReadingWorker):
         """Stop from the main loop."""
         self.method_queue.defer(self._leave)
 
+    def accept(self, listener: Any) -> None:
+        """Accept a connection, unless the listener has been closed since the loop found that it has one."""
+        if self.alive:
+            super().accept(listener)
+
     def _leave(self) -> None:
         """Stop listening first, and then send clients away: they reconnect at once, to a worker that listens.
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Select
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import DBAPIError
 
-from models.connecting import notice_silence
+from models.connecting import has_met_silence, notice_silence
 from models.remembered_rows import Part, RememberedRows, Values, size_of
 
 _SQLITE_CACHE_KIB = 64
@@ -97,7 +97,11 @@ class Reader:
 
         Other failures are not retried: they may have waited for the time limit already.
         """
-        held: _Held = getattr(self._held, "connection", None) or self._hold()
+        held: _Held | None = getattr(self._held, "connection", None)
+        if held is not None and has_met_silence(held.connection.dialect):
+            self._let_go(held)
+            held = None
+        held = held or self._hold()
         try:
             return held.rows(read, parameters, self._remembered)
         except held.driver_error as reason:

@@ -5,6 +5,7 @@ arrives. So neither TCP nor the server's own time limit ends the wait, and the c
 """
 
 import ssl
+import threading
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -26,6 +27,17 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 # The moment until which connections are refused at once, by the dialect of an engine.
 _silent_until: WeakKeyDictionary[Dialect, float] = WeakKeyDictionary()
+
+
+class _Met(threading.local):
+    """The same moment, for connections that are open already, and only in the thread that has waited for the limit."""
+
+    def __init__(self) -> None:
+        self.until: WeakKeyDictionary[Dialect, float] = WeakKeyDictionary()
+        self.ever = False
+
+
+_met = _Met()
 
 
 @event.listens_for(Engine, "do_connect")
@@ -130,8 +142,14 @@ def notice_silence(dialect: Dialect, failure: BaseException) -> bool:
     else:  # PyMySQL names a failure of the socket in the exception that it replaces
         timed_out = isinstance(failure.__context__, TimeoutError)
     if timed_out:
-        _silent_until[dialect] = time.monotonic() + _PAUSE_SECONDS
+        _silent_until[dialect] = _met.until[dialect] = time.monotonic() + _PAUSE_SECONDS
+        _met.ever = True
     return timed_out
+
+
+def has_met_silence(dialect: Dialect) -> bool:
+    """Tell whether this thread has waited for the limit just now, so that its request should not do so again."""
+    return _met.ever and time.monotonic() < _met.until.get(dialect, 0)
 
 
 @event.listens_for(Engine, "handle_error")

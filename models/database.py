@@ -39,7 +39,8 @@ logger = logging.getLogger(__name__)
 
 # Longest waits for a server or a lock. After that a session fails with a clear error instead of hanging.
 CONNECT_TIMEOUT_SECONDS = 5
-# For SQLite's single lock. A sign-in may wait for it three times, and nginx waits for a minute.
+# For SQLite's single lock. A sign-in may wait for it five times (its
+# password is wrong), and nginx waits for a minute.
 LOCK_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 15
 # A server that works ends a statement itself, so only one that hangs says nothing for longer than that.

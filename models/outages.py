@@ -42,6 +42,9 @@ _MARIADB = frozenset(
 
 _TIME_LIMITS = frozenset(("SQLITE_INTERRUPT", "57014", "1969", "3024"))
 
+# MariaDB and MySQL: a right on a table or a column is missing.
+_DENIED = frozenset(("1142", "1143"))
+
 # MariaDB and MySQL: deadlock, and a row that changed since the transaction's snapshot. PostgreSQL: deadlock, serialization.
 _DEADLOCKS = frozenset(("1213", "1020", "40P01", "40001"))
 
@@ -86,6 +89,13 @@ def setting_at_fault(error: DBAPIError) -> str | None:
     """Return the sentence of models/connecting.py on a setting with which no connection is possible."""
     text = str(error.orig.args[-1]) if error.orig and error.orig.args else ""
     return f"{text}." if text.startswith("DATABASE_URL ") else None
+
+
+def missing_right(error: DBAPIError) -> str | None:
+    """Return the right on a table that MariaDB or MySQL misses, such as CREATE. PyMySQL takes that for an operational error."""
+    if code_of(error) not in _DENIED or not error.orig:
+        return None
+    return str(error.orig.args[-1]).partition(" command denied")[0]
 
 
 def is_time_limit(error: BaseException) -> bool:

@@ -19,6 +19,9 @@ from security.keys.pair import is_pem
 # Settings that make a file secret.
 _SECRETS = ("JWT_PASSPHRASE", "APP_SECRET", "DATABASE_PASSWORD", "DATABASE_URL", "REDIS_URL", "MAILER_DSN")
 
+# Folders without modules of the program, which may be closed to others: keys, SQLite's file, what Python and npm make.
+_NO_PARTS = {"jwt", "var", "__pycache__", "node_modules"}
+
 _LOOPBACK = ip_network("127.0.0.0/8")
 
 # With more processes per processor, they mostly wait for each other.
@@ -43,8 +46,8 @@ def examine_settings(ours: Parts, environ: Mapping[str, str]) -> Iterator[Findin
 
 
 def _examine_program() -> Iterator[Finding]:
-    """Check that other users than root can read the program, which a clone under `umask 027` or 077 does not allow."""
-    for place in (*reversed(ROOT.parents), ROOT, Path(sys.prefix), ROOT / "wsgi.py"):
+    """Check that other users than root can read the program, which a clone or pull under `umask 027` or 077 does not allow."""
+    for place in (*reversed(ROOT.parents), ROOT, Path(sys.prefix), *_parts_of_program()):
         found = place.stat()
         right = stat.S_IXOTH if place.is_dir() else stat.S_IROTH
         if not found.st_mode & right and (found.st_uid, found.st_gid) == (os.getuid(), os.getgid()):
@@ -53,6 +56,13 @@ def _examine_program() -> Iterator[Finding]:
             cure = f"chgrp -R poort {ROOT} && chmod -R g=rX {ROOT}" if inside else f"chmod o+x {place}, or move {ROOT} elsewhere."
             yield Finding("files", ERROR, says, cure)
             return
+
+
+def _parts_of_program() -> Iterator[Path]:
+    """Yield the folders and modules of the program and its packages."""
+    for place, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if name == ".venv" or not (name.startswith(".") or name in _NO_PARTS)]
+        yield from (Path(place, name) for name in (*folders, *(name for name in files if name.endswith(".py"))))
 
 
 def examine_files(ours: Parts, environ: Mapping[str, str]) -> Iterator[Finding]:

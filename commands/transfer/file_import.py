@@ -32,7 +32,9 @@ def import_file(file: Path, choices: Choices, *, as_csv: bool) -> None:
     """Import a JSON or CSV file. Raises Refusal for bad rows, before anything is written, and after a stop."""
     try:
         rows, bad = read_file(file, as_csv=as_csv)
-    except (ValueError, OSError) as reason:
+    except OSError as reason:
+        raise Refusal(f"{file} cannot be read: {reason.strerror}.") from None
+    except ValueError as reason:
         raise Refusal(f"{file} cannot be read: {reason}") from None
     fields, unknown = resolve_fields(rows, _field_id)
     planner = Planner(parts(), _key(choices.key), choices, rows, fields)

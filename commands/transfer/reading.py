@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -9,6 +10,7 @@ from typing import IO, Any
 from sqlalchemy.orm import InstrumentedAttribute
 
 from commands.transfer.column_values import ABSENT, from_cell, from_json, require_fit, require_storable
+from commands.transfer.export_file import descriptor_of
 from commands.transfer.extra_columns import PREFIX, VALUE_COLUMN
 from commands.transfer.rows import COLUMNS, BadRow, FileRow
 from models.passwords import MAX_PASSWORD_BYTES
@@ -28,15 +30,24 @@ _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 def read_file(path: Path, *, as_csv: bool) -> tuple[list[FileRow], list[BadRow]]:
     """Read a JSON or CSV file. Returns the rows and their faults. Raises ValueError and OSError."""
     if as_csv:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with _open(path, "utf-8-sig") as file:
             return _read_rows(_csv_rows(file), from_cell)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        with _open(path, "utf-8") as file:
+            document = json.load(file)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(document, list):
         raise ValueError("the file holds no list of users")  # noqa: TRY004 - a fault of the file
     return _read_rows(((f"index {index}", row) for index, row in enumerate(document)), from_json)
+
+
+def _open(path: Path, encoding: str) -> IO[str]:
+    """Open a file. A descriptor is duplicated, since what another user has opened (`sudo`) cannot be reopened by its path."""
+    descriptor = descriptor_of(path)
+    if descriptor is None:
+        return path.open(newline="", encoding=encoding)
+    return os.fdopen(os.dup(descriptor), newline="", encoding=encoding)
 
 
 def _csv_rows(file: IO[str]) -> Iterator[tuple[str, Any]]:

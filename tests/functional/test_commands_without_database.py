@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 
+import click
+import pymysql
 import pytest
+from click.testing import CliRunner
 from factories import dispose, settings_for
 from flask import Flask
 from flask_migrate.cli import db as migration_commands
+from sqlalchemy.exc import OperationalError
 
 from app import create_app
+from commands.terminal import complete
 
 COMMANDS = {
     "users list": "",
@@ -40,6 +45,20 @@ def test_command_is_one_sentence(app: Flask, name: str) -> None:
         "Error: The database cannot be used (OperationalError): `bin/poort doctor` says why.",
     )
     assert isinstance(done.exception, SystemExit)
+
+
+def test_right_that_mariadb_misses_is_named_and_its_user_is_not() -> None:
+    """As `bin/poort db upgrade` meets it beside a campus, with a user who may not create tables."""
+    text = "CREATE command denied to user 'poort'@'localhost' for table `chamilo`.`poort_audit`"
+
+    def refused() -> None:
+        raise OperationalError("CREATE TABLE", {}, pymysql.err.OperationalError(1142, text))
+
+    done = CliRunner().invoke(complete(click.Command("upgrade", callback=refused)))
+    sentence = (
+        "Error: The database user lacks the right CREATE: grant it, or name a user who has it in DATABASE_URL for this command.\n"
+    )
+    assert (done.exit_code, done.output) == (1, sentence)
 
 
 @pytest.mark.parametrize("name", ["upgrade", "check", "current"])

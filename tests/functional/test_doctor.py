@@ -154,6 +154,23 @@ def test_clone_that_only_root_can_read_is_an_error(
     assert (found, says.startswith(f"only root can read {clone}")) == (state, state == "error")
 
 
+@pytest.mark.parametrize("name", ["app.py", "rest/views.py", ".venv/lib/flask/app.py"])
+def test_module_that_only_root_can_read_is_an_error(patient: Patient, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """As after `git pull` or `pip install` under `umask 077`, in a clone that others can read."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with TemporaryDirectory() as made:
+        clone = Path(made)
+        clone.chmod(0o755)
+        for private in ("config/jwt/private.py", "var/poort.py", ".git/hook.py", name):
+            (clone / private).parent.mkdir(parents=True, exist_ok=True)
+            (clone / private).touch(0o600)
+        for folder in clone.rglob("*/"):
+            folder.chmod(0o755)
+        monkeypatch.setattr(host, "ROOT", clone)
+        state, says = patient.findings()["files"]
+    assert (state, says.startswith(f"only root can read {clone / name}, ")) == ("error", True)
+
+
 @pytest.mark.parametrize(("url", "driver"), [("mysql://h/x", "pymysql"), ("sqlite:////tmp/x.db", "")])
 def test_driver_that_an_upgrade_left_old_is_a_warning(url: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "version", lambda name: "0.9" if name == "pymysql" else version(name))

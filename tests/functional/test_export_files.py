@@ -230,6 +230,27 @@ def test_export_of_a_pipe_is_imported_from_a_pipe(runner: FlaskCliRunner, databa
     assert [user.username for user in database.rows(User)] == ["zoe"]
 
 
+def test_pipes_of_another_user_are_written_to_and_read(
+    runner: FlaskCliRunner, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in `sudo -u poort bin/poort users export /dev/stdout | …`: the pipe is open, and its path is the other user's."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    reading, writing = os.pipe()
+    try:
+        assert run(runner, "export", "--format", "csv", f"/dev/fd/{writing}").exit_code == 0
+        os.close(writing)
+        database.clean()
+        monkeypatch.setattr(Path, "open", refuse_to_open)
+        assert run(runner, "import", "--format", "csv", f"/dev/fd/{reading}").exit_code == 0
+    finally:
+        os.close(reading)
+    assert [user.username for user in database.rows(User)] == ["zoe"]
+
+
+def refuse_to_open(*_arguments: object, **_options: object) -> None:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def test_question_shows_no_name_as_it_is(runner: FlaskCliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("commands.terminal.is_terminal", lambda: True)
     file = tmp_path / "\x1b[31m\u202e.json"

@@ -129,6 +129,21 @@ def test_server_recovers_by_itself_from_a_database_that_hung(
 
 
 @pytest.mark.services
+@pytest.mark.parametrize("kind", KINDS)
+def test_request_that_uses_two_connections_waits_for_one_limit(
+    databases: Databases, make_caller: Callable[[str], Caller], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the pool to read the keys of other hosts, and the one that its thread holds."""
+    monkeypatch.setattr("models.database.STATEMENT_TIMEOUT_SECONDS", 1)
+    caller = make_caller(kind)
+    assert caller.answers() == ALL_GOOD
+    time.sleep(1.1)  # what is known of the keys is older than a second
+    with hung(databases.server(kind)):
+        assert caller.threads["read"].submit(caller.timed, "read").result().status_code == 503
+    assert 2 <= caller.seconds["read"] < 3.5
+
+
+@pytest.mark.services
 @pytest.mark.slow
 def test_all_is_answered_in_time_while_the_database_hangs(databases: Databases, make_caller: Callable[[str], Caller]) -> None:
     """With the limits of a real server, on both databases at once."""

@@ -107,6 +107,11 @@ def test_database_that_cannot_be_read_is_told_with_its_reason(
     assert (done.exit_code, database.rows(User)) == (1, [])
 
 
+def test_file_that_is_not_there_is_one_sentence(runner: FlaskCliRunner, database: Database, tmp_path: Path) -> None:
+    missing = tmp_path / "missing.csv"
+    assert refused(runner, database, missing) == f"Error: {missing} cannot be read: No such file or directory.\n"
+
+
 @pytest.mark.parametrize("ending", ["json", "csv"])
 def test_odd_texts_come_back_as_they_went(runner: FlaskCliRunner, database: Database, tmp_path: Path, ending: str) -> None:
     texts = [

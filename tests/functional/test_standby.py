@@ -101,7 +101,8 @@ def test_standby_serves_reads_and_a_promotion_brings_writing_back(
     headers = bearer(reading, alice) | {"Content-Type": "application/merge-patch+json"}
     assert (readiness(reading), signed_in_as(sign_in(reading))) == (FINE, "alice")
     assert reading.test_client().get(item, headers=headers).status_code == 200
-    assert reading.test_client().patch(item, json=body, headers=headers).status_code == 503
+    refused = reading.test_client().patch(item, json=body, headers=headers)
+    assert (refused.status_code, refused.json) == (503, {"error": "This server is read-only. Write through a host that writes."})
 
     failed_over = make_app(DATABASE_URL=url)
     assert failed_over.test_client().get(item, headers=headers).status_code == 200
