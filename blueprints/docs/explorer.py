@@ -13,7 +13,7 @@ from flasgger.commands import generate_api_schema
 from flask import Blueprint, Flask, Response
 from flask.typing import RouteCallable
 
-from blueprints.docs.explorer_page import protect_page
+from blueprints.docs.routes import protect_page
 from security.access import public
 
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"

@@ -10,7 +10,6 @@ from flask.typing import RouteCallable
 from werkzeug.exceptions import NotAcceptable, NotFound
 from werkzeug.http import HTTP_STATUS_CODES
 
-from blueprints.docs.explorer_page import PAGE, protect_page
 from blueprints.parts import takes_api_keys
 from rest.conditional import not_modified
 from rest.dialect import Dialect, NoSuchEntrypoint
@@ -25,6 +24,15 @@ from rest.paths import origin_of
 from rest.problem import PROBLEM, in_hydra_form
 from rest.resource import Resource
 from security.access import is_public, needs_sign_in, public
+
+# The explorer's page (blueprints/docs/explorer.py).
+_PAGE = "flasgger.apidocs"
+
+# No foreign hosts and no inline scripts. Swagger UI sets inline styles.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 _JSON, _JSON_LD, _HTML, _YAML = "application/json", "application/ld+json", "text/html", "application/vnd.openapi+yaml"
 
@@ -156,7 +164,7 @@ def _build_documentation() -> dict[str, Any]:
 
 
 def _show_explorer() -> Response:
-    page: Any = current_app.view_functions[PAGE]()
+    page: Any = current_app.view_functions[_PAGE]()
     response: Response = current_app.make_response(page)
     response.headers["Vary"] = "Accept"
     return response
@@ -168,3 +176,11 @@ def _answer(document: Any, media_type: str) -> Response:
     response.headers.update({"Vary": "Accept", "Cache-Control": "no-cache"})
     response.add_etag()
     return not_modified(request, response)
+
+
+def protect_page(response: Response) -> Response:
+    """Let the page load files and call the API of its own origin only."""
+    if response.mimetype == "text/html":
+        response.headers["Content-Security-Policy"] = _POLICY
+        response.headers["Referrer-Policy"] = "no-referrer"
+    return response

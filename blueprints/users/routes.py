@@ -1,6 +1,8 @@
 """/api/users and /api/users/{id}."""
 
+import re
 from functools import partial
+from typing import Any
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
@@ -9,21 +11,24 @@ from blueprints.parts import parts, refuse_when_read_only
 from blueprints.users import operations, policy
 from blueprints.users.changes import delete, get_row, insert, update
 from blueprints.users.passwords import warn_of_ignored_password
-from blueprints.users.portals import require_portal_of_new_user
 from blueprints.users.resource import USER, in_name_form, read_filters
 from blueprints.users.writing import validate_user
 from models import db
+from models.campus import find_portal
 from models.roles import roles_to_store
-from rest.body import read_changes
+from rest.body import php_type, read_changes
 from rest.negotiation import render_collection, render_item, render_nothing, request_object, speaks
 from rest.pagination import PAGING, Listing, paginate, read_paging
 from rest.paths import read_id
+from rest.problem import UnreadableRequest
 from rest.query import Parameters, parse_query
 from rest.representation import Collection, PageLink, maker_of, shared_maker_of
 from rest.resource import Properties
-from security.access import current_caller, current_item, is_authenticated, requires
+from security.access import Rule, current_caller, current_item, is_authenticated, requires
 
 bp = Blueprint("users", __name__)
+
+_PORTAL_IRI = re.compile(r"/api/access_urls/([0-9]+)", re.ASCII)
 
 
 def _id_in_path(user_id: str) -> int:
@@ -52,7 +57,7 @@ def create_user() -> Response:
     refuse_when_read_only()
     document = request_object()
     values = read_changes(USER, document, policy.writable_by(current_caller()))
-    portal_id, rule = require_portal_of_new_user(document)
+    portal_id, rule = _require_portal_of_new_user(document)
     validate_user(db.session(), parts(), values, None)
     policy.require_creatable(current_caller(), rule, roles_to_store(values.get("roles", ())))
     warn_of_ignored_password(document)
@@ -115,3 +120,31 @@ def _edit(user_id: str) -> Response:
     values = read_changes(USER, request_object(), policy.writable_by(caller))
     validate_user(db.session(), parts(), values, row)
     return render_item(update(row, values, values.get("plainPassword"), {}))
+
+
+def _require_portal_of_new_user(document: dict[str, Any]) -> tuple[int, Rule]:
+    """Return the id of the portal that a new user joins, and the rule that the caller must pass.
+
+    The portal is that of the request, or `currentUrl` in the body (docs/compatibility.md#current-url).
+    Raises UnreadableRequest if `currentUrl` names no portal, AccessDenied if the caller does not manage it.
+    """
+    named = document.get("currentUrl") if parts().users.is_campus else None
+    if named is None:
+        return current_caller().portal.id, policy.may_create_users
+    portal_id = _read_portal(named)
+    rule = policy.may_create_in(portal_id)
+    policy.require_creatable(current_caller(), rule, ())
+    return portal_id, rule
+
+
+def _read_portal(iri: Any) -> int:
+    if not isinstance(iri, str):
+        raise UnreadableRequest(f'The type of the "currentUrl" attribute must be "string", "{php_type(iri)}" given.')
+    match = _PORTAL_IRI.fullmatch(iri)
+    if match is None:
+        raise UnreadableRequest(f'Invalid IRI "{iri}".')
+    portal = find_portal(db.session(), read_id(match[1]))
+    if portal is None:
+        raise UnreadableRequest(f'Item not found for "{iri}".')
+    portal_id: int = portal.id
+    return portal_id

@@ -297,7 +297,8 @@ def test_no_role_is_taken_for_two(runner: FlaskCliRunner, database: Database) ->
 @pytest.mark.parametrize("group", ["users", "extra-fields", "jwt", "audit", "poort"])
 def test_no_word_of_a_script_moves_the_cursor(app: Flask, group: str, words: list[str]) -> None:
     done = app.test_cli_runner().invoke(args=[group, *words])
-    assert (done.exit_code, all(line.isprintable() for line in done.output.split("\n"))) == (2, True), done.output
+    refused = 1 if (group, words[0]) == ("users", "import") else 2  # the name of a file is no usage error
+    assert (done.exit_code, all(line.isprintable() for line in done.output.split("\n"))) == (refused, True), done.output
 
 
 NO_TEXT = "\udcff"  # how Python represents the byte FF of a command line
