@@ -29,7 +29,7 @@ demo: .venv/.pins ## Serve 50 made-up users with the explorer on, in var/demo/, 
 setup: $(ENV_FILE) .venv/.pins ## Set up what is missing: .venv, .env, the key pair, the database, a first user
 	@exec .venv/bin/python bin/serve --setup
 
-check: .venv/.pins-dev ## Check style, types, documents, and with SQLite most of what needs no server, in two minutes
+check: .venv/.pins-dev ## Check style, types, documents, and with SQLite most of what needs no server, in a minute
 	@$(MAKE) --no-print-directory lint
 	@exec $(PYTEST) -m "not services and not slow" tests/architecture tests/unit tests/functional tests/contract $(ARGS)
 
