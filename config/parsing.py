@@ -1,4 +1,4 @@
-"""Parse the text of each variable. Functions raise ValueError with the end of a sentence that begins with its name."""
+"""Parse the text of each variable. The text of a ValueError completes a sentence that begins with the variable's name."""
 
 import re
 from collections.abc import Callable
@@ -21,14 +21,14 @@ _PRIVATE_RANGES = (
     "fe80::/10",
 )
 
-# Of redis-py's options only the database and credentials: the throttle sets the time-outs.
+# The options of redis-py that a URL may set. The throttle sets the time-outs itself.
 _REDIS_OPTIONS = {
     "redis": {"db", "username", "password"},
     "rediss": {"db", "username", "password", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"},
     "unix": {"db", "username", "password"},
 }
 
-# Symfony's options of a mail server. Those about its pace mean nothing here: each mail has a connection of its own.
+# Symfony's options of a mail server. Those that limit its pace have no effect here, since each mail has a connection of its own.
 _MAIL_OPTIONS = {"verify_peer", "auto_tls", "require_tls", "local_domain"}
 _MAIL_OPTIONS_OF_PACE = {"restart_threshold", "restart_threshold_sleep", "ping_threshold", "max_per_second"}
 _MAIL_PORT, _MAILS_PORT = 25, 465
@@ -53,7 +53,7 @@ def integer(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
-#: The id of a portal, `host` for the portal that a request names, None for what is not set.
+#: A portal's id, `host` if the host of each request chooses the portal, or None if the variable is not set.
 AccessUrlId = int | Literal["host"] | None
 
 
@@ -102,7 +102,7 @@ def origin_pattern(text: str) -> re.Pattern[str] | None:
 
 
 def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Parse comma-separated addresses and networks, among them the word `private_ranges`."""
+    """Parse comma-separated addresses and networks. The word `private_ranges` stands for all private and loopback networks."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     try:
         return tuple(
@@ -134,7 +134,9 @@ def redis_url(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """A server that takes mail. `is_encrypted` starts with TLS; otherwise `auto_tls` uses STARTTLS if the server offers it.
+    """A server that takes mail. If `is_encrypted`, the connection begins with TLS.
+
+    Otherwise `auto_tls` lets it change to TLS by STARTTLS, if the server offers that.
 
     `require_tls` sends nothing without TLS, and `verify_peer` checks the certificate. `local_domain` is the name in EHLO.
     """
@@ -151,7 +153,7 @@ class MailServer:
 
 
 def mailer_dsn(text: str) -> MailServer | None:
-    """Parse the mail server in the form of Symfony's mailer; empty and `null://null` are none. No error contains the password."""
+    """Parse a DSN of Symfony's mailer; return None for an empty text and `null://null`. No error contains the password."""
     try:
         url = urlsplit(text.strip())
         if not text.strip() or url.scheme == "null":
@@ -165,7 +167,7 @@ def mailer_dsn(text: str) -> MailServer | None:
 
 
 def _mail_server(url: SplitResult, port: int) -> MailServer:
-    """Return the server of a URL. Without a port it is encrypted unless it is this machine, as in Symfony. Raises ValueError."""
+    """Return the server of a URL. Without a port, TLS is used unless the host is this one, as in Symfony. Raises ValueError."""
     options = dict(parse_qsl(url.query, strict_parsing=bool(url.query)))
     is_known = url.scheme in {"smtp", "smtps"} and set(options) <= _MAIL_OPTIONS | _MAIL_OPTIONS_OF_PACE
     if not is_known or not url.hostname or url.path not in {"", "/"} or url.fragment:
@@ -185,7 +187,7 @@ def _mail_server(url: SplitResult, port: int) -> MailServer:
 
 
 def mail_address(text: str) -> str:
-    """Parse an e-mail address without a name; empty for none."""
+    """Parse an e-mail address without a display name; an empty text means none."""
     address = text.strip()
     if not address or re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}", address, re.ASCII):
         return address

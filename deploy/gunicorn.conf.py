@@ -37,8 +37,8 @@ workers = settings.web_concurrency
 threads = settings.password_hash_queue + 4
 timeout = 30
 graceful_timeout = 30
-# Longer than common clients and proxies keep an idle connection: nginx and AWS 60 s, Java 30 s, Node.js 4 s or, while its one
-# thread is busy, until it is done. Otherwise a request would be lost on a connection that the server has just closed.
+# Clients and proxies should close their idle connections first, or a request is lost on one that the server has just closed.
+# nginx and AWS keep them for 60 s, Java for 30 s, and Node.js for 4 s, or for longer while its one thread is busy.
 keepalive = 75
 # Replacing workers now and then limits what a leak can cost. The jitter keeps them from going at the same time.
 max_requests = 100_000
@@ -73,17 +73,17 @@ class JsonLog(Logger):  # type: ignore[misc]  # gunicorn has no types
         set_up_logging(settings.log_level, settings.log_format)
 
     def info(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Write a line. gunicorn has no address to name if each worker has a socket of its own."""
+        """Write a line. `Listening at` gets the addresses, which gunicorn leaves out if each worker has a socket of its own."""
         if msg.startswith("Listening at: %s") and not args[0]:
             args = (master.addresses_of(self.cfg), *args[1:])
         super().info(msg, *args, **kwargs)
 
 
 class PoortWorker(JsonWorker):
-    """A worker with the application that the master has made at the start or HUP: the two share its memory."""
+    """A worker that uses the application which the master made at the start or the last HUP, so that they share its memory."""
 
     def load_wsgi(self) -> None:
-        """Take the application, unless another one was asked for."""
+        """Use the master's application, unless gunicorn was told to load another one."""
         if self.app.app_uri == wsgi_app:
             self.wsgi = self.app.usable
             with self.wsgi.app_context():
@@ -109,7 +109,7 @@ def when_ready(server: Any) -> None:
 
 
 def on_reload(server: Any) -> None:
-    """Restore what HUP reset when it reloaded this file, before the new workers are forked."""
+    """Open the unix sockets to nginx, and follow a change of METRICS_PORT, before the new workers are forked."""
     master.open_unix_sockets(server)
     master.serve_metrics(server, settings.metrics_port, make_metrics_process)
 
@@ -120,7 +120,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's
-    """Let the master go on."""
+    """Tell the master, which waits for each new worker, that this one listens."""
     master.announce_birth(server)
 
 

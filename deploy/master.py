@@ -131,7 +131,7 @@ def expect_birth(server: Any, worker: Any) -> None:
 
 
 def announce_birth(server: Any) -> None:
-    """Let the master go on, because this worker listens."""
+    """Tell the master, which waits for each new worker, that this one listens."""
     while server.births:
         for end in server.births.pop():
             os.close(end)

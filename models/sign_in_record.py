@@ -1,4 +1,4 @@
-"""Chamilo's two tables about sign-ins: stays of users, and attempts."""
+"""Chamilo's two tables of sign-ins: those that succeeded, and all attempts."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from models.user import USERNAME_LENGTH, Account, User
 
 
 class TrackELogin(Base):
-    """A stay, from sign-in to sign-out. Tokens have no sign-out, so `logout_date` stays empty."""
+    """A sign-in that succeeded. Chamilo also stores when the user signed out; Poort leaves `logout_date` empty."""
 
     __tablename__ = "track_e_login"
     __table_args__ = MYSQL_TABLE
@@ -39,7 +39,7 @@ def record_success(session: Session, account: Account, new_hash: str | None, add
     """Record a sign-in: `last_login`, a row in both tables, and the renewed hash if there is one."""
     session.execute(update(User).where(User.id == account.id).values(last_login=now))
     if new_hash is not None:
-        # Not if the password changed meanwhile.
+        # A password that was changed in the meantime must not be overwritten.
         unchanged = (User.id == account.id, User.password == account.password)
         session.execute(update(User).where(*unchanged).values(password=new_hash))
     user_ip = storable(address, ADDRESS_LENGTH)
@@ -48,6 +48,6 @@ def record_success(session: Session, account: Account, new_hash: str | None, add
 
 
 def record_failure(session: Session, username: str, address: str, now: datetime) -> None:
-    """Record a refused sign-in. The name comes from the client: it is cut to its column, without NUL."""
+    """Record a refused sign-in. The client chose the name, so NUL is removed and the rest cut to its column."""
     name = username.replace("\0", "")[:USERNAME_LENGTH]
     session.add(TrackELoginRecord(username=name, login_date=now, user_ip=storable(address, ADDRESS_LENGTH), success=False))

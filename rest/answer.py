@@ -10,7 +10,7 @@ from rest.encoding import encode_json
 
 
 class OurHeaders(Headers):
-    """Header fields without line breaks and IRIs, which Werkzeug would look for in each of them (41 µs a request)."""
+    """Header fields that skip Werkzeug's search for line breaks and IRIs: this server wrote them (41 µs a request)."""
 
     def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
         """Take the fields."""

@@ -36,7 +36,7 @@ _POLICY = (
 
 _JSON, _JSON_LD, _HTML, _YAML = "application/json", "application/ld+json", "text/html", "application/vnd.openapi+yaml"
 
-# Symfony has the names of RFC 9110, Werkzeug some older ones.
+# Symfony uses the reason phrases of RFC 9110; Werkzeug still has some older ones.
 _NEWER_NAMES = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 _NAMES = {str(code): name for code, name in (HTTP_STATUS_CODES | _NEWER_NAMES).items()}
 
@@ -55,7 +55,7 @@ def document_blueprint(dialect: Dialect) -> Blueprint:
 
 
 def context_blueprint(dialect: Dialect) -> Blueprint:
-    """Make the blueprint of what bodies refer to: JSON-LD contexts, and the documents of failures if the dialect has them."""
+    """Make the blueprint of the documents that bodies link to: JSON-LD contexts and, if the dialect has them, error pages."""
     contexts = Blueprint("contexts", __name__)
     for path in ("/contexts/<segment:name>", "/contexts/<segment:name>.jsonld"):
         contexts.add_url_rule(path, "show_context", public(show_context))
@@ -108,8 +108,8 @@ def show_context(name: str) -> Response:
     return _answer(fixed[name], _JSON_LD)
 
 
-def show_error(status: str, suffix: str | None = None) -> Response:  # noqa: ARG001 - wants_problem_json reads it
-    """Show what the `@id` of a failure leads to: the name of its status. As in Chamilo 3, no format is refused."""
+def show_error(status: str, suffix: str | None = None) -> Response:  # noqa: ARG001 - wants_problem_json reads the suffix
+    """Show the page that the `@id` of a failure links to. As in Chamilo 3, every suffix and `Accept` is accepted."""
     g.documented = True
     if status not in _NAMES:
         raise NotFound("Not Found")
@@ -150,7 +150,7 @@ def _resources() -> Collection[Resource]:
 
 
 def _build_openapi() -> dict[str, Any]:
-    """Build the document of all formats or, for a generated client, of the format in `?suffix=`. Raises NotFound."""
+    """Build the OpenAPI document with all formats or, for generated clients, the format in `?suffix=`. Raises NotFound."""
     suffix = request.args.get("suffix")
     if suffix is not None and suffix not in FORMATS:
         raise UnknownFormat(suffix)

@@ -16,13 +16,13 @@ _MAX_WINDOWS = 10_000
 
 
 class WindowStore(Protocol):
-    """A store of windows: a window counts the attempts under one key, each of which takes a slot, until the window ends.
+    """A store of windows. A window counts the attempts for one key until it ends; each attempt takes a slot.
 
     Every method raises StoreUnavailable if the store is down. Times are in milliseconds since the epoch.
     """
 
     def reserve(self, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
-        """Take a slot of the window, atomically, unless it is full. A key without a window gets one of `interval_ms`."""
+        """Take a slot of the window, atomically, unless it is full. If the key has no window, one of `interval_ms` begins."""
 
     def give_back(self, slot: Slot) -> None:
         """Return a taken slot. If it was the last, remove the window."""
