@@ -69,9 +69,9 @@ def create_app(
     *,
     has_commands: bool = True,
 ) -> Flask:
-    """Build an application, with the settings of the environment unless given. Raises config.InvalidSetting.
+    """Build an application. By default its settings are those of the environment. Raises config.InvalidSetting.
 
-    `has_commands`: a worker of gunicorn needs no commands. Without them and Alembic it is 4 MB smaller, and starts 0.2 s sooner.
+    A gunicorn worker needs no commands: without `has_commands`, and so Alembic, it is 4 MB smaller and starts 0.2 s sooner.
     """
     settings = settings or load_settings()
     app = _configure(settings)
@@ -91,7 +91,7 @@ def _configure(settings: Settings) -> Flask:
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         PROVIDE_AUTOMATIC_OPTIONS=False,
-        # flask-jwt-extended: RS256 only. JWT_SECRET_KEY is its HMAC secret and stays unset.
+        # flask-jwt-extended must accept only RS256. Its HMAC secret, JWT_SECRET_KEY, stays unset.
         JWT_ALGORITHM="RS256",
         JWT_IDENTITY_CLAIM="username",
         JWT_TOKEN_LOCATION=["headers"],
@@ -163,7 +163,7 @@ def _install(app: Flask, parts: Parts) -> None:
 
 
 def _user_defaults(settings: Settings) -> dict[str, Any]:
-    """Return the defaults of new users that an operator has chosen; beside a campus, Chamilo's count."""
+    """Return the operator's defaults for new users. Beside a campus there are none, since Chamilo's defaults apply."""
     is_own = settings.database_schema == "own"
     return {"locale": settings.default_locale, "timezone": settings.default_timezone} if is_own else {}
 
@@ -228,7 +228,7 @@ def _limiter(settings: Settings, clock: Callable[[], datetime], secret: str) -> 
 
 
 def _api_keys(settings: Settings, table: ApiKeyTable, limiter: LoginLimiter) -> ApiKeys | None:
-    """Return the authentication by API key, if it is on. Beside a campus, Chamilo's own setting decides."""
+    """Return the authentication by API key, or None if it is off. Beside a campus, a setting of Chamilo turns it on."""
     is_campus = settings.database_schema == "chamilo"
     if not is_campus and not settings.api_keys:
         return None

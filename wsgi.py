@@ -14,7 +14,7 @@ try:
     settings = load_settings()
     context = click.get_current_context(silent=True)
     command = context.command.name if context else None
-    # A command talks to its operator, so it logs only warnings, errors and the audit.
+    # Commands print messages for an operator, so they log only warnings, errors and the audit.
     set_up_logging(settings.log_level if command in {None, "run"} else "warning", settings.log_format)
     require_drivers(settings)
     app = create_app(settings)

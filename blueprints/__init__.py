@@ -17,7 +17,7 @@ from rest.paths import SegmentConverter, SuffixConverter
 
 
 def register_blueprints(app: Flask, settings: Settings, dialect: Dialect) -> None:
-    """Register the routes that the settings enable, and the documents of a dialect."""
+    """Register the routes that the settings enable, and those of the API's documents in a dialect."""
     app.url_map.converters |= {"suffix": SuffixConverter, "segment": SegmentConverter}
     refreshes = settings.refresh_token_ttl_seconds > 0
     api = [auth_routes.bp, sign_out_blueprint(has_sessions=refreshes), users_routes.bp]
@@ -33,7 +33,7 @@ def register_blueprints(app: Flask, settings: Settings, dialect: Dialect) -> Non
     for blueprint in api:
         app.register_blueprint(blueprint, url_prefix="/api")
     if settings.app_enable_api_entrypoint:
-        # Loaded by name, so that a server without the explorer has no flasgger: that makes a worker 1 MB smaller.
+        # Imported here, so that a server without the explorer does not import flasgger: each worker is then 1 MB smaller.
         explorer = import_string("blueprints.docs.explorer.Explorer")
         explorer(app, dialect.explorer_document, docs_routes.show_openapi(dialect))
     app.register_blueprint(start_page.bp)

@@ -13,9 +13,9 @@ from rest.paths import is_canonical
 
 
 class Application(Flask):
-    """Flask without look-ups that cost 4 to 8 of 100 µs each and find nothing here.
+    """Flask without look-ups that find nothing here. Each of them costs 4 to 8 of the 100 µs of a request.
 
-    No route depends on the host, no blueprint has hooks before a request or at its end, and there are no cookie sessions.
+    No route depends on the host, no blueprint has hooks before a request or at teardown, and there are no cookie sessions.
     """
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
@@ -30,11 +30,11 @@ class Application(Flask):
         return MapAdapter(self.url_map, host, request.root_path, "", request.scheme, request.path, request.method, query)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function unchanged: none here is a coroutine, and Flask would check three times a request."""
+        """Return a function unchanged. None of ours is a coroutine, and Flask would check that three times in each request."""
         return func
 
     def preprocess_request(self) -> Any:
-        """Run the application's functions before a request until one of them answers it; no blueprint has any."""
+        """Run the application's functions before a request, until one returns a response. No blueprint has such functions."""
         for begin in self.before_request_funcs[None]:
             answer = begin()
             if answer is not None:
@@ -42,7 +42,7 @@ class Application(Flask):
         return None
 
     def process_response(self, response: Response) -> Response:
-        """Run the functions after a request: first the blueprint's, then the application's, each time the last one first."""
+        """Run the functions after a request: the blueprint's, then the application's, each in reverse order of registration."""
         registered = self.after_request_funcs
         names = request_ctx.request.blueprints if len(registered) > 1 else ()
         for name in (*names, None):

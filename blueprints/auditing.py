@@ -13,7 +13,7 @@ from security.audit import Event
 
 
 def record_event(event: str, **about: Any) -> None:
-    """Record an event in the current transaction; `about` has fields of security.audit.Event."""
+    """Record an event in the current transaction. `about` gives more fields of security.audit.Event."""
     parts().audit.record_with(db.session(), _event(event, about))
 
 
@@ -36,6 +36,6 @@ def _event(event: str, about: dict[str, Any]) -> Event:
 
 def _operator() -> str:
     try:
-        return pwd.getpwuid(os.getuid()).pw_name  # an operator could set variables of the environment
+        return pwd.getpwuid(os.getuid()).pw_name  # USER and LOGNAME could be forged
     except KeyError:
         return str(os.getuid())

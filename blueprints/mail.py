@@ -20,10 +20,10 @@ from config.parsing import MailServer
 
 logger = logging.getLogger(__name__)
 
-#: The mails that may wait while one is delivered. Further ones are dropped.
+#: How many mails may wait while one is delivered. Further mails are dropped.
 QUEUE_LENGTH = 100
 
-#: How long a delivery may take, and how long the end of a process waits for its queue.
+#: How long a delivery may take, and how long a process that ends waits for its queue.
 DELIVERY_SECONDS = 5.0
 END_SECONDS = 5.0
 
@@ -32,7 +32,7 @@ OUTCOMES = DELIVERED, FAILED, DROPPED = "delivered", "failed", "dropped"
 
 
 class Registration(NamedTuple):
-    """What a mail tells a new user: the site, the user name, and the URL of the portal. Never a password."""
+    """The content of a mail to a new user: the site, the user name and the URL of the portal, but never a password."""
 
     user_id: int
     email: str
@@ -42,10 +42,10 @@ class Registration(NamedTuple):
 
 
 class Mailer:
-    """Sends mail to new users after their transaction. No caller waits for it, and no failure reaches a caller."""
+    """Sends mail to new users after they are stored. Callers do not wait for a mail, and no failure reaches them."""
 
     def __init__(self, server: MailServer, sender: str) -> None:
-        """Take the server and the sender's address; empty means `noreply@` and the portal's host. Nothing is started."""
+        """Take the server and the sender's address; empty means `noreply@` and the portal's host. Starts no thread yet."""
         self._server = server
         self._sender = sender
         self._waiting: Queue[Registration] = Queue(QUEUE_LENGTH)
@@ -79,7 +79,7 @@ class Mailer:
             self._tell_failure(DROPPED, registration.user_id, "no thread can be started")
 
     def close(self, seconds: float = END_SECONDS) -> None:
-        """Wait until all mails are delivered, or the time is over."""
+        """Wait until no mail is left, or the time is over."""
         with self._waiting.all_tasks_done:
             self._waiting.all_tasks_done.wait_for(lambda: not self._waiting.unfinished_tasks, seconds)
             left = self._waiting.unfinished_tasks
@@ -87,7 +87,7 @@ class Mailer:
             logger.error("the process ends before all mails are delivered", extra={"mails": left})
 
     def _start(self) -> None:
-        """Start the thread at the first mail: a fork does not copy threads."""
+        """Start the thread with the first mail. A thread that started before the fork would be missing in the workers."""
         with self._lock:
             if self._thread is None:
                 thread = Thread(target=self._deliver_all, name="mail", daemon=True)
@@ -101,7 +101,7 @@ class Mailer:
             try:
                 _deliver(make_message(registration, self._sender), self._server)
             except Exception as reason:  # the failure of one mail must not stop the next
-                # The text of a refusal may quote the address.
+                # Do not log the text of the server's refusal: it may quote the user's address.
                 self._tell_failure(FAILED, registration.user_id, type(reason).__name__, getattr(reason, "smtp_code", None))
             else:
                 self._tell(DELIVERED)
@@ -118,7 +118,7 @@ class Mailer:
 
 
 def make_message(registration: Registration, sender: str) -> EmailMessage:
-    """Write the mail. Names become one line each, so that they can add neither a header field nor a line."""
+    """Write the mail. Line breaks in names become spaces, so that a name can add neither a header field nor a line."""
     host = urlsplit(registration.url).hostname or "localhost"
     site = _one_line(registration.site_name) or host
     message = EmailMessage()
@@ -127,7 +127,7 @@ def make_message(registration: Registration, sender: str) -> EmailMessage:
     message["Subject"] = f"You are registered on {site}"
     message["Date"] = localtime()
     message["Message-ID"] = make_msgid(domain=_in_ascii(host))
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation notice answers it
+    message["Auto-Submitted"] = "auto-generated"  # keeps vacation notices from answering (RFC 3834)
     lines = (f"You are registered on {site}.", "", f"User name: {_one_line(registration.username)}", _one_line(registration.url))
     message.set_content("\n".join(lines) + "\n")
     return message
@@ -156,7 +156,7 @@ def _deliver(message: EmailMessage, server: MailServer) -> None:
 
 
 class _Connection(smtplib.SMTP):
-    """A connection to a mail server that is cut when the time of a delivery is over.
+    """A connection to a mail server. A watchdog cuts it when the delivery has taken too long.
 
     smtplib's own time-out starts again with each byte that a slow server sends.
     """
@@ -181,7 +181,7 @@ class _Connection(smtplib.SMTP):
             self.login(server.username, server.password)
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        """Connect, as smtplib.SMTP_SSL does in this method. The watchdog needs a handle of its own: TLS takes over the socket."""
+        """Connect, with TLS as smtplib.SMTP_SSL does. TLS takes over the socket, so the watchdog needs a handle of its own."""
         plain = socket.create_connection((host, port), timeout)
         self._handle = plain.dup()
         self._watchdog = Timer(max(self._ends_at - time.monotonic(), 0), self._cut)

@@ -72,7 +72,7 @@ class Parts:
     mailer: Mailer | None
 
     def home_portal(self) -> PortalOfRequest:
-        """Return the portal for work outside a request: commands link new users to it."""
+        """Return the portal for work outside a request. For example, commands link new users to it."""
         return self.platform.default() if self.platform else STAND_ALONE
 
     def check_keys(self) -> None:
@@ -87,13 +87,13 @@ class Parts:
         try:
             self.keys.files.repair(pair)
         except OSError as reason:
-            # This server does not read it again: it derives the public key from the private one.
+            # This server works all the same, since it derives the public key from the private one.
             logger.warning("the public key belongs to the previous pair, and cannot be replaced: %s", reason.strerror)
 
     def check_table(self) -> None:
         """Check that the database has the tables and columns that this server needs. Raises UnusableTable.
 
-        So does a setting that makes every connection fail. An unreachable database passes: requests are answered with 503
+        A setting that makes every connection fail raises UnusableTable, too. An unreachable database passes: requests get 503
         until it is back.
         """
         try:
@@ -146,7 +146,7 @@ def takes_api_keys() -> bool:
 
 
 def requester_of(username: str) -> Requester:
-    """Return the parties that share hashing turns fairly: the client's network and a user."""
+    """Return the client's network and user name, by which the queue for hashing shares its turns fairly."""
     return Requester(network_of(request.remote_addr or ""), canonical_username(username))
 
 

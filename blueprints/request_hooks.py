@@ -39,7 +39,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 
 RETRY_AFTER_SECONDS = 5
 
-# Statuses of errors begin here.
+# The lowest status of an error.
 _ERRORS = 400
 
 
@@ -57,8 +57,8 @@ class KeysUnavailable(ServiceUnavailable):
     error_code = "keys_unavailable"
 
 
-#: Header fields of every answer, also of those to requests that gunicorn refuses. A page sets its own policy
-#: (blueprints/docs/explorer.py). Strict-Transport-Security is set where TLS ends (deploy/nginx.conf).
+#: Header fields of every answer, also to requests that gunicorn refuses. Pages set a content security policy of their own
+#: (blueprints/docs). Strict-Transport-Security is set where TLS ends (deploy/nginx.conf).
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "deny",
@@ -75,7 +75,7 @@ def register_request_hooks(app: Flask, settings: Settings, clock: Callable[[], d
     """Register the functions that run before and after each request, and those that answer errors."""
     app.before_request(partial(_begin, settings, clock))
     app.after_request(partial(_finish, settings))
-    # Flask runs the last registered function first: before Flask-SQLAlchemy's.
+    # Flask runs the last registered function first, so this one runs before Flask-SQLAlchemy's.
     app.teardown_appcontext(_give_connection_back)
     app.register_error_handler(HTTPException, _answer_failure)
     app.register_error_handler(RefusedApiKey, _answer_refused_key)
@@ -86,7 +86,7 @@ def register_request_hooks(app: Flask, settings: Settings, clock: Callable[[], d
 
 
 def _begin(settings: Settings, clock: Callable[[], datetime]) -> Response | None:
-    # Every use of Flask's `g` and `request` looks the context up again, so look it up once.
+    # Each use of Flask's `g` or `request` looks the context up anew, so do that once.
     here, environ = app_ctx.g, request_ctx.request.environ
     here.now, here.started = clock(), time.perf_counter()
     given = environ.get("HTTP_X_REQUEST_ID", "")
@@ -143,7 +143,7 @@ def _is_representation(response: Response) -> bool:
 
 
 def _give_connection_back(_error: BaseException | None) -> None:
-    """End the session. A connection that breaks after the answer was made must not turn it into a 500."""
+    """End the session. If a connection breaks after an answer was made, the answer must not become a 500."""
     try:
         db.session.remove()
     except DBAPIError as reason:
@@ -152,14 +152,14 @@ def _give_connection_back(_error: BaseException | None) -> None:
 
 
 def _answer_failure(error: HTTPException) -> Response:
-    app_ctx.g.setdefault("failure", error)  # deploy/metrics counts it
+    app_ctx.g.setdefault("failure", error)  # for the counters in deploy/metrics
     context: Any = request_ctx
     routes, dialect = context.url_adapter, dialect_at_hand()
     return error_response(error, context.request, routes, dialect, as_problem_json=wants_problem_json)
 
 
 def _answer_refused_key(error: RefusedApiKey) -> Response:
-    # Anybody may send unknown keys endlessly: write no row, and one line a minute per network.
+    # Anybody may send unknown keys endlessly: write no row, and log one line a minute per network.
     network = network_of(request_ctx.request.remote_addr or "")
     record_now("api_key_refused", has_row="user_id" in error.about, once_for=network, reason=error.description, **error.about)
     return _answer_failure(error)

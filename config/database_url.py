@@ -1,4 +1,4 @@
-"""Parse DATABASE_URL in Doctrine's form. Errors are the ends of sentences, as in parsing.py, and hold no password."""
+"""Parse DATABASE_URL in Doctrine's form. Texts of errors complete a sentence, as in parsing.py, and hold no password."""
 
 import os
 import re
@@ -25,7 +25,7 @@ _DRIVERS = {
     "pdo_sqlite": "sqlite",
 }
 
-#: Doctrine's options that change nothing here: they are accepted and dropped.
+#: Doctrine's options that have no effect here. They are accepted and dropped.
 NO_MEANING = frozenset(
     (
         *("serverVersion", "server_version", "charset", "driver", "driverClass", "wrapperClass", "default_dbname"),
@@ -33,7 +33,7 @@ NO_MEANING = frozenset(
     )
 )
 
-#: Options that reach the driver, under its names; models/connecting.py gives `ssl_mode` and `pgbouncer` their effect.
+#: The options that are passed on, by the names in the driver. models/connecting.py handles `ssl_mode` and `pgbouncer`.
 MEANING = {
     "mysql+pymysql": ("unix_socket", "ssl_mode", "ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_cipher"),
     "postgresql+psycopg": (
@@ -51,12 +51,12 @@ _WORDS = {
     "target_session_attrs": one_of("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
 }
 
-# With these modes MySQL's client would not use a certificate, which an operator who names one does not expect.
+# In these modes MySQL's client would not use certificates. An operator who names one expects that it is used.
 _WITHOUT_FILES = frozenset(("disabled", "preferred"))
 
 
 def database_url(text: str) -> URL:
-    """Parse a database URL with PHP's schemes and Doctrine's options, to one with the names of our drivers."""
+    """Turn a URL with PHP's schemes and Doctrine's options into one with the names of our drivers."""
     try:
         scheme, separator, rest = text.partition("://")
         url = make_url(scheme.lower().replace("-", "_") + separator + rest)
@@ -77,7 +77,7 @@ def database_url(text: str) -> URL:
 
 
 def _options(driver: str, url: URL) -> dict[str, str | tuple[str, ...]]:
-    """Return the options that reach the driver. Raises ValueError for one that is unknown, doubled, or cannot be used."""
+    """Return the options to pass on. Raises ValueError for an option that is unknown, doubled or unusable."""
     options: dict[str, str | tuple[str, ...]] = {}
     for given, value in url.query.items():
         name = _name_of(driver, given)
@@ -98,7 +98,7 @@ def _options(driver: str, url: URL) -> dict[str, str | tuple[str, ...]]:
 
 
 def _name_of(driver: str, given: str) -> str:
-    """Return our driver's name of an option. MySQL's are also spelled `ssl-mode`, `sslmode` and `sslMode`."""
+    """Return our driver's name of an option. Those of MySQL are also spelled `ssl-mode`, `sslmode` and `sslMode`."""
     if driver != "mysql+pymysql":
         return given
     name = given.lower().replace("-", "_")
@@ -106,7 +106,7 @@ def _name_of(driver: str, given: str) -> str:
 
 
 def _shown(name: str) -> str:
-    """Return an option for a message, by name unless that may be part of a password that was not percent-encoded."""
+    """Describe an option in a message, without a name that may be part of a password that was not percent-encoded."""
     is_name = re.fullmatch(r"[A-Za-z][A-Za-z0-9_.\[\]-]{0,40}", name, re.ASCII)
     return f"the option `{name}`" if is_name else "an option with an unusual name"
 
@@ -119,7 +119,7 @@ def _checked(name: str, shown: str, value: str) -> str:
             return _WORDS[name](value.replace("-", "_") if name == "ssl_mode" else value)
     except ValueError as reason:
         raise ValueError(f"has {shown}, which {reason}") from None
-    # libpq takes the certificates of the system for the word `system`.
+    # libpq understands the word `system` as the certificates of the operating system.
     if (
         name in _FILES
         and (name, value) != ("sslrootcert", "system")

@@ -25,7 +25,7 @@ class JsonFormatter(logging.Formatter):
     """Writes one JSON object: time, level, process, logger, message, request id, the `extra=` fields and a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format one record, in ASCII: no control character, bidirectional mark or line separator gets through."""
+        """Format one record in ASCII, so without control characters, bidirectional marks and line separators."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -116,7 +116,7 @@ def logging_configuration(level: str, form: str) -> dict[str, Any]:
                 name: {"level": level.upper(), "handlers": [], "propagate": True}
                 for name in ("gunicorn.error", "gunicorn.access")
             },
-            # It names each of its parts as it is loaded.
+            # At INFO, Alembic would log each of its plugins when it loads them.
             "alembic.runtime.plugins": {"level": "WARNING"},
         },
     }
@@ -125,15 +125,15 @@ def logging_configuration(level: str, form: str) -> dict[str, Any]:
 def set_up_logging(level: str, form: str) -> None:
     """Send the log of this process to standard error; `form` is `auto`, `json` or `text`."""
     logging.config.dictConfig(logging_configuration(level, form))
-    # Do not look up which line of code logs: no log line shows it, and the look-up doubles the time of each.
+    # Do not look up which line of code logs. No log line shows that, and the look-up doubles the time to write one.
     logging._srcfile = None  # noqa: SLF001 - as the manual of `logging` advises
 
 
 def log_request(environ: Mapping[str, Any], route: str | None, status: int, duration_ms: float, user_id: int | None) -> None:
     """Write the log line of a request, as JsonFormatter would but faster.
 
-    Nothing in the JSON comes from the client: the method is one that we serve, and the route is a rule of the URL map. Text for
-    people has the path in place of the route.
+    In the JSON, only the method and perhaps the request id come from the client. The method is escaped, and hooks check the id.
+    The route is a rule of the URL map. Text for people has the path in place of the route.
     """
     method = environ["REQUEST_METHOD"]
     if not access_log.isEnabledFor(logging.INFO):
@@ -164,7 +164,7 @@ def _path(environ: Mapping[str, Any]) -> str:
     return text.encode("latin-1").decode(errors="replace")  # PEP 3333
 
 
-# Needs no escaping: an id has only letters, digits and hyphens (blueprints/request_hooks.py).
+# The request id needs no escaping: it has only letters, digits and hyphens (blueprints/request_hooks.py).
 _REQUEST_ID = '"request_id":"%s",'
 
 # Methods, routes and active users are few, and all are short: gunicorn refuses methods of more than 20 letters.

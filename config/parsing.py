@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
-# What Symfony calls `private_ranges`: RFC 1918, RFC 4193, loopback and link-local networks.
+# The networks that Symfony calls `private_ranges`: RFC 1918, RFC 4193, loopback and link-local networks.
 _PRIVATE_RANGES = (
     "127.0.0.0/8",
     "10.0.0.0/8",
@@ -58,7 +58,7 @@ AccessUrlId = int | Literal["host"] | None
 
 
 def access_url_id(text: str) -> AccessUrlId:
-    """Read the id of a portal, or `host`; empty is None."""
+    """Parse the id of a portal, or `host`; return None for an empty text."""
     word = text.strip().lower()
     if not word:
         return None
@@ -92,7 +92,7 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 
 def origin_pattern(text: str) -> re.Pattern[str] | None:
-    """Parse the regular expression of allowed web origins; empty allows none."""
+    """Parse the regular expression of allowed web origins; an empty text allows none."""
     if not text:
         return None
     try:
@@ -113,7 +113,7 @@ def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 
 
 def redis_url(text: str) -> str:
-    """Parse the URL of a Redis server; empty for none. No error contains the password."""
+    """Parse the URL of a Redis server; an empty text means none. No error contains the password."""
     if not text:
         return ""
     try:

@@ -1,1 +1,1 @@
-"""A small REST kit: declarations, formats and documents of resources. It knows no table and no caller."""
+"""A small REST kit: declarations, formats and documents of resources. It contains nothing about tables or callers."""

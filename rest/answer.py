@@ -31,7 +31,7 @@ class Answer(Response):
         super().__init__([body], status, OurHeaders(fields))
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        """Send the response; Werkzeug sends those without a body."""
+        """Send the response. Responses without a body are left to Werkzeug."""
         if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in {204, 304}:
             return super().__call__(environ, start_response)
         start_response(self.status, self.headers.to_wsgi_list())

@@ -24,7 +24,7 @@ TOO_COMMON = ("This password is too common. Please use another one.", "d9bcdbfe-
 TOO_SHORT_CODE = "9ff3fdc4-b214-49db-8718-39c315e33d45"
 TOO_LONG_CODE = "d94b19cc-114f-4f44-9cc4-4138e80a87b9"
 
-# The pattern of Symfony's mode `html5`: ASCII alone, dots anywhere before the @, and two labels or more after it.
+# The pattern of Symfony's mode `html5`: ASCII alone, dots anywhere before the @, and at least two labels after it.
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _EMAIL = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})+")
 
@@ -39,14 +39,14 @@ _PHP_TYPE_NAMES = {
 
 
 class IncompleteBody(BadRequest):
-    """400 for a body that ends early, or whose coding is broken."""
+    """400 for a body that ends early, or has a malformed chunk."""
 
     description = "The body of the request could not be read to its end."
     error_code = "incomplete_body"
 
 
 class MissingMediaType(UnsupportedMediaType):
-    """415 for a body whose type the request does not say."""
+    """415 for a request that needs a `Content-Type` and has none."""
 
     description = 'The "Content-Type" header must exist.'
 
@@ -173,8 +173,8 @@ def find_violations(
 ) -> list[Violation]:
     """Return the violations of a resource's constraints, in the order of its properties.
 
-    `values` are by wire name. `complete` demands the properties that must not be blank. `unchanged` names values that equal the
-    stored ones: they may be too long, since clients send whole records back.
+    `values` has the names in bodies as keys. A `complete` body must have all properties that must not be blank. `unchanged` has
+    the names of values that equal the stored ones. These may be too long, since clients send whole records back.
     """
     return [
         Violation(prop.name, *constraint)
@@ -194,7 +194,7 @@ def _broken(prop: Property, value: Any, *, may_be_long: bool) -> list[tuple[str,
     text = value if isinstance(value, str) else ""
     if prop.not_blank and not text.strip() and not (prop.email and text):
         return [BLANK]
-    # An address that is too long gets that violation alone (docs/compatibility.md#text-limits).
+    # An address that is too long is reported for its length only (docs/compatibility.md#text-limits).
     if _is_too_long(prop, text):
         message = f"This value is too long. It should have {prop.max_length} characters or less."
         return [] if may_be_long else [(message, TOO_LONG_CODE)]

@@ -30,7 +30,7 @@ def not_modified(request: Request, response: Response) -> Response:
 
 
 def require_match(request: Request, item: Item) -> None:
-    """Raise PreconditionFailed unless `If-Match`, if sent, names the tag of an item in any format."""
+    """Raise PreconditionFailed if `If-Match` is sent and names no tag of the item, in whatever format."""
     if "If-Match" not in request.headers:
         return
     wanted = request.if_match

@@ -8,7 +8,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed
 METHODS = "GET, OPTIONS, POST, PUT, PATCH, DELETE"
 # The first five are Chamilo's, in its order. The fifth changes nothing here, but Chamilo's own pages always send it.
 HEADERS = "content-type, authorization, preload, fields, x-prefer-html-errors, if-match, if-none-match, x-request-id"
-# The last four need no permission.
+# Scripts need no permission for the last four.
 _SENDABLE = {*HEADERS.split(", "), "accept", "accept-language", "content-language", "origin"}
 EXPOSED = "link"
 EXPOSED_WITH_TOTAL = "link, x-total-count"
@@ -40,7 +40,7 @@ def preflight_headers(origin: str, allowed: Pattern[str] | None) -> dict[str, st
 
 
 def refused_preflight(method: str, headers: str) -> HTTPException | None:
-    """Return the failure of a preflight request for a method or for header fields that scripts may not send."""
+    """Return the failure of a preflight request for a method or header fields that scripts may not send, else None."""
     if method.upper() not in METHODS.split(", "):
         return MethodNotAllowed(METHODS.split(", "), "Method Not Allowed")
     asked = re.split(", *", headers.strip().lower()) if headers else []

@@ -1,10 +1,10 @@
-"""Parse dates and times in bodies: those of PHP's forms that are unambiguous (docs/compatibility.md#finite-dates)."""
+"""Parse dates and times in bodies, in those forms of PHP that are unambiguous (docs/compatibility.md#finite-dates)."""
 
 import re
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EARLIEST = datetime(1000, 1, 1, tzinfo=UTC)  # `datetime` itself ends with the year 9999
+_EARLIEST = datetime(1000, 1, 1, tzinfo=UTC)  # no check for the latest: `datetime` ends with the year 9999
 
 _FRACTION = r"(?:\.\d{1,9})?"
 _OFFSET = r"(?: ?([Zz]|[+-]\d\d(?::?\d\d)?))?"
@@ -35,7 +35,7 @@ def _parse_calendar(text: str) -> datetime:
     if match is None:
         raise ValueError(text)
     year, month, day, hour, minute, second = (int(number or 0) for number in match.groups()[:6])
-    # ISO 8601 has 24:00:00 for the end of a day, and a leap second.
+    # ISO 8601 allows 24:00:00 for the end of a day, and the second 60 for a leap second.
     if hour > 24 or minute > 59 or second > 60 or (hour == 24 and (minute or second)):  # noqa: PLR2004 - parts of a clock
         raise ValueError(text)
     local = datetime(year, month, day, tzinfo=UTC) + timedelta(hours=hour, minutes=minute, seconds=second)

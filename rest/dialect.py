@@ -1,6 +1,6 @@
-"""What Chamilo 2 and Chamilo 3 answer otherwise: a `Dialect` holds every difference (docs/compatibility.md#chamilo-3).
+"""Where the answers of Chamilo 2 and Chamilo 3 differ: a `Dialect` holds every difference (docs/compatibility.md#chamilo-3).
 
-An application has one of the two, which it gets when it is made. No other module asks for the version.
+An application gets one of the two dialects when it is made. Otherwise only the text of the start page depends on the version.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping
@@ -37,18 +37,18 @@ class NoSuchEntrypoint(NotAcceptable):
 class Dialect:
     """The answers that depend on the version of Chamilo.
 
-    Failures: those of the classes `documented_failures` are documents, which `document` writes; it takes the failure and
-    whether the client gets plain JSON. With `refuses_bad_tokens_first`, a token that lets nobody in is refused before an
-    unknown suffix, 415 and 406. `sign_in_types` are the media types of a sign-in, of which 415 names the listed ones;
-    `preflight_status` answers preflight requests.
+    Failures: those of the classes `documented_failures` are answered with a JSON-LD or problem document. `document` makes it
+    from the failure, and from whether the client gets plain JSON. With `refuses_bad_tokens_first`, an invalid token is refused
+    before an unknown suffix (404), 415 and 406. `sign_in_types` are the media types that a sign-in accepts; the text of its 415
+    names only `listed_sign_in_types`. Preflight requests get `preflight_status`.
 
-    Answers: `item_location` and `page_location` return the header fields that say where an answer is at home, from the
+    Answers: `item_location` and `page_location` return the `Content-Location` of an answer, if it has one. They take the
     environment of the request, the path of the item or the collection, and the name of the format. `fields_of_paths` returns
-    the further header fields of operations.
+    more header fields for each operation.
 
-    Documents: `offers` has the media types under each path below /api, the default first; the explorer loads
-    `explorer_document`. With `has_error_pages`, `@id` of a failure can be read. `has_unknown_documents` answers 404 for the
-    suffix of a document as for the suffix of a resource.
+    Documents: `offers` has the media types of the document at each path below /api, the default first. The explorer loads
+    `explorer_document`. With `has_error_pages`, the `@id` of a failure links to a page. With `has_unknown_documents`, an
+    unknown suffix of /api/docs gets the same 404 as an unknown suffix of a resource.
     """
 
     documented_failures: tuple[type[HTTPException], ...]
@@ -68,12 +68,12 @@ class Dialect:
     hydra: HydraForm
 
     def body_of(self, error: HTTPException, as_problem_json: Callable[[], bool]) -> FailureBody:
-        """Return the body of a failure; `as_problem_json` is asked whether a document is for a client of plain JSON."""
+        """Return the body of a failure. `as_problem_json` tells whether its document is for a client of plain JSON."""
         return self.document(error, as_problem_json()) if isinstance(error, self.documented_failures) else plain_body(error)
 
 
 class _StructuredJson(tuple[str, ...]):
-    """Media types, and every `application/…+json` that Symfony 7.4 does not know as a format of its own."""
+    """Media types that also include every `application/…+json` for which Symfony 7.4 has no format of its own."""
 
     __slots__ = ()
 
@@ -97,11 +97,11 @@ def _nowhere(_environ: Mapping[str, Any], _iri: str, _format: str) -> Fields:
 
 
 def _at_suffix(environ: Mapping[str, Any], iri: str, format_: str) -> Fields:
-    """Return the path under which an answer to anything but GET can be read again, with the query of the request."""
+    """Return, unless the method is GET, a `Content-Location`: the path with the format as suffix, and the request's query."""
     if environ["REQUEST_METHOD"] == "GET":
         return ()
     query = environ.get("QUERY_STRING", "")
-    # What no client should send, such as a control character, must not reach the header.
+    # Characters that no client should send, such as control characters, must not reach the header unescaped.
     return (("Content-Location", f"{iri}.{format_}{'?' if query else ''}{quote(query, safe=_IN_QUERIES, encoding='latin-1')}"),)
 
 
@@ -113,7 +113,7 @@ def _no_fields(_routed: Iterable[RoutedOperation]) -> dict[Operation, Fields]:
 
 
 def _methods_of_paths(routed: Iterable[RoutedOperation]) -> dict[Operation, Fields]:
-    """Return for each operation on a resource which methods its path has, and what a POST there takes."""
+    """Return for each operation on a resource the `Allow` of its path and, if the path has a POST, `Accept-Post`."""
     by_path: dict[str, list[RoutedOperation]] = {}
     for one in routed:
         if one.operation.resource:
@@ -177,5 +177,5 @@ CHAMILO_3 = Dialect(
     hydra=hydra_forms.OF_3,
 )
 
-#: By the value of CHAMILO_VERSION.
+#: The dialects by the value of CHAMILO_VERSION.
 DIALECTS: Mapping[str, Dialect] = {"2": CHAMILO_2, "3": CHAMILO_3}

@@ -9,7 +9,7 @@ from orjson import Fragment
 #: The default depth of PHP's json_decode.
 MAX_DEPTH = 512
 
-#: PHP's largest integer; it decodes a larger number as a double.
+#: PHP's largest integer. PHP decodes a larger number as a double.
 INT_MAX = 2**63 - 1
 
 __all__ = ["INT_MAX", "MAX_DEPTH", "Fragment", "NotJson", "compact", "decode_json", "encode_json"]
@@ -25,7 +25,7 @@ def encode_json(value: Any) -> bytes:
 
 
 def compact(text: bytes) -> bytes:
-    """Copy bytes before caching them: orjson's own occupy several kilobytes, however short the text is."""
+    """Copy bytes for a cache: those that orjson returns occupy several kilobytes, however short the text is."""
     return bytes(memoryview(text))
 
 

@@ -1,6 +1,6 @@
 """The words for the causes of failures, which error answers carry in `X-Error-Code` (docs/errors.md).
 
-A class of failures may have a word of its own, its attribute `error_code`. All others have that of their status.
+A class of failures may have a word of its own, its attribute `error_code`. All other classes use the word of their status.
 """
 
 from werkzeug.exceptions import HTTPException
@@ -12,7 +12,7 @@ ROUTE_NOT_FOUND = "route_not_found"
 
 INTERNAL_ERROR = "internal_error"
 
-#: The words of failures that say no more than their status.
+#: The words of failures whose class has none of its own, by status.
 OF_STATUS = {
     400: "bad_request",
     401: "unauthorized",

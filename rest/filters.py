@@ -1,4 +1,4 @@
-"""Filters: query parameters become conditions and orders (docs/compatibility.md#filters). Unknown values are ignored."""
+"""Turn query parameters into conditions and orders of lists (docs/compatibility.md#filters). Unknown values are ignored."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ _TRUE, _FALSE = ("1", "true"), ("0", "false")
 
 
 def texts(value: "str | Parameters | None", fold: Callable[[str], str]) -> list[str]:
-    """Return the folded search texts of a parameter, of which `name[]=a&name[]=b` has several; empty texts are dropped."""
+    """Return the folded search texts of a parameter: two for `name[]=a&name[]=b`. Empty texts are dropped."""
     given = [value]
     if isinstance(value, dict):
         given = [text for key, text in value.items() if key.isdecimal()]
@@ -29,7 +29,7 @@ def trimmed(value: "str | Parameters | None") -> str | None:
 
 
 def contains_any(columns: Sequence[Column], wanted: Sequence[str]) -> ColumnElement[bool]:
-    """Return the condition that a column contains one of the texts, taken literally."""
+    """Return the condition that at least one column contains at least one of the texts, without wildcards."""
     return or_(*(column.contains(text, autoescape=True) for text in wanted for column in columns))
 
 
@@ -41,7 +41,7 @@ def boolean(value: "str | Parameters | None") -> bool | None:
 
 
 def order(value: "str | Parameters | None", columns: Mapping[str, Column]) -> dict[str, ColumnElement[Any]]:
-    """Read `order[name]=asc|desc` in the order of the query; other names and directions are ignored."""
+    """Read `order[name]=asc|desc`, the first in the query first. Other names and directions are ignored."""
     if not isinstance(value, dict):
         return {}
     directions = {name: direction.lower() for name, direction in value.items() if name in columns and isinstance(direction, str)}

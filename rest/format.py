@@ -10,7 +10,7 @@ from rest.resource import Resource
 
 Schema = dict[str, Any]
 
-#: The header field for the total of a collection in a format whose body has no place for it.
+#: The header field with the total of a collection, for formats whose bodies have no place for a total.
 TOTAL_HEADER = "X-Total-Count"
 
 
@@ -38,9 +38,9 @@ def _text_schema(_resource: Resource) -> Schema:
 class BodyType:
     """A media type of request bodies, which are JSON.
 
-    `unwrap` finds the properties in the decoded object, and raises UnreadableRequest. An unlisted type is left out of the
-    documents and of the text of 415. `infix` is part of the names of its schemas; `schema` and `example` wrap those of the
-    properties. For `leads` see `leading_first`.
+    `unwrap` finds the properties in the decoded object, or raises UnreadableRequest. A type that is not `listed` is left out of
+    the documents and of the text of 415. `infix` is part of the names of its schemas. `schema` and `example` make those of the
+    body from those of the properties. For `leads` see `leading_first`.
     """
 
     media_type: str
@@ -56,13 +56,13 @@ class BodyType:
 class Format:
     """A format of answers. Its name is also its suffix in a path, and answers carry the first of its media types.
 
-    `unlisted_media_types` select the format too, without a suffix, but the text of 406 does not name them. `item` and
-    `collection` return what `encode` turns into bytes. `body` is the type of request bodies in this format, if they are read.
+    If a path has no suffix, `unlisted_media_types` also select the format, but the text of 406 does not name them. `item` and
+    `collection` return values that `encode` turns into bytes. `body` is the type of request bodies in this format, if any.
     With `problem_json`, unreadable and invalid requests are answered with problem documents (RFC 9457). With `total_in_header`,
     collections carry `X-Total-Count`.
 
     `schemas` returns the named schemas of a resource in this format. `item_schema` and `collection_schema` describe its
-    answers, and may refer to named schemas with `rest.schema.reference`. Without them the document says "text".
+    answers, and may refer to named schemas with `rest.schema.reference`. By default they describe answers as text.
     """
 
     name: str

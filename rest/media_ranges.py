@@ -19,9 +19,9 @@ def choose_media_type(accept: str, offered: list[str], unlisted: Sequence[str] =
 
 
 def best_match(accept: str, offered: list[str]) -> str | None:
-    """Choose the media type whose most specific range has the highest q; of equals, the first one offered.
+    """Choose the media type whose most specific range has the highest q; among equals, the first one offered.
 
-    Unlike Werkzeug, Chamilo lets the server's order decide before the specificity of a range, and q=0 does not exclude.
+    Unlike in Werkzeug, the server's order decides between equals, not how specific their ranges are. q=0 excludes no type.
     """
     ranges = [_parse_range(part) for part in accept.split(",") if part.strip()]
     best, best_quality = None, -1.0

@@ -25,7 +25,7 @@ from rest.representation import Collection, Item
 
 _EXTENSION = "poort-negotiation"
 
-# The media types of the forms that documents of failures have: the first is Hydra's form.
+# The media types that choose the form of a failure's document: the first chooses Hydra's, the others that of plain JSON.
 _ERROR_TYPES = ("application/ld+json", "application/json", "application/problem+json")
 
 # A body and its header fields.
@@ -33,10 +33,10 @@ Rendered = tuple[bytes, Fields]
 
 
 class Negotiation(NamedTuple):
-    """What answers of one application depend on besides the request.
+    """The settings of an application on which its answers depend.
 
     `fields_of_paths` has header fields of operations. `before_refusing` is called before a request is refused for its suffix
-    or its media types, and may raise what comes first.
+    or its media types. It may raise another error, which then takes precedence.
     """
 
     dialect: Dialect
@@ -45,7 +45,7 @@ class Negotiation(NamedTuple):
 
 
 class Negotiated(NamedTuple):
-    """The outcome for the current request: the type of its body, if it says one, and the format of its answer."""
+    """The outcome for the current request: the type of its body, if it has a `Content-Type`, and the format of its answer."""
 
     operation: Operation
     body_type: BodyType | None
@@ -57,13 +57,13 @@ class Negotiated(NamedTuple):
 def install_negotiation(
     app: Flask, dialect: Dialect, routed: Iterable[RoutedOperation], refuse_bad_token: Callable[[], object]
 ) -> None:
-    """Let the views of an application that are decorated with `speaks` answer in a dialect."""
+    """Set the dialect in which views that are decorated with `speaks` answer."""
     before_refusing = refuse_bad_token if dialect.refuses_bad_tokens_first else _pass
     app.extensions[_EXTENSION] = Negotiation(dialect, dialect.fields_of_paths(routed), before_refusing)
 
 
 def _pass() -> None:
-    """Let a request be refused for its format before its token is looked at."""
+    """Do nothing: in Chamilo 2's dialect a request is refused for its format before its token is checked."""
 
 
 class UnknownFormat(NotFound):
@@ -85,7 +85,7 @@ def dialect_at_hand() -> Dialect:
 def speaks(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:
     """Decorate a view of a resource.
 
-    Raises 404, 415 and 406 before authentication, but for what comes first in a dialect (docs/compatibility.md#precedence).
+    Raises 404, 415 and 406 before authentication. A dialect may refuse invalid tokens first (docs/compatibility.md#precedence).
     """
 
     def decorate(view: RouteCallable) -> RouteCallable:
@@ -108,7 +108,7 @@ def speaks(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:
 
 
 def request_body() -> bytes:
-    """Read the body of the current request. Raises 415 if the request does not say its type."""
+    """Read the body of the current request. Raises 415 if the request has no `Content-Type`."""
     if g.negotiated.body_type is None:
         raise MissingMediaType
     return request_bytes(request)
@@ -145,7 +145,7 @@ def render_collection(collection: Collection) -> Response:
 
 
 def _page_key(operation: Operation, chosen: Format, collection: Collection) -> tuple[Any, ...] | None:
-    """Return the cache key of a page, None if it has items that are not shared."""
+    """Return the cache key of a page, or None if some items serve this request alone, and so have no number."""
     numbers = tuple([member.number for member in collection.members])
     if not all(numbers):
         return None
@@ -177,7 +177,7 @@ def _of_path(operation: Operation, negotiation: Negotiation) -> Fields:
 
 @cache
 def _headers(operation: Operation, chosen: Format | None, of_path: Fields) -> Fields:
-    """Return the header fields of all answers of an operation in a format; None stands for no content."""
+    """Return the header fields of all answers of an operation in a format, which is None for an answer without content."""
     headers = [("Content-Type", f"{chosen.media_types[0]}; charset=utf-8")] if chosen else []
     headers += [("Vary", "Accept"), ("Cache-Control", "no-cache, private")]
     if operation.resource and operation.resource.accept_patch and operation.shape is not Shape.COLLECTION:
@@ -193,7 +193,7 @@ def _conditional(environ: dict[str, Any], response: Response) -> Response:
 def wants_problem_json() -> bool:
     """Tell whether the document of a failure has the form for clients of plain JSON: by suffix, else by `Accept`.
 
-    Failures have fewer forms than answers, so of several formats that a client accepts the first may have none.
+    Failures have fewer forms than other answers, so the format that the client prefers may not be among them.
     """
     named = FORMATS.get((request.view_args or {}).get("suffix") or "")
     offered = [media_type for media_type in _ERROR_TYPES if named and media_type in named.media_types] or list(_ERROR_TYPES)
@@ -206,7 +206,7 @@ def _require_known(suffix: str | None) -> None:
 
 
 def _body_type(takes: tuple[BodyType, ...]) -> BodyType | None:
-    # As in Chamilo, a type that is missing is noticed only where the body is read.
+    # As in Chamilo, a missing `Content-Type` is refused only when the body is read.
     if not takes or not request.headers.get("Content-Type", "").strip():
         return None
     by_media_type = {body_type.media_type: body_type for body_type in takes}
@@ -214,7 +214,7 @@ def _body_type(takes: tuple[BodyType, ...]) -> BodyType | None:
     return by_media_type[request_media_type(request, list(by_media_type), listed)]
 
 
-# Clients send few different `Accept` fields, and short ones. 1,024 cached choices take half a megabyte.
+# Clients send few different `Accept` fields, and all are short. 1,024 cached choices take half a megabyte.
 _LONGEST_CACHED_ACCEPT = 256
 
 

@@ -35,9 +35,9 @@ class Tag(NamedTuple):
 class Operation:
     """An operation under one method of one path.
 
-    `status` is that of success, `failures` are all other statuses. `failure_texts` replaces texts of failures in examples.
-    `id_schema` and `id_example` describe the id in the path if it is no number. `example` is a body: it must do no harm if it is
-    sent as it is, since tools fill it in.
+    `status` is the status of success, `failures` are all others. `failure_texts` replaces texts of failures in examples.
+    `id_schema` and `id_example` describe the id in the path if it is not a number. `example` is an example of the body. Tools
+    fill it in, so it must do no harm if it is sent unchanged.
 
     An operation on a resource has `resource`, `shape` and `takes`; `body` declares its body if that is not the resource itself.
     A `complete` body must have all properties that must not be blank. With `refuses_plainly`, an unreadable body is answered
@@ -76,8 +76,8 @@ class Operation:
 class RoutedOperation(NamedTuple):
     """An operation with its path template and method.
 
-    A public one needs no token. One that `needs_sign_in` takes a token, but no API key. One that `takes_suffix` is also served
-    under its path with the name of a format, such as `.json`.
+    A public operation needs no token. An operation that `needs_sign_in` accepts a token, but no API key. With `takes_suffix`,
+    the path may end in the name of a format, such as `.json`.
     """
 
     path: str

@@ -17,7 +17,7 @@ PAGING = frozenset(("page", "itemsPerPage"))
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """The requested page, counted from 1, and its size; size 0 asks only for the total."""
+    """The requested page, counted from 1, and its size. A page of size 0 shows only the total."""
 
     page: int
     items_per_page: int
@@ -38,7 +38,7 @@ class Page:
 
     @property
     def number(self) -> int:
-        """Return the number of the page, 1 if pages have size 0."""
+        """Return the number of the page: always 1 if pages have size 0."""
         return self.paging.page if self.paging.items_per_page else 1
 
     @property

@@ -1,4 +1,4 @@
-"""Paths as the client sent them, and URL converters that split a last segment as Symfony does (docs/compatibility.md#routing)."""
+"""Paths as clients sent them, and URL converters that split the last segment as Symfony does (docs/compatibility.md#routing)."""
 
 import re
 from collections.abc import Mapping
@@ -24,9 +24,9 @@ def raw_path(environ: Mapping[str, Any]) -> str:
 
 
 def origin_of(request: Request) -> str:
-    """Return what stands before a path in a URL, such as `https://campus.example`; nothing if the request names no host.
+    """Return the part of a URL before its path, such as `https://campus.example`; empty if the request has no valid host.
 
-    Werkzeug's `host_url` decodes the name (IDNA), and a `Location` encodes it. Both raise for what is no name of a host.
+    Werkzeug's `host_url` decodes the host name (IDNA), and a `Location` encodes it. Both raise an error for an invalid name.
     """
     with suppress(UnicodeError):
         if request.host.encode("idna"):
@@ -35,9 +35,9 @@ def origin_of(request: Request) -> str:
 
 
 def is_canonical(environ: Mapping[str, Any]) -> bool:
-    """Tell whether a path may be routed: no second path may lead to a resource (docs/compatibility.md#one-path).
+    """Tell whether a path may be routed. Only one path may lead to each resource (docs/compatibility.md#one-path).
 
-    Werkzeug merges slashes at the start, and a WSGI server decodes `%2F`, which is not a slash (RFC 3986, section 2.2).
+    Werkzeug merges slashes at the start. A WSGI server decodes `%2F`, which differs from a slash (RFC 3986, section 2.2).
     """
     if environ["PATH_INFO"].startswith("//"):
         return False
@@ -46,7 +46,7 @@ def is_canonical(environ: Mapping[str, Any]) -> bool:
 
 
 def read_id(segment: str) -> int:
-    """Return the id in a path segment, or 0, the id of no row (docs/compatibility.md#strict-id)."""
+    """Return the id in a path segment, or 0, which no row has as its id (docs/compatibility.md#strict-id)."""
     number = int(segment) if _ID.fullmatch(segment) else 0
     return number if number <= MAX_ID else 0
 

@@ -13,7 +13,7 @@ _PROBLEM_TYPE = "https://tools.ietf.org/html/rfc2616#section-10"
 
 JSON, JSON_LD, PROBLEM = "application/json", "application/ld+json; charset=utf-8", "application/problem+json; charset=utf-8"
 
-#: The media types of the errors that are representations of a resource.
+#: The media types of the documents of failures.
 REPRESENTATIONS = frozenset(content_type.partition(";")[0] for content_type in (JSON_LD, PROBLEM))
 
 Body = Mapping[str, Any]
@@ -75,7 +75,7 @@ class ValidationFailed(UnprocessableEntity):
 
 
 def plain_body(error: HTTPException) -> FailureBody:
-    """Return the body of a failure that is no document.
+    """Return the body of a failure that gets no document.
 
     An authentication failure is `{"code", "message"}`, without the code if it has no challenge. Any other error is `{"error"}`.
     """
@@ -107,7 +107,7 @@ def document_of_2(error: HTTPException, as_problem_json: bool) -> FailureBody:
 
 
 def document_of_3(error: HTTPException, as_problem_json: bool) -> FailureBody:
-    """Return Chamilo 3's document of the same: always a problem document (RFC 9457), in Hydra's form one with its terms, too."""
+    """Return Chamilo 3's document of a failure: a problem document (RFC 9457), to which Hydra's form adds its own terms."""
     violations, detail = _violations(error), describe(error)
     if violations:
         what = f"validation_errors/{_codes(violations['violations'])}"
@@ -121,7 +121,7 @@ def document_of_3(error: HTTPException, as_problem_json: bool) -> FailureBody:
 
 
 def in_hydra_form(iri: str, title: str, told: Body) -> Body:
-    """Add to the members of a problem document those of JSON-LD and Hydra, as Chamilo 3 does."""
+    """Add the members of JSON-LD and Hydra to those of a problem document, as Chamilo 3 does."""
     name = "ConstraintViolation" if "violations" in told else "Error"
     return {
         "@context": f"/api/contexts/{name}",

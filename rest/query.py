@@ -1,14 +1,14 @@
-"""Query strings as PHP reads and writes them: `order[name]=asc` and `name[]=a` nest."""
+"""Query strings as PHP reads and writes them: `order[name]=asc` and `name[]=a` are nested parameters."""
 
 import re
 from urllib.parse import quote, unquote_plus
 
 from rest.encoding import INT_MAX
 
-#: Parameters by name. A value is text or nested parameters; a list has its positions as keys.
+#: Parameters by name. A value is a text or nested parameters. A list is nested parameters with positions as keys.
 Parameters = dict[str, "str | Parameters"]
 
-# PHP's max_input_vars and max_input_nesting_level: further parameters are dropped, deeper keys are not nested.
+# PHP's max_input_vars and max_input_nesting_level. Parameters beyond the first limit are dropped; deeper keys are not nested.
 _MAX_PARAMETERS, _MAX_NESTING = 1000, 64
 
 _KEY = re.compile(r"\[([^\]]*)\]")
@@ -47,7 +47,7 @@ def _put(parameters: Parameters, name: str, value: str) -> None:
     here[key] = value
 
 
-# A key with more digits than any position has is a name.
+# A numeric key with this many digits counts as a name, not as a position.
 _LONGEST_POSITION = len(str(INT_MAX))
 
 
@@ -79,7 +79,7 @@ def _flatten(parameters: Parameters, prefix: str) -> list[tuple[str, str]]:
 
 
 def integer(value: "str | Parameters") -> int:
-    """Cast as PHP's `(int)` does: the number at the start, truncated, clamped to 64 bits. A list is 1, other text 0."""
+    """Cast as PHP's `(int)` does: the number at the start, truncated, clamped to 64 bits. A list is 1; other text is 0."""
     if isinstance(value, dict):
         return 1 if value else 0
     match = _INTEGER.match(value)
@@ -89,7 +89,7 @@ def integer(value: "str | Parameters") -> int:
     if exponent or "." in digits:
         number = float(match[0])
         return int(number) if abs(number) < INT_MAX else INT_MAX if number > 0 else -INT_MAX - 1
-    # Longer numbers are clamped anyway; int() takes quadratic time.
+    # int() takes quadratic time, and longer numbers are clamped anyway.
     significant = digits.lstrip("0") or "0"
     magnitude = int(significant) if len(significant) <= len(str(INT_MAX)) else INT_MAX + 1
     return max(-INT_MAX - 1, min(INT_MAX, -magnitude if sign == "-" else magnitude))

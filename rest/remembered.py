@@ -7,7 +7,7 @@ from typing import Any
 
 from cachetools import FIFOCache
 
-# The overhead of an entry: its slots in the three dictionaries of a FIFOCache.
+# The overhead of an entry in bytes: its slots in the three dictionaries of a FIFOCache.
 _BYTES_OF_ENTRY = 400
 
 
@@ -18,7 +18,7 @@ class Remembered:
     """
 
     def __init__(self, most_bytes_each: int, most_bytes: int = 8 * 1024 * 1024) -> None:
-        """Take the bound of one entry, key included, and of all entries together."""
+        """Take the most bytes of one entry, including its key, and of all entries together."""
         self._most_bytes_each = most_bytes_each
         self._entries: FIFOCache[Hashable | None, tuple[Any, int]] = FIFOCache(most_bytes, getsizeof=lambda entry: entry[1])
         self._lock = Lock()

@@ -1,4 +1,4 @@
-"""The input of formats: an item, or a page of a collection with links to other pages."""
+"""The objects that formats render: an item, or a page of a collection with links to other pages."""
 
 from collections import namedtuple
 from collections.abc import Callable, Sequence
@@ -17,12 +17,12 @@ from rest.resource import Properties, Resource, fields
 
 _numbers = count(1)
 
-# The size of the instance, its dictionary, its path, its number and its digest.
+# The bytes of an item without its fields: the instance, its dictionary, its path, its number and its digest.
 _BYTES_OF_ITEM = 600
 
 
 class Item:
-    """An item as a caller sees it: its fields by wire name, in the order of the wire. It is immutable.
+    """An item as a caller sees it: its fields by the names in answers, in the order of answers. Do not change it.
 
     An item that several requests share has a unique `number`, the key of its cache entries in `rest.remembered`. An item with
     number 0 serves a single request and is not cached.
@@ -39,7 +39,7 @@ class Item:
         return cls(resource, resource.item_iri(row), fields(properties, row))
 
     def shared(self) -> Self:
-        """Give the item a number, and return it."""
+        """Give this item its unique number, and return the item."""
         self.number = next(_numbers)
         return self
 
@@ -71,21 +71,21 @@ def maker_of(resource: Resource, properties: Properties) -> Callable[[tuple[Any,
 
 @cache
 def shared_maker_of(resource: Resource, properties: Properties) -> Callable[[tuple[Any, ...]], Item]:
-    """Return the same for items that several requests share."""
+    """Return a function like that of `maker_of`, for items that several requests share."""
     make = maker_of(resource, properties)
     return lambda values: make(values).shared()
 
 
 @dataclass(frozen=True)
 class PageLink:
-    """Links to the pages of a collection: the path and query of the request, parameters in byte order, `page` last."""
+    """Links to the pages of a collection. They repeat the path and the query of the request, sorted by name, with `page` last."""
 
     path: str
     query: str
 
     @cached_property
     def parameters(self) -> Parameters:
-        """Return the parameters that links repeat."""
+        """Return the parameters that links repeat, sorted by the bytes of their names."""
         parameters = parse_query(self.query)
         parameters.pop("page", None)
         return dict(sorted(parameters.items(), key=lambda pair: pair[0].encode()))
@@ -119,7 +119,7 @@ class Collection:
         return self.page.items
 
     def page_links(self) -> dict[str, str]:
-        """Return the links `self`, `first`, `last`, `prev` and `next` of HAL and JSON:API, only `self` for a single page.
+        """Return the links `self`, `first`, `last`, `prev` and `next` of HAL and JSON:API; a single page has only `self`.
 
         As in Chamilo, a page past the end still has `next`, unlike in Hydra.
         """

@@ -1,4 +1,4 @@
-"""The declaration of a resource: one object that renders it, validates bodies, and documents it."""
+"""The declaration of a resource, by which answers are rendered, bodies validated, and documents written."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class Kind(StrEnum):
     BOOLEAN = "boolean"
     DATE_TIME = "date-time"
     STRINGS = "array"
-    #: Texts by name, each perhaps null. PHP has one type for objects and lists, so a list has the names 0, 1 and so on.
+    #: Texts by name; each may be null. PHP has one type for objects and lists, so a list has the names 0, 1 and so on.
     TEXTS_BY_NAME = "object"
 
 
@@ -28,10 +28,10 @@ class Kind(StrEnum):
 class Property:
     """One property of a resource.
 
-    `attributes` names the columns that it needs; `value` computes it from a row, by default it is the first column. Every caller
-    sees a `public` property, privileged callers see a `readable` one. `element_pattern` is a regular expression for each text of
-    a written list. `max_length` counts characters, `max_bytes` bytes of UTF-8. `iri` is its term in a foreign vocabulary. If it
-    is not `tagged`, changing it does not change the entity tag.
+    `attributes` names the columns that it needs. `value` computes it from a row; by default it is the first column. Every caller
+    sees `public` properties, and privileged callers see all `readable` ones. `element_pattern` is a regular expression for each
+    text of a list in a body. `max_length` counts characters, `max_bytes` bytes of UTF-8. `iri` is the property's term in another
+    vocabulary. A property that is not `tagged` has no effect on the entity tag.
     """
 
     name: str
@@ -56,12 +56,12 @@ class Property:
 
     @property
     def read(self) -> Callable[[Any], Any]:
-        """Return a function from a row to the value: None if it is missing, an aware datetime for a time."""
+        """Return a function that takes a row and returns the value: None if there is none, an aware datetime for a time."""
         return self.value or attrgetter(self.attributes[0])
 
 
 class Properties(tuple[Property, ...]):  # noqa: SLOT001 - a cached property needs a place
-    """Properties of a resource, in the order of the wire. Each selection is made once, so identity tells them apart."""
+    """Properties of a resource, in the order of answers. Each selection is made only once, so its identity serves as its hash."""
 
     __hash__ = object.__hash__
 
@@ -78,11 +78,11 @@ class Properties(tuple[Property, ...]):  # noqa: SLOT001 - a cached property nee
 
 @dataclass(frozen=True, eq=False)
 class Resource:
-    """A resource: its names on the wire and its properties, in the order of the wire.
+    """A resource: its names in answers, and its properties, in the order of answers.
 
-    `iri` is the path of the collection or, if the resource `is_single`, of the only item. `iri_type` is the class in a
-    vocabulary. `group` is part of the schemas' names, as API Platform's serialization group: `user` in `User-user.read`; by
-    default it is the name in lower case.
+    `iri` is the path of the collection or, if the resource `is_single`, of the only item. `iri_type` is its class in a
+    vocabulary. `group`, like API Platform's serialization groups, is part of the schemas' names, such as `user` in
+    `User-user.read`. By default it is the name in lower case.
     """
 
     name: str
@@ -121,7 +121,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A query parameter of a collection. `hydra:search` leaves an unlisted one out."""
+    """A query parameter of a collection. `hydra:search` shows it only if it is `listed`."""
 
     variable: str
     property: str | None
@@ -132,7 +132,7 @@ class Filter:
 
 
 def fields(properties: Properties, row: Any) -> dict[str, Any]:
-    """Return the properties of a row in the order of the wire, without those that are None."""
+    """Return the properties of a row in the order of answers, without those that are None."""
     return {name: value for name, read in properties.readers if (value := read(row)) is not None}
 
 

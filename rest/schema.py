@@ -19,7 +19,7 @@ _TYPES: dict[Kind, Schema] = {
 # No database here stores NUL in every kind of text. The second pattern also demands a visible character.
 _NO_NUL, _NOT_BLANK = r"^[^\u0000]*$", r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
-# The times of RFC 3339 that are accepted (docs/compatibility.md#finite-dates). Other forms are accepted, too.
+# The accepted times in the form of RFC 3339 (docs/compatibility.md#finite-dates). The server accepts other forms, too.
 _FINITE = r"^[1-9][0-9]{3}-[^ ]*([Zz]|[+-](0[0-9]|1[0-4]):[0-5][0-9])$"
 
 #: Any text.
@@ -31,7 +31,7 @@ MAX_ID = 2**31 - 1
 #: The schema of an id.
 ID: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
 
-#: An id that no user has: an example that is sent as it is must change nobody.
+#: An id that no user has, so that an example that is sent unchanged changes nobody.
 EXAMPLE_ID = 1_234_567_890
 
 #: A link, absolute or relative.

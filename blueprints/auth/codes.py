@@ -15,8 +15,8 @@ from security.second_factor import LOCKED, HasName, Shown
 def demand_code(account: Account, code: str | None) -> str:
     """Check the code of an account whose password was right, if it has a second factor.
 
-    Returns the kind of second factor for the audit. Raises CodeRequired, BadCredentials or TooManyAttempts, or 503 if the server
-    is read-only and so cannot use a code up.
+    Returns the kind of second factor for the audit. Raises CodeRequired, BadCredentials, TooManyAttempts and, if the server is
+    read-only and so cannot mark a code as used, 503.
     """
     enrolment = parts().second_factors.find(db.session(), account.id)
     db.session.rollback()
@@ -28,7 +28,7 @@ def demand_code(account: Account, code: str | None) -> str:
         raise CodeRequired
     wrong_in_a_row = count_wrong_codes(db.session(), account.id)
     db.session.rollback()
-    # A new password or a new app starts a new window.
+    # The throttle counts anew after a new password or a newly set up app.
     series = f"{enrolment.secret} {account.password}"
     with parts().limiter.attempt_code(account.username, wrong_in_a_row, series):
         return _use_at_sign_in(account, enrolment, code)
@@ -37,13 +37,13 @@ def demand_code(account: Account, code: str | None) -> str:
 def use_code(user: HasName, enrolment: Enrolment, code: str) -> Shown:
     """Use up a code of an app or a backup code, and return its kind. Raises BadCredentials.
 
-    It ends the transaction, since the throttle around it writes in another.
+    Commits the transaction, since the throttle around this call writes in a transaction of its own.
     """
     return _used(user, parts().second_factors.use(db.session(), user, enrolment, code, parts().clock()))
 
 
 def _use_at_sign_in(user: HasName, enrolment: Enrolment, code: str) -> Shown:
-    """Use up a code as `use_code` does. The code counts as wrong until it proves right."""
+    """Use up a code as `use_code` does. It counts as wrong from before the check until it proves right."""
     session, factors = db.session(), parts().second_factors
     with rolled_back():
         is_last = factors.begin_guess(session, user, enrolment)
@@ -65,7 +65,7 @@ def _use_at_sign_in(user: HasName, enrolment: Enrolment, code: str) -> Shown:
 
 @contextmanager
 def rolled_back() -> Iterator[None]:
-    """Roll back on failure, before the throttle around it writes in a transaction of its own."""
+    """Roll back on failure, before the throttle around this block writes in a transaction of its own."""
     try:
         yield
     except BaseException:

@@ -15,19 +15,19 @@ from rest.operation import Tag
 #: The group of all operations on tokens, sessions and second factors.
 SIGN_IN_TAG = Tag("Login Check", "Signing in")
 
-#: The statuses of bodies that cannot be read.
+#: The statuses of answers to bodies that cannot be read.
 BODY_FAILURES = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 
-#: A text of the form of a token (RFC 7519), for examples.
+#: A text in the form of a token (RFC 7519), for examples.
 EXAMPLE_JWT = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJpYXQiOjE3OTAwNzU2MDB9.c2lnbmF0dXJl"
 
-#: The largest body of a sign-in or a refresh: anybody may send one, and its content is short.
+#: The largest body of a sign-in or a refresh. Anybody may send one, and a real one is short.
 MOST_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An unverified user name and password, and the code of a second factor if it is a non-empty text."""
+    """An unverified user name and password, and the code of a second factor, or None if that is missing, empty or not a text."""
 
     username: str
     password: str = field(repr=False)
@@ -35,7 +35,7 @@ class Credentials:
 
 
 class MalformedJson(BadRequest):
-    """The body is no JSON object."""
+    """The body is not a JSON object."""
 
     error_code = "malformed_json"
 
@@ -47,7 +47,7 @@ class InvalidKey(BadRequest):
 
 
 def read_credentials(request: Request, dialect: Dialect) -> Credentials:
-    """Read the body of a sign-in. Raises 415, 413, or 400 with Symfony's text."""
+    """Read the body of a sign-in. Raises 415, 413 and, with Symfony's text, 400."""
     require_json(request, dialect)
     document = read_object(request, MOST_BYTES)
     username, password, totp = _text(document, "username"), _text(document, "password"), document.get("totp")
@@ -55,7 +55,7 @@ def read_credentials(request: Request, dialect: Dialect) -> Credentials:
 
 
 def require_json(request: Request, dialect: Dialect = CHAMILO_2) -> None:
-    """Raise 415 unless the media type of the body is JSON; only the sign-in depends on the dialect."""
+    """Raise 415 unless the media type of the body is JSON. Only at a sign-in do the accepted types depend on the dialect."""
     request_media_type(request, dialect.sign_in_types, dialect.listed_sign_in_types)
 
 

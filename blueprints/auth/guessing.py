@@ -23,7 +23,7 @@ _YEAR_SECONDS = 366 * 86_400
 
 @contextmanager
 def codes_bounded(caller: Caller) -> Iterator[None]:
-    """Limit guesses of a code. After too many wrong codes at sign-ins, every code is refused."""
+    """Limit guesses of a code. After too many wrong codes at sign-ins, every code is refused, here as well."""
     with guesses_bounded(caller, WrongCode):
         parts().second_factors.require_unlocked(db.session(), caller)
         db.session.rollback()
@@ -32,10 +32,10 @@ def codes_bounded(caller: Caller) -> Iterator[None]:
 
 @contextmanager
 def guesses_bounded(caller: Caller, wrong: type[AccessDenied]) -> Iterator[None]:
-    """Turn the 401 of a sign-in into `wrong`, a 403, or into 429; end a token after too many wrong guesses.
+    """Limit guesses, and end the token and its session after too many wrong ones.
 
-    The audit gets the true reason.
-    Guesses count for the token or its session, so that a thief of a token does not lock the user out.
+    A wrong guess raises `wrong` (403), and guesses that come too fast raise 429, instead of the 401 of a sign-in. The audit gets
+    the true reason. The limits are for the token or its session, not for the user: a thief of a token cannot lock the user out.
     """
     limiter, key = parts().limiter, caller.access_token.keys[-1]
     try:
@@ -54,7 +54,7 @@ def guesses_bounded(caller: Caller, wrong: type[AccessDenied]) -> Iterator[None]
 
 
 def _longest_life_seconds(token: BearerToken) -> int:
-    """Return how long to remember failures: as long as the session, or else the token, may live."""
+    """Return for how long to remember failures: the longest life of the session or, without a session, of the token."""
     rules = parts().sessions.rules
     if token.session_id:
         return rules.max_lifetime_seconds

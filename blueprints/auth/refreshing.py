@@ -90,7 +90,7 @@ def record_session_end(username: str, user_id: int, session_id: str, reason: str
 
 
 def answer_with_token(token: str, grant: Grant | None) -> Response:
-    """Answer with an access token and, if there is one, a refresh token, under the names of gesdinet's bundle."""
+    """Answer with an access token and, if there is one, a refresh token. The names are those of gesdinet's Symfony bundle."""
     body: dict[str, Any] = {"token": token}
     if grant is not None:
         body |= {"refresh_token": grant.token, "refresh_token_expiration": int(grant.expires_at.timestamp())}

@@ -73,7 +73,10 @@ def create_token() -> Response:
 
 @contextmanager
 def _recorded_sign_in(username: str) -> Iterator[None]:
-    """Record why a sign-in is refused in the audit, and a wrong password or code in Chamilo's table as well."""
+    """Record in the audit why a sign-in is refused.
+
+    Chamilo's table gets the failure, too, unless the throttle refused the sign-in or only the code was missing.
+    """
     try:
         yield
     except TooManyAttempts as refusal:
@@ -91,7 +94,7 @@ def _recorded_sign_in(username: str) -> Iterator[None]:
 
 
 def _count_failure(username: str) -> None:
-    """Record a failure in Chamilo's table, and report a user name with very many of them."""
+    """Record a failure in Chamilo's table, if the server may write, and report a user name with very many failures."""
     if parts().limiter.is_to_report(username):
         record_now("sign_in_failures", has_row=False, username=username, details={"in_an_hour": FAILURES_TO_REPORT})
     if not parts().settings.read_only:

@@ -178,7 +178,7 @@ def disable_second_factor() -> Response:
 
 
 def _find(caller: Caller) -> Enrolment | None:
-    """Return the caller's enrolment, without keeping a connection."""
+    """Return the caller's enrolment, and give the database connection back."""
     found = parts().second_factors.find(db.session(), caller.id)
     db.session.rollback()
     return found
@@ -213,7 +213,7 @@ def _renew_backup_codes(caller: Caller) -> list[str]:
 
 
 def _require_password(caller: Caller, password: str) -> None:
-    """Raise 403 for a wrong password and 429 after too many. A 401 would mean that the token is invalid."""
+    """Raise 403 for a wrong password, and 429 after too many tries. A 401 would mean that the token is invalid."""
     ours = parts()
     requester = requester_of(caller.username)
     ours.hashing.require_room(requester)

@@ -46,7 +46,7 @@ INVALIDATE_ALL = replace(
 
 
 def sign_out_blueprint(*, has_sessions: bool) -> Blueprint:
-    """Return the routes of this module. With sessions, /token/invalidate takes a refresh token."""
+    """Return the routes of this module. With sessions, the body of /token/invalidate may have a refresh token."""
     bp = Blueprint("sign_out", __name__)
     bp.post("/token/invalidate", endpoint="end_token")(invalidate_session if has_sessions else invalidate_token)
     bp.post("/token/invalidate-all")(invalidate_all_tokens)

@@ -18,7 +18,7 @@ from security.access import public
 
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 
-# flasgger's command extracts documents from docstrings, which hold none here.
+# This command of flasgger extracts documents from docstrings. Ours contain none, so hide the command.
 generate_api_schema.hidden = True
 
 
@@ -26,7 +26,7 @@ class Explorer(Swagger):  # type: ignore[misc]
     """flasgger without its old bundle, its extra routes and its hook into the application's routes."""
 
     def __init__(self, app: Flask, document: str, show_document: RouteCallable) -> None:
-        """Mount the page; `document` is the path of its document, `show_document` the view of it."""
+        """Mount the page. `document` is the path of the OpenAPI document, and `show_document` is its view."""
         self._document, self._show_document = document, show_document
         super().__init__(app, config={"specs_route": "/api/docs.html", "specs": [{"endpoint": "openapi"}], "title": "Poort"})
 
@@ -47,7 +47,7 @@ class Explorer(Swagger):  # type: ignore[misc]
 
 
 def _show_file(show: Callable[..., Any], filename: str) -> Response:
-    """Answer with a file as one text: a thread of gunicorn would send a file for as long as the client takes to read it."""
+    """Answer with the content of a file. A file would occupy a gunicorn thread for as long as the client takes to read it."""
     response: Response = show(filename=filename)
     if response.is_sequence or response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
         return response

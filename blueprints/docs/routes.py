@@ -28,7 +28,7 @@ from security.access import is_public, needs_sign_in, public
 # The explorer's page (blueprints/docs/explorer.py).
 _PAGE = "flasgger.apidocs"
 
-# No foreign hosts and no inline scripts. Swagger UI sets inline styles.
+# The page uses no other hosts and no inline scripts. Swagger UI sets inline styles.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -42,7 +42,7 @@ _NAMES = {str(code): name for code, name in (HTTP_STATUS_CODES | _NEWER_NAMES).i
 
 
 def document_blueprint(dialect: Dialect) -> Blueprint:
-    """Make the blueprint of the documents, which is served only with APP_ENABLE_API_ENTRYPOINT."""
+    """Make the blueprint of the documents. It is registered only if APP_ENABLE_API_ENTRYPOINT is on."""
     docs = Blueprint("docs", __name__, template_folder="templates", static_folder="static", static_url_path="/docs/explorer")
     docs.after_request(protect_page)
     for path, media_types in dialect.offers.items():
@@ -179,7 +179,7 @@ def _answer(document: Any, media_type: str) -> Response:
 
 
 def protect_page(response: Response) -> Response:
-    """Let the page load files and call the API of its own origin only."""
+    """Restrict a page to files and API calls of its own origin."""
     if response.mimetype == "text/html":
         response.headers["Content-Security-Policy"] = _POLICY
         response.headers["Referrer-Policy"] = "no-referrer"

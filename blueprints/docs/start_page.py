@@ -14,7 +14,7 @@ bp = Blueprint("start_page", __name__, template_folder="templates")
 
 _STYLE = (Path(__file__).parent / "templates" / "start_page.css").read_text()
 
-# The page is complete in one response: its only style is the one with this hash, and it loads nothing.
+# The page loads nothing. Its only style sheet is part of it, and allowed by this hash.
 _POLICY = (
     f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

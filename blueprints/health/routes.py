@@ -32,7 +32,7 @@ def show_health() -> Response:
 @bp.get("/readyz")
 @public
 def show_readiness() -> Response:
-    """Name the parts that fail, and answer 503 if the server needs one of them; the log has the reasons."""
+    """Name the parts that fail. The status is 503 if the server cannot work without one of them. The log has the reasons."""
     failing = [name for name, check in (("database", _check_database), ("keys", _check_keys)) if not check()]
     degraded = [] if _check_store() else ["store"]
     if "database" not in failing and not _check_writing():
@@ -66,7 +66,7 @@ def _check_keys() -> bool:
 
 
 def _check_store() -> bool:
-    """Check Redis if it is the store. Other stores are the database, which has its own check, or memory."""
+    """Check Redis if the throttle uses it. Otherwise the throttle uses the database, which has its own check, or memory."""
     if not parts().settings.redis_url:
         return True
     try:
@@ -78,7 +78,7 @@ def _check_store() -> bool:
 
 
 def _check_writing() -> bool:
-    """Check that the database can be written. Reads go on without, so a load balancer must not take this host out."""
+    """Check that the database accepts writes. If not, reads still work, so a load balancer must keep this host."""
     code = parts().write_probe.refusal()
     if code:
         logger.error("degraded: the database can be read and not written, and sign-ins get 503", extra={"code": code})
@@ -87,5 +87,5 @@ def _check_writing() -> bool:
 
 @lru_cache(maxsize=1)
 def _check_once(ours: Parts, *_versions: tuple[int, ...]) -> None:
-    """Check the keys once for each version of their files: it takes 40 ms, and any client may ask."""
+    """Check the keys once for each version of their files. A check takes 40 ms, and any client may request one."""
     ours.check_keys()

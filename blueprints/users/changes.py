@@ -1,6 +1,6 @@
 """Creating, changing and deleting users for a caller.
 
-Every rule is checked before a password is hashed, and again in the transaction, with all rows locked
+Every rule is checked before a password is hashed, and again in the transaction, when all rows are locked
 (docs/compatibility.md#write-rechecked).
 """
 
@@ -44,7 +44,7 @@ def insert(
 ) -> Item:
     """Insert a user who can sign in to a portal; `rule` is the access rule of the route.
 
-    `complete` takes the new id in the same transaction, when no other user can be inserted. Raises 401, 403, 422 and 503.
+    `complete` gets the new id in the same transaction, while no other user can be inserted. Raises 401, 403, 422 and 503.
     """
     ours, session = parts(), db.session()
     columns = columns_to_write(values, _hashed(password, None), g.now)
@@ -60,7 +60,7 @@ def insert(
 
 
 def update(stored: Any, values: dict[str, Any], password: str | None, more: dict[str, Any]) -> Item:
-    """Change a user. `stored` is the row as it was found, `more` are columns that are not properties.
+    """Change a user. `stored` is the row as it was read before, and `more` has columns that no property sets.
 
     Raises 401, 403, 404, 412, 422, 429 and 503.
     """

@@ -8,14 +8,14 @@ from models.extra_fields import Pair, UnknownExtraField
 from rest.problem import UnreadableQuery
 from rest.query import Parameters
 
-#: Makes the conditions that a user has all of some values. Raises UnknownExtraField.
+#: Makes conditions that match users who have all the given values. Raises UnknownExtraField.
 Matching = Callable[[Sequence[Pair]], list[ColumnElement[bool]]]
 
 
 def read_pairs(parameters: Parameters) -> list[Pair]:
-    """Return pairs of a name and the value at the same position, none if both parameters are missing.
+    """Return pairs of a name and the value at the same position. The list is empty if both parameters are missing.
 
-    Raises UnreadableQuery if a name or a value stands alone.
+    Raises UnreadableQuery for a name without a value, or a value without a name.
     """
     names, values = _listed(parameters.get("extrafield")), _listed(parameters.get("extrafieldvalue"))
     pairs = [(name, values.get(position)) for position, name in names.items()]
@@ -26,7 +26,7 @@ def read_pairs(parameters: Parameters) -> list[Pair]:
 
 
 def conditions_of(pairs: Sequence[Pair], matching: Matching) -> list[ColumnElement[bool]]:
-    """Return the conditions that a user has all these values. Raises UnreadableQuery for a field that is not known."""
+    """Return conditions that match users who have all these values. Raises UnreadableQuery for an unknown field."""
     try:
         return matching(pairs)
     except UnknownExtraField as unknown:
@@ -41,5 +41,5 @@ def _listed(given: "str | Parameters | None") -> Parameters:
 
 
 def _storable(text: str) -> str:
-    # No field and no value has a NUL, and PostgreSQL refuses to look for one.
+    # PostgreSQL refuses to search for NUL, which no stored name or value contains.
     return text.replace("\0", "\ufffd")

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class MalformedPasswordBody(BadRequest):
-    """The body is no JSON object."""
+    """The body is not a JSON object."""
 
     description = "Invalid JSON body."
     error_code = "malformed_json"
@@ -43,7 +43,7 @@ class InvalidPasswordBody(BadRequest):
 @speaks(operations.SET_PASSWORD)
 @requires(is_authenticated)
 def set_password(user_id: str) -> Response:
-    """Set a password: the caller's own, or as an administrator any user's."""
+    """Set a password: the caller's own or, for administrators, that of any user in their scope."""
     row = get_row(read_id(user_id))
     user_policy.require_changeable(current_caller(), row, {}, sets_password=True)
     refuse_when_read_only()
@@ -79,6 +79,6 @@ def read_password_change(body: bytes, policy: PasswordPolicy) -> PasswordChange:
 
 
 def warn_of_ignored_password(document: Mapping[str, Any]) -> None:
-    """Log that the body of a new user has its password under a name that is ignored."""
+    """Log a warning if the body of a new user has its password in `password`, which is ignored."""
     if "password" in document and not document.get("plainPassword"):
         logger.warning("`password` was ignored in the body of a new user, who cannot sign in: `plainPassword` is meant")

@@ -1,7 +1,8 @@
 """Who may do what with users (docs/compatibility.md#users). Nothing else in this package looks at the caller's roles.
 
-`may_…` answers, `require_…` raises AccessDenied. resource.py declares which properties can be written at all. The scope of an
-administrator is everyone, or on a campus of several portals the users of some (security/portal_scope.py).
+Functions `may_…` tell whether a caller may do something, or return a rule that tells so. Functions `require_…` raise
+AccessDenied. resource.py declares which properties can be written at all. An administrator's scope is everyone or, on a campus
+of several portals, the users of some of them (security/portal_scope.py).
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -29,7 +30,7 @@ class Target(HeldUser, Protocol):
 
 _SEES_EVERYONE = ("ROLE_ADMIN", "ROLE_GLOBAL_ADMIN", "ROLE_TEACHER", "ROLE_SESSION_MANAGER")
 
-# The properties that other users may write of their own row (docs/compatibility.md#self-edit).
+# The properties of their own that users who are not administrators may write (docs/compatibility.md#self-edit).
 _HARMLESS = frozenset(
     ("firstname", "lastname", "email", "website", "biography", "locale", "timezone", "phone", "address", "plainPassword")
 )
@@ -56,17 +57,17 @@ def may_see_everyone(caller: Caller) -> bool:
 
 
 def rows_in_lists(caller: Caller) -> Rows:
-    """Return the users that a caller may list. On a campus of several portals, the portal limits them too."""
+    """Return the users that a caller may list. On a campus of several portals, portals limit the list as well."""
     return Rows(None if may_see_everyone(caller) else caller.id, listed_portals(caller))
 
 
 def may_add_to(portal_id: int) -> Callable[[Caller], bool]:
-    """Return a rule: the caller passes `may_add_to_portal` and manages the portal."""
+    """Return a rule that requires `may_add_to_portal` and a caller who manages the portal."""
     return lambda caller: may_add_to_portal(caller) and manages_portal(caller, portal_id)
 
 
 def may_create_in(portal_id: int) -> Callable[[Caller], bool]:
-    """Return a rule: the caller passes `may_create_users` and manages the portal."""
+    """Return a rule that requires `may_create_users` and a caller who manages the portal."""
     return lambda caller: may_create_users(caller) and manages_portal(caller, portal_id)
 
 
@@ -87,14 +88,14 @@ def require_visible(session: Callable[[], Session], caller: Caller, user_id: int
 
 
 def require_creatable(caller: Caller, rule: Callable[[Caller], bool], roles: Collection[str]) -> None:
-    """Require the rule of a route and, for the role of a global administrator, a caller who may grant it."""
+    """Require a caller who passes the rule of a route and may grant the roles."""
     if not rule(caller):
         raise AccessDenied
     _require_grantable(caller, roles)
 
 
 def require_deletable(caller: Caller, user: Target) -> None:
-    """Let administrators delete others, not themselves. Only global administrators may delete global administrators."""
+    """Let administrators delete other users, but not themselves. Only global administrators may delete global administrators."""
     if not caller.is_granted(ROLE_ADMIN):
         raise AccessDenied
     if caller.id == user.id:
@@ -114,7 +115,7 @@ def require_changeable(caller: Caller, user: Target, columns: Mapping[str, Any],
 
     Only global administrators, and the user, may change the user name, e-mail, roles, state or password of a global
     administrator (docs/compatibility.md#global-admin-protected). Writing the stored value again is not a change. An API key
-    sets no password of an existing user (docs/compatibility.md#api-keys).
+    cannot set the password of an existing user (docs/compatibility.md#api-keys).
     """
     if not may_edit_user(caller, user) or (sets_password and not caller.has_signed_in):
         raise AccessDenied
@@ -128,7 +129,7 @@ def require_changeable(caller: Caller, user: Target, columns: Mapping[str, Any],
 def require_administrator_left(
     session: Session, user: HasRolesAndState, columns: Mapping[str, Any], now: datetime
 ) -> frozenset[int]:
-    """Return the ids of the other administrators if a change takes this one away. Raises AccessDenied if there is none."""
+    """Return the other administrators' ids if a change ends this one's rights, else none. Raises AccessDenied without others."""
     try:
         return find_others(session, user, columns, now)
     except LastAdministrator as refusal:
@@ -145,7 +146,7 @@ def _require_grantable(caller: Caller, granted: Collection[str], *, is_own: bool
 
 
 def _may_take_over(caller: Caller, user: HeldUser) -> bool:
-    """Tell whether a caller may change the columns and the password that would let them act as the user."""
+    """Tell whether a caller may change those columns, or the password, that would let the caller act as the user."""
     is_protected = ROLE_GLOBAL_ADMIN in roles_to_store(user.roles)
     return not is_protected or caller.id == user.id or caller.is_granted(ROLE_GLOBAL_ADMIN)
 

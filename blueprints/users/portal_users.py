@@ -1,4 +1,4 @@
-"""/api/access_urls/{id}/user: new users of a portal, whole or not at all (docs/compatibility.md#portal-user-atomic)."""
+"""/api/access_urls/{id}/user: creates users of a portal, completely or not at all (docs/compatibility.md#portal-user-atomic)."""
 
 import logging
 from collections.abc import Mapping
@@ -34,21 +34,21 @@ _LENGTHS = {prop.name: prop.max_length for prop in USER_OF_PORTAL.writable if pr
 
 
 class NameTaken(exceptions.Conflict):
-    """Another user has the name."""
+    """Another user has the user name."""
 
     description = "username_already_exists"
     error_code = "username_taken"
 
 
 class EmailTaken(exceptions.Conflict):
-    """Another user has the address."""
+    """Another user has the e-mail address."""
 
     description = "email_already_exists"
     error_code = "email_taken"
 
 
 class NoMailServer(exceptions.NotImplemented):
-    """A mail is wanted, and the server cannot send any."""
+    """The request asks for a mail, but the server has no mail server."""
 
     description = "Sending mail is not configured."
     error_code = "mail_not_configured"
@@ -62,7 +62,7 @@ class PortalNotFound(exceptions.NotFound):
 
 
 class ExtraFieldNotFound(exceptions.BadRequest):
-    """A body has a value for a field that does not exist."""
+    """A body has a value for an extra field that does not exist."""
 
     error_code = "extra_field_not_found"
 
@@ -88,7 +88,7 @@ def get_managed_portal(portal_id: int) -> Any:
 
 
 def read_user_of_portal(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a new user, with defaults. Raises 400, 409, 422 and 501, in Chamilo's order."""
+    """Return the values of a new user, with defaults. Raises 400, 409, 422 and 501; the checks are in Chamilo's order."""
     ours, session = parts(), db.session()
     values = read_changes(USER_OF_PORTAL, document, policy.WRITABLE_IN_PORTAL)
     require_none(user_violations(ours, USER_OF_PORTAL, values, None))
@@ -104,13 +104,13 @@ def read_user_of_portal(document: Mapping[str, Any]) -> dict[str, Any]:
 def create_user_of_portal(portal: Any, values: dict[str, Any]) -> Item:
     """Insert a user with the values of extra fields, and send the mail. Raises 400, 401, 403, 409 and 503.
 
-    Whatever may have changed since the values were read is checked again in the transaction.
+    The transaction repeats the checks whose outcome may have changed, but on a campus not that of the e-mail address.
     """
 
     def complete(user_id: int) -> None:
         if not parts().users.is_campus:  # a campus has no index on addresses, and reading all users once is enough
             _require_free_email(values["email"], user_id)
-        if texts := _texts_by_field(values):  # an old campus lacks the tables
+        if texts := _texts_by_field(values):  # an old campus lacks the tables, so touch them only if needed
             parts().extra_fields.write_values(db.session(), user_id, texts, parts().clock())
 
     try:
@@ -138,7 +138,7 @@ def _texts_by_field(values: Mapping[str, Any]) -> dict[int, str | None]:
 
 
 def _defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return status and role, and, if the body has none, the locale and time zone of the request's portal."""
+    """Return the status, its role, and a locale and time zone: by default, those of the request's portal."""
     ours, of_portal = parts(), current_caller().portal.settings
     given = values.get("status")
     status = STATUS_STUDENT if given is None else given
@@ -152,7 +152,7 @@ def _defaults(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fitting(name: str, setting: str | None) -> str | None:
-    """Return a setting if the column takes it: campuses of 1.11 had names of languages such as `brazilian_portuguese`."""
+    """Return a setting if it fits into the column, else None. Some language names of Chamilo 1.11 are too long for it."""
     return setting if setting and len(setting) <= _LENGTHS[name] else None
 
 

@@ -1,4 +1,4 @@
-"""Users on the wire: properties and filters, declared once (docs/compatibility.md#user-properties)."""
+"""The properties and filters of users in requests and answers, declared once (docs/compatibility.md#user-properties)."""
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -21,12 +21,12 @@ from rest.schema import EXAMPLE_ID
 
 
 def full_name(row: Any, form: str = FIRST_LAST) -> str:
-    """Return first and last name in a form of models.portals; a missing one is the empty text."""
+    """Return the first and last name in one of the forms of models.portals. A missing name counts as empty."""
     return form.format(first=row.firstname or "", last=row.lastname or "")
 
 
 def _own_full_name(row: Any, form: str = FIRST_LAST) -> str:
-    """Return the full name without blanks around it, or the user name if both names are empty: a comma alone names nobody."""
+    """Return the full name without blanks around it, or the user name if both names are empty, so never a comma alone."""
     return full_name(row, form).strip() if full_name(row).strip() else row.username
 
 
@@ -160,11 +160,11 @@ def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, 
     order = filters.order(parameters.get("order"), {name: columns[name] for name in _ORDERED})
     ordered = [*order.values(), User.id]
     if table.is_campus and next(iter(order), None) == "username":
-        ordered = ordered[:1]  # unique there; MariaDB uses its index only if no column follows
+        ordered = ordered[:1]  # user names are unique there, and MariaDB uses their index only if no column follows
     return Filters(conditions, ordered, [([column.key for column in searched], texts) for searched, texts in wanted])
 
 
 def _refuse_too_many(texts: int, pairs: Collection[Pair]) -> None:
-    """Raise UnreadableQuery for too many search texts. An empty value is none, but different pairs take time as well."""
+    """Raise UnreadableQuery for too many search texts. Empty values do not count, but each different pair takes time, too."""
     if texts + sum(1 for _, value in pairs if value) > MOST_TERMS or len(set(pairs)) > MOST_TERMS:
         raise UnreadableQuery("Too many search terms.")

@@ -39,7 +39,7 @@ def _id_in_path(user_id: str) -> int:
 @speaks(operations.LIST)
 @requires(is_authenticated)
 def list_users() -> Response:
-    """List the users that the caller may see, filtered, ordered and paged."""
+    """List the users that the caller may see, with filters, order and pages."""
     privileged = policy.may_see_everyone(current_caller())
     query = request.query_string.decode("latin-1")
     parameters = parse_query(query)
@@ -125,7 +125,7 @@ def _edit(user_id: str) -> Response:
 def _require_portal_of_new_user(document: dict[str, Any]) -> tuple[int, Rule]:
     """Return the id of the portal that a new user joins, and the rule that the caller must pass.
 
-    The portal is that of the request, or `currentUrl` in the body (docs/compatibility.md#current-url).
+    The portal is that of the request or, on a campus, `currentUrl` in the body (docs/compatibility.md#current-url).
     Raises UnreadableRequest if `currentUrl` names no portal, AccessDenied if the caller does not manage it.
     """
     named = document.get("currentUrl") if parts().users.is_campus else None

@@ -1,4 +1,4 @@
-"""Validating the values of a user, and writing them to the row with all that follows (docs/compatibility.md#writing)."""
+"""Validating and writing the values of a user, with consequences such as ended tokens (docs/compatibility.md#writing)."""
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
@@ -39,7 +39,7 @@ class HeldUser(Protocol):
     roles: RoleList
 
 
-#: The column of each property that bodies set.
+#: The column of each property that a body may set.
 COLUMNS = {prop.name: prop.attributes[0] for prop in (*USER.writable, *USER_OF_PORTAL.writable) if prop.attributes}
 
 
@@ -52,7 +52,7 @@ def validate_user(session: Session, ours: Parts, values: Mapping[str, Any], stor
 
 
 def user_violations(ours: Parts, resource: Resource, values: Mapping[str, Any], stored: HeldUser | None) -> list[Violation]:
-    """Return the violations that the values of a user have by themselves, in the words of a resource."""
+    """Return the violations that are found without the database, under the property names of a resource."""
     same = {name for name, column in COLUMNS.items() if name in values and values[name] == getattr(stored, column, None)}
     password = next(prop.name for prop in resource.writable if prop.is_password)
     return [
@@ -80,9 +80,9 @@ def password_violations(name: str, password: str | None, policy: PasswordPolicy)
 
 
 def new_password_hash(session: Session, ours: Parts, password: str, requester: Requester, own_id: int | None) -> str:
-    """Hash a new password without keeping a connection. `own_id` is the caller's id if the password is the caller's own.
+    """Hash a new password, while no database connection is held. `own_id` is the caller's id if the password is the caller's.
 
-    Raises 503 if the queue is full, 429 after too many own passwords in a minute (docs/compatibility.md#own-password-rate).
+    Raises 503 if the queue is full, 429 after too many hashes of one's own password (docs/compatibility.md#own-password-rate).
     """
     session.rollback()
     ours.hashing.require_room(requester)
@@ -92,7 +92,7 @@ def new_password_hash(session: Session, ours: Parts, password: str, requester: R
 
 
 def columns_to_write(values: Mapping[str, Any], password_hash: str | None, now: datetime) -> dict[str, Any]:
-    """Return the columns that values set, with those that follow from them."""
+    """Return the columns that the values and the hash set, and the times of these changes."""
     columns = {COLUMNS[name]: value for name, value in values.items() if name in COLUMNS}
     if "roles" in columns:
         columns["roles"] = roles_to_store(columns["roles"])
@@ -102,7 +102,7 @@ def columns_to_write(values: Mapping[str, Any], password_hash: str | None, now: 
 
 
 def insert_user(session: Session, table: UserTable, columns: Mapping[str, Any], now: datetime, access_url_id: int) -> int:
-    """Insert a user with the rows for signing in to a portal, and return the id."""
+    """Insert a user, with the rows that allow signing in to a portal. Return the id."""
     user_id = table.insert(session, columns, now)
     enrol(session, [user_id], access_url_id)
     record_event("user_created", username=columns["username"], user_id=user_id, details={"roles": list(columns.get("roles", ()))})
@@ -113,8 +113,8 @@ def change_user(session: Session, ours: Parts, held: HeldUser, columns: Mapping[
     """Update a user whose row is locked, and end the tokens that must not outlive the change.
 
     A new password, other roles or a deactivation end all tokens; a new user name ends those of the old name. The clock is read
-    after locking, so that no token is issued between that moment and the commit. A forced change, which breaks the rule
-    of the last administrator, is marked in the audit.
+    after locking, so that no token is issued between that moment and the commit. `is_forced` marks in the audit that
+    an operator removed the last administrator by force.
     """
     ours.users.change(session, held, columns)
     follow_change(session, ours.clock(), held, columns, is_forced=is_forced)
@@ -123,7 +123,7 @@ def change_user(session: Session, ours: Parts, held: HeldUser, columns: Mapping[
 def follow_change(
     session: Session, now: datetime, held: HeldUser, columns: Mapping[str, Any], *, is_forced: bool = False
 ) -> None:
-    """Write what follows from a change of a user whose row is locked: ended tokens, and the event."""
+    """Write the consequences of a change of a user whose row is locked: ended tokens, and the audit event."""
     if "password" in columns:
         forget_wrong_codes(session, held.id)
     if _ends_tokens(held, columns):
@@ -138,7 +138,7 @@ def follow_change(
 def remove_user(session: Session, ours: Parts, held: HeldUser, *, is_forced: bool = False) -> None:
     """Delete a user whose row is locked, as USER_DELETE_MODE says, and end all tokens of the user.
 
-    A forced deletion, which breaks the rule of the last administrator, is marked in the audit.
+    `is_forced` marks in the audit that an operator removed the last administrator by force.
     """
     now, for_good = ours.clock(), ours.settings.user_delete_mode == "hard"
     if for_good:

@@ -1,4 +1,4 @@
-"""Examples of answers in the OpenAPI document. The code that renders real answers renders them."""
+"""Examples of answers in the OpenAPI document, rendered by the code that also renders real answers."""
 
 from http import HTTPStatus
 from typing import Any
@@ -16,7 +16,7 @@ from rest.representation import Collection, Item, PageLink
 from rest.resource import Resource
 from rest.schema import EXAMPLE_ID
 
-#: The texts of failures, if the operation says nothing more likely.
+#: The texts of failures, unless the operation declares a more likely one.
 _TEXTS = {
     HTTPStatus.BAD_REQUEST: "Invalid JSON.",
     HTTPStatus.UNAUTHORIZED: "Expired JWT Token",
@@ -31,7 +31,7 @@ _TEXTS = {
 
 
 def answer_example(operation: Operation, resource: Resource, format_: Format) -> Any:
-    """Return the answer of an operation on a resource in a format: decoded if it is JSON, else as text."""
+    """Return an example of an operation's answer in a format: decoded if the format is JSON, else as text."""
     item = _item(resource)
     if operation.shape is Shape.COLLECTION:
         page = Page((item,), Paging(1, DEFAULT_ITEMS_PER_PAGE), 1)
@@ -48,7 +48,7 @@ def _item(resource: Resource) -> Item:
 
 
 def failure_in(status: HTTPStatus, operation: Operation, media_type: str) -> HTTPException:
-    """Return a likely failure of an operation with a status, which is answered in a media type."""
+    """Return a likely failure of an operation for a status and the media type of the answer."""
     is_negotiated = media_type != "application/json"
     if is_negotiated and status is HTTPStatus.UNPROCESSABLE_ENTITY and (body := operation.body or operation.resource):
         blank = next(prop for prop in body.writable if prop.not_blank)

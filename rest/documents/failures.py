@@ -1,4 +1,4 @@
-"""JSON Schemas of failures (docs/compatibility.md#errors), by name, and the media types of those that depend on `Accept`."""
+"""JSON Schemas of failures (docs/compatibility.md#errors) and, for failures that depend on `Accept`, their media types."""
 
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -11,10 +11,10 @@ _PROBLEM, _JSON_LD, _JSON = "application/problem+json", "application/ld+json", "
 
 
 class FailureSchemas(NamedTuple):
-    """The schemas of all failures by name, and those of failures to read and to validate a request.
+    """The schemas of all failures by name, and the schema names of unreadable and invalid requests (400 and 422).
 
-    `of_json` has the names of the latter, by status and media type, where an answer is plain JSON, `of_json_ld` where it is in
-    any other format, and `of_all` where the client chooses.
+    These names are by status and media type. `of_all` is for a document of all formats, `of_json` for a document of plain JSON
+    only, and `of_json_ld` for a document of any other single format.
     """
 
     schemas: Document
@@ -52,7 +52,7 @@ def _chosen(problem: str, violations: str, media_type: str) -> dict[HTTPStatus, 
     return {HTTPStatus.BAD_REQUEST: {media_type: problem}, HTTPStatus.UNPROCESSABLE_ENTITY: {media_type: violations}}
 
 
-#: Chamilo 2 has one media type for each form.
+#: In Chamilo 2, each form of a failure has a media type of its own.
 OF_2 = FailureSchemas(
     _PLAIN
     | {
@@ -69,7 +69,7 @@ OF_2 = FailureSchemas(
     _chosen("Error.jsonld", "ConstraintViolationList.jsonld", _JSON_LD),
 )
 
-#: Chamilo 3 has one media type for both forms, so that a schema must fit either.
+#: In Chamilo 3, both forms have the same media type, so the schema for it must accept either.
 OF_3 = FailureSchemas(
     _PLAIN
     | {
@@ -88,7 +88,7 @@ OF_3 = FailureSchemas(
     _chosen("Error.jsonld", "ConstraintViolation.jsonld", _PROBLEM),
 )
 
-#: What replaces some of them where API keys are taken: a refused key has no code (docs/compatibility.md#api-keys).
+#: Replaces a schema if API keys are accepted: the answer to a refused key has no `code` (docs/compatibility.md#api-keys).
 FAILURES_WITH_API_KEYS: Document = {
     "AuthenticationFailure": _PLAIN["AuthenticationFailure"] | {"required": ["message"]},
 }

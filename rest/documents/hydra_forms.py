@@ -1,4 +1,4 @@
-"""What the Hydra documentations of Chamilo 2 and 3 have each their own way: names of classes, contexts, classes of failures."""
+"""The parts of the Hydra documentation that differ between Chamilo 2 and 3: class names, contexts, classes of failures."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -57,7 +57,7 @@ _CLASSES_OF_2 = (
     },
 )
 
-# Chamilo 3 gives the name to the list, and none to its elements.
+# In Chamilo 3, `ConstraintViolation` is the name of the list, and its elements have no class.
 _CLASSES_OF_3 = (
     {
         "@id": "#ConstraintViolation",

@@ -44,7 +44,7 @@ _KEY_SCHEMES: Document = {
     "ApiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "chamilo_ext_…", "description": "An API key of a user"}
 }
 
-# How references to schemas begin.
+# The beginning of each reference to a schema.
 _SCHEMAS = "#/components/schemas/"
 
 _ERROR_CODE, _TOTAL = "ErrorCode", "TotalCount"
@@ -58,7 +58,7 @@ _HEADERS: Document = {
 def build_openapi(
     operations: Sequence[RoutedOperation], selection: Selection = _EVERY_FORMAT, *, takes_api_keys: bool = False
 ) -> Document:
-    """Describe every declared operation; with `takes_api_keys`, also the second way to authenticate a request."""
+    """Describe every declared operation. With `takes_api_keys`, describe API keys as a second way to authenticate."""
     paths: Document = {}
     for routed in operations:
         described = _operation(routed, selection, takes_api_keys=takes_api_keys)
@@ -123,14 +123,14 @@ def _body_content(body_type: BodyType, operation: Operation, resource: Resource)
 
 
 def _body_name(body_type: BodyType, operation: Operation, resource: Resource) -> str:
-    """Name the schema of a body: after the resource, or after the operation if its body is declared apart."""
+    """Name the schema of a body after the resource, or after the operation if the operation declares a body of its own."""
     if operation.body:
         return f"{resource.name}{body_type.infix}-{operation.id}"
     return schema_name(resource, "write" if operation.complete else "patch", body_type.infix)
 
 
 def _body_schemas(operations: Iterable[Operation], selection: Selection) -> Document:
-    """Describe the bodies that operations take. Client generators lose schemas without names."""
+    """Describe the bodies that operations take. Each gets a name, since client generators lose schemas without one."""
     return {
         _body_name(body_type, operation, operation.resource): body_type.schema(
             write_schema(operation.body or operation.resource, complete=operation.complete), complete=operation.complete
@@ -191,7 +191,7 @@ def _resource_schemas(operations: Iterable[Operation], selection: Selection) -> 
 
 
 def _used(schemas: Document, paths: Document) -> list[tuple[str, Document]]:
-    """Return the schemas that paths refer to, directly or through others, in their order."""
+    """Return the schemas to which paths refer, directly or through other schemas, in the order of `schemas`."""
     names, found = set(_references(paths)), set[str]()
     while names:
         found |= names
@@ -208,7 +208,7 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def _renamed(value: Any, names: dict[str, str]) -> Any:
-    """Return a part of the document with other texts where it has those that have a new name."""
+    """Return a part of the document in which the new names replace all texts that are keys of `names`."""
     if isinstance(value, dict):
         return {key: _renamed(inner, names) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What an OpenAPI document shows of the formats: all of them, or a single one under its suffix."""
+"""The formats that an OpenAPI document shows: all, or a single one, whose suffix then ends the paths."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from rest.operation import RoutedOperation
 class Selection:
     """The formats of a document. With `only`, each body and each answer has one media type, and paths end in its suffix.
 
-    `dialect` decides the forms of failures. `server_url` is the base of the paths. Some generated clients join it to them, so
-    that `/` would become `//api`.
+    `dialect` decides the forms of failures. `server_url` is the base of the paths. Some generated clients put it before each
+    path unchanged, so `/` would lead to `//api`.
     """
 
     only: Format | None = None
@@ -32,11 +32,11 @@ class Selection:
         return f"{routed.path}.{self.only.name}" if self.only and routed.takes_suffix else routed.path
 
     def schema_name(self, name: str) -> str:
-        """Return the name of a schema. Some generators take a dot for the end of a module's name."""
+        """Return the name of a schema. Some client generators take a dot for the end of a module's name."""
         return name.replace(".", "-") if self.only else name
 
     def bodies(self, takes: Iterable[BodyType]) -> list[BodyType]:
-        """Choose from the body types of an operation. One without the only format has its usual type, such as a merge patch."""
+        """Return the body types to show. If none is of the only format, it is the operation's first, such as a merge patch."""
         listed = [body_type for body_type in leading_first(takes) if body_type.listed]
         if self.only is None:
             return listed

@@ -66,7 +66,7 @@ FORMAT = Format(
     media_types=(MEDIA_TYPE,),
     item=item,
     collection=collection,
-    # As in Chamilo a HAL body is 400, while an unknown media type is 415 (docs/compatibility.md#formats).
+    # As in Chamilo, a HAL body gets 400, while an unknown media type gets 415 (docs/compatibility.md#formats).
     body=BodyType(MEDIA_TYPE, _refuse_body, listed=False),
     schemas=_schemas,
     item_schema=_item_schema,
