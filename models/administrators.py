@@ -1,4 +1,4 @@
-"""Find the administrators who can act, so that nobody removes the last one."""
+"""Find the administrators who may sign in, so that nobody removes the last one."""
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
@@ -40,7 +40,7 @@ def loses_administrator(user: HasRolesAndState, columns: Mapping[str, Any], now:
 
 
 def find_others(session: Session, user: HasRolesAndState, columns: Mapping[str, Any], now: datetime) -> frozenset[int]:
-    """Return the ids of the other administrators if a change costs this one, else none. Locks nothing.
+    """Return the ids of the other administrators if the change makes this user lose that role, else none. Locks nothing.
 
     Raises LastAdministrator if there is no other.
     """
@@ -59,7 +59,7 @@ def require_other(user: HasRolesAndState, columns: Mapping[str, Any], others: It
 
 
 def find_administrators(session: Session, now: datetime) -> frozenset[int]:
-    """Return the ids of the administrators of all portals. Reads every row: call it only if one may be lost."""
+    """Return the ids of the administrators of all portals. Reads every row, so call it only if one may be lost."""
     stored = func.upper(type_coerce(User.roles, Text()))
     # Both encodings of roles contain the plain names.
     named = or_(*(stored.contains(role, autoescape=True) for role in (ROLE_ADMIN, ROLE_GLOBAL_ADMIN)))

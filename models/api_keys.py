@@ -66,7 +66,7 @@ class FoundKey(NamedTuple):
         return self.revoked_at is None and has_begun and (self.ends_at is None or self.ends_at > now)
 
     def was_used_lately(self, now: datetime) -> bool:
-        """Tell whether a use was recorded so recently that this one need not be."""
+        """Tell whether the last recorded use is so recent that a new one need not be recorded."""
         return self.last_used_at is not None and self.last_used_at > _written_before(now)
 
 
@@ -87,7 +87,7 @@ Found = tuple[FoundKey | None, FoundCaller | None, Any]
 
 
 class ApiKeyTable:
-    """Finds keys. Beside a campus, each belongs to one portal; a campus before Chamilo 3 has none."""
+    """Finds keys. In a campus each key belongs to one portal. A campus before Chamilo 3 has no keys."""
 
     def __init__(self, reader: Reader, session: Callable[[], Session], users: UserTable, item: ItemOfPath) -> None:
         """Take the sources. Nothing is read before the first use."""
@@ -109,11 +109,11 @@ class ApiKeyTable:
         return self._is_there
 
     def find(self, text: str, portal_id: int, item_id: int, name_form: str) -> Found:
-        """Find a key by its text, used or not, with its user, in one statement, and the user `item_id`."""
+        """Find in one statement a key by its text, valid or not, the user of the key, and the user `item_id`."""
         hashed = hash_of(text)
         read = self._reads.get(name_form) or self._make_read(name_form)
         for key, user, item in self._reader.rows(read, {"hash": hashed, "portal_id": portal_id, "item_id": item_id}):
-            # The database compares under its collation, and in a time that depends on the texts.
+            # The database compares by its collation, and the time that it takes depends on the texts.
             if compare_digest(key.hash.encode(), hashed.encode()):
                 return key, user, item
         return None, None, None
@@ -159,7 +159,7 @@ class ApiKeyTable:
 
 
 def found_user(values: Values) -> FoundCaller | None:
-    """Make a caller of the values of CALLER_COLUMNS. Ended tokens do not matter to a key."""
+    """Make a caller of the values of CALLER_COLUMNS. An API key stays valid when tokens are ended."""
     return None if values[0] is None else found_caller((*values, None, False))
 
 
@@ -182,7 +182,7 @@ def find_key_of(session: Session, user_id: int) -> ApiKey | None:
 
 
 def revoke_key(session: Session, user_id: int, now: datetime) -> bool:
-    """Revoke the key of a user. False if there is none that was not revoked before."""
+    """Revoke the key of a user. False if the user has no key, or it was revoked before."""
     live = update(ApiKey).where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
     return count_met(session, live.values(revoked_at=now)) == 1
 
@@ -203,7 +203,7 @@ def _written_before(now: datetime) -> datetime:
 
 
 def _has_columns(connection: Connection, keys: Any) -> bool:
-    """Tell whether the table has the columns, and may be read."""
+    """Tell whether the table exists with all columns, and this server may read it."""
     inspector = inspect(connection)
     try:
         present = {found["name"] for found in inspector.get_columns(keys.name)} if inspector.has_table(keys.name) else set()

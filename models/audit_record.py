@@ -1,4 +1,4 @@
-"""The audit: events about sign-ins, tokens, keys and users, with who caused them and from where."""
+"""The audit: events about sign-ins, tokens, keys and users; who caused each of them, and from where."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from models.database import ADDRESS_LENGTH, MYSQL_TABLE, Base, epoch_ms, storabl
 
 
 class AuditRecord(Base):
-    """One event. `username` and `user_id` are the user it is about, `actor` is who caused it. Texts are cut to their columns."""
+    """One event. `username` and `user_id` are the user concerned; `actor` caused the event. Texts are cut to their columns."""
 
     __tablename__ = "poort_audit"
     __table_args__ = MYSQL_TABLE
@@ -29,7 +29,7 @@ class AuditRecord(Base):
 
 
 def fitted(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of an event as its row can hold them.
+    """Return the values of an event in the form that a row can hold.
 
     Texts are cut to their columns. Lone surrogates and NUL, which some databases refuse, are escaped.
     """
@@ -60,7 +60,7 @@ def records_of(session: Session, ids: Sequence[int]) -> Sequence[AuditRecord]:
 
 def remove_records_before(session: Session, moment: datetime, number: int) -> int:
     """Delete at most `number` of the events before `moment`, and return how many; 0 if none is left."""
-    # A separate statement, since PostgreSQL has no LIMIT in DELETE, and MariaDB none in its subquery.
+    # A separate SELECT, since PostgreSQL has no LIMIT in DELETE, and MariaDB none in a subquery there.
     ids = session.scalars(select(AuditRecord.id).where(AuditRecord.at_ms < epoch_ms(moment)).limit(number)).all()
     session.execute(delete(AuditRecord).where(AuditRecord.id.in_(ids)))
     return len(ids)

@@ -13,7 +13,7 @@ from models.user_table import UserTable
 
 
 def hold_many(session: Session, table: UserTable, names: Iterable[str], ids: Collection[int]) -> dict[int, Any]:
-    """Begin a transaction that locks rows exclusively, by ascending id. Return columns of the existing ones, by id."""
+    """Begin a transaction that locks rows exclusively, by ascending id. Return columns of the rows that exist, by id."""
     begin_write(session)
     if not ids:
         return {}
@@ -22,8 +22,8 @@ def hold_many(session: Session, table: UserTable, names: Iterable[str], ids: Col
 
 
 def change_many(session: Session, changes: Collection[Mapping[str, Any]]) -> None:
-    """Update users: `changes` have the id of a user and the columns of UserTable.columns_of_change."""
-    # One statement has one set of columns.
+    """Update users. Each of `changes` has the id of a user, and the columns that UserTable.columns_of_change returned."""
+    # All rows of a statement need the same columns.
     for columns in {frozenset(change) for change in changes}:
         session.execute(update(User), [change for change in changes if change.keys() == columns])
 

@@ -18,7 +18,7 @@ from models.user_table import UserTable, can_be_stored
 
 
 class FoundCaller(NamedTuple):
-    """The user of a token. `granted` includes roles that follow from the hierarchy.
+    """The user of a token or an API key. `granted` includes roles that follow from the hierarchy.
 
     `valid_after` is the second from which their tokens are valid; None if all are.
     """
@@ -41,7 +41,7 @@ CALLER_COLUMNS = ("id", "username", "roles", "active", "locked", "expiration_dat
 
 
 def found_caller(values: Values) -> FoundCaller:
-    """Make a caller of the values of CALLER_COLUMNS, then `valid_after` and `is_revoked`."""
+    """Make a caller of the values of CALLER_COLUMNS, followed by `valid_after` and `is_revoked`."""
     user_id, username, roles, *state = values
     return FoundCaller(user_id, username, reachable_roles(frozenset(roles_to_show(roles))), *state)
 
@@ -50,7 +50,7 @@ class ItemOfPath:
     """The user that the path of a request names, read in the same statement as the caller."""
 
     def __init__(self, columns: Sequence[str], maker_of: Callable[[str], Callable[[Values], Any]]) -> None:
-        """Take the columns, `id` first, and a function from a form of full names to the maker of items."""
+        """Take the columns, `id` first. For a form of full names `maker_of` returns the function that makes an item."""
         self._columns = columns
         self._maker_of = maker_of
 
@@ -60,7 +60,7 @@ class ItemOfPath:
         return item, [getattr(item, name) if name in present else null().label(name) for name in self._columns]
 
     def part(self, name_form: str) -> tuple[int, Callable[[Values], Any]]:
-        """Return the part of a Read that makes the item, or None if there is no such user."""
+        """Return the part of a Read that makes the item. It makes None if there is no such user."""
         make = self._maker_of(name_form)
         return len(self._columns), lambda values: None if values[0] is None else make(values)
 

@@ -32,7 +32,7 @@ ACCESS_URL_OF_EVERYONE = 1
 #: Values of `relation_type` (Chamilo's UserRelUser).
 FRIEND, DELETED, BOSS = 3, 6, 8
 
-#: Sign-in with the password in `user`, as a value of `authentication`.
+#: The value of `authentication` for sign-ins with the password in `user`.
 PLATFORM = "platform"
 
 
@@ -142,7 +142,7 @@ def refusal_of_portal(user: HasMembership, portal_id: int) -> str | None:
 
 
 def ids_seen_by(user_id: int | BindParameter[int]) -> Select[tuple[int]]:
-    """Select the ids that a plain user sees in a list: their own, and those of users linked to them, either way."""
+    """Select the ids that a plain user sees in a list: their own, and those of users with a link to or from them."""
     rel = UserRelUser
     seen = union(
         select(User.id).where(User.id == user_id),
@@ -159,7 +159,7 @@ def find_portal(session: Session, portal_id: int) -> Row[int, str] | None:
 
 
 def is_link_to(portals: Collection[int]) -> ColumnElement[bool]:
-    """Return the condition that a link of a user is to any of these portals, active or not."""
+    """Return the condition that a row of `access_url_rel_user` belongs to any of these portals, active or not."""
     return or_(false(), *(AccessUrlRelUser.access_url_id == portal_id for portal_id in sorted(portals)))
 
 

@@ -13,7 +13,7 @@ from models.extra_fields import ExtraFields
 # The `item_type` of users; courses, sessions and others have fields in the same tables.
 _OF_USERS = 1
 
-# Chamilo's names, and those of 1.11.
+# The names of two columns: the current one, and the one in Chamilo 1.11.
 _KIND, _VALUE = ("item_type", "extra_field_type"), ("field_value", "value")
 
 
@@ -25,9 +25,9 @@ class _Tables(NamedTuple):
 
 
 class CampusExtraFields(ExtraFields):
-    """The extra fields of a campus. If it lacks the tables, no field is known.
+    """The extra fields of a campus. Without the tables there are none.
 
-    Several fields may have one name, and a user several values in one field.
+    Several fields may share a name, and a user may have several values in one field.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class CampusExtraFields(ExtraFields):
         return {field_id: name for field_id, name in session.execute(chosen) if name}
 
     def find_searchable(self, session: Session, name: str) -> Collection[int]:
-        """Return the ids of the fields with this name that may be filtered by, and that users see on their own profile."""
+        """Return the ids of the fields with this name by which lists may be filtered, and that users see on their own profile."""
         return self._find(session, name, "filter", "visible_to_self")
 
     def value_columns(self, session: Session) -> tuple[Any, Any, Any]:
@@ -65,7 +65,7 @@ class CampusExtraFields(ExtraFields):
         return value
 
     def write_values(self, session: Session, user_id: int, values: Mapping[int, str | None], now: datetime) -> None:
-        """Set a user's values by field id; None becomes null if there is a row. Does not commit."""
+        """Set a user's values by field id; None sets an existing value to null. Does not commit."""
         tables = self._known(session)
         for field_id, text in values.items():
             held = (tables.values.c.item_id == user_id, tables.values.c.field_id == field_id)
@@ -96,7 +96,7 @@ class CampusExtraFields(ExtraFields):
         return self._tables
 
     def _known(self, session: Session) -> _Tables:
-        """Return the tables. They exist, since callers have the id of a field."""
+        """Return the tables. They exist, since the caller has got the id of a field from them."""
         tables = self._look(session)
         if tables is None:
             raise LookupError("the campus has no tables of extra fields")

@@ -1,4 +1,4 @@
-"""Read fast: statements that are compiled once, on a connection that each thread keeps, in autocommit."""
+"""Run reads fast: each statement is compiled once, and each thread keeps a connection in autocommit mode."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,8 @@ from models.remembered_rows import Part, RememberedRows, Values, size_of
 
 _SQLITE_CACHE_KIB = 64
 
-# Bounds of the results that a connection caches. A worker has 16 threads with a connection each: 8 MB in all.
+# Bounds of all results that a connection caches, and of one result. By default a worker has 16 threads with a connection
+# each: 8 MB in all.
 _MOST_BYTES_KEPT = 512 * 1024
 _MOST_BYTES_OF_FOUND = 64 * 1024
 
@@ -28,8 +29,8 @@ _BYTES_OF_FOUND = 1024
 class Read:
     """A statement with named parameters, compiled on first use for the current database.
 
-    Each of `parts` takes a number of columns, in order, and a function that makes an object of their values. All readers of
-    equal values share that object and must not change it.
+    Each of `parts` is a number of columns, in the statement's order, and a function that makes an object of their values. Rows
+    with equal values share one object, which nobody may change.
     """
 
     def __init__(self, statement: Select[Any], *parts: tuple[int, Callable[[Values], Any]], is_kept: bool = False) -> None:
@@ -50,10 +51,10 @@ class Read:
 
 
 class Compiled:
-    """A statement as the driver takes it. Values are converted by the column types, as SQLAlchemy does."""
+    """A statement in the form that the driver takes. The column types convert the values of its rows, as in SQLAlchemy."""
 
     def __init__(self, statement: Select[Any], parts: Sequence[tuple[int, Callable[[Values], Any]]], dialect: Dialect) -> None:
-        """Compile the statement. A campus's tables have the column types of our own."""
+        """Compile the statement. It has the column types of our own schema, which a campus's tables share."""
         compiled = statement.compile(dialect=dialect)
         self.text = str(compiled)
         self._order = compiled.positiontup
@@ -72,7 +73,7 @@ class Compiled:
         return everything if self._order is None else [everything[name] for name in self._order]
 
     def run(self, cursor: Any, given: Mapping[str, Any], remembered: RememberedRows) -> list[Any]:
-        """Run the statement, and return what the part, or a tuple of what the parts, made of each row."""
+        """Run the statement. Return for each row the object that the part makes; with several parts, a tuple of objects."""
         cursor.execute(self.text, self.parameters(given))
         rows = cursor.fetchall()
         get = remembered.get
@@ -93,9 +94,9 @@ class Reader:
         self._remembered = RememberedRows()
 
     def rows(self, read: Read, parameters: Mapping[str, Any]) -> list[Any]:
-        """Run a read. A connection that broke since its last use is replaced once. Raises what SQLAlchemy raises.
+        """Run a read. If the connection has broken since its last use, try once more on a new one. Raises SQLAlchemy's errors.
 
-        Other failures are not retried: they may have waited for the time limit already.
+        Time-outs and other failures are not retried: the statement may already have used up its time limit.
         """
         held: _Held | None = getattr(self._held, "connection", None)
         if held is not None and has_met_silence(held.connection.dialect):
@@ -157,7 +158,7 @@ class _Held:
         return self._dialect.is_disconnect(reason, self.driver, None)
 
     def met_silence(self, reason: Exception) -> bool:
-        """Tell whether the server let the time limit pass without an answer, so that nobody should ask again at once."""
+        """Tell whether the server gave no answer within the time limit. If so, the statement must not be tried again at once."""
         return self._dialect.name != "sqlite" and notice_silence(self._dialect, reason)
 
     def named(self, reason: Exception) -> DBAPIError:
@@ -184,7 +185,7 @@ class _Held:
             cursor.close()
 
     def _forget_what_is_old(self, cursor: Any) -> None:
-        """Clear the cache if another connection, of any process, has committed. This connection only reads."""
+        """Clear the cache if another connection, in any process, has committed. This connection itself never writes."""
         (version,) = cursor.execute("PRAGMA data_version").fetchone()
         if version != self._version:
             self._kept.clear()
@@ -192,12 +193,12 @@ class _Held:
 
 
 class _Found:
-    """A cached result. It refers to items weakly, since `RememberedRows` holds and counts them; it holds numbers itself."""
+    """A cached result. It has weak references to items, which `RememberedRows` owns and counts. It owns only numbers."""
 
     def __init__(self, things: list[Any]) -> None:
         self._things = things
         self._references: list[ref[Any]] | None = None
-        with suppress(TypeError):  # a number takes no weak reference
+        with suppress(TypeError):  # numbers cannot be weakly referenced
             references = [ref(thing) for thing in things]
             self._things, self._references = [], references
         self.size = _BYTES_OF_FOUND + size_of(self._things) + size_of(self._references)

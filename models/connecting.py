@@ -1,7 +1,7 @@
-"""Open connections: TLS for MySQL, PgBouncer, and limits on the client's side for a server that says nothing any more.
+"""Open connections: TLS for MySQL, PgBouncer, and client-side time limits for a server that stops answering.
 
-A server process that hangs (SIGSTOP, a stalled disk) keeps its connections open, and its kernel still acknowledges what
-arrives. So neither TCP nor the server's own time limit ends the wait, and the client must.
+A server process that hangs (SIGSTOP, a stalled disk) keeps its connections open, and its kernel still acknowledges
+packets. So neither TCP nor the server's own time limit ends the wait: the client has to.
 """
 
 import ssl
@@ -16,21 +16,21 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import Dialect
 
-#: What a PgBouncer with its default settings says of `options`.
+#: The error with which a PgBouncer with default settings refuses `options`.
 _REFUSED_OPTIONS = "unsupported startup parameter: options"
 
-#: After a limit has passed in silence, nobody tries to connect for this long. So a request that asks the database several
-#: times waits for one limit, not for each.
+#: After a time-out, new connections are refused for this long. So a request with several queries waits for one time-out, not
+#: for one each.
 _PAUSE_SECONDS = 1
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
-# The moment until which connections are refused at once, by the dialect of an engine.
+# Until when new connections are refused at once, in monotonic seconds, by the dialect of an engine.
 _silent_until: WeakKeyDictionary[Dialect, float] = WeakKeyDictionary()
 
 
 class _Met(threading.local):
-    """The same moment, for connections that are open already, and only in the thread that has waited for the limit."""
+    """The same for open connections, but only in the thread that has met the time-out."""
 
     def __init__(self) -> None:
         self.until: WeakKeyDictionary[Dialect, float] = WeakKeyDictionary()
@@ -56,8 +56,8 @@ def _connect(dialect: Dialect, _record: object, cargs: list[Any], cparams: dict[
 def _connect_psycopg(driver: Any, cargs: list[Any], cparams: dict[str, Any]) -> Any:
     answer_timeout = cparams.pop("answer_timeout", None)
     if cparams.pop("pgbouncer", None):
-        # In transaction mode each transaction may run on another connection of the server. So nothing may be prepared on
-        # one, and what the start-up options set belongs to the role (`bin/poort doctor` checks it).
+        # In transaction mode each transaction may run on another server connection. So statements must not be prepared, and
+        # the role must have the settings that the start-up options would set (`bin/poort doctor` checks it).
         cparams.pop("options", None)
         cparams["prepare_threshold"] = None
     try:
@@ -81,7 +81,7 @@ def _patient(driver: Any) -> Any:
             try:
                 return super().wait(gen, *arguments, timeout=timeout or self.answer_timeout, **options)
             except driver.errors._WaitTimeout:  # noqa: SLF001 - the documented exception of this method
-                self.pgconn.finish()  # the answer may still come, so nothing else can be asked here
+                self.pgconn.finish()  # a late answer would be taken for that of the next query
                 raise driver.errors.ConnectionTimeout("the database gave no answer in time") from None
 
     return PatientConnection
@@ -94,30 +94,30 @@ def _connect_pymysql(dialect: Dialect, cargs: list[Any], cparams: dict[str, Any]
         cparams |= _tls_of_pymysql(mode or default_mode(files, cparams), files)
     except OSError as reason:  # ssl.SSLError among them
         raise dialect.loaded_dbapi.OperationalError(f"DATABASE_URL names certificates that cannot be used: {reason}") from None
-    # PyMySQL greets the server under the time limit of reads, which is longer than that of connecting.
+    # PyMySQL applies its read time-out to the handshake, too. So it is set to the shorter one of connecting until then.
     connection: Any = dialect.connect(*cargs, read_timeout=cparams.get("connect_timeout"), **cparams)
     connection._read_timeout = answer_timeout  # noqa: SLF001 - there is no other way to change it
     return connection
 
 
 def default_mode(files: Mapping[str, str], cparams: Mapping[str, Any]) -> str:
-    """Return the mode of MySQL's client for a connection whose URL names none."""
+    """Return the `ssl_mode` (as in MySQL's client) of a connection whose URL sets none."""
     if "ca" in files or "capath" in files:
         return "verify_identity"
     if files:
         return "required"
-    # On the same machine there is no network to protect, and PyMySQL reads all authorities for each connection: 20 to 50 ms.
+    # On the same machine there is no network to protect, and PyMySQL would read all authorities for each connection: 20 to 50 ms.
     return "disabled" if "unix_socket" in cparams or cparams.get("host") in _LOOPBACK else "preferred"
 
 
 def _tls_of_pymysql(mode: str, files: Mapping[str, str]) -> dict[str, Any]:
-    """Return PyMySQL's arguments for a mode of MySQL's client: its own `ssl` cannot verify against the system's authorities."""
+    """Return PyMySQL's arguments for an `ssl_mode`. Its own `ssl` option cannot verify with the system's authorities."""
     if mode == "disabled":
         return {"ssl_disabled": True}
     if mode == "preferred":
         return {}
     context = ssl.create_default_context(cafile=files.get("ca"), capath=files.get("capath"))
-    # MySQL's and MariaDB's self-made authorities lack extensions that OpenSSL's strict mode, Python 3.13's default, demands.
+    # The authorities that MySQL and MariaDB generate lack extensions that OpenSSL's strict mode, Python 3.13's default, requires.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     verifies = mode != "required" or "ca" in files or "capath" in files
     context.check_hostname = mode == "verify_identity"
@@ -130,16 +130,16 @@ def _tls_of_pymysql(mode: str, files: Mapping[str, str]) -> dict[str, Any]:
 
 
 def is_silent(dialect: Dialect) -> bool:
-    """Tell whether the database has let a time limit pass in silence just now."""
+    """Tell whether the database let a time limit pass without an answer less than a second ago."""
     return time.monotonic() < _silent_until.get(dialect, 0)
 
 
 def notice_silence(dialect: Dialect, failure: BaseException) -> bool:
-    """Tell whether a failure of the driver is the server's silence. If so, connections are refused for a moment."""
+    """Tell whether a failure of the driver is a time-out. If so, refuse new connections for a second."""
     driver: Any = dialect.loaded_dbapi
     if dialect.name == "postgresql":
         timed_out = isinstance(failure, driver.errors.ConnectionTimeout)
-    else:  # PyMySQL names a failure of the socket in the exception that it replaces
+    else:  # PyMySQL's exception has that of the socket as its context
         timed_out = isinstance(failure.__context__, TimeoutError)
     if timed_out:
         _silent_until[dialect] = _met.until[dialect] = time.monotonic() + _PAUSE_SECONDS
@@ -148,7 +148,7 @@ def notice_silence(dialect: Dialect, failure: BaseException) -> bool:
 
 
 def has_met_silence(dialect: Dialect) -> bool:
-    """Tell whether this thread has waited for the limit just now, so that its request should not do so again."""
+    """Tell whether this thread met a time-out less than a second ago. Then its request should not wait for another one."""
     return _met.ever and time.monotonic() < _met.until.get(dialect, 0)
 
 

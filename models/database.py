@@ -39,11 +39,10 @@ logger = logging.getLogger(__name__)
 
 # Longest waits for a server or a lock. After that a session fails with a clear error instead of hanging.
 CONNECT_TIMEOUT_SECONDS = 5
-# For SQLite's single lock. A sign-in may wait for it five times (its
-# password is wrong), and nginx waits for a minute.
+# For SQLite's single lock. A sign-in with a wrong password may wait for it five times, and nginx gives up after a minute.
 LOCK_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 15
-# A server that works ends a statement itself, so only one that hangs says nothing for longer than that.
+# A working server ends a statement itself at the time limit, so only one that hangs is silent for longer.
 SPARE_SECONDS = 1
 RECYCLE_SECONDS = 1800
 
@@ -132,18 +131,18 @@ def engine_options(url: URL) -> dict[str, Any]:
 
 @event.listens_for(Engine, "connect")
 def _prepare_connection(connection: Any, _record: object) -> None:
-    """Set the options of a new connection. SQLite's write-ahead log belongs to the file, and migrations set it."""
+    """Set the options of a new connection. SQLite's write-ahead log is a property of the file; migrations set it."""
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         # In KiB; the default is 2 MB. Each thread has a connection, and the kernel caches the file once for all.
         connection.execute("PRAGMA cache_size = -512")
     elif type(connection).__module__.startswith("pymysql"):
-        # Chamilo writes UTC. MySQL cuts GROUP_CONCAT at 1,024 bytes (models.campus.MEMBERSHIP); MariaDB's own limit is this one.
+        # Chamilo writes UTC. MySQL would cut GROUP_CONCAT (models.campus.MEMBERSHIP) at 1,024 bytes, MariaDB at the limit below.
         options = {"time_zone": "'+00:00'", "group_concat_max_len": 1048576}
         if "mariadb" in connection.get_server_info().lower():
             options["max_statement_time"] = STATEMENT_TIMEOUT_SECONDS
-        else:  # MySQL's limit is in milliseconds and for SELECT alone; other statements are long where they wait for a lock
+        else:  # MySQL's limit, in milliseconds, is for SELECT only; other statements take long only if they wait for a lock
             locks = dict.fromkeys(("innodb_lock_wait_timeout", "lock_wait_timeout"), STATEMENT_TIMEOUT_SECONDS)
             options |= {"max_execution_time": 1000 * STATEMENT_TIMEOUT_SECONDS} | locks
         with connection.cursor() as cursor:
@@ -151,7 +150,7 @@ def _prepare_connection(connection: Any, _record: object) -> None:
 
 
 def reads_never_wait(engine: Engine) -> bool:
-    """Tell whether a read waits for no lock and no other machine: SQLite with a write-ahead log."""
+    """Tell whether reads never wait for a lock or for another machine: true for SQLite with a write-ahead log."""
     if engine.dialect.name != "sqlite":
         return False
     with engine.connect() as connection:
@@ -159,16 +158,16 @@ def reads_never_wait(engine: Engine) -> bool:
 
 
 def begin_write(session: Session) -> None:
-    """Begin a new transaction that will lock rows. On SQLite it takes the single lock now, and not at the first write."""
+    """Begin a new transaction that will lock rows. On SQLite, take the single lock now, not at the first write."""
     session.rollback()
     if session.get_bind().dialect.name == "sqlite":
         session.execute(text("BEGIN IMMEDIATE"))
 
 
 def upsert(session: Session, table: type[Base], row: Mapping[str, Any], *, replaces: bool = True) -> None:
-    """Insert a row. If its key is taken, set the other columns, or leave the row unless `replaces`.
+    """Insert a row. If its key exists, update the other columns; with `replaces=False` keep the old row.
 
-    One statement does it, so no other transaction can come between.
+    This is one statement, so no other transaction can intervene.
     """
     keys = [column.name for column in inspect(table).primary_key]
     others = {name: value for name, value in row.items() if name not in keys} if replaces else {}
@@ -192,7 +191,7 @@ def count_met(session: Session, statement: Executable) -> int:
 
 
 def missing_tables(session: Session, *, is_campus: bool) -> list[str]:
-    """Return the tables that the database lacks; a campus has its own in the place of some of ours."""
+    """Return the tables that the database lacks. In place of some of ours, a campus has tables of its own."""
     needed = {name for name, table in Base.metadata.tables.items() if not (is_campus and table.info == STAND_ALONE_TABLE["info"])}
     return sorted(needed - set(inspect(session.connection()).get_table_names()))
 
@@ -236,7 +235,7 @@ def in_chunks(
 ) -> Iterator[Sequence[Row[Any]]]:
     """Yield the rows of a statement in chunks, by ascending `key`, which the statement selects as `id`.
 
-    One long result would exceed the time limit of a statement.
+    A single long result could exceed the time limit of a statement.
     """
     last = 0
     while rows := session.execute(statement.where(key > last).order_by(None).order_by(key).limit(CHUNK)).all():

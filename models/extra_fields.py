@@ -1,4 +1,4 @@
-"""Extra fields of users, stand-alone: which fields there are, and each user's values (docs/integrators.md#extra-fields)."""
+"""Extra fields of users in our own schema: the fields, and each user's values (docs/integrators.md#extra-fields)."""
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
@@ -15,7 +15,7 @@ from models.user import User
 #: The longest name of a field, in characters.
 VARIABLE_LENGTH = 255
 
-# An index cannot hold texts of every length, so a SHA-256 (64 hexadecimal digits) stands for the rest of a long one.
+# An index cannot hold texts of every length. So the end of a long text is replaced by the SHA-256 of the whole (64 digits).
 _WHOLE_BELOW = FOLDED_LENGTH - 64
 
 #: The name of a field, and the value that a user must have in it.
@@ -36,7 +36,7 @@ class ExtraField(Base):
 
 
 class ExtraFieldValue(Base):
-    """A user's value in a field: one at most. A user without a row has none, which is not the empty text."""
+    """A user's value in a field, one at most. A user without a row has no value, which is not the same as an empty text."""
 
     __tablename__ = "extra_field_value"
     __table_args__ = (
@@ -55,7 +55,7 @@ class UnknownExtraField(Exception):
 
 
 def comparable(text: str) -> str:
-    """Return the form in which names and values are compared, whole: without case, accents and trailing spaces."""
+    """Return the whole of a name or value in the form that is compared: without case, accents and trailing spaces."""
     folded = fold_whole(text).rstrip(" ")
     return folded if len(folded) < _WHOLE_BELOW else folded[:_WHOLE_BELOW] + sha256(folded.encode()).hexdigest()
 
@@ -65,15 +65,18 @@ class ExtraFields:
 
     def resolve(self, session: Session, names: Iterable[str]) -> dict[str, int]:
         """Return the ids of fields by name. Raises UnknownExtraField for the first name that no field has."""
-        # A name that no database takes is asked for in an escaped form, and so not found.
+        # A database would refuse some characters. `storable` escapes them, and then no field is found.
         return {name: min(self.find(session, storable(name, None)) or _refuse(name)) for name in names}
 
     def matching(self, session: Session, pairs: Collection[Pair]) -> list[ColumnElement[bool]]:
-        """Return the conditions that a user has every value, by field name; null equals nothing. Raises UnknownExtraField."""
+        """Return a condition for each different pair: the user has this value in this field. Null values never match.
+
+        Raises UnknownExtraField.
+        """
         found = {name: tuple(self.find_searchable(session, name) or _refuse(name)) for name, _ in pairs}
         user_id, field_id, value = self.value_columns(session)
         wanted = dict.fromkeys((found[name], self.compared(text)) for name, text in pairs)
-        # A condition each: in one pass over all pairs, 20 of them took 40 times as long on SQLite, and 3 times on MariaDB.
+        # One condition for each pair: a single pass over 20 pairs took 40 times as long on SQLite, and 3 times on MariaDB.
         return [User.id.in_(select(user_id).where(field_id.in_(ids), value == text)) for ids, text in wanted]
 
     def find(self, session: Session, name: str) -> Collection[int]:
@@ -81,7 +84,7 @@ class ExtraFields:
         return session.scalars(select(ExtraField.id).where(ExtraField.variable_folded == comparable(name))).all()
 
     def find_searchable(self, session: Session, name: str) -> Collection[int]:
-        """Return the ids of the fields with this name that a list may be filtered by: stand-alone, every field."""
+        """Return the ids of the fields with this name by which lists may be filtered. In our own schema that is every field."""
         return self.find(session, name)
 
     def value_columns(self, session: Session) -> tuple[Any, Any, Any]:  # noqa: ARG002 - a campus's differ by its version
@@ -97,7 +100,7 @@ class ExtraFields:
         return comparable(value)
 
     def write_values(self, session: Session, user_id: int, values: Mapping[int, str | None], now: datetime) -> None:  # noqa: ARG002 - a campus's rows have times
-        """Set a user's values by field id; None removes one. Does not commit."""
+        """Set a user's values by field id; None removes the value. Does not commit."""
         for field_id, text in values.items():
             if text is None:
                 session.execute(delete(ExtraFieldValue).where(*_held(user_id, field_id)))
@@ -116,7 +119,7 @@ def find_value(session: Session, user_id: int, field_id: int) -> str | None:
 
 
 def insert_field(session: Session, variable: str, display_text: str | None, now: datetime) -> None:
-    """Insert a field of our own. The database refuses a name that another one has."""
+    """Insert a field of our own. The database refuses a name that another field has."""
     folded = comparable(variable)
     session.add(ExtraField(variable=variable, variable_folded=folded, display_text=display_text, created_at=now))
     session.flush()

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-#: Width of a folded column, in characters. NFKD can lengthen a text; search ignores the rest.
+#: Width of a folded column, in characters. NFKD can lengthen a text; search ignores what does not fit.
 FOLDED_LENGTH = 400
 
 
@@ -18,7 +18,7 @@ def fold_whole(text: str) -> str:
 
 
 def lower_case(text: str) -> str:
-    """Return `text` in lower case, with as many characters as before: İ would become two, and so stays."""
+    """Return `text` in lower case, with as many characters as before. İ would become two, so it is kept."""
     return text.lower() if "\u0130" not in text else "\u0130".join(part.lower() for part in text.split("\u0130"))
 
 

@@ -1,4 +1,4 @@
-"""Tell outages of the database from faults of ours: it is gone, full, locked, slow or read-only.
+"""Tell outages of the database (it is gone, full, locked, slow or read-only) from our own faults.
 
 The database's own code decides, not the class of the exception: drivers use OperationalError for very different failures, such
 as "too many SQL variables". A code that is not listed means a fault of the statement, which would fail again.
@@ -56,7 +56,7 @@ def is_outage(error: DBAPIError) -> bool:
     orig: Any = error.orig
     if (code := getattr(orig, "sqlite_errorcode", None)) is not None:
         return code & 0xFF in _SQLITE
-    if number := _number_of(orig):  # before the state, which PyMySQL also sets, mostly to a general one
+    if number := _number_of(orig):  # before `sqlstate`, which PyMySQL sets, too, but mostly to a general value
         return number in _MARIADB
     if state := getattr(orig, "sqlstate", None):
         return state[:2] in _POSTGRESQL_CLASSES or state in _POSTGRESQL
@@ -68,7 +68,7 @@ def is_outage(error: DBAPIError) -> bool:
 def code_of(error: BaseException) -> str:
     """Return the database's code of a failure: `SQLITE_FULL`, `25006`, `1290`.
 
-    If there is none, as where psycopg cannot connect, return the name of the driver's exception, or of SQLAlchemy's.
+    If there is none, as when psycopg cannot connect, return the name of the driver's exception, or of SQLAlchemy's.
     """
     orig: Any = getattr(error, "orig", None)
     code = _number_of(orig) or getattr(orig, "sqlite_errorname", None) or getattr(orig, "sqlstate", None)
@@ -76,7 +76,7 @@ def code_of(error: BaseException) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why the database cannot be used, for the log. An outage is told by the driver; other texts may hold data."""
+    """Return why the database cannot be used, for the log. Only outages have the driver's text; other texts may hold data."""
     if is_time_limit(error):
         return "a statement ran into its time limit"
     if not isinstance(error, DBAPIError) or not is_outage(error):
@@ -86,13 +86,13 @@ def reason_of(error: BaseException) -> str:
 
 
 def setting_at_fault(error: DBAPIError) -> str | None:
-    """Return the sentence of models/connecting.py on a setting with which no connection is possible."""
+    """Return the message of models/connecting.py about a setting that makes connecting impossible, or None."""
     text = str(error.orig.args[-1]) if error.orig and error.orig.args else ""
     return f"{text}." if text.startswith("DATABASE_URL ") else None
 
 
 def missing_right(error: DBAPIError) -> str | None:
-    """Return the right on a table that MariaDB or MySQL misses, such as CREATE. PyMySQL takes that for an operational error."""
+    """Return the right on a table that this server lacks on MariaDB or MySQL, such as CREATE; PyMySQL calls it operational."""
     if code_of(error) not in _DENIED or not error.orig:
         return None
     return str(error.orig.args[-1]).partition(" command denied")[0]

@@ -1,4 +1,4 @@
-"""Rules for new passwords: a minimum length, and none of the most common. Off by default, as in Chamilo."""
+"""Rules for new passwords: a minimum length, and a list of common passwords to refuse. Off by default, as in Chamilo."""
 
 import importlib
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class PasswordPolicy:
 def common_passwords() -> frozenset[str]:
     """Return the 30,000 most common passwords of zxcvbn's list, in lower case.
 
-    The module takes 14 MB, so it is loaded by name, and only if wanted.
+    The module takes 14 MB of memory, so it is imported here, and only if it is needed.
     """
     lists = importlib.import_module("zxcvbn.frequency_lists").FREQUENCY_LISTS
     return frozenset(lists["passwords"])

@@ -12,7 +12,7 @@ import bcrypt
 #: In bytes, as PHP counts. Longer passwords never match and are never hashed.
 MAX_PASSWORD_BYTES = 4096
 
-# bcrypt reads 72 bytes and stops at NUL. Symfony's hasher digests passwords beyond that first.
+# bcrypt reads at most 72 bytes and stops at NUL. So Symfony's hasher first digests passwords that are longer or contain NUL.
 _BCRYPT_BYTES = 72
 
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}", re.ASCII)
@@ -53,7 +53,7 @@ def hash_password(password: str, cost: int) -> str:
 
 
 def verify_password(password: str, hashed: str, salt: str = "", *, allow_md5: bool = False) -> bool:
-    """Tell whether the password matches the hash. Never true for a hash that is too costly, or MD5 that is not allowed."""
+    """Tell whether the password matches the hash. Always false if the hash is too costly, or is MD5 without `allow_md5`."""
     secret = _encode(password)
     if not secret or is_too_costly(hashed):
         return False
@@ -71,7 +71,7 @@ def verify_password(password: str, hashed: str, salt: str = "", *, allow_md5: bo
 
 
 def needs_rehash(hashed: str, cost: int) -> bool:
-    """Tell whether to replace a hash after a successful sign-in: any but `$2y$` at `cost` or above."""
+    """Tell whether to replace a hash after a successful sign-in: every hash except `$2y$` at `cost` or above."""
     kind = _BCRYPT.fullmatch(hashed)
     return not (kind and hashed.startswith("$2y$") and int(kind[1]) >= cost)
 
@@ -82,7 +82,7 @@ def is_too_long(password: str) -> bool:
 
 
 def padding_costs(hashed: str, cost: int) -> Iterable[int]:
-    """Return the bcrypt costs to spend after checking `hashed`, so that both take as long as one hash at `cost`.
+    """Return the bcrypt costs to spend after checking `hashed`, so that check and padding together take one hash at `cost`.
 
     Otherwise the time of a refusal would reveal the kind of hash, and so the age of the account
     (docs/compatibility.md#same-time).
@@ -91,7 +91,7 @@ def padding_costs(hashed: str, cost: int) -> Iterable[int]:
         # 2**c + 2**c + 2**(c+1) + … + 2**(cost-1) = 2**cost
         return range(int(kind[1]), cost)
     if hashed.startswith("$argon2"):
-        return range(cost - 1, cost)  # argon2id as Symfony sets it takes about as long as bcrypt at 12
+        return range(cost - 1, cost)  # Symfony's argon2id takes about as long as bcrypt at cost 12
     return (cost,)
 
 

@@ -27,7 +27,7 @@ VARIABLES = {
     "external_api_enabled": "security",
 }
 
-# Chamilo 2 and later, and what came before.
+# The table's name in Chamilo 2 and later, and before.
 _SETTINGS_TABLES = ("settings", "settings_current")
 _SETTING_COLUMNS: dict[str, TypeEngine[Any]] = {
     "access_url": Integer(),
@@ -61,8 +61,8 @@ class _Snapshot(NamedTuple):
 class Platform:
     """The portals and settings of the campus beside this server.
 
-    `choice` is the portal that all requests are for. `host` chooses it for each request by scheme and host. None means
-    portal 1, or else the one with the lowest id.
+    `choice` is the id of the portal for all requests. With `host`, the scheme and host of each request choose the portal. With
+    None, it is portal 1 or, if that does not exist, the portal with the lowest id.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Platform:
         self._warned_at: float | None = None
 
     def of_request(self, scheme: str, host: str) -> PortalOfRequest:
-        """Return the portal that a request is for; a host that names none gets the one with the lowest id."""
+        """Return the portal that a request is for. If its host names none, that is the portal with the lowest id."""
         known = self._snapshot()
         if self._choice != "host" or not known.portals.are_several:
             return self._of_portal(known, self._default_id(known.portals))
@@ -148,7 +148,7 @@ def _columns_of(inspector: Inspector, name: str) -> set[str]:
 
 
 def _select_portals(present: set[str]) -> Select[Any]:
-    """Select the portals; the nested set came with Chamilo 2."""
+    """Select the portals. Before Chamilo 2 they have no nested set: its columns are null."""
     portals = table(AccessUrl.__tablename__, *(column(name, String() if name == "url" else Integer()) for name in present))
     return select(*(portals.c[name] if name in present else null().label(name) for name in Portal._fields)).select_from(portals)
 

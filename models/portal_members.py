@@ -1,4 +1,4 @@
-"""The users of portals, in the order of their ids: Chamilo has no index from which to read a page of them."""
+"""Lists of the users of portals, by id. Their ids are cached, since Chamilo has no index from which to read a page of them."""
 
 import time
 from array import array
@@ -16,19 +16,20 @@ from models.remembered_rows import Values
 from models.user import User
 from models.user_table import UserTable
 
-#: How old the ids of many users may be if only Chamilo changed their links, in seconds.
+#: If the portals have many users: how long a link that Chamilo has deleted may still count, in seconds.
 MAX_AGE_SECONDS = 5.0
 
-#: All links of so few users, times the number of portals, are looked at every time. For 1,000 users that takes 0.5 ms.
+#: Up to this many users, times the number of portals, all their links are looked at every time. For 1,000 users that would take
+#: 0.5 ms.
 FEW = 300
 
-# 4 bytes an id: the users of all portals of a large campus take 4 MB.
+# An id takes 4 bytes, so the users of all portals of a large campus take 4 MB.
 _MAX_SETS = 16
 
 #: A page is read in statements of at most this many ids; a page of the usual size needs one.
 MEMBERS_AT_ONCE = 30
 
-# The statements of a list take 50 KB. There are as many as pairs of fields and sets of portals in use.
+# The statements of a list take 50 KB. There is a list for each combination of fields and portals in use.
 _MAX_READS = 64
 
 Portals = frozenset[int]
@@ -36,7 +37,7 @@ Make = Callable[[Values], Any]
 
 
 class Members(NamedTuple):
-    """The users of portals: their ids, ascending, and the condition that a user is one."""
+    """The users of portals: their ids, ascending, and the condition that a user is one of them."""
 
     ids: Sequence[int]
     are_linked: ColumnElement[bool]
@@ -52,8 +53,8 @@ class _Known:
 class PortalMembers:
     """Knows the users of sets of portals.
 
-    A new link, and every user that Poort inserts or deletes, counts at once. A link that Chamilo deletes counts at once if the
-    portals have few users. Otherwise it may count for five seconds more, so check the link again before you show a user.
+    A new link takes effect at once, and so does every user that Poort inserts or deletes. A link that Chamilo deletes is gone at
+    once if the portals have few users. Otherwise it may count for five more seconds, so check it before you show a user.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class PortalMembers:
         changes: Callable[[], ColumnElement[Any]],
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the sources; `changes` selects a value that each write of Poort's changes. The first use reads."""
+        """Take the sources. `changes` returns an expression whose value changes with each user that Poort inserts or deletes."""
         self._reader, self._session, self._users = reader, session, users
         self._changes, self._timer = changes, timer
         self._lock = Lock()
@@ -104,7 +105,7 @@ class PortalMembers:
         if portals not in self._known and len(self._known) >= _MAX_SETS:
             self._newest.clear()
             self._known.clear()
-        # A subquery each: the index has the newest link of a portal at its end, but not that of several.
+        # A subquery for each portal: the index finds the newest link of one portal at once, but not of several together.
         links = [
             select(func.max(AccessUrlRelUser.id)).where(is_link_to([portal])).scalar_subquery() for portal in sorted(portals)
         ]
@@ -128,7 +129,7 @@ class PortalMembers:
 
 
 class MemberList:
-    """An unfiltered list of the users of portals, for rest.pagination; `ids` are theirs, ascending."""
+    """An unfiltered list of the users of portals, for rest.pagination; `ids` are the users' ids, ascending."""
 
     def __init__(self, reader: Reader, read: Read, ids: Sequence[int]) -> None:
         self._reader, self._read, self._ids = reader, read, ids

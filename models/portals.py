@@ -1,4 +1,4 @@
-"""The portals of a campus: which one a request is for, and which lie below another (docs/campus.md#portals)."""
+"""The portals of a campus: their tree, the portal that a request is for, and settings (docs/campus.md#portals)."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -9,7 +9,7 @@ _OTHER_SCHEME = {"http": "https", "https": "http"}
 
 
 class Portal(NamedTuple):
-    """A row of `access_url`. The last three are its place in the nested set of its tree, null where the campus keeps none."""
+    """A row of `access_url`. The last three fields are its place in the tree, a nested set; null if the campus stores none."""
 
     id: int
     url: str
@@ -26,7 +26,7 @@ class Portal(NamedTuple):
 
 
 class PortalMap:
-    """All portals of a campus at one moment. It never changes."""
+    """A snapshot of all portals of a campus. It never changes."""
 
     def __init__(self, portals: Iterable[Portal]) -> None:
         """Take the rows of `access_url`, active or not."""
@@ -34,7 +34,7 @@ class PortalMap:
         self._by_url: dict[str, list[int]] = {}
         for portal in self._portals.values():
             self._by_url.setdefault(_without_last_slash(portal.url), []).append(portal.id)
-        #: The portals without a parent; a link to one of them makes an administrator unrestricted.
+        #: The portals without a parent. A link to one of them lifts limits of an administrator (security/portal_scope.py).
         self.roots = frozenset(portal.id for portal in self._portals.values() if portal.parent_id is None)
 
     def __contains__(self, portal_id: int) -> bool:
@@ -48,13 +48,13 @@ class PortalMap:
 
     @property
     def lowest_id(self) -> int | None:
-        """Return the lowest id, or None without portals."""
+        """Return the lowest id, or None if there are no portals."""
         return next(iter(self._portals), None)
 
     def named_by(self, scheme: str, host: str) -> int | None:
         """Return the portal that a scheme and a Host header name, or None.
 
-        TLS often ends before this server, so the only portal with that host and port under the other scheme counts as well.
+        TLS often ends at a proxy. So a portal with the other scheme counts, too, if it is the only one with that host and port.
         """
         scheme = scheme.lower()
         if exact := self._by_url.get(f"{scheme}://{_netloc(scheme, host)}"):
@@ -76,7 +76,7 @@ class PortalMap:
         return portal.tree_root == top.tree_root and is_inside
 
     def _ancestors(self, portal: Portal) -> set[int]:
-        """Return the ids of a portal and of those above it; a loop of parents ends."""
+        """Return the ids of a portal and of all portals above it. A loop of parents does no harm."""
         seen = {portal.id}
         while portal.parent_id in self._portals and portal.parent_id not in seen:
             portal = self._portals[portal.parent_id]
@@ -85,12 +85,12 @@ class PortalMap:
 
 
 def _netloc(scheme: str, host: str) -> str:
-    """Return a Host header in lower case, without the port that the scheme has anyway."""
+    """Return a Host header in lower case, without the default port of the scheme."""
     return host.lower().removesuffix(f":{_DEFAULT_PORTS.get(scheme, 0)}")
 
 
 def _without_last_slash(url: str) -> str:
-    """Return a URL for comparison: scheme and host in lower case. One with a path stays unchanged, and matches nothing."""
+    """Return a URL for comparison: scheme and host in lower case. A URL with a path stays unchanged, and matches no request."""
     try:
         parts = urlsplit(url.strip())
     except ValueError:
@@ -100,7 +100,7 @@ def _without_last_slash(url: str) -> str:
 
 
 class PortalSetting(NamedTuple):
-    """A row of Chamilo's `settings`; `portal_id` is null in rows that stand for all portals."""
+    """A row of Chamilo's `settings`; `portal_id` is null in rows that apply to all portals."""
 
     portal_id: int | None
     variable: str
@@ -109,14 +109,14 @@ class PortalSetting(NamedTuple):
     is_locked: bool
 
 
-#: The portal whose settings count for portals that have, or may have, none of their own.
+#: The portal whose settings apply to portals that have no settings of their own, or may not have any.
 MAIN_PORTAL = 1
 
 
 def setting_of(rows: Iterable[PortalSetting], variable: str, portal_id: int) -> str | None:
     """Return the value of a setting for a portal, or None if it has no row.
 
-    The main portal's row decides if it is locked, if it may not be changed, or if the portal has none (Chamilo's
+    The main portal's row decides if it is locked or not changeable, or if the portal has no row of its own (Chamilo's
     SettingsManager).
     """
     of_variable = sorted((row for row in rows if row.variable == variable), key=lambda row: row.portal_id or 0)
@@ -131,12 +131,12 @@ def setting_of(rows: Iterable[PortalSetting], variable: str, portal_id: int) -> 
 _LAST_COMMA_FIRST = frozenset(("es",))
 _LAST_FIRST = frozenset(("gl_ES", "hu", "ja", "ko", "ms", "vi", "zh_CN", "zh_TW"))
 
-#: How `str.format` writes a full name, by the fields `first` and `last`.
+#: The forms of a full name, for `str.format` with the fields `first` and `last`.
 FIRST_LAST, LAST_COMMA_FIRST, LAST_FIRST = "{first} {last}", "{last}, {first}", "{last} {first}"
 
 
 def name_form_of(language: str | None) -> str:
-    """Return the form of full names in a language; one that is not listed has the first name first."""
+    """Return the form of full names in a language. If the language is not listed, the first name comes first."""
     if language in _LAST_COMMA_FIRST:
         return LAST_COMMA_FIRST
     return LAST_FIRST if language in _LAST_FIRST else FIRST_LAST

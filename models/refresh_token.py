@@ -1,4 +1,4 @@
-"""Sessions that last by refreshing, and their refresh tokens: hashes and salts, never a token."""
+"""Sessions that are kept alive by refreshing, and their refresh tokens, of which only hashes and salts are stored."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ USER_AGENT_LENGTH = 255
 
 
 class SignInSession(Base):
-    """A family of refresh tokens that began with one sign-in. It ends with its row, or at `expires_at`.
+    """A session: the refresh tokens that follow from one sign-in. It ends when its row is deleted, or at `expires_at`.
 
     `password_digest` identifies the password at the sign-in, since a campus may change a password without telling us.
     """
@@ -31,9 +31,9 @@ class SignInSession(Base):
 
 
 class RefreshToken(Base):
-    """A refresh token as its SHA-256. It is used once, and its successor is derived from it and `salt`.
+    """The SHA-256 of a refresh token. The token is used once; its successor is derived from the token and `salt`.
 
-    The salt is deleted when the successor is used. The row stays as long as the session, so that reuse is detected.
+    The salt is deleted when the successor is used. The row is kept as long as the session, so that reuse is detected.
     """
 
     __tablename__ = "poort_refresh_token"
@@ -46,7 +46,7 @@ class RefreshToken(Base):
 
 
 def find_owner(session: Session, token_hash: str) -> Row[str, int] | None:
-    """Return `session_id` and `user_id` of a refresh token; None if it, or its session, does not exist."""
+    """Return `session_id` and `user_id` of a refresh token; None if the token or its session does not exist."""
     owner = select(RefreshToken.session_id, SignInSession.user_id).where(RefreshToken.session_id == SignInSession.id)
     return session.execute(owner.where(RefreshToken.hash == token_hash)).one_or_none()
 
@@ -96,7 +96,7 @@ def remove_expired_sessions(session: Session, now: datetime, user_id: int | None
     if user_id is not None:
         over = over.where(SignInSession.user_id == user_id)
     removed = 0
-    # Another transaction that locks a session is already ending it.
+    # Skip locked sessions, since another transaction is already ending them.
     while ids := session.scalars(over.with_for_update(skip_locked=True)).all():
         removed += count_met(session, delete(SignInSession).where(SignInSession.id.in_(ids)))
         count_met(session, delete(RefreshToken).where(RefreshToken.session_id.in_(ids)))

@@ -37,7 +37,7 @@ class Part:
 class RememberedRows:
     """A cache of objects made of rows. The values of a row are the key. The oldest entry is evicted first.
 
-    Other values are another key, so no entry can be stale. A look-up takes no lock.
+    A row with other values has another key, so no entry can be stale. A look-up takes no lock.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES_OF_ROWS) -> None:
@@ -64,6 +64,6 @@ class RememberedRows:
 
 
 def size_of(made: Any) -> int:
-    """Return the bytes of an object with its contents. Our own classes include theirs in `__sizeof__`."""
+    """Return the bytes of an object with its contents. Our own classes include their contents in `__sizeof__`."""
     inner = made if isinstance(made, tuple | list | frozenset) else ()
     return getsizeof(made) + sum(map(size_of, inner))

@@ -24,7 +24,7 @@ class RoleList(list[str]):
 
 
 class Roles(TypeDecorator[RoleList]):
-    """The `roles` column. It reads both encodings, told apart by the first byte, and writes each row in its own."""
+    """The `roles` column. The first character tells which encoding a row has; it is written in the same one."""
 
     impl = Text
     cache_ok = True
@@ -57,7 +57,7 @@ def _read_roles(value: str) -> tuple[tuple[str, ...], str]:
         return (), "json"
 
 
-# Many rows share few lists of roles, and genuine ones are short. 1,024 entries take 7 MB at worst.
+# Many users have the same roles, and real lists of roles are short. 1,024 entries take 7 MB at worst.
 _LONGEST_REMEMBERED_ROLES = 256
 _remembered_roles = lru_cache(maxsize=1024)(_read_roles)
 

@@ -37,10 +37,10 @@ ROLE_OF_STATUS = {
     20: "ROLE_INVITEE",
 }
 
-# Chamilo gives these roles for one page view, by the current course or session. Stored, one would become permanent.
+# Chamilo gives these roles for one page view, by the current course or session. If stored, they would become permanent.
 _CONTEXT_ROLE_PREFIX = "ROLE_CURRENT_COURSE_"
 
-# A name as it is sent: the upper case of some other letters, such as `ß` and the dotless i, is ASCII.
+# Names are checked before upper-casing, which turns some other letters, such as `ß` and the dotless i, into ASCII.
 _NAME = re.compile(r"ROLE_[A-Z0-9_]{1,60}", re.ASCII | re.IGNORECASE)
 
 

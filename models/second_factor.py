@@ -14,7 +14,7 @@ MOST_WRONG_CODES = 100
 
 
 class SecondFactor(Base):
-    """A user's authenticator app, in force since `confirmed_at`. `last_step` is the step of the last used code (RFC 6238).
+    """A user's authenticator app, in use since `confirmed_at`. `last_step` is the time step of the last used code (RFC 6238).
 
     `wrong_codes` counts consecutive wrong codes at sign-ins.
     """
@@ -29,7 +29,7 @@ class SecondFactor(Base):
 
 
 class BackupCode(Base):
-    """The hash of a code that may be used once instead of one from the app."""
+    """The hash of a backup code, which works once in place of a code from the app."""
 
     __tablename__ = "poort_backup_code"
 
@@ -63,19 +63,19 @@ class SecondFactorTable:
 
 
 def begin(session: Session, user_id: int, secret: str) -> None:
-    """Store a secret that is not in force yet, in place of an earlier one. Lock the user's row and check it first."""
+    """Store an unconfirmed secret, in place of an earlier one. The caller must have locked and checked the user's row."""
     row = {"user_id": user_id, "secret": secret, "confirmed_at": None, "last_step": None, "wrong_codes": 0}
     upsert(session, SecondFactor, row)
 
 
 def confirm(session: Session, user_id: int, secret: str, step: int, now: datetime) -> bool:
-    """Put a stored secret into force, and mark its code of `step` as used. False if it is gone or was in force."""
+    """Confirm a stored secret, and mark its code of `step` as used. False if it was replaced, removed or confirmed before."""
     begun = (SecondFactor.user_id == user_id, SecondFactor.secret == secret, SecondFactor.confirmed_at.is_(None))
     return count_met(session, update(SecondFactor).where(*begun).values(confirmed_at=now, last_step=step)) == 1
 
 
 def use_step(session: Session, user_id: int, secret: str, step: int) -> bool:
-    """Mark the code of `step` as used. False if it, or a later one, was used before, or another caller was faster."""
+    """Mark the code of `step` as used. False if this code or a later one was used before, perhaps by a concurrent request."""
     is_new = or_(SecondFactor.last_step.is_(None), SecondFactor.last_step < step)
     confirmed = (SecondFactor.user_id == user_id, SecondFactor.secret == secret, SecondFactor.confirmed_at.is_not(None))
     return count_met(session, update(SecondFactor).where(*confirmed, is_new).values(last_step=step)) == 1
@@ -87,7 +87,7 @@ def count_wrong_codes(session: Session, user_id: int) -> int:
 
 
 def begin_guess(session: Session, user_id: int, secret: str) -> int | None:
-    """Count a code as wrong before checking it. Return the new number; None if no more are accepted.
+    """Count a code as wrong before checking it. Return the new count; None if no more are accepted, or the secret is gone.
 
     Locks the row until commit, so that no two guesses get the same number.
     """
@@ -97,7 +97,7 @@ def begin_guess(session: Session, user_id: int, secret: str) -> int | None:
 
 
 def take_guess_back(session: Session, user_id: int) -> None:
-    """Take back the count of one wrong code that could not be checked."""
+    """Undo `begin_guess` for a code that could not be checked."""
     some = (SecondFactor.user_id == user_id, SecondFactor.wrong_codes > 0)
     count_met(session, update(SecondFactor).where(*some).values(wrong_codes=SecondFactor.wrong_codes - 1))
 
@@ -115,7 +115,7 @@ def replace_backup_codes(session: Session, user_id: int, hashes: Iterable[str]) 
 
 
 def use_backup_code(session: Session, user_id: int, hashed: str) -> bool:
-    """Use up a backup code. False if it does not exist, or another caller was faster."""
+    """Use up a backup code. False if it does not exist, or a concurrent request has used it."""
     return count_met(session, delete(BackupCode).where(BackupCode.user_id == user_id, BackupCode.hash == hashed)) == 1
 
 

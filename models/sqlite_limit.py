@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# SQLite checks the limit after this many of its steps, about every 10 ms. Each check waits for Python's lock.
+# SQLite checks the limit after this many of its steps, about every 10 ms. Each check has to wait for Python's global lock.
 _STEPS = 500_000
 
 

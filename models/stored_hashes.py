@@ -9,7 +9,7 @@ from models.database import in_chunks
 from models.passwords import MAX_BCRYPT_COST, is_too_costly
 from models.user import User
 
-# A bcrypt hash begins with `$2y$13$`. Its LIKE pattern, the length of that prefix, and the place of the cost in it.
+# A bcrypt hash begins with, for example, `$2y$13$`. The LIKE pattern, the length of that prefix, and the place of the cost.
 _BCRYPT, _PREFIX_LENGTH, _COST = "$2_$__$%", 7, slice(4, 6)
 
 

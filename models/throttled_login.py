@@ -1,4 +1,4 @@
-"""The windows of the throttle, shared by all workers: one row for each name or network while its window lasts."""
+"""The windows of the throttle, shared by all workers: one row for each key (such as a name or network) while its window lasts."""
 
 from dataclasses import dataclass
 

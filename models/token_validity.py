@@ -31,7 +31,7 @@ class TokenValidity:
     def columns(self, session: Session, canonical: Any, keys: Sequence[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         """Return the columns that judge a token: `valid_after`, null for none, and `is_revoked`.
 
-        `canonical` is a canonical user name, and `keys` are those the token may be revoked under. Both may be parameters.
+        `canonical` is a canonical user name; `keys` are the keys under which the token may be revoked. Both may be parameters.
         """
         if not self._has_tables(session):
             return null().label("valid_after"), false().label("is_revoked")
@@ -47,7 +47,7 @@ class TokenValidity:
 
 
 class TokensValidAfter(Base):
-    """The second from which a user name's tokens are valid. It outlives the user, since the name may come back."""
+    """The second from which a user name's tokens are valid. The row outlives the user, since a new user may get the same name."""
 
     __tablename__ = "poort_tokens_valid_after"
 
@@ -67,7 +67,7 @@ class RevokedToken(Base):
 def end_all_tokens(session: Session, user_id: int, username: str, now: datetime) -> None:
     """End every token of a user: access tokens by name, refresh tokens by id.
 
-    The next whole second is stored. `iat` has no fractions, so no token issued until now reaches it.
+    This stores the next whole second. `iat` has no fractions, so it is earlier in every token issued until now.
     """
     end_tokens_of_name(session, username, now)
     end_sessions_of(session, user_id)
@@ -86,7 +86,7 @@ def revoke(session: Session, key: str, expires_at: int, now: datetime) -> None:
 
 
 def remove_outlived(session: Session, now: datetime, longest_ttl_seconds: int) -> None:
-    """Delete rows that no longer refuse anything, because all tokens that they could meet have expired."""
+    """Delete rows that no longer refuse anything, because all tokens that they could apply to have expired."""
     second = int(now.timestamp())
     session.execute(delete(RevokedToken).where(RevokedToken.expires_at < second))
     session.execute(delete(TokensValidAfter).where(TokensValidAfter.valid_after < second - longest_ttl_seconds))

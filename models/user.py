@@ -97,7 +97,7 @@ class HasState(Protocol):
 
     @property
     def active(self) -> int:
-        """One of the values above."""
+        """ACTIVE, INACTIVE, SOFT_DELETED, or -1 (docs/compatibility.md#active)."""
 
     @property
     def locked(self) -> bool:

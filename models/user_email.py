@@ -1,4 +1,4 @@
-"""Look for the user of an e-mail address. No index makes addresses unique: only new users of a portal must have a free one."""
+"""Find out whether an e-mail address is taken. Only the routes for a portal's users require a free one."""
 
 from sqlalchemy import collate, select
 from sqlalchemy.orm import Session
@@ -10,7 +10,8 @@ from models.user import User
 def is_email_taken(session: Session, email: str, but_by: int | None = None, *, is_campus: bool) -> bool:
     """Tell whether a user other than `but_by`, perhaps a deleted one, has this e-mail address, ignoring case.
 
-    Beside a campus its collation compares. Of our own columns only the folded copy has an index, but it ignores accents too.
+    In a campus its collation compares. In our own schema, the folded copy has an index but ignores accents; the canonical copy
+    has no index but keeps them. So both are compared.
     """
     same = [User.email == email]
     if not is_campus:

@@ -1,4 +1,4 @@
-"""Lists of users. Those without a filter are compiled once; a filtered one has a statement of its own."""
+"""Lists of users. The statements of unfiltered lists are compiled once; each filtered list has a statement of its own."""
 
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -22,23 +22,24 @@ from models.user_total import UserTotals
 #: Up to this many candidates are looked up one by one. Beyond it, reading every row is faster.
 MOST_CANDIDATES = 20_000
 
-#: Up to this many matches are found at once, and the page among them. Beyond it, the order is followed up to the page.
+#: Up to this many matches are all found first, and the page is taken from them. If there are more, the database reads users in
+#: the order of the list up to the page.
 FEW_MATCHES = 300
 
-#: A page of a portal's users is searched among the first of all users only if these are fewer than its users by this factor.
+#: A page of a portal's users is searched among the first users of the campus only if the list is this many times as long.
 _FEWER = 4
 
-# Each choice of filters compiles to a statement of up to 200 KB, so these have a cache of their own. It holds half as many
-# again before it evicts the oldest: 7 MB.
+# Each combination of filters compiles to a statement of up to 200 KB, so these have a cache of their own. It grows by half of
+# this number before it evicts the least recently used: 7 MB.
 _COMPILED = 24
 
-# The statements of an unfiltered list take 100 KB. There are as many lists as pairs of fields and sets of portals in use.
+# The statements of an unfiltered list take 100 KB. There is a list for each combination of fields and portals in use.
 _MOST_READS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The conditions and the order of a list. `wanted` repeats those conditions that search for text."""
+    """The conditions and the order of a list. `wanted` has the conditions that search for text, for the search index."""
 
     conditions: Sequence[ColumnElement[bool]]
     order: Sequence[Any]
@@ -47,16 +48,16 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The users that a list may show: those that the user `seen_by` sees, and of them those linked to `portals`.
+    """The users that a list may show: those that the user with the id `seen_by` sees, and that are linked to `portals`.
 
-    None means no limit.
+    None in either field sets no limit.
     """
 
     seen_by: int | None = None
     portals: frozenset[int] | None = None
 
     def conditions(self, seen_by: int | BindParameter[int] | None) -> list[ColumnElement[bool]]:
-        """Return the conditions, with a value or a parameter for the id of that user."""
+        """Return the conditions. `seen_by` is the id of that user, or a parameter for it; None for no limit."""
         seen: list[ColumnElement[bool]] = [] if seen_by is None else [User.id.in_(ids_seen_by(seen_by))]
         return seen if self.portals is None else [*seen, User.id.in_(ids_linked_to(self.portals))]
 
@@ -91,7 +92,7 @@ class UserLists:
         return UserList(self._reader, reads, total, parameters)
 
     def filtered(self, columns: tuple[str, ...], make: Make, filters: Filters, rows: Rows) -> "FilteredList":
-        """Return the list of the users among these that match, in the order of the filters."""
+        """Return the list of those users of `rows` that match, in the order that `filters` gives."""
         session = self._session()
         if self._has_index is None:
             self._has_index = has_sqlite_index(session)
@@ -131,7 +132,7 @@ class UserLists:
 
 @dataclass(frozen=True, slots=True)
 class _Reads:
-    """The statements of a list: its count, and a page by `is_deep` and `is_from_end` of its window."""
+    """The statements of a list: the one that counts, and those that fetch a page, by its window's `is_deep` and `is_from_end`."""
 
     count: Read
     pages: Mapping[tuple[bool, ...], Read]
@@ -194,7 +195,7 @@ class FilteredList:
             found = candidates(self.expression)
             if self._number(found.limit(MOST_CANDIDATES + 1).subquery()) <= MOST_CANDIDATES:
                 self._conditions = [User.id.in_(found), *self._conditions]
-        # Without MATERIALIZED, PostgreSQL plans for the LIMIT: it reads row by row and ignores its trigrams.
+        # Without MATERIALIZED, PostgreSQL plans for the LIMIT: it reads row by row and ignores the trigram index.
         ids = select(User.id).where(*self._conditions).cte("matches").prefix_with("MATERIALIZED", dialect="postgresql")
         matches = self.execute(select(ids.c.id).limit(FEW_MATCHES + 1)).scalars().all()
         if len(matches) <= FEW_MATCHES:

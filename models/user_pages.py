@@ -34,7 +34,7 @@ def window_of(limit: int, offset: int, total: int) -> Window:
 
 
 def page_statement(users: Select[Any], conditions: Sequence[Any], order: Sequence[Any], window: Window) -> Select[Any]:
-    """Return the statement for the users of a page that meet the conditions; those from the end come in reverse order."""
+    """Return the statement for the users of a page that meet the conditions; a page from the end is in reverse order."""
     ordered = list(_backwards(order)) if window.is_from_end else order
     if not window.is_deep:
         return in_order(users.where(*conditions), ordered, window.limit, window.offset)

@@ -20,7 +20,7 @@ OWN_COLUMNS = frozenset(User.__table__.columns.keys())
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns of a table, and fillers for those that must not be null and that we do not know."""
+    """The columns of a table, and fillers for those that we do not know and that must not be null."""
 
     names: frozenset[str]
     fillers: Mapping[str, Any]

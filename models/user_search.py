@@ -14,7 +14,7 @@ POSTGRESQL_INDEX = "ix_user_trigrams"
 
 _LETTERS = 3
 
-# More make the query longer and its result hardly shorter.
+# More trigrams would make the query longer, but hardly its result shorter.
 _MOST_TRIGRAMS = 32
 
 #: Columns and texts: one of the columns must contain one of the texts. Both are folded.
@@ -33,7 +33,7 @@ def has_sqlite_index(session: Session) -> bool:
 
 
 def match_expression(wanted: Sequence[Wanted]) -> str | None:
-    """Return a query for FTS5 that finds all matches and some other users; None without a text of three letters."""
+    """Return a query for FTS5 that finds all matches and some other users; None if each condition has too short a text."""
     groups = [
         f"{{{' '.join(columns)}}} : ({' OR '.join(map(_all_trigrams, texts))})"
         for columns, texts in wanted
@@ -49,7 +49,7 @@ def candidates(expression: str) -> Select[tuple[Any]]:
 
 
 def _all_trigrams(text: str) -> str:
-    """Require every trigram of a text, in any order: the index stores no positions, and LIKE decides."""
+    """Require the first 32 trigrams of a text, in any order. The index stores no positions, so LIKE checks the users found."""
     trigrams = dict.fromkeys(text[start : start + _LETTERS] for start in range(len(text) - _LETTERS + 1))
     quoted = ('"' + trigram.replace('"', '""') + '"' for trigram in list(trigrams)[:_MOST_TRIGRAMS])
     return f"({' AND '.join(quoted)})"

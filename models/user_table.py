@@ -1,4 +1,4 @@
-"""Read and write the `user` table as it is: our own, or that of a running campus, which has fewer columns."""
+"""Read and write the `user` table: our own, or that of a running campus, which may lack some of our columns."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime, time
@@ -32,7 +32,7 @@ Column = InstrumentedAttribute[Any]
 
 _FOLDED_COLUMNS = frozenset(f"{name}_folded" for name in SEARCHED)
 
-#: Columns that a campus may lack, depending on its version. Without a required one this server cannot serve it.
+#: Columns that a campus may lack, depending on its version. This server refuses a campus that lacks a required column.
 OPTIONAL_COLUMNS = _FOLDED_COLUMNS | frozenset(
     ("uuid", "password_updated_at", "mfa_enabled", "mfa_service", "mfa_secret", "mfa_backup_codes", "mfa_last_used")
 )
@@ -42,7 +42,7 @@ REQUIRED_COLUMNS = frozenset(
     created_at updated_at""".split()  # noqa: SIM905 - a list of 27 strings, one a line, would hide what it says
 )
 
-# Only Chamilo 3 has these. In a table without rows they tell how roles are encoded.
+# Only Chamilo 3 has these columns. If the table has no rows, they tell how to encode roles.
 _OF_CHAMILO_3 = frozenset(("password_updated_at", "mfa_enabled"))
 
 #: The columns of an Account.
@@ -50,7 +50,7 @@ ACCOUNT = ("id", "username", "password", "salt", "roles", "active", "locked", "e
 
 
 class UnusableTable(Exception):
-    """A `user` table that this server cannot use. The message says what it lacks."""
+    """A `user` table that this server cannot use. The message says what is missing."""
 
 
 _OWN = Columns(OWN_COLUMNS, {})
@@ -60,14 +60,14 @@ class UserTable:
     """The `user` table of one application. The columns of a campus's table are read at the first use."""
 
     def __init__(self, *, is_campus: bool, defaults: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """Take whether the table is a campus's or our own, and the defaults of new users that replace those in DEFAULTS."""
+        """Take whether the table is a campus's or our own, and defaults of new users, which take precedence over DEFAULTS."""
         self.is_campus = is_campus
         self._defaults = dict(defaults)
         self._columns: Columns | None = None if is_campus else _OWN
 
     @property
     def searched(self) -> dict[str, Column]:
-        """Return the columns for search and order: folded copies, or a campus's names under its collation."""
+        """Return the columns to search and order by: our folded copies or, in a campus, the plain columns and their collation."""
         return {name: getattr(User, name if self.is_campus else f"{name}_folded") for name in SEARCHED}
 
     @property
@@ -96,7 +96,7 @@ class UserTable:
         return MEMBERSHIP[name] if self.is_campus else type_coerce(null(), PortalIds())
 
     def find_account(self, session: Session, username: str) -> Account | None:
-        """Find the account of a user name. Only its case does not matter (docs/compatibility.md#username-match)."""
+        """Find the account of a user name. Case does not matter; all else does (docs/compatibility.md#username-match)."""
         if not can_be_stored(username):
             return None
         row = session.execute(self.select(session, ACCOUNT).where(self._is_named(username))).one_or_none()
@@ -121,24 +121,24 @@ class UserTable:
         return user_id
 
     def insert_many(self, session: Session, rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
-        """Insert many users. Rows with an id go first, so that it is free. End the transaction with `recount`."""
+        """Insert many users. Rows with an id go first, before a generated id takes theirs. End the transaction with `recount`."""
         columns = self.columns(session)
         encoding = self._encoding_of_new_rows(session, columns)
         complete = [complete_row(columns, encoding, self._defaults | dict(row), now) for row in rows]
-        for with_id in (True, False):  # one statement has one set of columns
+        for with_id in (True, False):  # all rows of a statement need the same columns
             if group := [row for row in complete if ("id" in row) is with_id]:
                 session.execute(self._statement_for_many(session, group[0]), group)
                 continue_after_given_ids(session, User.__table__)
 
     def change(self, session: Session, held: HasRoles, changes: Mapping[str, Any]) -> None:
-        """Update only the changed columns of a user and their copies."""
+        """Update only the columns of a user that change, and their folded and canonical copies."""
         if changed := self.columns_of_change(session, held, changes):
-            # Each choice of columns is a statement, and SQLAlchemy would cache 500 of them with their first values.
+            # Each combination of columns is another statement. SQLAlchemy would cache 500 of them, with their first values.
             statement = update(User).where(User.id == held.id).values(changed)
             session.execute(statement, execution_options={"compiled_cache": None})
 
     def columns_of_change(self, session: Session, held: HasRoles, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Return changed columns with their copies, as far as the table has them. Roles keep the encoding of the row."""
+        """Return the changed columns and their copies, except those that the table lacks. Roles keep the encoding of the row."""
         present = self.columns(session).names
         changed = {name: value for name, value in (dict(changes) | copies_of(changes)).items() if name in present}
         return changed | ({"roles": RoleList(changed["roles"], held.roles.encoding)} if "roles" in changed else {})
@@ -148,10 +148,10 @@ class UserTable:
         return self.hold(session, names, user_id).get(user_id)
 
     def hold(self, session: Session, names: Iterable[str], user_id: int, shared: Collection[int] = ()) -> dict[int, Any]:
-        """Begin a transaction that locks rows. Return columns of the existing ones, by id.
+        """Begin a transaction that locks rows. Return columns of the rows that exist, by id.
 
-        `user_id` (0 for none) is locked exclusively, the `shared` ones together with other readers. All are locked by ascending
-        id, so that two of these transactions cannot deadlock.
+        The row of `user_id` (0 for none) gets an exclusive lock, those of `shared` get shared locks. The rows are locked by
+        ascending id, so that two such transactions cannot deadlock.
         """
         begin_write(session)
         chosen, others = self.select(session, names).order_by(User.id), sorted(set(shared) - {user_id})
@@ -182,7 +182,7 @@ class UserTable:
         return statement.returning(User.id) if session.get_bind().dialect.name == "sqlite" else statement
 
     def _as_it_is(self, row: Mapping[str, Any]) -> Any:
-        """Return the table for inserting a row: a campus's lacks some of our columns, and has others that need fillers."""
+        """Return the table to insert a row into. A campus's lacks some of our columns, and has others that need fillers."""
         return table("user", *(column(name, _type_of(name)) for name in row)) if self.is_campus else User
 
     def _is_named(self, username: str) -> Any:
@@ -216,12 +216,12 @@ def _read_columns(session: Session) -> Columns:
 
 
 def _type_of(name: str) -> Any:
-    """Return the type of a known column. An unknown one is left to the driver."""
+    """Return the type of a known column, or None for an unknown one, whose values the driver converts."""
     return User.__table__.columns[name].type if name in OWN_COLUMNS else None
 
 
 def _zero(kind: Any) -> Any:
-    """Return the empty value of a type: 0 or empty text; for dates and times, the beginning of time."""
+    """Return the empty value of a type: 0 or empty text, the start of 1970 for dates, midnight for times."""
     try:
         return _BEGINNING.get(kind.python_type) or kind.python_type()
     except NotImplementedError:  # a type of MariaDB without a Python type in SQLAlchemy; it takes text
@@ -232,7 +232,7 @@ _BEGINNING = {datetime: datetime(1970, 1, 1), date: date(1970, 1, 1), time: time
 
 
 def can_be_stored(username: str) -> bool:
-    """Tell whether a row can have this name. PostgreSQL refuses NUL, and every database lone surrogates."""
+    """Tell whether a row can have this name. PostgreSQL refuses NUL, and no database takes lone surrogates."""
     return 0 < len(username) <= USERNAME_LENGTH and "\0" not in username and _is_encodable(username)
 
 

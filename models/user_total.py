@@ -1,7 +1,7 @@
-"""Tell how many users there are. Our own schema keeps the number in a row; many users of a campus are counted every 5 s.
+"""Tell how many users there are. In our own schema a row has the number. A campus's users, if many, are counted every 5 s.
 
-Counting everywhere would be simpler. But with 1,000,000 users on SQLite and some 25 inserts a second it doubled the mean CPU
-time of a first page, and the slowest tenth took 20 times as long.
+Counting for each request would be simpler. But with 1,000,000 users on SQLite and some 25 inserts a second it doubled the mean
+CPU time of a first page, and the slowest tenth of the pages took 20 times as long.
 """
 
 import time
@@ -17,18 +17,18 @@ from models.compiled_reads import Read, Reader
 from models.database import Base, count_met
 from models.user import User
 
-#: How long a count is used, unless we ourselves insert or delete a user.
+#: A count is used for this long, unless Poort itself inserts or deletes a user.
 MAX_AGE_SECONDS = 5.0
 
-#: So few users of a campus are counted every time: that takes as long as to ask whether there are others.
+#: Up to this many users of a campus are counted every time. To ask whether the count has changed would take as long.
 FEW = 1000
 
 
 class UserTotal(Base):
-    """The number of users as our own writes know it: one row, which each of them changes in its transaction.
+    """The number of users according to Poort's own writes: one row, which each insert and delete updates in its transaction.
 
-    `changes` grows with each write. Our own schema alone keeps `total`, and the largest id at that time, 0 for none. If the
-    table has another largest id now, another program wrote to it.
+    `changes` grows with each of them. Only our own schema uses `total` and `newest_id`, the largest id at that time (0 for
+    none). If the `user` table has another largest id now, another program wrote to it.
     """
 
     __tablename__ = "poort_user_total"
@@ -48,7 +48,7 @@ class _Known(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """A count, the row and the largest id before it, and when it began."""
+    """A count, the row and the largest id that were read before the count, and when the count began."""
 
     number: int
     known: _Known | None
@@ -75,11 +75,11 @@ class UserTotals:
         self._count = Read(select(func.count()).select_from(User), (1, lambda values: values[0]))
 
     def changes(self) -> ColumnElement[Any]:
-        """Return an expression for a number that each write of Poort's changes; null without the table that holds it."""
+        """Return an SQL expression whose value changes with each user that Poort inserts or deletes; null without our table."""
         return select(UserTotal.changes).scalar_subquery() if self._has_own_table() else null()
 
     def of_everyone(self) -> int:
-        """Return the number of users. If there are many, and another program writes to the table, it is up to 5 s old."""
+        """Return the number of users. If there are many, and another program writes to the table, the number may be 5 s old."""
         if self._is_campus and self._counted is not None and self._counted.number <= FEW:
             number: int = self._reader.rows(self._count, {})[0]
             if number <= FEW:
@@ -96,7 +96,7 @@ class UserTotals:
             return counted.number
 
     def _has_own_table(self) -> bool:
-        if self._has_table is None:  # a read-only server may stand beside a campus without our tables
+        if self._has_table is None:  # a read-only server may run beside a campus without our tables
             session = self._session()
             self._has_table = inspect(session.connection()).has_table(UserTotal.__tablename__)
             session.rollback()
@@ -108,10 +108,10 @@ class UserTotals:
 
 
 def count_change(session: Session, user_id: int, change: int, *, is_campus: bool) -> None:
-    """Count an inserted (1) or deleted (-1) user in the transaction that writes it.
+    """Add an inserted (1) or deleted (-1) user to the total, in the transaction of that write.
 
-    Call it after that write, so that a transaction that locks the total waits for no user. Count all users again if another
-    program changed the table.
+    Call this after the write, so that no transaction that has locked the total waits for a user's row. If another program has
+    changed the table, all users are counted again.
     """
     _hold(session, change)
     if is_campus:

@@ -9,9 +9,10 @@ from models.database import Base, count_met, exact_string, upsert
 
 
 class VerificationKey(Base):
-    """A public key, by its thumbprint (RFC 7638). `expires_at`, in seconds since the epoch, is after its last token.
+    """A public key; `kid` is its thumbprint (RFC 7638). Its last token expires before `expires_at`, in seconds since the epoch.
 
-    A withdrawn key verifies nothing on any host, whatever the files say. Its row stays until its tokens have expired.
+    No host accepts the tokens of a withdrawn key, even if it has the file, except a host that still signs with it. The row is
+    kept until those tokens have expired.
     """
 
     __tablename__ = "poort_verification_key"
@@ -28,7 +29,7 @@ def find_verification_keys(session: Session, now: int) -> Sequence[VerificationK
 
 
 def publish_key(session: Session, kid: str, public_pem: str, expires_at: int) -> None:
-    """Let every host verify with a key, at least until `expires_at`. An existing row is never shortened."""
+    """Let every host verify with a key, at least until `expires_at`. If its row has a later time, that is kept."""
     row = {"kid": kid, "public_pem": public_pem, "expires_at": expires_at, "is_withdrawn": False}
     upsert(session, VerificationKey, row, replaces=False)
     later = VerificationKey.kid == kid, VerificationKey.expires_at < expires_at

@@ -1,4 +1,4 @@
-"""Find out whether a database that can be read can be written, too. After a failover or on a full disk it cannot."""
+"""Find out whether the database accepts writes. After a failover or on a full disk it may only serve reads."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.outages import code_of
 from models.throttled_login import ThrottledLogin
 
-#: How long a finding is remembered: any client may ask.
+#: How long a result is reused. Without this limit, any client could cause many writes.
 PAUSE_SECONDS = 10.0
 
 # The codes of a database that refuses to write. A lock, a time limit or a lost connection says nothing about writing.
@@ -19,7 +19,7 @@ _POSTGRESQL = ("25006", "53100", "42501")  # read-only, disk full, no right
 _MARIADB = ("1290", "1792", "1836", "1021", "1114", "1142")  # read-only (three), disk full, table full, no right
 _LOST = (*_SQLITE, *_POSTGRESQL, *_MARIADB)
 
-# Longest wait for a lock: a health check has no time for more.
+# Limit the wait for a lock, since a health check must answer soon.
 _IMPATIENT = {
     "sqlite": ("PRAGMA busy_timeout = 0", "PRAGMA cache_size = 1"),
     "postgresql": ("SET LOCAL lock_timeout = '1s'",),
@@ -41,10 +41,10 @@ def refuses_to_write(error: BaseException) -> bool:
 
 
 class WriteProbe:
-    """Tries a write that leaves nothing behind. Threads share a finding for some seconds."""
+    """Tries a write and rolls it back. Threads share the result for some seconds."""
 
     def __init__(self, engine: Callable[[], Engine], *, writes_rows: bool, timer: Callable[[], float] = time.monotonic) -> None:
-        """Take the engine, and whether this server writes at all: otherwise it never loses writing."""
+        """Take the engine, and whether this server writes at all. If not, no write is tried, and nothing is refused."""
         self._engine, self._writes_rows, self._timer = engine, writes_rows, timer
         self._lock = threading.Lock()
         self._looked_at: float | None = None
@@ -52,13 +52,13 @@ class WriteProbe:
         self._tell: Callable[[bool], None] = lambda _is_lost: None
 
     def watch(self, tell: Callable[[bool], None]) -> None:
-        """Have `tell` called after each try, with whether writing is lost."""
+        """Call `tell` after each try, with True if the database refuses to write."""
         self._tell = tell
 
     def refusal(self) -> str:
         """Return the database's code if it refuses to write; empty if it writes, is busy or cannot be reached.
 
-        The finding is up to PAUSE_SECONDS old, or older while another thread tries.
+        The result is up to PAUSE_SECONDS old, or older while another thread tries.
         """
         if self._is_old() and self._lock.acquire(blocking=False):
             try:
@@ -71,17 +71,17 @@ class WriteProbe:
         return self._refusal
 
     def doubt(self) -> None:
-        """Look again at the next question, because a write was refused, unless that is known."""
+        """Try again at the next call of `refusal`, because a write was refused. Do nothing if the last result says so already."""
         if not self._refusal:
             self._looked_at = None
 
     def try_now(self) -> str:
-        """Do the same without memory."""
+        """Try a write now. Return the same as `refusal`, but reuse nothing."""
         if not self._writes_rows:
             return ""
         try:
             with self._engine().connect() as connection:
-                connection.detach()  # it is closed afterwards, with its changed settings
+                connection.detach()  # its settings change, so it must not return to the pool
                 _write_nothing(connection)
         except SQLAlchemyError as reason:
             return code_of(reason) if refuses_to_write(reason) else ""

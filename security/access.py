@@ -1,4 +1,4 @@
-"""Access rules of routes: a view that declares none stops the start of the server."""
+"""Access rules of routes. The server does not start if a view declares no rule."""
 
 from collections.abc import Callable
 from functools import wraps

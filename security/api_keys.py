@@ -22,10 +22,10 @@ from security.throttle.limiter import LoginLimiter
 
 logger = logging.getLogger(__name__)
 
-#: What every key begins with.
+#: The start of every key.
 KEY_START = "chamilo_ext_"
 
-# PHP's `trim` also takes tab and vertical tab. Proxies and servers let no other white space through.
+# PHP's `trim` also removes tabs and vertical tabs. Proxies and servers let no other white space through.
 _HEADER = re.compile(rf"Bearer [ \t\v]*({KEY_START}[A-Za-z0-9_-]{{43}})[ \t\v]*", re.ASCII)
 
 _FLOODED = "Too many authentication attempts."
@@ -90,7 +90,7 @@ class ApiKeys:
         return used, owner, item
 
     def _mark_used(self, key: FoundKey, now: datetime) -> None:
-        """Record the use of a key, unless it was recorded lately. A failure is logged once, and the request goes on."""
+        """Record the use of a key, unless one was recorded lately. Only the first failure is logged; none stops the request."""
         is_waiting = self._marks_again_at is not None and now < self._marks_again_at
         if not self._marks_use or is_waiting or key.was_used_lately(now):
             return

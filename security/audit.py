@@ -1,4 +1,4 @@
-"""The audit trail: each event is a log line and mostly a row too, with reasons that clients never see."""
+"""The audit trail: each event is a log line, and usually a database row, too, with a reason that clients never see."""
 
 import logging
 from collections.abc import Callable
@@ -20,7 +20,7 @@ audit_log = logging.getLogger("poort.audit")
 # The audit is complete whatever LOG_LEVEL says.
 audit_log.setLevel(logging.INFO)
 
-# A repeated refusal of one network or session is written once in this time.
+# Repeated refusals of one network or session are written once in this time.
 _WINDOW_MS = 60_000
 
 # In `Session.info`: the events to log when the session commits.
@@ -29,7 +29,7 @@ _PENDING = "poort.audit"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """An audited event. `username` and `user_id` are the user it happened to, `actor` is the user name who did it.
+    """An audited event. `username` and `user_id` are the user concerned; `actor` is who did it: a user name or `console:…`.
 
     `details` has field names, ids and counts, never a password, a token or a code.
     """
@@ -55,14 +55,14 @@ class AuditTrail:
         self._logged, self._recorded = SaidOnce(), SaidOnce()
 
     def record_with(self, session: Session, event: Event) -> None:
-        """Write an event in the transaction of the change itself. Row and line appear only if it commits."""
+        """Write an event in the transaction of the change itself. The row and the log line appear only if that commits."""
         values = fitted(asdict(event))
         if self._writes_rows:
             write_record(session, self._clock(), values)
         session.info.setdefault(_PENDING, []).append(values)
 
     def record_now(self, event: Event, *, has_row: bool = True, once_for: str | None = None) -> None:
-        """Write an event in a separate transaction, since a refusal rolls the view's back. A failed write is only logged.
+        """Write an event in a separate transaction, since a refusal rolls back that of the view. A failed write is only logged.
 
         Pass `has_row=False` for events that anyone could cause without limit. `once_for` names a network or a session: this
         process writes the event once a minute for each.
@@ -81,7 +81,7 @@ class AuditTrail:
             logger.error("an audit event has no row: %s", type(reason).__name__, extra={"event": event.event})
 
     def _is_first(self, event: Event, once_for: str, *, has_row: bool) -> bool:
-        # Two memories: anyone can fill the one of events without a row, and must not displace the others.
+        # Two memories, since anyone can fill the one for events without a row: events with a row must still be written.
         seen, now_ms = self._recorded if has_row else self._logged, epoch_ms(self._clock())
         return seen.is_first(f"{event.event}:{once_for}", now_ms, now_ms + _WINDOW_MS)
 

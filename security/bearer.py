@@ -48,14 +48,14 @@ class Caller(NamedTuple):
 
     @property
     def access_token(self) -> BearerToken:
-        """Return the access token of the request. Raises AccessDenied if there is an API key in its place."""
+        """Return the access token of the request. Raises AccessDenied if the request has an API key instead."""
         if not isinstance(self.token, BearerToken):
             raise AccessDenied
         return self.token
 
 
 class Authentication(NamedTuple):
-    """What authenticates the requests of one application."""
+    """The objects that authenticate the requests of one application."""
 
     tokens: AccessTokens
     callers: Callers
@@ -104,7 +104,7 @@ def authenticate_caller(item_id: int = 0) -> tuple[Caller, Any]:
 
 
 def refuse_bad_token() -> None:
-    """Raise AuthenticationFailure if the current request has a token or an API key that lets nobody in."""
+    """Raise AuthenticationFailure if the current request has a token or an API key that is not accepted."""
     with suppress(MissingToken):
         authenticate_caller()
 
@@ -139,7 +139,7 @@ def bearer_token(header: str) -> str | None:
 
 
 def get_caller(found: FoundCaller | None, bearer: BearerToken, now: datetime, portal: PortalOfRequest) -> Caller:
-    """Return the caller, if the row found for a token lets them in.
+    """Return the caller, if the row that was found for their token allows it.
 
     Raises BadCredentials if the account may not be used, RefusedByPortal if not at this portal, InvalidToken if the token
     was revoked or ended.

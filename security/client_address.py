@@ -15,7 +15,7 @@ _MAX_LENGTH = 45
 
 _LARGEST_PORT = 65535
 
-# What ProxyFix reads; an invalid value counts as absent.
+# The headers that ProxyFix reads, with a check of each. An invalid value counts as absent.
 _VALID: dict[str, Callable[[str], bool]] = {
     "HTTP_X_FORWARDED_PROTO": lambda text: text in {"http", "https"},
     "HTTP_X_FORWARDED_HOST": lambda text: bool(get_host("", text)),
@@ -42,8 +42,8 @@ class TrustedProxies:
         if not self._is_trusted(peer):
             environ["REMOTE_ADDR"] = plain_address(peer)
             return self._app(environ, start_response)
-        # Only the last value of a field is the proxy's. ProxyFix cannot find it, since it parses quoted strings: a client could
-        # hide the value behind a quotation mark. Without a valid last address, the proxy counts as the client.
+        # Only the last value of a header comes from the proxy. ProxyFix may miss it, since it parses quoted strings: a client
+        # could hide it behind a quotation mark. Without a valid last address, the proxy counts as the client.
         forwarded = parse_address(_last_value(environ, "HTTP_X_FORWARDED_FOR"))
         environ["REMOTE_ADDR"] = str(forwarded) if forwarded else plain_address(peer)
         for name in _VALID.keys() & environ:
@@ -90,13 +90,13 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 def plain_address(text: str) -> str:
     """Return an address in canonical form; any other text unchanged, but cut to 45 characters."""
-    # Every request gets here, and IPv4 has only one form.
+    # IPv4 has only one form and needs no parsing, which saves time for each request.
     address = parse_address(text) if ":" in text else None
     return text[:_MAX_LENGTH] if address is None else str(address)
 
 
 def network_of(address: str, prefix_length: int = 64) -> str:
-    """Return the network of an IPv6 address; IPv4 and other text as `plain_address` has them.
+    """Return the network of an IPv6 address. For IPv4 and any other text, return `plain_address`.
 
     A subscriber gets a /64 or more (RFC 6177), so one client has many IPv6 addresses (docs/compatibility.md#ipv6-networks).
     """

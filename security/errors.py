@@ -20,7 +20,7 @@ AccessDenied (403)          the caller is known, but not allowed to do this
 ├── WrongPassword           the password that confirms a change is wrong; a 401 would mean that the token is invalid
 └── WrongCode               the same for a code of the second factor
 TooManyPasswords (503)      the queue of the hashing thread is full
-ClockBehind (503)           a new token would be older than the moment at which the user's tokens end
+ClockBehind (503)           a new token would be refused: by this clock, the user's tokens were ended in the future
 
 `rest.problem.plain_body` renders them all. `error_code` is the word in `X-Error-Code` (docs/errors.md); failures that clients
 must not tell apart share it. The messages of tokens are lexik's (docs/compatibility.md#bearer).
@@ -76,12 +76,12 @@ class CodeRequired(AuthenticationFailure):
 
 
 class TooManyAttempts(AuthenticationFailure):
-    """The window of a user name or an address is full. Only the refusal with `is_first` is audited, not the later ones."""
+    """A window of the throttle, such as that of a user name, is full. Only a refusal with `is_first` is audited."""
 
     error_code = "too_many_attempts"
 
     def __init__(self, retry_after_seconds: int, *, is_first: bool = True) -> None:
-        """Take the seconds until the window ends (1 or more), and whether this process refuses for the first time in it."""
+        """Take the seconds until the window ends (1 or more), and whether this is the first refusal of this process in it."""
         minutes = -(-retry_after_seconds // 60)
         unit = "minute" if minutes == 1 else "minutes"
         super().__init__(f"Too many failed login attempts, please try again in {minutes} {unit}.")
@@ -122,9 +122,9 @@ class MissingUsername(AuthenticationFailure):
 
 
 class RefusedApiKey(AuthenticationFailure):
-    """An API key was refused. Clients see Chamilo's words, and neither a challenge nor a code.
+    """An API key was refused. The response has Chamilo's words, no `WWW-Authenticate`, and no `code` in the body.
 
-    `about` has fields of security.audit.Event: the start of the key, and its user if it has one.
+    `about` has fields of security.audit.Event: the start of the key, and the user if the key has one.
     """
 
     challenge = None
@@ -201,14 +201,14 @@ class WrongCode(AccessDenied):
 
 
 class TooManyPasswords(ServiceUnavailable):
-    """More passwords wait to be hashed than this process takes."""
+    """Too many passwords are waiting to be hashed in this process."""
 
     description = "Too many passwords are being checked at the moment."
     error_code = "too_many_passwords"
 
 
 class ClockBehind(ServiceUnavailable):
-    """A token that is issued now would be older than the moment up to which the user's tokens have ended."""
+    """A token issued now would be refused, because by this clock the user's tokens were ended in the future."""
 
     description = "The clock of this server is behind."
     error_code = "clock_behind"

@@ -25,7 +25,7 @@ NOBODY = Requester()
 # The kernel then gives the thread a thirtieth of the time of a busy request thread, and all the time that is left over.
 _NICENESS = 15
 
-# Refusals are logged at most once in this time.
+# Refusals are logged at most once in this many seconds.
 _SECONDS_BETWEEN_WARNINGS = 10
 
 
@@ -145,7 +145,7 @@ class HashingThread:
                 self._warned_at = now
         if is_due:
             logger.warning("more passwords to hash than this process can", extra={"refused_total": self.refused_total})
-        # By then every caller that waits now has been served or refused.
+        # After that time every caller that waits now has been served or refused.
         return TooManyPasswords(retry_after=self._wait_seconds)
 
 

@@ -1,4 +1,4 @@
-"""Decide which users a caller reaches on a campus of several portals, in lists, in changes, and for new users."""
+"""Decide which users a caller may list, change and create on a campus with several portals."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,12 @@ from models.portals import PortalMap
 from models.roles import ROLE_GLOBAL_ADMIN
 from security.bearer import Caller
 
-#: The portals whose users are reached; None reaches everyone, also users of no portal.
+#: The portals whose users a caller may list or change. None means all users, also those of no portal.
 Reach = frozenset[int] | None
 
 
 class Standing(NamedTuple):
-    """What decides about a caller's reach: role, own portals, the portal of the request, and all portals."""
+    """The facts that decide a caller's reach: role, own portals, the portal of the request, and all portals."""
 
     is_global_admin: bool
     linked: frozenset[int]
@@ -20,9 +20,9 @@ class Standing(NamedTuple):
 
 
 def reach_of(standing: Standing, *, lists: bool) -> Reach:
-    """Return the portals whose users a caller lists, or may change (docs/compatibility.md#portal-scope).
+    """Return the portals whose users a caller may list, or may change (docs/compatibility.md#portal-scope).
 
-    A link to a portal without a parent makes an administrator unrestricted: in lists only a global one, in changes anyone.
+    A link to a portal without a parent lets administrators change all users, and global administrators also list them all.
     Otherwise global administrators reach the portals that they are linked to, and all below these. Other callers reach the
     portal of the request in lists, and the portals that they are linked to in changes.
     """
@@ -36,7 +36,7 @@ def reach_of(standing: Standing, *, lists: bool) -> Reach:
 
 
 def listed_portals(caller: Caller) -> Reach:
-    """Return the portals whose users a caller lists."""
+    """Return the portals whose users a caller may list."""
     return reach_of(_standing(caller), lists=True)
 
 
@@ -52,7 +52,7 @@ def manages_portal(caller: Caller, portal_id: int) -> bool:
 
 
 def is_unrestricted(caller: Caller) -> bool:
-    """Tell whether no portal limits whom a caller reaches in changes."""
+    """Tell whether a caller may change users of all portals and of none."""
     return reach_of(_standing(caller), lists=False) is None
 
 

@@ -1,8 +1,8 @@
-"""Refresh tokens: opaque and single-use. Each is derived from its predecessor, so that a lost answer can be given again.
+"""Refresh tokens: opaque and single-use. Each is derived from its predecessor, so that a lost response can be repeated.
 
-A session is the family of tokens that follow from one sign-in. A token that is used again after the grace period was copied,
-so its session ends. Guessing needs no throttle, since a token has 256 bits. The view limits the refreshes of a session, between
-`find_presented` and `refresh`. What clients see: docs/refresh.md.
+A session is the family of tokens that follow from one sign-in. A token that is used again after the grace period counts as
+copied, so its session ends. Guessing needs no throttle, since a token has 256 bits. The view limits the refreshes of a session,
+between `find_presented` and `refresh`. What clients see: docs/refresh.md.
 """
 
 import base64
@@ -29,7 +29,7 @@ from security.errors import InvalidRefreshToken, ReusedRefreshToken
 from security.sign_in import SignIns
 from security.verified_tokens import session_key
 
-#: The grace period. For this long after its first use a token gives the same successor again, since an answer may be lost, and
+#: The grace period. For this long after its first use a token gives the same successor again, since a response may be lost, and
 #: two tabs may refresh at once.
 GRACE_MS = 10_000
 
@@ -79,7 +79,7 @@ class Presented:
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """The outcome of a refresh: the account as it is now, the time to issue an access token at, and the next refresh token."""
+    """The outcome of a refresh: the current account, the time of issue for an access token, and the next refresh token."""
 
     account: Account
     issued_at: datetime
@@ -94,7 +94,7 @@ class Sessions:
     sign_ins: SignIns
 
     def begin(self, session: Session, account: Account, password_hash: str, client: Client, now: datetime) -> Grant:
-        """Begin a session with its first refresh token. The transaction must hold the user's row."""
+        """Begin a session with its first refresh token. The transaction must have locked the user's row."""
         token, session_id = secrets.token_urlsafe(32), secrets.token_hex(16)
         begun = SignInSession(
             id=session_id,
@@ -129,10 +129,10 @@ class Sessions:
     def refresh(self, session: Session, presented: Presented) -> Refreshed:
         """Exchange a refresh token for its successor. The caller commits.
 
-        Locks the user's row, then the session's, so that whatever ends them runs either before or after. The grace period is
+        Locks the user's row, then the session's, so that a change that ends them runs either before or after. The grace period is
         measured at the arrival of the request, `presented.asked_at`, so waiting for locks does not use it up.
 
-        Raises InvalidRefreshToken; its subclass ReusedRefreshToken, after which the caller commits too; and 503.
+        Raises InvalidRefreshToken, its subclass ReusedRefreshToken (then the caller must commit as well), or ClockBehind.
         """
         account = self.sign_ins.begin_when_good(session, partial(self._hold_account, session, presented))
         now = self.sign_ins.clock()
@@ -173,7 +173,7 @@ class Sessions:
     def _find_successor(
         self, session: Session, held: SignInSession, row: RefreshToken, presented: Presented, now: datetime
     ) -> str | None:
-        """Return the next token: new at the first use, the same within the grace period, None after it."""
+        """Return the next token: new at the first use, the same within the grace period, None later or once it was used."""
         used_at_ms, salt = row.used_at_ms, row.salt
         if salt is None:
             return None
@@ -187,7 +187,7 @@ class Sessions:
 
 
 def find_session(session: Session, presented: str, user_id: int) -> str | None:
-    """Return the id of the session that a refresh token of a user, used or not, belongs to, or None."""
+    """Return the id of the session of a refresh token, used or not, or None. The token must belong to the user."""
     owner = stored.find_owner(session, _hash(presented))
     return owner.session_id if owner is not None and owner.user_id == user_id else None
 
@@ -206,7 +206,7 @@ def _token_row(token: str, session_id: str) -> RefreshToken:
 
 
 def _session_end(now: datetime, created_at: datetime, rules: RefreshRules) -> datetime:
-    """Return when a session that is used now ends: unused for too long, or too old, whichever comes first."""
+    """Return when a session that is used now will end: after the time without use, or at its maximum age if that is earlier."""
     idle, aged = timedelta(seconds=rules.ttl_seconds), timedelta(seconds=rules.max_lifetime_seconds)
     return min(now + idle, created_at + aged).replace(microsecond=0)
 

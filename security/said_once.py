@@ -6,8 +6,8 @@ import threading
 # An entry takes about 200 bytes.
 _MAX_KEYS = 4096
 
-# Removing ended windows from a full memory takes 0.5 ms. Anyone can fill it, so that without a pause every request would
-# take that long.
+# Removing ended windows from a full memory takes 0.5 ms. Anyone can fill it, and without a pause every request would then take
+# that much longer.
 _CLEANUP_PAUSE_MS = 1000
 
 
@@ -29,7 +29,7 @@ class SaidOnce:
         """Tell whether an event is the first with its key, and open a window for the key until `ends_at_ms`."""
         digest = _digest(key)
         with self._lock:
-            # A window that ends after the new one was opened while the clock was ahead.
+            # If the known window ends later than the new one, it was opened while the clock was ahead, and does not count.
             if now_ms < self._ends_at_ms.get(digest, 0) <= ends_at_ms:
                 return False
             if digest not in self._ends_at_ms and not self._make_room(now_ms):

@@ -43,7 +43,7 @@ BACKUP_CODES = 10
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _GROUPS, _GROUP_LENGTH = 3, 4
 
-# The codes of one step before and after are accepted too: clocks differ, and people type slowly (RFC 6238, section 5.2).
+# The codes of the steps before and after are accepted, too: clocks differ, and people type slowly (RFC 6238, section 5.2).
 _STEPS_AROUND = 1
 
 _TOTP_CODE = re.compile(r"[0-9]{6}", re.ASCII)
@@ -70,12 +70,12 @@ class HasName(Protocol):
 
 
 class SecondFactors:
-    """Finds, makes and checks second factors. The database has secrets encrypted, and backup codes as keyed hashes."""
+    """Finds, makes and checks second factors. The database holds encrypted secrets, and keyed hashes of backup codes."""
 
     def __init__(self, secret: str, table: SecondFactorTable) -> None:
         """Take the text from which both keys are derived. Another text makes every stored second factor unreadable."""
         self._table = table
-        #: False if the text is empty: anyone could derive the keys.
+        #: False if the text is empty, since anyone could then derive the keys.
         self.has_keys = bool(secret)
         self._fernet = Fernet(urlsafe_b64encode(_derive_key(secret, b"poort second factor")))
         self._backup_code_key = _derive_key(secret, b"poort backup code")

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 #: In characters. Symfony refuses longer user names too.
 MAX_USERNAME_LENGTH = 4096
 
-# The next second is at most one away. A longer wait means that the clock of some host is wrong.
+# The next whole second is at most one second away. A longer wait means that the clock of some host is wrong.
 _MAX_WAIT_SECONDS = 2
 
 _MAX_WAITS = 5
@@ -29,7 +29,7 @@ _MAX_WAITS = 5
 
 @dataclass(frozen=True, slots=True)
 class SignInRules:
-    """Settings of sign-ins: the cost of new hashes, whether to renew old ones, and whether MD5 is one."""
+    """Settings of sign-ins: the cost of new hashes, whether to renew old ones, and whether MD5 hashes are accepted."""
 
     hash_cost: int
     rehashes: bool
@@ -46,7 +46,7 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIns:
-    """Checks passwords, and begins the transactions of sign-ins. An application has one.
+    """Checks passwords, and begins the transactions of sign-ins. Each application has one instance.
 
     With READ_ONLY, `may_write` is false and no row is locked.
     """
@@ -75,7 +75,7 @@ class SignIns:
         self, session: Session, username: str, password: str, requester: Requester, check: Callable[..., SignedIn]
     ) -> SignedIn:
         if not username or not password or len(username) > MAX_USERNAME_LENGTH:
-            # A refusal writes rows. The cost of a hash bounds how many a client can cause.
+            # A refusal writes rows. The cost of a hash limits how many rows a client can cause.
             self.hashing.run(partial(spend_time, [self.rules.hash_cost]), requester)
             raise BadCredentials("an empty or over-long user name or password")
         account = self.users.find_account(session, username)
@@ -94,7 +94,7 @@ class SignIns:
         return self.begin_when_good(session, partial(self._hold, session, checked))
 
     def begin_when_good(self, session: Session, begin: Callable[[], Account]) -> Account:
-        """Begin a transaction with `begin`, again until a token issued now would be valid. Raises 503."""
+        """Begin a transaction with `begin`, and repeat that until a token issued now would be valid. Raises ClockBehind."""
         for _ in range(_MAX_WAITS):
             account = begin()
             wait = self.validity.find_valid_after(session, account.username) - self.clock().timestamp()
@@ -118,7 +118,7 @@ class SignIns:
 
 
 def _check(account: Account | None, password: str, now: datetime, rules: SignInRules) -> SignedIn:
-    """Do all the hashing of a sign-in. It is one turn, so that nobody is refused, or waits again, in the middle."""
+    """Do all the hashing of a sign-in. It is one turn of the queue, so that nobody is refused, or waits again, in the middle."""
     cost = rules.hash_cost
     if account is None or is_too_long(password):
         spend_time([cost])

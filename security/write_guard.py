@@ -36,10 +36,10 @@ class WriteGuard:
     def begin(
         self, session: Session, caller: Caller, user_id: int = 0, columns: Sequence[str] = (), others: Collection[int] = ()
     ) -> Held:
-        """Begin a transaction that locks the row of a user, and, shared, the rows of the caller and of others.
+        """Begin a transaction with an exclusive lock on a user's row, and shared locks on the rows of the caller and of others.
 
-        Each row has `columns` and the columns of a caller. The user is None if there is no such row. Since the request was
-        authenticated, the token may have been ended, the key revoked, or the caller demoted or deactivated.
+        Each row has `columns` and the columns of a caller. The user is None if there is no such row. The caller is checked
+        again: in the meantime the token may have been ended, the key revoked, or the caller demoted or deactivated.
 
         Raises BadCredentials, InvalidToken or RefusedApiKey, as authentication does. The view must check its access rule again.
         """

@@ -71,7 +71,7 @@ class KeyFiles:
         return KeyPair(read_private_key(self.private, self.passphrase))
 
     def keys_put_aside(self, put_aside_after: float) -> Iterator[tuple[str, RSAPublicKey | UnusableKey]]:
-        """Yield the `kid` of each key that was set aside after a second since the epoch, and the key or why it is unusable."""
+        """Yield the `kid` of each key set aside after a time (in seconds since the epoch), and the key or why it is unusable."""
         for kid, path, put_aside_at in self._paths_put_aside():
             if put_aside_at > put_aside_after:
                 try:
@@ -82,7 +82,7 @@ class KeyFiles:
                     yield kid, key if thumbprint(key) == kid else UnusableKey(f"{path} is not the key that its name says.")
 
     def public_keys(self) -> dict[str, RSAPublicKey]:
-        """Return every public key that the files give, by `kid`. A private key that cannot be opened is left out."""
+        """Return every public key that the files give, by `kid`. Keys that cannot be read are left out."""
         found = [key for _, key in self.keys_put_aside(0) if isinstance(key, RSAPublicKey)]
         with suppress(UnusableKey):
             found.append(read_public_key(self.public))
@@ -91,7 +91,7 @@ class KeyFiles:
         return {thumbprint(key): key for key in found}
 
     def remove_put_aside(self, put_aside_before: float, kids: Collection[str]) -> int:
-        """Remove the keys that were set aside by a second since the epoch, and those with the given `kids`. Return how many."""
+        """Remove the keys set aside up to a time (in seconds since the epoch), and those with these `kids`. Return how many."""
         paths = [path for kid, path, put_aside_at in self._paths_put_aside() if kid in kids or put_aside_at <= put_aside_before]
         for path in paths:
             path.unlink(missing_ok=True)
@@ -133,7 +133,7 @@ class KeyFiles:
 
     @contextmanager
     def next_pair(self, bits: int) -> Iterator[NextPair]:
-        """Write a new pair next to the current one. Unless it takes over, it is removed at the end. Raises OSError."""
+        """Write a new pair next to the current one. If `take_over` is not called, remove it at the end. Raises OSError."""
         private, public = Path(self.private).resolve(), Path(self.public).resolve()
         self._remove_unfinished()
         private_pem, public_pem = make_key_pair(self.passphrase, bits)
@@ -173,7 +173,7 @@ def _replace(path: Path, content: bytes, *, like: Path, modified_at: datetime | 
 
 
 def _write_like(path: Path, content: bytes, *, like: Path) -> Path:
-    """Write an unfinished file next to `path`, with owner and mode of `like`, so that the server can read what root writes."""
+    """Write an unfinished file next to `path`. It gets owner and mode of `like`, so the server can read what root wrote."""
     wanted = like.stat()
     unfinished = write_beside(path, content, 0o600)
     try:

@@ -20,7 +20,7 @@ from security.keys.pair import KeyPair, UnusableKey, parse_public_key
 
 logger = logging.getLogger(__name__)
 
-#: A snapshot that is older is read again at its next use.
+#: If a snapshot is older than this, its next use reads the keys again.
 MAX_AGE_SECONDS = 1.0
 
 #: A token that no key verifies causes a new read if the snapshot is older than this, so that random tokens cause few reads.
@@ -46,9 +46,10 @@ class _Snapshot:
 
 @dataclass(eq=False, repr=False)
 class KeySet:
-    """This host's pair, the public keys set aside next to it, and the keys of all hosts. It is read at the first use.
+    """This host's pair, the public keys set aside next to it, and the keys of all hosts. The first use reads them.
 
-    An old snapshot is read again by one thread, while the others go on with it. Keys that cannot be read stay as they were.
+    One thread replaces an old snapshot, while the others still use it. If the private key or the database cannot be read, the
+    keys that were read from it before are kept.
     `lifetime_seconds` is the longest time that a token is accepted, leeway included. `timer` is monotonic, in seconds.
     """
 

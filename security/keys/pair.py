@@ -168,7 +168,7 @@ def read_private_key(source: str, passphrase: str) -> RSAPrivateKey:
 
 def _decrypt(pem: bytes, passphrase: str, name: str) -> PrivateKeyTypes:
     try:
-        # The library refuses an empty password. To PBKDF2 a NUL is equal to it, since HMAC pads its key with zeros.
+        # The library refuses an empty password. For PBKDF2 a NUL is the same password, since HMAC pads its key with zeros.
         return load_pem_private_key(pem, os.fsencode(passphrase) or b"\0")
     except (ValueError, UnsupportedAlgorithm) as reason:
         if "unknown" in str(reason).lower():

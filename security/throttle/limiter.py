@@ -24,13 +24,13 @@ from security.throttle.stores import StoreUnavailable, WindowStore
 
 logger = logging.getLogger(__name__)
 
-#: Hashes of their own password that a user may cause in a minute, sign-ins not counted.
+#: How many hashes of their own password a user may cause in a minute, not counting sign-ins.
 OWN_PASSWORD_HASHES = 10
 
 #: The limit of an address, under all names together, is this many times the limit of one name.
 ADDRESS_FACTOR = 5
 
-#: IPv6 networks by prefix length (a subscriber, a site), and how many times the limits of an IPv4 address they have.
+#: The prefix lengths of IPv6 networks (a subscriber, a site), each with the factor by which it exceeds the limits for IPv4.
 NETWORKS = ((64, 1), (48, 10))
 
 #: This many failed sign-ins with one name in an hour, from any address, cause an extra audit event. Nobody is refused for them.
@@ -39,13 +39,13 @@ FAILURES_TO_REPORT = 100
 #: This many wrong codes or passwords in a row end the session of an access token, or the token alone if it has no session.
 MOST_FAILURES_OF_A_TOKEN = 20
 
-#: The refused API keys of an address in a minute after which another refusal says so (docs/compatibility.md#api-key-limit).
+#: After this many refused API keys of an address in a minute, refusals have another text (docs/compatibility.md#api-key-limit).
 REFUSED_KEYS = 120
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 3_600_000
 
-# Longer names are cut: as many characters as the column of user names has.
+# Longer names are cut to the length of the column of user names.
 _NAME_LENGTH = 100
 
 
@@ -73,7 +73,7 @@ class LoginLimiter:
         self._lock = threading.Lock()
         self._refusals = SaidOnce()
         self._reports = SaidOnce()
-        #: Attempts that went on uncounted because the store was down, since the start of this process.
+        #: Attempts not counted, and slots not returned, because the store was down, since the start of this process.
         self.unavailable_total = 0
         #: Names that this process reported for too many failures in an hour.
         self.reported_names_total = 0
@@ -81,8 +81,8 @@ class LoginLimiter:
     def attempt(self, address: str, username: str) -> AbstractContextManager[None]:
         """Hold a slot of each window of a sign-in: the name's window in this network, and the network's own.
 
-        IPv6 has two of each, for the /64 and, ten times as large, for the /48. Slots are returned unless BadCredentials is
-        raised. Raises TooManyAttempts if a window is full. Other networks are not locked out of the name.
+        IPv6 has two windows of each kind: for the /64 and, with ten times the limit, for the /48. Slots are returned unless
+        BadCredentials is raised. Raises TooManyAttempts if a window is full. Other networks can still sign in with the name.
         """
         name = throttled_name(username)
         # An IPv4 address is its own network for every length, so the last factor, 1, remains.
@@ -92,11 +92,11 @@ class LoginLimiter:
         return self._hold(*by_name, *by_address)
 
     def attempt_code(self, username: str, wrong_in_a_row: int = 0, series: str = "") -> AbstractContextManager[None]:
-        """Hold a slot, as in `attempt`, of the name's window for codes, around a code that follows the right password.
+        """Hold a slot of the name's window for codes, as `attempt` does, while a code is checked after the right password.
 
         The window is the same for all addresses: only a client with the right password can fill it, so nobody else can lock the
-        user out. It lasts twice as long, up to an hour, for each full window of wrong codes in a row. Another `series`, after
-        a reset, is another window.
+        user out. Each full window of wrong codes in a row doubles its length, up to an hour. After a reset, another `series`
+        begins a new window.
         """
         doublings = wrong_in_a_row // max(1, self._max_attempts)
         interval_ms = min(self._interval_ms << doublings, max(_HOUR_MS, self._interval_ms))
@@ -104,14 +104,14 @@ class LoginLimiter:
         return self._hold(Window(key, self._max_attempts, interval_ms))
 
     def attempt_by_token(self, key: str) -> AbstractContextManager[None]:
-        """Hold a slot, as in `attempt`, of the window of an access token or its session, around a code or password sent with it.
+        """Hold a slot of the window of an access token or its session, as `attempt` does, while a code or password is checked.
 
-        `key` is the one that revokes the token or session. The thief of a token can fill only the window of that token.
+        `key` is the key under which the token or session is revoked. The thief of a token can fill only the window of that token.
         """
         return self._hold(self._window("token", key))
 
     def is_flooding(self, address: str) -> bool:
-        """Count a refused API key of an address. Tell whether there were too many before. Works with the throttle off."""
+        """Count a refused API key of an address. Tell whether there were too many before. Works even if the throttle is off."""
         factors = {network_of(address, length): factor for length, factor in reversed(NETWORKS)}
         limits = {self._key("api-key", network): REFUSED_KEYS * factor for network, factor in factors.items()}
         windows = tuple(Window(key, limit, _MINUTE_MS) for key, limit in limits.items())
@@ -128,19 +128,19 @@ class LoginLimiter:
     def is_last_failure(self, key: str, lasts_seconds: int) -> bool:
         """Count a wrong code or password that was sent with a token. Tell whether there were too many in a row.
 
-        The count is kept for `lasts_seconds`, the life of the token or session. Works with the throttle off.
+        The count is kept for `lasts_seconds`, the life of the token or session. Works even if the throttle is off.
         """
         slot = self._reserve("token failures", key, MOST_FAILURES_OF_A_TOKEN - 1, lasts_seconds * 1000)
         return slot is not None and not slot.taken
 
     def forget_failures(self, key: str) -> None:
         """Reset the count of `is_last_failure`, after a right code or password."""
-        # If the store is down, the attempt around this has logged it.
+        # If the store is down, the surrounding attempt has logged that.
         with suppress(StoreUnavailable):
             self._store.clear(self._key("token failures", key))
 
     def is_to_report(self, username: str) -> bool:
-        """Count a failed sign-in of a name from any address. Tell once an hour and process that there were too many."""
+        """Count a failed sign-in of a name from any address. Return True if there were too many, in each process once an hour."""
         slot = self._reserve("failures", throttled_name(username), FAILURES_TO_REPORT - 1, _HOUR_MS)
         if slot is None or slot.taken or not self._reports.is_first(slot.key, self._now_ms(), slot.ends_at_ms):
             return False
@@ -151,7 +151,7 @@ class LoginLimiter:
     def count(self, kind: str, name: str, limit: int) -> None:
         """Count an action of some kind; a name may do `limit` of them a minute. A refused action is not counted.
 
-        Raises TooManyRequests with `Retry-After`. Works with the throttle off. If the store is down, the action goes on.
+        Raises TooManyRequests with `Retry-After`. Works even if the throttle is off. If the store is down, the action is allowed.
         """
         now_ms = self._now_ms()
         try:
@@ -188,7 +188,7 @@ class LoginLimiter:
         now_ms = self._now_ms()
         taken: list[Slot] = []
         is_reported = False
-        # A window that has refused comes first: while it does so again, nothing is written to the others.
+        # A window that is known to be full comes first. If it refuses again, nothing is written to the others.
         for window in sorted(windows, key=lambda window: not self._refusals.knows(window.key, now_ms)):
             try:
                 slot = self._store.reserve(window.key, window.limit, now_ms, window.interval_ms)
@@ -214,7 +214,7 @@ class LoginLimiter:
                 break
 
     def _reserve(self, kind: str, text: str, limit: int, interval_ms: int) -> Slot | None:
-        """Take a slot that is not given back. Return None if the store is down; the attempt around this has then logged it."""
+        """Take a slot that is not given back. Return None if the store is down; the surrounding attempt has then logged that."""
         try:
             return self._store.reserve(self._key(kind, text), limit, self._now_ms(), interval_ms)
         except StoreUnavailable:
@@ -236,7 +236,7 @@ class LoginLimiter:
 
 
 def _seconds_until(end_ms: int, now_ms: int) -> int:
-    """Return the whole seconds until then, rounded up, at least 1."""
+    """Return the whole seconds until a window ends, rounded up, at least 1."""
     return max(1, -(-(end_ms - now_ms) // 1000))
 
 

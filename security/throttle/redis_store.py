@@ -11,10 +11,10 @@ from security.throttle.stores import StoreUnavailable
 
 _PREFIX = "poort:throttle:"
 
-# For a connection, and again for an answer. A sign-in waits for both.
+# The longest wait for a connection, and again for an answer. A sign-in may wait for both.
 _TIMEOUT_SECONDS = 1
 
-# After a failure only one request tries again after this pause, and the others go on without the store.
+# After a failure, one request tries again after each pause of this length; the others go on without the store.
 _RETRY_PAUSE_SECONDS = 1
 
 # The caller's clock ends a window. Redis's expiry only removes abandoned ones; the margin allows for clocks that differ.
@@ -56,7 +56,7 @@ _CLEAR = "return redis.call('DEL', KEYS[1])"
 class RedisWindows:
     """Windows on a Redis server. Connections are opened when they are first needed.
 
-    While the server is down, one request a second waits for it, and the others fail at once.
+    While the server is down, one call a second waits for it; the others raise StoreUnavailable at once.
     """
 
     def __init__(self, url: str, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -98,7 +98,7 @@ class RedisWindows:
         self._close()
 
     def _run(self, script: Any, key: str, *arguments: int) -> Any:
-        """Run a script. After a failure one caller tries again after a pause, and the others fail at once."""
+        """Run a script. After a failure, one caller tries again after each pause; the others get StoreUnavailable at once."""
         with self._lock:
             if self._retry_at is not None:
                 if self._monotonic() < self._retry_at:
