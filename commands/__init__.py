@@ -1,4 +1,4 @@
-"""The commands of operators, as groups below `bin/poort`, and below `flask`."""
+"""The commands for operators. Each group can be called through `bin/poort` or through `flask`."""
 
 from flask import Flask
 
@@ -29,6 +29,6 @@ def register_commands(app: Flask) -> None:
     install_migrations(app)
     for group in {module.cli for module in _MODULES}:
         app.cli.add_command(group)
-    # Else `bin/poort doctor` would be `bin/poort poort doctor`.
+    # Otherwise `bin/poort doctor` would be `bin/poort poort doctor`.
     for command in setup.cli.commands.values():
         app.cli.add_command(command)

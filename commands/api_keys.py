@@ -1,4 +1,4 @@
-"""`bin/poort api-key`: keys with which programs of a user call the API without a sign-in, in our own schema."""
+"""`bin/poort api-key`: keys that let a user's programs call the API without signing in. Only for our own schema."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -97,7 +97,7 @@ def _state(key: ApiKey, now: datetime) -> str:
 
 
 def _lock(user: Account) -> None:
-    """Lock the user's row: writes with the key lock it too, and so come before this or see it."""
+    """Lock the user's row. A write that uses the key locks this row too, so it either ends first or sees the change."""
     if parts().users.lock(db.session(), user.id, ACCOUNT) is None:
         raise Refusal(f"There is no user {user.username!r} any more.")
 

@@ -21,7 +21,8 @@ cli = Commands("audit", help="Show and prune the audit log of sign-ins, tokens, 
 
 _POLL_SECONDS = 1
 
-# An event gets its id before it commits, so it may appear after later ones. This assumes at most so many ids later.
+# An event gets its id before its transaction commits, so an event with a higher id may become visible first. `--follow` looks
+# this many ids back.
 _LATE = 1000
 
 _FIELDS = ("username", "user_id", "actor", "address", "reason", "details", "request_id")
@@ -65,7 +66,7 @@ def prune(days: int) -> None:
     before, removed = parts().clock() - timedelta(days=days), 0
     record_event(
         "audit_pruned", details={"before": before.isoformat(timespec="seconds")}
-    )  # before the removal, which must leave a trace
+    )  # first, so that no removal goes unrecorded
     # One transaction per chunk: a single statement could exceed its time limit.
     while number := remove_records_before(db.session(), before, CHUNK):
         db.session.commit()

@@ -1,4 +1,4 @@
-"""`bin/poort extra-fields`: which fields users have beside Chamilo's own, and their values."""
+"""`bin/poort extra-fields`: fields that users have in addition to Chamilo's columns, and their values."""
 
 import click
 

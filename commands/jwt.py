@@ -61,7 +61,7 @@ def generate_keypair(dry_run: bool, skip_if_exists: bool, overwrite: bool, no_in
 
 
 def _may_replace(skip_if_exists: bool, overwrite: bool, *, asks: bool) -> bool:
-    """Tell whether to replace the keys that exist, and say so if not. Raises SystemExit if no option decides it."""
+    """Tell whether to replace the existing keys; if not, print the reason. Raises SystemExit if neither option is given."""
     if skip_if_exists:
         say("Your key files already exist, they won't be overriden.")
         return False
@@ -90,7 +90,7 @@ def _write_key_pair(ours: Parts, private_path: Path, public_path: Path, bits: in
 
 
 def _end_tokens_of(keys: Mapping[str, RSAPublicKey], ours: Parts) -> None:
-    """Withdraw replaced keys, so that no host accepts their tokens. Without tables there is no other host."""
+    """Withdraw replaced keys, so that no host accepts their tokens. Without our tables, there is no other host to tell."""
     ours.keys.files.remove_put_aside(sys.maxsize, ())
     try:
         if not ours.settings.read_only and inspect(db.engine).has_table(VerificationKey.__tablename__):

@@ -1,4 +1,4 @@
-"""`bin/poort jwt rotate-key` and `prune`: replace the key pair without a failed request, and remove expired keys."""
+"""`bin/poort jwt rotate-key` and `prune`: replace the key pair while the server runs, and remove expired keys."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,8 @@ from security.keys.files import FilesInUse, KeyFiles
 from security.keys.key_set import MARGIN_SECONDS
 from security.keys.pair import KeyPair, UnusableKey, public_pem_of
 
-# A key set aside expires MARGIN_SECONDS after its last token. That time begins before the wait, so the wait must be shorter.
+# A key that is set aside is kept for MARGIN_SECONDS after its last token expires. That expiry is computed before the wait, and
+# the old key signs until the end of the wait. So the wait must be shorter than the margin.
 _LONGEST_WAIT_SECONDS = MARGIN_SECONDS // 2
 
 

@@ -1,4 +1,4 @@
-"""The migrations of the database: Flask-Migrate, with the branches that fit the schema."""
+"""The migrations of the database: Flask-Migrate, limited to the branches that DATABASE_SCHEMA needs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Keep commands from writing where READ_ONLY is on: on trial beside a campus, the database is the campus's own."""
+"""Keep commands from writing if READ_ONLY is on: in a trial beside a campus, the database belongs to the campus."""
 
 from collections.abc import Callable
 from functools import wraps

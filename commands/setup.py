@@ -19,7 +19,7 @@ from models.roles import ROLE_ADMIN
 from models.user import STATUS_TEACHER
 from security.keys.pair import make_key_pair, write_key_pair
 
-# Scripts use this group; people type its commands without its name: `bin/poort setup`.
+# Scripts name this group (`flask poort setup`). People leave its name out (`bin/poort setup`).
 cli = Commands("poort", help="Set up and check the server.", hidden=True)
 
 _FIRST_USERNAME = "admin"
@@ -37,11 +37,11 @@ def check_schema(**_options: object) -> None:
     say("The database fits.")
 
 
-# Replaces Flask-Migrate's `check`, which looks for missing migrations. A test does that.
+# Replaces Flask-Migrate's `check`, which looks for missing migrations. Our tests do that.
 migration_commands.commands["check"].callback = with_appcontext(check_schema)
 migration_commands.commands["check"].help = "Check that the database has the tables and columns that Poort needs."
 
-# There are two branches of migrations, so `bin/poort db upgrade` needs `heads`. Flask-Migrate's default, `head`, means one.
+# There are two branches of migrations, so `bin/poort db upgrade` needs `heads`. Flask-Migrate's default, `head`, allows one.
 for parameter in migration_commands.commands["upgrade"].params:
     if parameter.name == "revision":
         parameter.default = "heads"

@@ -18,7 +18,7 @@ from models.outages import missing_right, setting_at_fault
 
 
 class Commands(AppGroup):
-    """A group of commands whose help is complete, and that turn errors of the database and a full disk into a Refusal."""
+    """A group of commands. It lists each with a whole sentence, and turns database errors and a full disk into a Refusal."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Take what click's groups take."""
@@ -26,13 +26,13 @@ class Commands(AppGroup):
         complete(self)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add a command. Marks the example of its help with a backspace, so that click does not wrap it."""
+        """Add a command. Puts a backspace before the example in its help, so that click does not wrap that paragraph."""
         cmd.help = re.sub(r"\n( *)Example: ", "\n\\1\b\n\\1Example: ", cmd.help or "")
         super().add_command(complete(cmd), name)
 
 
 def complete(command: click.Command) -> click.Command:
-    """Give a command a whole sentence in lists, and have it turn errors into a Refusal as Commands does. Returns the command."""
+    """Have lists show a command's first sentence uncut, and its errors become a Refusal, as in Commands. Returns the command."""
     # click itself cuts the first sentence at the width of the terminal.
     command.short_help = _SENTENCE.match(" ".join((command.help or "").partition("\n\n")[0].split()))[0]  # type: ignore[index]
     if command.callback is not None:
@@ -40,7 +40,7 @@ def complete(command: click.Command) -> click.Command:
     return command
 
 
-# A full stop ends it, but not the one of `.json`. It matches any text.
+# The first sentence: it ends at a full stop before a space, so not at that of `.json`. Without one, it is the whole text.
 _SENTENCE = re.compile(r".*?(?:\.(?= )|$)")
 
 
@@ -50,7 +50,7 @@ def _refusing(callback: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return callback(*args, **options)
         except (DBAPIError, PoolTimeout) as failure:
-            # Its text quotes values unescaped.
+            # The failure's own text quotes values unescaped.
             raise Refusal(_sentence_of(failure)) from None
         except OSError as failure:
             if failure.errno != ENOSPC:
@@ -71,13 +71,13 @@ def say_row(*cells: str) -> None:
 
 
 def say_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows: aligned below a header on a terminal, else separated by tabs without one."""
+    """Print rows: aligned below a header on a terminal; elsewhere separated by tabs, and without a header."""
     if not is_screen():
         for row in rows:
             say_row(*row)
         return
     cells = (list(map(printable, row)) for row in chain([header], rows))
-    # The first page decides the widths, so that a long list begins at once.
+    # Only the first page decides the widths, so that the output of a long list begins at once.
     page = list(islice(cells, _ROWS_OF_A_PAGE))
     widths = [max(map(len, column)) for column in zip(*page, strict=True)]
     for row in chain(page, cells):
@@ -113,7 +113,7 @@ def is_terminal() -> bool:
 
 
 def require_agreement(question: str, option: str, *, given: bool) -> None:
-    """Ask a question, unless the option that answers it is given. Raises Refusal if the answer is no, or without a terminal."""
+    """Ask a question, unless the option that answers it is given. Raises Refusal if the answer is no or there is no terminal."""
     if given:
         return
     if not is_terminal():

@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 Columns = dict[str, Any]
 
-#: Returns the columns of a row to change.
+#: Takes a user's row, and returns the columns to change with their new values.
 Wanted = Callable[[Account], Columns]
 
 cli = Commands("users", help="Manage user accounts.")
@@ -121,7 +121,7 @@ def get_user(username: str) -> Account:
 def change(user: Account, wanted: Wanted, *, force: bool = False) -> Columns:
     """Change the columns of a user that `wanted` returns for the locked row, and return them.
 
-    Raises Refusal if no administrator would be left, unless forced.
+    Raises Refusal if no administrator would be left, unless `force` allows that.
     """
 
     def write() -> Columns:
@@ -135,7 +135,7 @@ def change(user: Account, wanted: Wanted, *, force: bool = False) -> Columns:
 
 
 def saved(write: Callable[[], Result], username: str | None = None) -> Result:
-    """Commit everything that `write` writes, or nothing. Raises Refusal, also if the new `username` was taken meanwhile."""
+    """Commit all that `write` writes, or nothing. Raises Refusal, for instance if the new `username` was taken meanwhile."""
     try:
         return save(db.session(), parts().users, write, username)
     except ValidationFailed as failure:
@@ -145,9 +145,9 @@ def saved(write: Callable[[], Result], username: str | None = None) -> Result:
 
 
 def hold(user: Account, wanted: Wanted, *, force: bool) -> tuple[Account, bool]:
-    """Lock the row of a user until the transaction ends, and other administrators if this change costs one.
+    """Lock a user's row until the transaction ends. If an administrator would be lost, lock the others too.
 
-    Returns the current row, and whether it removes the last administrator by force. Raises Refusal if not forced.
+    Returns the current row, and whether the change removes the last administrator. Without `force`, that raises Refusal.
     """
     session, users, now = db.session(), parts().users, parts().clock()
     stored: Account | None = session.execute(users.select(session, ACCOUNT).where(User.id == user.id)).one_or_none()

@@ -41,7 +41,7 @@ def export_users(file: Path, form: str | None, force: bool) -> None:
     if is_regular(file) and os.path.lexists(file):
         require_agreement(f"{file} exists. Replace it?", "--force", given=force)
     present = parts().users.select(db.session(), [column.key for column in COLUMNS.values()])
-    # Beside a campus the fields are Chamilo's to export, and no other server would know their names.
+    # Beside a campus, extra fields are left to Chamilo's own export: no other server would know their names.
     extra = [] if parts().users.is_campus else [field.variable for field, _ in list_fields(db.session())]
     chunks = in_chunks(db.session(), present, User.id)
     rows = with_values(db.session(), chunks) if extra else ((row, {}) for row in chain.from_iterable(chunks))
@@ -54,7 +54,7 @@ def export_users(file: Path, form: str | None, force: bool) -> None:
 
 
 def is_csv(file: Path, form: str | None) -> bool:
-    """Tell whether a file is CSV: by the option, by its extension, or not for a pipe or device. Raises Refusal."""
+    """Tell whether a file is CSV, by the option or else by its extension. A pipe without one is JSON. Raises Refusal."""
     ending = file.suffix.lower()
     if form is None and ending not in {".json", ".csv"} and is_regular(file):
         raise Refusal(f"{file} ends neither in .json nor in .csv. Add --format json or --format csv.")

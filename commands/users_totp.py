@@ -1,4 +1,4 @@
-"""`bin/poort users reset-totp`: for users who have lost their app and their backup codes."""
+"""`bin/poort users reset-totp`: remove the second factor of users who have lost their app and their backup codes."""
 
 import click
 

@@ -21,8 +21,8 @@ RETRY_AFTER_SECONDS = 5
 class Limits:
     """Time limits for a client.
 
-    `stall` limits the time without progress, and `whole` the time of a whole request or answer. A request that is incomplete
-    after `prompt` counts as slow: before that, the second packet of an ordinary request may still be on its way.
+    `stall_seconds` limits the time without progress, and `whole_seconds` that of a whole request or answer. A request that is
+    incomplete after `prompt_seconds` counts as slow. Until then, the next packet of a normal request may be on its way.
     """
 
     prompt_seconds: float = 0.25
@@ -98,11 +98,11 @@ class ArrivedBytes(SocketUnreader):  # type: ignore[misc]  # gunicorn has no typ
 
     @property
     def size(self) -> int:
-        """Return the number of held bytes."""
+        """Return the number of bytes that the parser has not used yet."""
         return len(self.buf.getbuffer())
 
     def hold(self, data: bytes) -> None:
-        """Append bytes to the held ones."""
+        """Append bytes to those that the parser has not used yet."""
         self.buf.seek(0, io.SEEK_END)
         self.buf.write(data)
 
@@ -122,9 +122,9 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
 
     # The application refuses a longer body without reading it (tests/system/test_slow_requests.py).
     MOST_BODY_BYTES = 1024 * 1024
-    # gunicorn copies everything behind a chunk once per chunk, so little is read ahead.
+    # For each chunk gunicorn copies everything behind it, so only a little is read ahead.
     MOST_CHUNKED_BYTES = 8192
-    # The most of an unread body that is discarded to keep the connection.
+    # To keep the connection, an unread body is discarded if it has at most this many bytes left.
     MOST_UNREAD_BYTES = 65_536
 
     def __init__(self, cfg: Any, sock: Any, address: Any, limits: Limits, waiting_threads: Semaphore) -> None:
@@ -134,13 +134,13 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
         self._limits = limits
         self._begun: Any = None
         self.begun_at: float | None = None
-        # While the loop tries to answer: which requests it takes. None in a thread, which takes all.
+        # Tells whether the loop answers a request. None while a thread uses the connection, because threads answer all requests.
         self.takes: Callable[[Any], bool] | None = None
 
     def __next__(self) -> Any:
         """Return the next request. Raises NotYet if it is incomplete; then `begun_at` is None if no byte has arrived.
 
-        Raises NotPlain if the loop does not take it: the next call returns it.
+        Raises NotPlain if the loop leaves it to a thread, whose call then returns it.
         """
         begun_at, self.begun_at = self.begun_at or time.monotonic(), None
         self.unreader.application_reads = False
@@ -163,7 +163,7 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
     next = __next__
 
     def _read_head(self) -> Any:
-        """Parse a head. If it is incomplete, put back what was read and raise NotYet."""
+        """Parse a head. If it is incomplete, put back the bytes that were read and raise NotYet."""
         held = self.unreader.buf.getvalue()
         read: list[bytes] = []
         self.unreader.read_so_far = read
@@ -177,29 +177,29 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
             self.unreader.read_so_far = None
 
     def _gather_body(self, request: Any) -> None:
-        """Read ahead to the end of the body, or to what may be the end of a chunked one. Raises NotYet."""
+        """Read ahead to the end of the body, or, if it is chunked, to its possible end. Raises NotYet."""
         reader = request.body.reader
         if isinstance(reader, ChunkedReader):
             self._invite(request)
             self._gather_chunks()
         elif isinstance(reader, LengthReader) and reader.length:
             if reader.length > self.MOST_BODY_BYTES:
-                request.force_close()  # nobody reads all of it to reach the next request
+                request.force_close()  # the rest would have to be read to reach the next request
                 return
             self._invite(request)
             while (missing := reader.length - self.unreader.size) > 0 and (data := self.unreader.chunk(missing)):
                 self.unreader.hold(data)
 
     def _gather_chunks(self) -> None:
-        """Read ahead until an empty line arrives, with which the body ends (RFC 9112, section 7.1)."""
+        """Read ahead until an empty line arrives: the body ends with one (RFC 9112, section 7.1)."""
         while b"\r\n\r\n" not in (held := self.unreader.buf.getvalue()) and len(held) < self.MOST_CHUNKED_BYTES:
             if not (data := self.unreader.chunk()):
                 return
             self.unreader.hold(data)
 
     def _invite(self, request: Any) -> None:
-        """Send 100 Continue now. gunicorn does so when the application starts, which here waits for the body."""
-        if request._expected_100_continue:  # noqa: SLF001 - gunicorn has no other name for it
+        """Send 100 Continue now. gunicorn would wait until the application starts, which here is after the body has arrived."""
+        if request._expected_100_continue:  # noqa: SLF001 - gunicorn has no public name for it
             request._expected_100_continue = False  # noqa: SLF001
             self.unreader.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 

@@ -1,4 +1,4 @@
-"""`make demo`: a server with 50 made-up users whose password anybody can read, in a folder of its own, for a laptop."""
+"""`make demo`: a server for your own computer, with 50 made-up users and a published password, in a folder of its own."""
 
 import os
 import secrets
@@ -9,11 +9,11 @@ from config.settings import DATABASE_PARTS, ROOT, VARIABLES
 
 USERS = ROOT / "examples" / "demo" / "users.csv"
 
-#: The password of the made-up users, and one of them, an administrator.
+#: The password of all made-up users, and the name of one who is an administrator.
 PASSWORD = "a long enough secret"  # noqa: S105 - documented
 ADMINISTRATOR = "ada"
 
-#: What the block at the end of the start says of the demo.
+#: Lines about the demo in the block that ends its start (deploy/first_screen.py).
 REMARKS = (
     ("Made up", f"50 users, such as {ADMINISTRATOR} (administrator), tom (teacher) and carol (student)"),
     ("", f'The password of each is "{PASSWORD}", which anybody can read here:'),
@@ -22,17 +22,17 @@ REMARKS = (
 
 _HOME = ROOT / "var" / "demo"
 
-# Each demo has secrets and keys of its own: the real server must not accept a token that a published password has bought. A
-# low cost hashes 50 passwords in a second.
+# Each demo has secrets and keys of its own: the real server must not accept tokens that anybody can get with a published
+# password. At this low cost, 50 passwords are hashed in a second.
 SETTINGS = {"APP_ENABLE_API_ENTRYPOINT": "1", "REFRESH_TOKEN_TTL": "604800", "PASSWORD_HASH_COST": "8"}
 _SECRETS = ("JWT_PASSPHRASE", "APP_SECRET")
 
-# What a person may still choose; everything else would lead the demo to the real server's database or keys.
+# The environment may still set these. Other variables could lead the demo to the real server's database or keys.
 _LEFT_TO_CHOOSE = {"PORT", "WEB_CONCURRENCY", "LOG_LEVEL", "LOG_FORMAT"}
 
 
 def enter_demo() -> None:
-    """Point the environment of this process at the settings of the demo, and write them if there are none."""
+    """Point the environment of this process at the settings of the demo. Write the settings first if there are none."""
     env_file = _HOME / ".env"
     _HOME.mkdir(parents=True, exist_ok=True)
     if not env_file.exists():

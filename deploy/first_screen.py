@@ -14,10 +14,10 @@ from config import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """What the block says of this start.
+    """The facts about a start that the block shows.
 
-    `password` is that of the first user if this start made it, `variables` what stands before a command that is to reach the
-    same database, and `known` a user whose password is documented.
+    `password` is the first user's, if this start created that user. `variables` is the text to put before a command so that it
+    uses the same settings. `known` is a user whose password is documented, and that password.
     """
 
     settings: Settings
@@ -31,12 +31,12 @@ class ServerOnTerminal(WSGIApplication):  # type: ignore[misc]  # gunicorn has n
     """A gunicorn that logs only warnings until its workers listen, and then prints the block."""
 
     def __init__(self, start: Start) -> None:
-        """Take what the block says. Reads sys.argv, as gunicorn does."""
+        """Take the facts for the block. Reads sys.argv, as gunicorn does."""
         self._start = start
         super().__init__()
 
     def load_config(self) -> None:
-        """Load the configuration; add the block to its hooks."""
+        """Load the configuration, and have its hooks print the block."""
         super().load_config()
         when_ready, post_worker_init = self.cfg.when_ready, self.cfg.post_worker_init
 
@@ -61,17 +61,17 @@ class ServerOnTerminal(WSGIApplication):  # type: ignore[misc]  # gunicorn has n
 
 
 def say_less() -> None:
-    """Log only warnings and errors in this process and those that it forks."""
+    """Log only warnings and errors, in this process and in those that it forks."""
     logging.disable(logging.INFO)
 
 
 def say_more() -> None:
-    """Log what LOG_LEVEL says again."""
+    """Log at the level of LOG_LEVEL again."""
     logging.disable(logging.NOTSET)
 
 
 def is_on_terminal() -> bool:
-    """Tell whether a person reads all of the output."""
+    """Tell whether standard output and standard error both go to a terminal, so that a person reads them."""
     return sys.stdout.isatty() and sys.stderr.isatty()
 
 

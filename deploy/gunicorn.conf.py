@@ -40,7 +40,7 @@ graceful_timeout = 30
 # Clients and proxies should close their idle connections first, or a request is lost on one that the server has just closed.
 # nginx and AWS keep them for 60 s, Java for 30 s, and Node.js for 4 s, or for longer while its one thread is busy.
 keepalive = 75
-# Replacing workers now and then limits what a leak can cost. The jitter keeps them from going at the same time.
+# Replacing workers now and then limits how much memory a leak can take. The jitter spreads the replacements.
 max_requests = 100_000
 max_requests_jitter = 20_000
 limit_request_line = 4094
@@ -48,7 +48,7 @@ limit_request_fields = 100
 limit_request_field_size = 8190
 umask = 0o077
 control_socket_disable = True
-# The heartbeat of a worker is a file. On a busy disk it would stall the worker.
+# A worker's heartbeat touches a file. If the file were on a busy disk, that would stall the worker.
 if Path("/dev/shm").is_dir():  # noqa: S108
     worker_tmp_dir = "/dev/shm"  # noqa: S108
 # TRUSTED_PROXIES alone decides which proxies are trusted (security/client_address.py).
@@ -56,7 +56,7 @@ forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 
-# Load the metrics only if they are on: without them each worker is some MB smaller.
+# The module of the metrics is loaded only if they are on: without it each worker is some MB smaller.
 make_metrics_process: Callable[[int], Any] | None = None
 if settings.metrics_port:
     from deploy.metrics.process import MetricsProcess, count_in_slot
@@ -131,7 +131,7 @@ def post_worker_init(worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Forget the requests that the worker had under way."""
+    """Reset the gauges of the ended worker, such as the number of its connections in use."""
     master.forget_worker(server, worker)
 
 

@@ -12,18 +12,19 @@ from gunicorn.http.body import LengthReader
 from deploy.arriving_requests import NotPlain
 from deploy.patient_worker import PatientWorker
 
-# After a read that took longer, threads answer all requests for a while. On a busy machine, a process waits 30 ms at times.
+# After a read of more than SLOW_SECONDS, threads answer all requests for PAUSE_SECONDS. On a busy machine a process may have to
+# wait 30 ms, so a shorter limit would mistake normal reads for slow ones.
 SLOW_SECONDS = 0.05
 PAUSE_SECONDS = 0.5
 
 _PLAIN_PATH = re.compile(r"/api/(me|users|users/[0-9]+)(\.[a-z]+)?")
 
-# The beginning of an access token: `{"` in base64url. The use of an API key may be written down.
+# An access token begins with `{"` in base64url. API keys are excluded: their use may be written to the database.
 _WITH_TOKEN = "Bearer eyJ"  # noqa: S105 - no secret
 
 
 def is_plain_read(request: Any) -> bool:
-    """Tell whether a request only reads what an access token may read, by a path without a query, and has no body."""
+    """Tell whether a request only reads the list or a user, with an access token, and without a query or a body."""
     reader = request.body.reader
     return (
         request.method == "GET"
@@ -32,19 +33,19 @@ def is_plain_read(request: Any) -> bool:
         and isinstance(reader, LengthReader)
         and not reader.length
         and any(name == "AUTHORIZATION" and value.startswith(_WITH_TOKEN) for name, value in request.headers)
-        and not any(name == "EXPECT" for name, _ in request.headers)  # gunicorn would wait for the client to take the 100
+        and not any(name == "EXPECT" for name, _ in request.headers)  # sending 100 Continue might make the loop wait
     )
 
 
 class LoopReadingWorker(PatientWorker):
     """A worker whose loop answers plain reads on kept-alive connections while they are quick. Threads answer all others."""
 
-    #: Whether a read never waits for a lock or another machine.
+    #: Whether the database is one whose reads never wait for a lock or another machine.
     reads_in_loop = False
     _pauses_until = 0.0
 
     def on_client_socket_readable(self, conn: Any, client: Any) -> None:
-        """Answer one request of a connection, or give it to a thread."""
+        """Answer one request of a connection, or give the connection to a thread."""
         if not (self.reads_in_loop and self.alive) or time.monotonic() < self._pauses_until:
             super().on_client_socket_readable(conn, client)
             return
@@ -55,13 +56,13 @@ class LoopReadingWorker(PatientWorker):
             self.keepalived_conns.append(conn)
             return
         self.poller.unregister(client)
-        if outcome is NotPlain or outcome is True:  # the next request of a pipeline waits for its turn
+        if outcome is NotPlain or outcome is True:  # a thread takes a pipelined request, so that others get a turn
             self.enqueue_req(conn)
         else:
             self.go_on(conn, outcome)
 
     def _answer_if_plain(self, conn: Any) -> Any:
-        """Return the result of `handle`, or NotPlain."""
+        """Return the result of `handle`, or NotPlain if the request is for a thread."""
         conn.parser.takes = is_plain_read
         begun_at = time.monotonic()
         try:

@@ -23,7 +23,7 @@ from models import db
 from models.user_table import UnusableTable
 from security.keys.pair import UnusableKey
 
-# M_ARENA_MAX of malloc.h, and its value.
+# The parameter M_ARENA_MAX of malloc.h, and the value that it gets.
 _ARENA_MAX, _ARENAS = -8, 2
 
 # A forked worker keeps the master's signal handlers until it is ready. They would swallow a signal, and the master would wait
@@ -41,7 +41,7 @@ def check_before_start(server: Any, settings: Settings) -> None:
         _refuse_too_few_threads(server.cfg.threads, settings.password_hash_queue)
         _refuse_tls(server.cfg.is_ssl)
         _fit_sockets(server)
-        if "GUNICORN_PID" not in os.environ:  # set on USR2: the new server takes over the old one's port
+        if "GUNICORN_PID" not in os.environ:  # it is set on USR2, when a new server takes over the port
             _refuse_taken_ports("PORT", server.cfg.address)
             _refuse_taken_ports("METRICS_PORT", [("127.0.0.1", settings.metrics_port)] if settings.metrics_port else [])
     except (InvalidSetting, UnusableKey, UnusableTable) as problem:
@@ -62,7 +62,7 @@ def prepare(server: Any) -> None:
 
 
 def announce_addresses(server: Any, settings: Settings) -> None:
-    """Log where the server listens, which gunicorn does not know if each worker has a socket of its own."""
+    """Log where the server listens. gunicorn cannot, if each worker has a socket of its own."""
     open_unix_sockets(server)
     server.log.info("serving on %s", addresses_of(server.cfg))
     if not settings.trusted_proxies and any(listener.FAMILY == socket.AF_UNIX for listener in server.LISTENERS):
@@ -73,12 +73,12 @@ def announce_addresses(server: Any, settings: Settings) -> None:
 
 
 def addresses_of(cfg: Any) -> str:
-    """Return where the server listens, as the settings say it."""
+    """Return where the server listens, in the form of gunicorn's `bind`."""
     return ", ".join(where if "unix:" in where else f"http://{where}" for where in cfg.bind)
 
 
 def open_unix_sockets(server: Any) -> None:
-    """Let the group of a unix socket use it: that is nginx, and `umask` allows only this user."""
+    """Let the group of a unix socket, which is nginx's, use the socket. Our `umask` allows only this user."""
     server.cfg.set("group", server.own_group)  # the workers' own
     for address in server.cfg.address:
         if isinstance(address, str) and not server.systemd:  # the unit sets the mode of systemd's socket
@@ -86,16 +86,16 @@ def open_unix_sockets(server: Any) -> None:
 
 
 def _set_up_again(server: Any, set_up: Callable[[Any], None], app: Any) -> None:
-    """Take the configuration that HUP has read. gunicorn opens new sockets next, if their addresses have changed."""
+    """Apply the configuration that HUP has read, before gunicorn opens new sockets for changed addresses."""
     set_up(app)
     _fit_sockets(server)
 
 
 def _fit_sockets(server: Any) -> None:
-    """Have the workers share a unix socket, with the group that its folder passes on (setgid): nginx's (docs/nginx.md).
+    """Have the workers share a unix socket, with the group that its folder passes on (setgid), which is nginx's (docs/nginx.md).
 
-    Otherwise each worker would replace the others' socket, and gunicorn gives a new one the group of its workers, which shuts
-    nginx out.
+    Otherwise each worker would replace the others' socket, and gunicorn would give a new socket the group of its workers,
+    which shuts nginx out.
     """
     if any(not isinstance(address, tuple) for address in server.cfg.address):
         server.cfg.set("reuse_port", False)
@@ -138,14 +138,14 @@ def announce_birth(server: Any) -> None:
 
 
 def forget_worker(server: Any, worker: Any) -> None:
-    """Forget the requests that an ended worker had under way, and restart the metrics process if it has ended."""
+    """Reset the gauges of an ended worker, and restart the metrics process if it has ended too."""
     if server.metrics:
         server.metrics.leave_slot(getattr(worker, "metrics_slot", 0))
         server.metrics.run(server.LISTENERS)
 
 
 def _share_memory() -> None:
-    """Exempt every object that exists now from garbage collection, whose marks would copy the pages that workers share."""
+    """Exempt all objects that exist now from garbage collection: its marks would copy the pages that workers share."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()
@@ -162,7 +162,7 @@ def _hold_signals() -> None:
 
 
 def _go_on_after_fork(births: list[tuple[int, int]]) -> None:
-    """Wait until the new worker listens. Gunicorn stops an old one at once, and for a moment nobody might listen."""
+    """Wait until the new worker listens. Otherwise gunicorn stops an old one at once, and for a moment none may listen."""
     _let_signals_through()
     if births:
         reads, writes = births.pop()
@@ -203,7 +203,7 @@ def _replace_spent_worker(server: Any, manage: Callable[[], None]) -> None:
 
 
 def _make_usable(ours: Settings) -> Flask:
-    """Return the application of the workers. Raises InvalidSetting, UnusableKey or UnusableTable if none could serve with it."""
+    """Return the application of the workers. Raises InvalidSetting, UnusableKey or UnusableTable if no worker could serve."""
     require_drivers(ours)
     application = create_app(ours, has_commands=False)
     with application.app_context():
@@ -217,7 +217,7 @@ def _make_usable(ours: Settings) -> Flask:
 
 
 def _refuse_taken_ports(name: str, addresses: list[Any]) -> None:
-    """Raise InvalidSetting if another server listens there: with `reuse_port` the two would share the requests."""
+    """Raise InvalidSetting if another server uses an address: with `reuse_port` the two would share the requests."""
     for address in addresses:
         if not isinstance(address, tuple):  # a unix socket
             continue

@@ -16,7 +16,7 @@ from deploy.arriving_requests import ArrivingRequests, Limits, NotYet, SlowReque
 from deploy.unread_answers import MOST_UNREAD_BYTES, Unsent
 from deploy.waits import Waits
 
-# How long, and how much, a client may go on sending after its last answer.
+# For how long, and how many bytes, a client may go on sending after its last answer.
 _LINGER_SECONDS = 2
 _MOST_DISCARDED_BYTES = 65_536
 
@@ -39,17 +39,17 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self.slow: set[Any] = set()
         self.most_slow = max(1, self.cfg.threads // 4)
         self.unread: dict[Any, Unsent] = {}
-        # A thread may have to wait for a chunked body. Hashing leaves three threads free (deploy/gunicorn.conf.py).
+        # Few threads may wait for chunked bodies, since hashing leaves only three threads free (deploy/gunicorn.conf.py).
         self.waiting_threads = Semaphore(min(2, self.most_slow))
         super().run()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Wake up in time for the next client that times out."""
+        """Wake up in time for the next connection that times out."""
         super().wait_for_and_dispatch_events(self.waits.seconds_left(timeout))
         self.waits.end_those_over()
 
     def murder_keepalived(self, force: bool = False) -> None:
-        """Close connections that have been idle for too long; the longest idle one also if no other could be accepted."""
+        """Close connections that have been idle for too long, and the longest idle one if the worker has no room for more."""
         if self.keepalived_conns and self.nr_conns >= self.worker_connections:
             self.keepalived_conns[0].timeout = 0.0
         super().murder_keepalived(force)
@@ -61,7 +61,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             return
         conn.parser = ArrivingRequests(self.cfg, conn.sock, conn.client, self.limits, self.waiting_threads)
         conn.data_ready = True
-        # The kernel ends a send after this time. A time-out of Python's would poll before each call.
+        # The kernel ends a send after this time. With a time-out of its own, Python would poll before each call.
         with contextlib.suppress(OSError):  # the client is gone
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(self.limits.stall_seconds))
         self._await_first_byte(conn)
@@ -71,7 +71,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self.waits.add(conn, time.monotonic() + seconds, self.enqueue_req, self._close)
 
     def handle(self, conn: Any) -> Any:
-        """Serve a request in a thread. Returns NotYet if it has not arrived, or Unsent if the client does not read."""
+        """Serve a request. Returns NotYet if it has not arrived, or Unsent if the client does not read the answer."""
         try:
             open_still = super().handle(conn)
         except NotYet:
@@ -107,7 +107,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self.go_on(conn, outcome)
 
     def go_on(self, conn: Any, outcome: Any) -> None:
-        """Wait for the rest of a request (NotYet), for the client to read (Unsent), or for the end of the connection."""
+        """Wait for the rest of a request (NotYet), for the client to read (Unsent), or else for the client to close."""
         if outcome is NotYet:
             self._await_rest(conn)
         elif isinstance(outcome, Unsent):
@@ -185,7 +185,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             conn.sock.shutdown(socket.SHUT_WR)
 
     def _await_end(self, conn: Any, discarded: int = 0) -> None:
-        """Wait a moment for the client to close: closing first could cost it the answer (RFC 9112, section 9.6)."""
+        """Wait a moment for the client to close. If we close first, it may lose the answer (RFC 9112, section 9.6)."""
         if conn.sock.fileno() < 0 or discarded >= _MOST_DISCARDED_BYTES:
             self._close(conn)
             return
@@ -210,7 +210,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         conn.close()
 
     def let_silent_clients_go(self) -> None:
-        """Close connections that have sent nothing after a last moment, because this worker ends."""
+        """Give clients that have sent nothing a last moment, then close their connections: this worker is stopping."""
         self.waits.hasten(self._close, time.monotonic() + STOP_KEEPALIVE_LINGER)
 
 

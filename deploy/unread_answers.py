@@ -1,9 +1,9 @@
-"""Answers that clients do not read: the loop of a worker sends the rest, so that it occupies no thread."""
+"""Answers that clients read slowly: the loop of a worker sends the rest, so that no thread has to wait."""
 
 from socket import MSG_DONTWAIT
 from typing import Any
 
-#: How many bytes of unread answers a worker keeps; beyond it, a client that does not read loses its connection.
+#: A worker keeps at most this many bytes of unread answers. Beyond that, the next client that does not read is disconnected.
 MOST_UNREAD_BYTES = 32 * 1024 * 1024
 
 
@@ -14,7 +14,7 @@ class Unsent(BaseException):
         """Take the rest of an answer, and whether the connection closes after it."""
         super().__init__()
         self.rest, self.closes = rest, closes
-        #: When the client must have read it all, on the monotonic clock.
+        #: The time, on the monotonic clock, by which the client must have read the whole answer.
         self.until = 0.0
 
     def send_more(self, sock: Any) -> None:
@@ -23,7 +23,7 @@ class Unsent(BaseException):
 
 
 def send_at_once(sock: Any, answer: bytes, *, closes: bool) -> None:
-    """Send a whole answer without waiting. Raises Unsent, with what did not fit."""
+    """Send a whole answer without waiting. Raises Unsent, with the rest, if it does not fit."""
     sent = _send(sock, answer)
     if sent < len(answer):
         raise Unsent(memoryview(answer)[sent:], closes=closes)

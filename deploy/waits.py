@@ -1,4 +1,4 @@
-"""Let connections wait for their clients in the loop of a worker, so that they occupy no thread."""
+"""Have the loop of a worker wait for clients, so that waiting connections occupy no thread."""
 
 import math
 import selectors
@@ -29,12 +29,12 @@ class Waits:
         self.bound(conn, until, over)
 
     def bound(self, conn: Any, until: float, over: Step) -> None:
-        """Change the end of a wait."""
+        """Change when a wait ends, and the step `over` that is called then."""
         self._waiting[conn] = until, over
         self._next_end = min(self._next_end, until)
 
     def hasten(self, over: Step, until: float) -> None:
-        """End every wait that has this `over` by `until` at the latest."""
+        """Shorten all waits that have the step `over`, so that they end by `until`."""
         for conn, (given, step) in list(self._waiting.items()):
             if step == over:
                 self.bound(conn, min(given, until), over)

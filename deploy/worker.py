@@ -1,4 +1,4 @@
-"""Extend the worker: it refuses bad requests in JSON, sends an answer in one piece, and stops without losing requests."""
+"""Extend the worker: it answers bad requests in JSON, sends an answer in one piece, and stops without losing requests."""
 
 import contextlib
 import sys
@@ -27,7 +27,7 @@ class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
     headers_sent: bool
 
     def default_headers(self) -> list[str]:
-        """Return gunicorn's own fields except `Server`, for which it has no setting. The date is formatted once a second."""
+        """Return gunicorn's own fields without `Server`, which no setting removes. The date is formatted once a second."""
         (major, minor), closes = self.req.version, "close" if self.should_close() else "keep-alive"
         lines = [
             f"HTTP/{major}.{minor} {self.status}\r\n",
@@ -48,7 +48,7 @@ class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
                 _LOOKED_AT.add(field)
 
     def write(self, arg: bytes) -> None:
-        """Send head and body together if the body is whole. gunicorn sends twice, and other threads run in between."""
+        """Send head and body together if the body is whole. gunicorn would send twice, and other threads run in between."""
         if self.headers_sent or not (self._omits_body or self.response_length == len(arg)):
             super().write(arg)
         else:
@@ -84,7 +84,7 @@ _LOOKED_AT: set[tuple[str, str]] = set()
 _INTERNAL = (500, INTERNAL_ERROR, "Internal Server Error")
 
 # Answers to requests that gunicorn refuses before the application sees them; {0} is gunicorn's configuration. The texts of
-# gunicorn's errors quote the client, even a password if a body was parsed as a request line. So they are never sent or logged.
+# gunicorn's errors quote the request, even a password if a body was parsed as a request line. They are never sent or logged.
 REFUSALS = {
     errors.InvalidResponseHeader: _INTERNAL,
     errors.InvalidResponseHeaderName: _INTERNAL,
@@ -105,11 +105,11 @@ REFUSALS = {
 
 
 class JsonWorker(LoopReadingWorker):
-    """A threaded worker that also answers in JSON if it refuses a request, and never answers a request twice."""
+    """A threaded worker that answers in JSON even if it refuses a request, and never answers a request twice."""
 
     alive: bool
     max_requests: int
-    #: The number of the files in which the worker counts its requests; 0 for none.
+    #: The number in the names of the files in which this worker counts its requests; 0 if it does not count.
     metrics_slot = 0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -118,25 +118,25 @@ class JsonWorker(LoopReadingWorker):
         self.has_served_enough = mmap(-1, 1)
 
     def init_process(self) -> None:
-        """Start to work, with our own response class."""
+        """Start to serve, with our own response class."""
         wsgi.Response = OurResponse
-        # A request asks for some twenty settings, and gunicorn looks each up with three calls: a fifteenth of a read's time.
+        # A request uses some twenty settings, and gunicorn makes three calls to look one up: in all a fifteenth of a read's time.
         self.cfg.__dict__.update((name, setting.get()) for name, setting in self.cfg.settings.items())
         # gunicorn itself would stop this worker before its replacement listens.
         self._most_requests, self.max_requests = self.max_requests, sys.maxsize
         super().init_process()
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - gunicorn's
-        """Stop from the main loop."""
+        """Have the main loop stop the worker."""
         self.method_queue.defer(self._leave)
 
     def accept(self, listener: Any) -> None:
-        """Accept a connection, unless the listener has been closed since the loop found that it has one."""
+        """Accept a connection, unless the listener was closed after the loop saw that one is waiting."""
         if self.alive:
             super().accept(listener)
 
     def _leave(self) -> None:
-        """Stop listening first, and then send clients away: they reconnect at once, to a worker that listens.
+        """Stop listening first, and then close idle connections: their clients reconnect at once, to a worker that listens.
 
         Connections that the kernel has already given to this worker are accepted before it stops.
         """
@@ -172,7 +172,7 @@ class JsonWorker(LoopReadingWorker):
         current = request_id.set(uuid.uuid4().hex)
         log = self.log.exception if status == HTTPStatus.INTERNAL_SERVER_ERROR else self.log.warning
         log("refused before the application: %s", type(exc).__name__, extra={"status": status})
-        # An unread body may turn out to be broken after the answer, which must stay the only one.
+        # After the answer, an unread body may turn out to be broken. That must not cause a second answer.
         if not getattr(req, "answered", False):
             with contextlib.suppress(OSError):  # the client is gone
                 util.write_nonblock(client, _refusal(status, code, text.format(self.cfg)))

@@ -1,4 +1,4 @@
-"""`bin/poort doctor`: find what keeps this server from working well, with the remedy."""
+"""`bin/poort doctor`: find problems of this server, and name a remedy for each."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def _examine(ours: Parts) -> Iterator[Finding]:
 
 
 def _show(finding: Finding) -> None:
-    # https://no-color.org. Click itself omits colors if the output is no terminal.
+    # https://no-color.org. Click itself omits colors if the output is not a terminal.
     in_color = False if os.environ.get("NO_COLOR") else None
     state = click.style(f"{finding.state:<8}", fg=_COLORS[finding.state], bold=finding.state == ERROR)
     click.echo(f"{state} {finding.part:<10} {printable(finding.says)}", color=in_color)

@@ -10,7 +10,7 @@ OK, WARNING, ERROR = "ok", "warning", "error"
 
 
 class Finding(NamedTuple):
-    """The result of a check. An error means that the server does not work or is not safe; a warning is to be judged."""
+    """The result of a check. An error means that the server does not work or is not safe. Operators judge warnings."""
 
     part: str
     state: str

@@ -19,12 +19,12 @@ from security.keys.pair import is_pem
 # Settings that make a file secret.
 _SECRETS = ("JWT_PASSPHRASE", "APP_SECRET", "DATABASE_PASSWORD", "DATABASE_URL", "REDIS_URL", "MAILER_DSN")
 
-# Folders without modules of the program, which may be closed to others: keys, SQLite's file, what Python and npm make.
+# Folders that other users need not read, since they hold no modules: keys, SQLite's file, files that Python and npm make.
 _NO_PARTS = {"jwt", "var", "__pycache__", "node_modules"}
 
 _LOOPBACK = ip_network("127.0.0.0/8")
 
-# With more processes per processor, they mostly wait for each other.
+# More workers than this on a processor would mostly wait for each other.
 _MOST_WORKERS_A_PROCESSOR = 4
 
 # Each step of the cost doubles the time of bcrypt, so a short measurement is enough.
@@ -46,7 +46,7 @@ def examine_settings(ours: Parts, environ: Mapping[str, str]) -> Iterator[Findin
 
 
 def _examine_program() -> Iterator[Finding]:
-    """Check that other users than root can read the program, which a clone or pull under `umask 027` or 077 does not allow."""
+    """Check that users other than root can read the program: after a clone or pull under `umask 027` or 077 they cannot."""
     for place in (*reversed(ROOT.parents), ROOT, Path(sys.prefix), *_parts_of_program()):
         found = place.stat()
         right = stat.S_IXOTH if place.is_dir() else stat.S_IROTH
@@ -86,7 +86,7 @@ def _holds_secrets(file: Path) -> bool:
 
 
 def _open_keys(ours: Parts) -> Iterator[Finding]:
-    """Check who may replace the keys. The check of the pair covers who may read the private one."""
+    """Check who may replace the keys. `examine_keys` checks who may read the private one."""
     for source in (ours.settings.jwt_secret_key, ours.settings.jwt_public_key):
         if not is_pem(source) and Path(source).exists():
             for place in (Path(source), Path(source).parent):

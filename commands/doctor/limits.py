@@ -1,4 +1,4 @@
-"""Check the time limit that a database has to enforce."""
+"""Check the time limit of statements where only the database can set it."""
 
 from sqlalchemy import text
 

@@ -1,4 +1,4 @@
-"""Compare the installed packages with the pinned ones: an upgrade that renews only some leaves old drivers behind."""
+"""Compare the installed packages with the pinned ones: an upgrade that installs only some of them leaves old drivers behind."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def examine_packages(ours: Parts) -> Iterator[Finding]:
 
 
 def _differences(file: Path) -> Iterator[str]:
-    """Yield the packages with another version. One that is absent may not be needed on this Python; the start finds others."""
+    """Yield the packages with another version. A missing one is skipped: this Python may not need it, or the start fails."""
     for name, pinned in re.findall(r"^([\w.-]+)(?:\[.*\])?==([\w.+!-]+)", file.read_text(), re.MULTILINE):
         try:
             installed = version(name)

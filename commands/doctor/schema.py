@@ -1,4 +1,4 @@
-"""Compare the database with the code and the settings: tables, columns, migrations, the version of Chamilo."""
+"""Compare the database with the code and the settings: tables, columns, migrations and the version of Chamilo."""
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -29,7 +29,7 @@ def lacking(ours: Parts) -> tuple[list[str], list[str]]:
 
 
 def examine_version(ours: Parts) -> Finding:
-    """Compare the version of Chamilo that clients are to meet with that of the campus's tables."""
+    """Compare CHAMILO_VERSION, whose behavior clients see, with the version that the campus's tables have."""
     asked, found = ours.settings.chamilo_version, ours.users.chamilo_version(db.session())
     if asked == found:
         return Finding("version", OK, f"clients meet Chamilo {asked}, like the tables")

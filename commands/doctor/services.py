@@ -1,4 +1,4 @@
-"""Check services for `bin/poort doctor`: keys, passphrase, database, schema, hashes, clock and the throttle's store."""
+"""Check services for `bin/poort doctor`: keys, passphrase, database, schema, hashes, clock, the throttle's store and mail."""
 
 import time
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from security.throttle.stores import StoreUnavailable
 
 _OLD_KEY = timedelta(days=365)
 
-# Synchronized clocks differ by less.
+# Clocks that a time service sets differ by less.
 _SMALL_DIFFERENCE_SECONDS = 2
 
 # The code of an authenticator app is valid this long before and after its own interval.
@@ -102,7 +102,7 @@ def examine_database(ours: Parts) -> Iterator[Finding]:
 
 
 def _examine_own_key(ours: Parts) -> Iterator[Finding]:
-    with suppress(UnusableKey):  # which `examine_keys` finds
+    with suppress(UnusableKey):  # `examine_keys` reports it
         if kid := ours.settings.read_only and ours.keys.refused_elsewhere():
             says = f"with READ_ONLY=1 the key {kid} of this host is not published, and the other hosts refuse its tokens"
             cure = "Copy the folder of the keys and JWT_PASSPHRASE of a host that writes, then reload."
@@ -110,7 +110,7 @@ def _examine_own_key(ours: Parts) -> Iterator[Finding]:
 
 
 def _examine_api_keys(ours: Parts) -> Iterator[Finding]:
-    """Check that the last use of a campus's keys can be written. Without keys, there is nothing to say."""
+    """Check that the last use of a campus's API keys can be written. Yields nothing if the campus has no table of keys."""
     if ours.settings.read_only or not (ours.api_keys and ours.api_keys.are_taken):
         return
     keys = table("user_api_key", column("last_used_at"))
@@ -154,7 +154,7 @@ def _examine_portals(platform: Platform, chosen: AccessUrlId) -> Finding:
 
 
 def _examine_hashes(ours: Parts) -> Iterator[Finding]:
-    """Find stored hashes that take longer to check than a refusal, which reveals user names, or that are never checked."""
+    """Find stored hashes that take longer to check than a refusal, which reveals user names, and hashes too costly to check."""
     cost = ours.settings.password_hash_cost
     found = find_dear_hashes(db.session(), cost)
     if found.dearer:

@@ -15,10 +15,10 @@ from security.keys.pair import is_pem
 
 _MEBIBYTE = 1024 * 1024
 
-# Below the first, SQLite may soon refuse a write. Below the second, an operator has a day or so.
+# With less than the first left, SQLite may soon refuse a write. With less than the second, an operator has about a day to act.
 _ERROR_BYTES, _WARNING_BYTES = 16 * _MEBIBYTE, 256 * _MEBIBYTE
 
-# By the beginning of the database's code.
+# Remedies, by the beginnings of the database's error codes.
 _CURES = {
     ("25006", "1290", "1792", "1836"): (
         "It is a standby, or was set read-only. Promote it, or name the primary in DATABASE_URL and reload. "

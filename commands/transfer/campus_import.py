@@ -21,7 +21,7 @@ _NOT_NULL = {column.name for column in User.__table__.columns if not column.null
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The source or target: a session, and the user table as its database has it."""
+    """The source or the target: its session, and its user table."""
 
     session: Session
     table: UserTable
@@ -34,9 +34,9 @@ def count_users(source: Side) -> int:
 
 
 def move_users(source: Side, target: Side, now: datetime, advance: Callable[[int], None]) -> dict[int, int]:
-    """Copy users whose names are not in the target, and return the id in the target of every user, by id in the source.
+    """Copy the users whose names the target lacks. Return the ids of all users in the target, by their ids in the source.
 
-    Each chunk is a transaction, so an interrupted copy can resume. A user gets another id if theirs is taken.
+    Each chunk is a transaction, so an interrupted copy can resume. A user whose id is taken gets another one.
     """
     ids: dict[int, int] = {}
     for rows in in_chunks(source.session, source.table.select(source.session, _COLUMNS), User.id):
@@ -94,7 +94,7 @@ def _mapped(
 def _move_portals(source: Session, target: Session) -> None:
     known = set(target.scalars(select(AccessUrl.id)))
     columns = (AccessUrl.id, AccessUrl.url, AccessUrl.active, AccessUrl.parent_id)
-    portals = [dict(row._mapping) for row in source.execute(select(*columns))]  # noqa: SLF001 - the public way to a row's names
+    portals = [dict(row._mapping) for row in source.execute(select(*columns))]  # noqa: SLF001 - public in spite of its name
     new = [portal | {"description": "", "created_by": 1} for portal in portals if portal["id"] not in known]
     if new:
         target.execute(insert(AccessUrl), new)
@@ -105,7 +105,7 @@ def _move_portals(source: Session, target: Session) -> None:
 def _ids_by_name(session: Session, rows: Sequence[Row[Any]]) -> dict[str, int]:
     names = [canonical_username(row.username) for row in rows]
     named = select(User.username_canonical, User.id).where(User.username_canonical.in_(names))
-    return {name: user_id for name, user_id in session.execute(named)}  # noqa: C416 - for mypy, rows are no pairs
+    return {name: user_id for name, user_id in session.execute(named)}  # noqa: C416 - for mypy, rows are not pairs
 
 
 def _values(row: Row[Any], *, keep_id: bool) -> dict[str, Any]:

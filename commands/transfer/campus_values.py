@@ -17,7 +17,7 @@ _OWN = ExtraFields()
 def move_values(source: Side, target: Side, ids: Mapping[int, int], now: datetime) -> int:
     """Copy the values of users, by their ids in the source and the target. Returns the number of new values.
 
-    A value that is there stays. Of several fields with one name, and several values in one field, one is copied.
+    Values that the target already has are kept. If fields share a name, or a user has several values in a field, one is copied.
     """
     campus, moved, users = CampusExtraFields(), 0, sorted(ids)
     fields = _move_fields(campus.list_names(source.session), target.session, now)
@@ -31,7 +31,7 @@ def move_values(source: Side, target: Side, ids: Mapping[int, int], now: datetim
 
 
 def _move_fields(names: Mapping[int, str], target: Session, now: datetime) -> dict[int, int]:
-    """Create the fields that are missing. Returns the ids in the target by those in the source."""
+    """Create the missing fields. Returns the ids of all fields in the target, by their ids in the source."""
     for name in names.values():
         if not _OWN.find(target, name):
             insert_field(target, name, None, now)

@@ -9,12 +9,12 @@ from sqlalchemy.orm import InstrumentedAttribute
 from models.roles import are_role_names, roles_to_store
 from models.user_row import DEFAULTS
 
-#: In a CSV file an empty cell means the default of its column. These mean null and empty text if that is not the default. A
-#: text that begins with a backslash gets a second one.
+#: In a CSV file an empty cell means the default of its column. These two mean null and empty text, where those are not
+#: the default. A text that begins with a backslash is written with a second one.
 NULL, EMPTY = r"\N", r"\E"
 _ESCAPE = "\\"
 
-# More than any column holds, and fewer than the limit of `int`.
+# More digits than any column holds, and fewer than `int` refuses.
 _MOST_DIGITS = 20
 
 #: The value of an empty cell.
@@ -64,7 +64,7 @@ def from_json(column: InstrumentedAttribute[Any], value: Any) -> Any:
             return _roles(value)
         raise ValueError("must be a list of texts")
     if isinstance(kind, Boolean):
-        if value in (0, 1):  # a tuple: a list is in no set
+        if value in (0, 1):  # a tuple, because a list cannot be looked up in a set
             return bool(value)
         raise ValueError("must be true or false")
     if isinstance(kind, Integer | SmallInteger):
@@ -94,7 +94,7 @@ def _from_text(kind: Any, value: str) -> Any:
     try:
         moment = datetime.fromisoformat(value)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):  # before the first or after the last year
+    except (ValueError, OverflowError):  # OverflowError: in UTC, before the year 1 or after 9999
         raise ValueError("must be a date and time like 2026-09-22T10:00:00+00:00") from None
 
 

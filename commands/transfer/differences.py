@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from commands.transfer.rows import FileRow
 from models.roles import roles_to_store
 
-# The id tells users apart, and a password is compared only where passwords are set.
+# Columns that an import never changes. Passwords are compared only with `--set-passwords`.
 _KEPT = {"id"}
 
 
@@ -18,14 +18,14 @@ class Difference(NamedTuple):
     extra: dict[int, str | None]
 
     def __bool__(self) -> bool:
-        """Tell whether it changes anything."""
+        """Tell whether the row changes anything."""
         return bool(self.columns or self.extra)
 
 
 def difference(row: FileRow, stored: Any, extra: Mapping[int, str], present: frozenset[str], *, passwords: bool) -> Difference:
-    """Return what a row changes of a stored user, whose values of extra fields are `extra`.
+    """Return the changes that a row makes to a stored user. `extra` holds the user's values of extra fields.
 
-    `present` are the columns of the table. The password counts only if `passwords`.
+    `present` holds the columns that the table has. The password is compared only if `passwords` is set.
     """
     kept = _KEPT if passwords else _KEPT | {"password"}
     columns = {

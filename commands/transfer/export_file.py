@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-# Linux itself follows no more.
+# Linux itself follows at most this many symbolic links.
 _MOST_LINKS = 40
 
 
 def is_regular(path: Path) -> bool:
-    """Tell whether a path is or would be a regular file: no pipe, device or open descriptor."""
+    """Tell whether a path is, or would be, a regular file: not a pipe, a device or an open descriptor."""
     return descriptor_of(path) is None and (path.is_file() or not path.exists())
 
 

@@ -11,15 +11,15 @@ from commands.transfer.column_values import ABSENT
 from commands.transfer.rows import BadRow, FileRow
 from models.extra_fields import ExtraFieldValue, UnknownExtraField, values_of
 
-#: What the name of such a column begins with.
+#: The prefix of the names of such columns.
 PREFIX = "extra:"
 
-#: The values of extra fields are texts of this column.
+#: The column that stores the values of extra fields, all of which are texts.
 VALUE_COLUMN = ExtraFieldValue.value
 
 
 def resolve_fields(rows: Iterable[FileRow], resolve: Callable[[str], int]) -> tuple[dict[int, str], list[BadRow]]:
-    """Key the values of each row by the id of their field, without those of empty cells.
+    """Change the keys of each row's values from names of fields to their ids, and drop empty cells.
 
     Returns the names of the fields by id, and the faults. `resolve` raises UnknownExtraField.
     """

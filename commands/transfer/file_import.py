@@ -1,4 +1,4 @@
-"""Import a file of users: read, check, plan, tell and write."""
+"""Import a file of users: read, check, plan, report and write."""
 
 import logging
 import sys
@@ -24,12 +24,12 @@ from models.administrators import LastAdministrator
 from models.extra_fields import UnknownExtraField
 from security.audit import audit_log
 
-# Of so many users the names are shown.
+# At most this many names of missing users are shown.
 _MOST_NAMES = 20
 
 
 def import_file(file: Path, choices: Choices, *, as_csv: bool) -> None:
-    """Import a JSON or CSV file. Raises Refusal for bad rows, before anything is written, and after a stop."""
+    """Import a JSON or CSV file. Raises Refusal for bad rows, before anything is written, and if it is stopped."""
     try:
         rows, bad = read_file(file, as_csv=as_csv)
     except OSError as reason:
@@ -83,7 +83,7 @@ def _refuse_bad(bad: list[BadRow]) -> None:
 
 
 def _tell_missing(missing: Missing, choices: Choices) -> None:
-    """Say who is missing. Raises Refusal for too many."""
+    """Name the missing users. Raises Refusal if they are too many to deactivate."""
     for name in missing.kept:
         say(f"{name} is missing and stays active: no administrator would be left.")
     if not missing.names:
@@ -101,7 +101,7 @@ def _tell_missing(missing: Missing, choices: Choices) -> None:
 
 @contextmanager
 def _counting(storing: Storing, planned: int) -> Iterator[None]:
-    """Count the users and write the event at the end, also after a stop, which raises Refusal."""
+    """Recount the users and write the audit event at the end. An import that is stopped does so too, and raises Refusal."""
     try:
         yield
     except (KeyboardInterrupt, DBAPIError, LastAdministrator) as reason:
@@ -116,7 +116,7 @@ def _counting(storing: Storing, planned: int) -> Iterator[None]:
 
 @contextmanager
 def _summed_up_on_terminal() -> Iterator[None]:
-    """Keep the audit's lines of single users off a terminal, where the command sums them up. Their rows are written."""
+    """Keep log lines about single users off a terminal, where the command prints a summary. Audit rows are still written."""
     if not is_log_screen():
         yield
         return

@@ -1,4 +1,4 @@
-"""What tells which user a row of a file is about: the user name, the e-mail address, or an extra field."""
+"""The key that identifies the user of a row in a file: the user name, the e-mail address, or an extra field."""
 
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Protocol
@@ -15,15 +15,15 @@ from models.user_table import UserTable
 
 
 class Key(Protocol):
-    """Finds the users of rows. `column` is its name in files."""
+    """Finds the users that rows are about. `column` is the name of the key in files."""
 
     column: str
 
     def of(self, row: FileRow) -> str | None:
-        """Return the value of a row in the form in which values are compared, None if it has none."""
+        """Return a row's value of the key, in the form in which values are compared; None if it has no value."""
 
     def find(self, session: Session, names: Iterable[str], values: Collection[str]) -> Iterator[tuple[str, Any]]:
-        """Yield these columns of the users that have one of the values, each with the value."""
+        """Yield the users that have one of the values: the value, and a row with the columns `names`."""
 
 
 class _NameKey:
@@ -41,8 +41,8 @@ class _NameKey:
     def find(self, session: Session, names: Iterable[str], values: Collection[str]) -> Iterator[tuple[str, Any]]:
         wanted: Collection[str] = values
         column: Any = getattr(User, self.column)
-        if not self._users.is_campus:  # whose collation finds every spelling
-            # The folded copy of an address has an index, and finds those with other accents too.
+        if not self._users.is_campus:  # a campus's collation finds every spelling
+            # The folded copy of an address has an index. It also finds addresses with other accents, which are dropped below.
             by_name = self.column == "username"
             column, wanted = (User.username_canonical, values) if by_name else (User.email_folded, {fold(one) for one in values})
         for row in session.execute(self._users.select(session, [*names, self.column]).where(column.in_(wanted))):
@@ -73,5 +73,5 @@ class _ExtraKey:
 
 
 def key_of(name: str, users: UserTable, fields: ExtraFields, field_id: int = 0) -> Key:
-    """Return the key of a name; `field_id` is that of the extra field, if it is one."""
+    """Return the key with a name. If the key is an extra field, `field_id` is the id of the field."""
     return _ExtraKey(name.removeprefix(PREFIX), field_id, users, fields) if name.startswith(PREFIX) else _NameKey(name, users)

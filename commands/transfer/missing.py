@@ -13,13 +13,13 @@ from models.campus import is_linked_to
 from models.database import in_chunks
 from models.user import ACTIVE
 
-#: The largest share of all active users that is deactivated without force.
+#: At most this share of the portal's active users is deactivated without `--force`.
 _MOST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The active users of the home portal whom a file lacks, by id, the administrators who stay, and the number of all users."""
+    """The home portal's active users whom a file lacks, by id; administrators who stay active; the number of all active users."""
 
     names: dict[int, str]
     kept: list[str]
@@ -32,7 +32,7 @@ class Missing:
 
 
 def find_missing(ours: Parts, plan: Plan) -> Missing:
-    """Return whom a file lacks. If that is every administrator, they stay."""
+    """Return the users whom a file lacks. Missing administrators stay active if no other would be left."""
     session, portal_id = db.session(), ours.home_portal().id
     users = select(User.id, User.username).where(is_linked_to([portal_id]), User.active == ACTIVE)
     of_all = session.scalar(select(func.count()).select_from(users.subquery())) or 0

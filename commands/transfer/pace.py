@@ -1,4 +1,4 @@
-"""Cut rows into transactions of at most a second, so that sign-ins are not refused during a long import."""
+"""Split rows into short transactions, so that sign-ins are not refused during a long import."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -8,7 +8,7 @@ from models.database import CHUNK
 
 Row = TypeVar("Row")
 
-# What a transaction should take. SQLite has a single lock, for which others wait at most LOCK_TIMEOUT_SECONDS.
+# How long a transaction should take. SQLite has a single lock, for which others wait at most LOCK_TIMEOUT_SECONDS.
 _GOAL_SECONDS = 0.4
 
 _PREPARE_SECONDS = 1.0
@@ -17,14 +17,14 @@ _FEWEST, _FIRST = 10, 200
 
 
 class Pace:
-    """Chooses how many rows a transaction writes, by the time that the last one took."""
+    """Chooses how many rows a transaction writes, by the time that the last transaction took."""
 
     def __init__(self, timer: Callable[[], float] = time.monotonic) -> None:
         self._timer = timer
         self._size = _FIRST
 
     def chunks(self, rows: Iterable[Row], prepare: Callable[[Row], Row] = lambda row: row) -> Iterator[list[Row]]:
-        """Yield prepared rows. A chunk ends early if preparing them, such as hashing, took a second.
+        """Yield prepared rows. A chunk ends early if its preparation, such as hashing, has taken a second.
 
         The caller writes a chunk before it takes the next one.
         """

@@ -17,7 +17,7 @@ from models.database import CHUNK
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What an operator wants of an import."""
+    """The options of `users import`."""
 
     key: str = "username"
     update: bool = False
@@ -31,9 +31,10 @@ class Choices:
 
 @dataclass(slots=True)
 class Plan:
-    """What an import would write: new users, and rows whose user changes, with the id of that user.
+    """What an import would write: `new` users, and the rows that change a user, each with the user's id.
 
-    `found` are the ids of all users of the file, `losing` the rows whose users would no longer be administrators, by id.
+    `found` holds the ids of all existing users in the file. `losing` holds, by id, the rows
+    after which a user is no longer an administrator.
     """
 
     new: list[FileRow] = field(default_factory=list)
@@ -44,7 +45,7 @@ class Plan:
 
 
 class Planner:
-    """Compares a file with the database in one pass. It writes nothing, and holds no transaction when it has ended."""
+    """Compares a file with the database in one pass. It writes nothing, and leaves no transaction open."""
 
     def __init__(self, ours: Parts, key: Key, choices: Choices, rows: Sequence[FileRow], fields: Mapping[int, str]) -> None:
         """Take the rows, whose extra fields are keyed by id, and the names of these fields."""
@@ -54,7 +55,7 @@ class Planner:
         self._rows = rows
         self._present = ours.users.columns(db.session()).names
         given = {column for row in rows for column in row.columns}
-        #: The columns of a user that a comparison needs, and those that writing needs beside them.
+        #: The columns of a user that comparing and writing need.
         self.columns = tuple(dict.fromkeys((*ADMINISTRATOR_COLUMNS, "username", "password", *sorted(given & self._present))))
         self.fields = fields
 
@@ -69,13 +70,13 @@ class Planner:
         rows_of_users = [*((row, 0) for row in plan.new), *plan.changed]
         plan.bad += find_taken(db.session(), rows_of_users, self._present)
         plan.bad += self._administrator_faults(plan.losing)
-        # Rows without an id go last, so that they do not take a given one.
+        # Rows without an id go last, so that the database gives them no id that another row asks for.
         plan.new.sort(key=lambda row: "id" not in row.columns)
         db.session.rollback()
         return plan
 
     def difference(self, row: FileRow, stored: Any, extra: dict[int, str]) -> Difference:
-        """Return what a row changes of a stored user."""
+        """Return the changes that a row makes to a stored user."""
         return difference(row, stored, extra, self._present, passwords=self._choices.set_passwords)
 
     def _key_faults(self, rows: Sequence[FileRow], places: dict[str, str]) -> Iterator[BadRow]:

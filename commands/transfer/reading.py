@@ -1,4 +1,4 @@
-"""Read users from JSON or CSV. Every value fits its column afterwards; password hashes are kept as they are."""
+"""Read users from JSON or CSV, and check that every value fits its column. Password hashes are kept as they are."""
 
 import csv
 import json
@@ -20,10 +20,10 @@ Convert = Callable[[InstrumentedAttribute[Any], Any], Any]
 
 _LONGEST_CELL = 2**31 - 1
 
-#: What the name of a cell beyond the last column is in faults, and what a row is that is no object.
+#: Stands for the column in the fault of a cell beyond the last column, or of a row that is not an object.
 _NO_COLUMN = "-"
 
-# What separates the columns of some programs.
+# Separators that some programs write instead of commas.
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -43,7 +43,7 @@ def read_file(path: Path, *, as_csv: bool) -> tuple[list[FileRow], list[BadRow]]
 
 
 def _open(path: Path, encoding: str) -> IO[str]:
-    """Open a file. A descriptor is duplicated, since what another user has opened (`sudo`) cannot be reopened by its path."""
+    """Open a file. A descriptor is duplicated: a file that another user has opened (`sudo`) cannot be reopened by its path."""
     descriptor = descriptor_of(path)
     if descriptor is None:
         return path.open(newline="", encoding=encoding)
@@ -51,9 +51,9 @@ def _open(path: Path, encoding: str) -> IO[str]:
 
 
 def _csv_rows(file: IO[str]) -> Iterator[tuple[str, Any]]:
-    """Yield the line on which each row begins, and its cells by column; those beyond the last one have no name.
+    """Yield the line on which each row begins, and its cells by column. Cells beyond the last column have the name "".
 
-    Raises ValueError for a quotation mark without its partner, which would take the rows behind it into one cell.
+    Raises ValueError for an unmatched quotation mark, which would turn all rows behind it into one cell.
     """
     # A biography may be longer than the library's limit of 131,072 characters.
     csv.field_size_limit(_LONGEST_CELL)
@@ -64,7 +64,7 @@ def _csv_rows(file: IO[str]) -> Iterator[tuple[str, Any]]:
         line = lines.line_num + 1
         for cells in lines:
             if cells:
-                # Cells that are missing at the end are empty.
+                # Cells that are missing at the end of a row count as empty.
                 yield f"line {line}", dict(zip(header, cells, strict=False)) | ({"": cells} if len(cells) > len(header) else {})
             line = lines.line_num + 1
     except csv.Error:
@@ -100,11 +100,11 @@ def _read_rows(rows: Iterable[tuple[str, Any]], convert: Convert) -> tuple[list[
 
 
 def _read_field(row: FileRow, name: str, given: Any, convert: Convert) -> None:
-    """Take the value of a field into a row; an empty cell gives none. Raises ValueError with the reason."""
+    """Store the value of a field in a row. An empty cell has no value. Raises ValueError with the reason."""
     if name == "password":
         row.clear_password = _clear_password(given) if given else None
     elif name.startswith(PREFIX):
-        # An empty cell names the field, which must exist.
+        # Kept even if the cell is empty, so that a field which does not exist is noticed.
         value = convert(VALUE_COLUMN, given)
         row.extra[name.removeprefix(PREFIX)] = value
         require_storable("" if value is ABSENT or value is None else value)

@@ -1,4 +1,4 @@
-"""The columns of a file of users, a row of it, and what is wrong with one."""
+"""The columns of a file of users, its rows, and their faults."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from models.user import User
 
-# A field has the name of its column, except the hash: the field `password` is a clear one, to be hashed.
+# A field in a file has the name of its column. But the field `password` is a clear password, to be hashed.
 _FIELD_OF_COLUMN = {"password": "password_hash"}
 _DERIVED = ("username_canonical", "email_canonical")
 
 
 def _columns() -> dict[str, InstrumentedAttribute[Any]]:
-    """Return the columns of a file by field name. Folded and canonical copies are derived from them."""
+    """Return the columns of a file by field name. Folded and canonical copies are left out: they are computed."""
     return {
         _FIELD_OF_COLUMN.get(column.name, column.name): getattr(User, column.name)
         for column in User.__table__.columns
@@ -26,15 +26,15 @@ COLUMNS = _columns()
 
 
 def field_of(column: str) -> str:
-    """Return the name that a column of `user` has in a file."""
+    """Return the field name, in a file, of a column of `user`."""
     return _FIELD_OF_COLUMN.get(column, column)
 
 
 @dataclass(slots=True)
 class FileRow:
-    """A row of a file: where it stands, and what it gives. `columns` are those of `user`; a missing one is not given.
+    """A row of a file: its place and its values. `columns` holds the values of columns of `user` that the row gives.
 
-    `extra` has the values of extra fields, None for none: by name as they are read, by id after `resolve_fields`.
+    `extra` holds the values of extra fields, None for no value. Its keys are names at first, and ids after `resolve_fields`.
     """
 
     place: str
@@ -57,7 +57,7 @@ class BadRow:
 
 
 def in_order(faults: Iterable[BadRow]) -> list[BadRow]:
-    """Return faults in the order of the file, and of two in one column only the first."""
+    """Return faults in the order of the file, at most one for each row and column."""
     first: dict[tuple[str, str], BadRow] = {}
     for fault in faults:
         first.setdefault((fault.place, fault.column), fault)

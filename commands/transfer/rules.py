@@ -1,4 +1,4 @@
-"""Hold the rows of a file to the rules of the API, and to each other."""
+"""Check the rows of a file against the rules of the API, against each other, and against stored users."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ _LOOK_UP_CHUNK = 500
 
 
 def violations(ours: Parts, row: FileRow, stored: Any) -> Iterator[BadRow]:
-    """Yield what the API would refuse of a row; `stored` is the user, None for a new one."""
+    """Yield the faults for which the API would refuse a row. `stored` is the existing user, None for a new one."""
     values = {prop: row.columns[column] for column, prop in _PROPERTIES.items() if column in row.columns}
     if row.clear_password is not None:
         values[_PASSWORD] = row.clear_password
@@ -37,7 +37,7 @@ def violations(ours: Parts, row: FileRow, stored: Any) -> Iterator[BadRow]:
 
 
 def blanks(row: FileRow, stored: Any) -> Iterator[BadRow]:
-    """Yield what no user can do without, whatever rules count."""
+    """Yield a fault for each required field that is blank. `--as-exported` does not skip this check."""
     for column in _REQUIRED:
         value = row.columns.get(column, "" if stored is None else "given")
         if not (value or "").strip():
@@ -45,7 +45,7 @@ def blanks(row: FileRow, stored: Any) -> Iterator[BadRow]:
 
 
 def find_twice(rows: Iterable[FileRow]) -> Iterator[BadRow]:
-    """Yield unique values, such as ids and user names, that an earlier row has too."""
+    """Yield a fault for each unique value, such as an id or a user name, that an earlier row has too."""
     places: dict[tuple[str, Any], str] = {}
     for row in rows:
         for field, value in _unique_values(row):
@@ -55,9 +55,9 @@ def find_twice(rows: Iterable[FileRow]) -> Iterator[BadRow]:
 
 
 def find_taken(session: Session, rows: Sequence[tuple[FileRow, int]], present: frozenset[str]) -> Iterator[BadRow]:
-    """Yield unique values that another user has; each row is with the id of its user, 0 for a new one.
+    """Yield a fault for each unique value that another stored user has.
 
-    `present` are the columns of the table.
+    Each row comes with the id of its user, 0 for a new one. `present` holds the columns that the table has.
     """
     for column in (column for column in _UNIQUE if column.key in present):
         field = "username" if column is User.username_canonical else column.key

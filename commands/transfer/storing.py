@@ -1,4 +1,4 @@
-"""Write the plan of an import, in transactions of at most a second."""
+"""Write the plan of an import, in short transactions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,8 @@ from models.passwords import hash_password
 from models.user import ACTIVE, INACTIVE
 from security.hashing import lower_priority
 
-# SQLite's own wait for the lock looks again after 100 ms at the latest (sqliteDefaultBusyCallback), and must find it free.
+# A connection that waits for SQLite's lock tries again every 100 ms or sooner (sqliteDefaultBusyCallback). In a longer pause it
+# finds the lock free.
 _PAUSE_SECONDS = 0.12
 
 
@@ -32,12 +33,12 @@ class Storing:
     """Writes users chunk by chunk, and counts how many it has written."""
 
     def __init__(self, ours: Parts, planner: Planner, advance: Callable[[int], object]) -> None:
-        """Take what tells the difference of a row; `advance` is called with the number of users of each chunk."""
+        """Take the planner, which compares rows again. `advance` is called with the number of users in each chunk."""
         self._ours = ours
         self._planner = planner
         self._advance = advance
         self._pace = Pace()
-        # At the priority of sign-ins, which would else wait for the import. It never holds a lock of the database.
+        # Hashes at the low priority of sign-ins, or they would wait for the import. The thread never holds a database lock.
         self._hasher = ThreadPoolExecutor(1, "hashing", lower_priority)
         self._portal_id = ours.home_portal().id
         self._is_sqlite = db.engine.dialect.name == "sqlite"
@@ -48,7 +49,7 @@ class Storing:
         for chunk in self._pace.chunks(rows, self._hashed):
             self._commit(partial(self._insert, chunk))
             if not self.created and db.engine.dialect.name == "postgresql":
-                # Else the plan of the foreign keys' check stays that of an empty table: 100,000 users took three times as long.
+                # Otherwise foreign keys are checked with the plan for an empty table: 100,000 users took three times as long.
                 self._commit(lambda: db.session.execute(text('ANALYZE "user"')))
             self.created += len(chunk)
             self._advance(len(chunk))
@@ -61,7 +62,7 @@ class Storing:
             self._advance(len(chunk))
 
     def deactivate(self, ids: Sequence[int]) -> None:
-        """Deactivate those of these users who are active."""
+        """Deactivate the users with these ids, if they are active."""
         for chunk in self._pace.chunks(ids):
             self.deactivated += self._commit(partial(self._switch_off, chunk))
             self._advance(len(chunk))
@@ -83,7 +84,7 @@ class Storing:
         hold_many(session, self._ours.users, ("id",), ())
         self._ours.users.insert_many(session, [row.columns for row in rows], now)
         named = select(User.username, User.id).where(User.username.in_([row.columns["username"] for row in rows]))
-        ids = {username: user_id for username, user_id in session.execute(named)}  # noqa: C416 - rows are no pairs to the types
+        ids = {username: user_id for username, user_id in session.execute(named)}  # noqa: C416 - for mypy, rows are not pairs
         enrol(session, ids.values(), self._portal_id)
         values = [
             (ids[row.columns["username"]], field_id, value)
@@ -91,7 +92,7 @@ class Storing:
             for field_id, value in row.extra.items()
             if value is not None
         ]
-        if values:  # a campus may lack the tables
+        if values:  # beside a campus, the tables may be missing
             self._ours.extra_fields.insert_values(session, values, now)
 
     def _update(self, rows: Sequence[tuple[FileRow, int]]) -> int:
@@ -114,7 +115,7 @@ class Storing:
         return len(changes)
 
     def _write(self, changes: Sequence[tuple[Any, Difference]]) -> None:
-        """Change held users, with all that follows. Raises LastAdministrator."""
+        """Change locked users, with all consequences (`follow_change`). Raises LastAdministrator."""
         session, users, now = db.session(), self._ours.users, self._ours.clock()
         whole = [(user, change.extra, _with_times(change.columns, now)) for user, change in changes]
         self._require_administrator([(user, columns) for user, _, columns in whole], now)
@@ -132,7 +133,7 @@ class Storing:
             return
         others = find_administrators(db.session(), now) - losing
         chosen = self._ours.users.select(db.session(), self._planner.columns).where(User.id.in_(others)).order_by(User.id)
-        # Locked, so that nobody else takes the right from the last of them.
+        # Locked, so that nobody else removes the last of them in the meantime.
         locked = db.session.execute(chosen.with_for_update(read=True, of=User))
         if not any(is_administrator(other, now) for other in locked):
             raise LastAdministrator

@@ -1,6 +1,7 @@
 """Count the requests of a worker for Prometheus. Not imported if METRICS_PORT is 0.
 
-Everything but mail is counted after a request, also what the throttle and the hashing thread have counted themselves.
+Most counts are taken after a request. The totals of the throttle and the hashing thread are copied then, too. Mail, the depth
+of the hash queue and lost writing are noted when they occur.
 """
 
 import logging
@@ -37,7 +38,7 @@ from security.keys.pair import UnusableKey
 
 logger = logging.getLogger(__name__)
 
-# Reading a user takes half a millisecond, a sign-in half a second.
+# The buckets cover the read of a user (half a millisecond) and a sign-in (half a second).
 BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 SIGN_IN = "auth.create_token"
@@ -78,7 +79,7 @@ class Metrics:
     """The metrics of a worker (docs/monitoring.md#metrics)."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        """Create them in a registry. Workers need none: their counts are found in files."""
+        """Create the metrics in a registry. Workers need none: their counts are read from files."""
         counter = partial(Counter, registry=registry)
         gauge = partial(Gauge, multiprocess_mode="livesum", registry=registry)
         self.requests = _count_and_time_requests(registry)
@@ -122,7 +123,7 @@ class Metrics:
 
 
 def _count_and_time_requests(registry: CollectorRegistry | None) -> Histogram:
-    """Return one metric for both: each write costs a request some microseconds of its eighty."""
+    """Return one metric that counts and times: each metric that is written adds microseconds to a request's eighty."""
     return Histogram(
         "poort_http_request_duration_seconds",
         "Requests, and the time until they were answered.",

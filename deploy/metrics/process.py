@@ -1,6 +1,6 @@
-"""Sum the counts of gunicorn's workers, and serve them from a process of its own.
+"""Sum the counts of gunicorn's workers, and serve the sums from a separate process.
 
-A worker counts in files that it maps into memory (prometheus_client's multiprocess mode), so its counts survive it. The files
+A worker counts in files that it maps into memory (prometheus_client's multiprocess mode), so its counts outlive it. The files
 are numbered by slot, not by process id: a new worker takes the slot of an ended one and continues its counts. So the number of
 files stays small however many workers come and go.
 """
@@ -31,7 +31,7 @@ _FILE_BYTES = {"counter": 16 * 1024, "histogram": 1024 * 1024, "gauge_livesum": 
 
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the folder in it is for this user alone
 
-# A terminal or an operator may send these to the whole process group. They are for the master, which ends this process.
+# A terminal or an operator may send these signals to the whole process group. Only the master obeys them; it ends this process.
 _FOR_MASTER = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU)
 
 
@@ -48,7 +48,7 @@ class MetricsProcess:
         self._pid = 0
 
     def run(self, listeners: Iterable[socket.socket]) -> None:
-        """Start the process unless it runs. It closes the master's `listeners`."""
+        """Start the process unless it runs. The new process closes the master's `listeners`."""
         if self._is_running():
             return
         master = os.getpid()
@@ -85,7 +85,7 @@ class MetricsProcess:
     def _is_running(self) -> bool:
         try:
             return self._pid != 0 and os.waitpid(self._pid, os.WNOHANG) == (0, 0)
-        except ChildProcessError:  # gunicorn has collected it
+        except ChildProcessError:  # gunicorn has already waited for it
             return False
 
     def _live(self, master: int) -> NoReturn:
@@ -100,7 +100,7 @@ class MetricsProcess:
         except BaseException:
             logger.exception("the metrics are no longer served")
         finally:
-            os._exit(0)  # skips clean-up that is the master's
+            os._exit(0)  # skips the clean-up, which is the master's job
 
 
 def count_in_slot(app: Flask, slot: int) -> None:

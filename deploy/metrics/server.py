@@ -1,4 +1,4 @@
-"""GET /metrics on a loopback port of its own: the sum of what the workers count."""
+"""Answer GET /metrics on a separate loopback port, with the sums of the workers' counts."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ _CLIENT_TIMEOUT_SECONDS = 10
 
 
 class _MasterGone(Exception):
-    """The master has ended in any way."""
+    """The master has ended, for whatever reason."""
 
 
 def serve(port: int, folder: Path, master: int) -> None:
@@ -35,7 +35,7 @@ def serve(port: int, folder: Path, master: int) -> None:
 
 
 def _bind(port: int, registry: CollectorRegistry, master: int) -> "MetricsServer":
-    """Return a server on the port. During an upgrade (USR2) this waits until the old server frees it."""
+    """Return a server on the port. During an upgrade (USR2), wait until the old server frees the port."""
     has_logged = False
     while True:
         try:
@@ -69,7 +69,7 @@ class MetricsServer(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the library's
         """Log the failure instead of printing a traceback."""
         failure = sys.exc_info()[1]
-        if not isinstance(failure, OSError):  # else the client is gone
+        if not isinstance(failure, OSError):  # an OSError means that the client is gone
             logger.error("the metrics cannot be sent", exc_info=failure)
 
 
