@@ -87,7 +87,7 @@ class Metrics:
         self.token_failures = counter("poort_token_failures_total", "Refused tokens, by reason.", ("kind",))
         self.throttled = counter("poort_throttled_total", "Attempts that the throttle refused.")
         self.throttle_unavailable = counter(
-            "poort_throttle_unavailable_total", "Attempts that were not counted because the throttle's store was down."
+            "poort_throttle_unavailable_total", "Attempts uncounted and slots not returned because the throttle's store was down."
         )
         self.attacked_names = counter(
             "poort_attacked_names_total", "User names with 100 failed sign-ins in an hour, once per name, hour and worker."
