@@ -75,8 +75,8 @@ def register_request_hooks(app: Flask, settings: Settings, clock: Callable[[], d
     """Register the functions that run before and after each request, and those that answer errors."""
     app.before_request(partial(_begin, settings, clock))
     app.after_request(partial(_finish, settings))
-    # Flask runs the last registered function first, so this one runs before Flask-SQLAlchemy's.
-    app.teardown_appcontext(_give_connection_back)
+    # This one replaces Flask-SQLAlchemy's, which looks four times for a session. Most reads have none.
+    app.teardown_appcontext_funcs[:] = [_give_connection_back]
     app.register_error_handler(HTTPException, _answer_failure)
     app.register_error_handler(RefusedApiKey, _answer_refused_key)
     for unreachable in (DBAPIError, PendingRollbackError, PoolTimeout):
@@ -143,11 +143,14 @@ def _is_representation(response: Response) -> bool:
 
 
 def _give_connection_back(_error: BaseException | None) -> None:
-    """End the session. If a connection breaks after an answer was made, the answer must not become a 500."""
+    """End the session, if there is one. If a connection breaks after an answer was made, the answer must not become a 500."""
+    if not db.session.registry.has():
+        return
     try:
-        db.session.remove()
+        db.session.close()
     except DBAPIError as reason:
         logger.warning("a connection was lost after its last use: %s", type(reason.orig).__name__)
+    finally:
         db.session.registry.clear()
 
 

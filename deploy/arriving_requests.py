@@ -10,6 +10,7 @@ from typing import Any
 
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.errors import ParseException
+from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 from werkzeug.exceptions import RequestTimeout, ServiceUnavailable
@@ -117,9 +118,17 @@ class ArrivedBody(Body):  # type: ignore[misc]  # gunicorn has no types
             raise OSError("the body of the request is broken") from broken
 
 
+class ArrivedRequest(Request):  # type: ignore[misc]  # gunicorn has no types
+    """A request whose peer gunicorn never trusts, so it need not parse the address. TRUSTED_PROXIES decides about proxies."""
+
+    def _peer_trusted_for_forwarded(self) -> tuple[dict[str, str], list[str]]:
+        return {}, []
+
+
 class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no types
     """Iterates over the requests of a connection as they arrive."""
 
+    mesg_class = ArrivedRequest
     # The application refuses a longer body without reading it (tests/system/test_slow_requests.py).
     MOST_BODY_BYTES = 1024 * 1024
     # For each chunk gunicorn copies everything behind it, so only a little is read ahead.
