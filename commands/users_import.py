@@ -102,6 +102,8 @@ def _move_in(url: str) -> None:
     except (UnusableTable, DBAPIError) as reason:
         fault = str(reason) if isinstance(reason, UnusableTable) else reason_of(reason)
         raise Refusal(f"The database of the campus cannot be read: {fault}") from None
+    finally:
+        engine.dispose()
     parts().users.recount(db.session())
     record_event("users_moved_in", details={"number": len(ids), "links": links, "values": values})
     db.session.commit()

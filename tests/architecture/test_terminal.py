@@ -65,7 +65,8 @@ def test_help_shows_each_example_on_one_line(groups: list[click.Group]) -> None:
         assert "\b" not in command.get_help(click.Context(command))
         assert "\\b" not in command.get_help(click.Context(command))
         examples = [line for line in command.get_help(click.Context(command)).splitlines() if line.startswith("  Example: ")]
-        assert examples == [line[2:] for line in command.callback.__doc__.splitlines() if "Example: " in line]
+        documented = [line.strip() for line in command.callback.__doc__.splitlines() if "Example: " in line]
+        assert [example.strip() for example in examples] == documented
         assert [example.count("bin/poort ") for example in examples] == [1]
 
 
