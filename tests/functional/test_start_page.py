@@ -3,10 +3,11 @@
 import base64
 import hashlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from factories import settings_for
+from factories import dispose, settings_for
 from flask.testing import FlaskClient
 
 from app import create_app
@@ -20,10 +21,11 @@ def explorer(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def visited(tmp_path: Path, explorer: str) -> FlaskClient:
+def visited(tmp_path: Path, explorer: str) -> Iterator[FlaskClient]:
     """A client of a server without tables: the page needs none."""
-    settings = settings_for(DATABASE_URL=f"sqlite:///{tmp_path}/poort.db", APP_ENABLE_API_ENTRYPOINT=explorer)
-    return create_app(settings).test_client()
+    app = create_app(settings_for(DATABASE_URL=f"sqlite:///{tmp_path}/poort.db", APP_ENABLE_API_ENTRYPOINT=explorer))
+    yield app.test_client()
+    dispose(app)
 
 
 def test_a_browser_gets_a_page_whose_links_exist(visited: FlaskClient) -> None:
