@@ -19,7 +19,7 @@ from models.roles import ROLE_ADMIN
 from models.user import STATUS_TEACHER
 from security.keys.pair import make_key_pair, write_key_pair
 
-# Scripts name this group (`flask poort setup`). People leave its name out (`bin/poort setup`).
+# Scripts name this group. People leave its name out: `bin/poort setup`.
 cli = Commands("poort", help="Set up and check the server.", hidden=True)
 
 _FIRST_USERNAME = "admin"
