@@ -116,8 +116,7 @@ def request_body() -> bytes:
 
 def request_object() -> dict[str, Any]:
     """Read the body of the current request as a JSON object. Raises 415 and rest.problem.UnreadableRequest."""
-    body = request_body()
-    return read_object(g.negotiated.body_type, body)
+    return read_object(g.negotiated.body_type, request_body())
 
 
 def render_item(item: Item) -> Response:
@@ -206,12 +205,14 @@ def _require_known(suffix: str | None) -> None:
 
 
 def _body_type(takes: tuple[BodyType, ...]) -> BodyType | None:
-    # As in Chamilo, a missing `Content-Type` is refused only when the body is read.
-    if not takes or not request.headers.get("Content-Type", "").strip():
+    if not takes:
         return None
     by_media_type = {body_type.media_type: body_type for body_type in takes}
     listed = [body_type.media_type for body_type in takes if body_type.listed]
-    return by_media_type[request_media_type(request, list(by_media_type), listed)]
+    try:
+        return by_media_type[request_media_type(request, list(by_media_type), listed)]
+    except MissingMediaType:  # as in Chamilo, this is refused only when the body is read
+        return None
 
 
 # Clients send few different `Accept` fields, and all are short. 1,024 cached choices take half a megabyte.
