@@ -8,7 +8,7 @@ from models.extra_fields import Pair, UnknownExtraField
 from rest.problem import UnreadableQuery
 from rest.query import Parameters
 
-#: Makes conditions that match users who have all the given values. Raises UnknownExtraField.
+#: Turns pairs of a field and a value into conditions; a user must meet all of them. Raises UnknownExtraField.
 Matching = Callable[[Sequence[Pair]], list[ColumnElement[bool]]]
 
 
@@ -26,7 +26,7 @@ def read_pairs(parameters: Parameters) -> list[Pair]:
 
 
 def conditions_of(pairs: Sequence[Pair], matching: Matching) -> list[ColumnElement[bool]]:
-    """Return conditions that match users who have all these values. Raises UnreadableQuery for an unknown field."""
+    """Turn the pairs of a query into conditions; a user must meet all of them. Raises UnreadableQuery for an unknown field."""
     try:
         return matching(pairs)
     except UnknownExtraField as unknown:

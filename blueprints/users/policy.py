@@ -30,7 +30,7 @@ class Target(HeldUser, Protocol):
 
 _SEES_EVERYONE = ("ROLE_ADMIN", "ROLE_GLOBAL_ADMIN", "ROLE_TEACHER", "ROLE_SESSION_MANAGER")
 
-# The properties of their own that users who are not administrators may write (docs/compatibility.md#self-edit).
+# The properties that users without the role of an administrator may write in their own row (docs/compatibility.md#self-edit).
 _HARMLESS = frozenset(
     ("firstname", "lastname", "email", "website", "biography", "locale", "timezone", "phone", "address", "plainPassword")
 )
@@ -62,12 +62,12 @@ def rows_in_lists(caller: Caller) -> Rows:
 
 
 def may_add_to(portal_id: int) -> Callable[[Caller], bool]:
-    """Return a rule that requires `may_add_to_portal` and a caller who manages the portal."""
+    """Return a rule for callers who pass `may_add_to_portal` and manage the portal."""
     return lambda caller: may_add_to_portal(caller) and manages_portal(caller, portal_id)
 
 
 def may_create_in(portal_id: int) -> Callable[[Caller], bool]:
-    """Return a rule that requires `may_create_users` and a caller who manages the portal."""
+    """Return a rule for callers who pass `may_create_users` and manage the portal."""
     return lambda caller: may_create_users(caller) and manages_portal(caller, portal_id)
 
 
@@ -88,7 +88,7 @@ def require_visible(session: Callable[[], Session], caller: Caller, user_id: int
 
 
 def require_creatable(caller: Caller, rule: Callable[[Caller], bool], roles: Collection[str]) -> None:
-    """Require a caller who passes the rule of a route and may grant the roles."""
+    """Check that the caller passes the rule of a route and may grant the roles."""
     if not rule(caller):
         raise AccessDenied
     _require_grantable(caller, roles)

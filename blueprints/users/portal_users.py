@@ -104,7 +104,7 @@ def read_user_of_portal(document: Mapping[str, Any]) -> dict[str, Any]:
 def create_user_of_portal(portal: Any, values: dict[str, Any]) -> Item:
     """Insert a user with the values of extra fields, and send the mail. Raises 400, 401, 403, 409 and 503.
 
-    The transaction repeats the checks whose outcome may have changed, but on a campus not that of the e-mail address.
+    The transaction repeats each check whose outcome may have changed, except, on a campus, the check of the e-mail address.
     """
 
     def complete(user_id: int) -> None:

@@ -123,7 +123,7 @@ def change_user(session: Session, ours: Parts, held: HeldUser, columns: Mapping[
 def follow_change(
     session: Session, now: datetime, held: HeldUser, columns: Mapping[str, Any], *, is_forced: bool = False
 ) -> None:
-    """Write the consequences of a change of a user whose row is locked: ended tokens, and the audit event."""
+    """Write what follows from changing a user, whose row is locked: the end of their tokens, and the audit event."""
     if "password" in columns:
         forget_wrong_codes(session, held.id)
     if _ends_tokens(held, columns):

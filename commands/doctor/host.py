@@ -86,7 +86,7 @@ def _holds_secrets(file: Path) -> bool:
 
 
 def _open_keys(ours: Parts) -> Iterator[Finding]:
-    """Check who may replace the keys. `examine_keys` checks who may read the private one."""
+    """Check who may replace the key files. `examine_keys` checks who may read the private key."""
     for source in (ours.settings.jwt_secret_key, ours.settings.jwt_public_key):
         if not is_pem(source) and Path(source).exists():
             for place in (Path(source), Path(source).parent):
