@@ -5,6 +5,7 @@ from flask import Flask
 from commands import (
     api_keys,
     audit,
+    backup,
     extra_fields,
     jwt,
     jwt_rotation,
@@ -21,7 +22,7 @@ from commands.migrations import install_migrations
 
 # Loading a module adds its commands to their group.
 _USERS = (users, users_view, users_export, users_import, users_rights, users_totp)
-_MODULES = (*_USERS, extra_fields, api_keys, jwt, jwt_rotation, audit, setup, doctor)
+_MODULES = (*_USERS, extra_fields, api_keys, jwt, jwt_rotation, audit, setup, doctor, backup)
 
 
 def register_commands(app: Flask) -> None:

@@ -1,11 +1,12 @@
 """Write an export to a private file, which replaces the old one once it is complete, or to a pipe or device."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from commands.private_file import private_file
 
 # Linux itself follows at most this many symbolic links.
 _MOST_LINKS = 40
@@ -30,25 +31,16 @@ def descriptor_of(path: Path) -> int | None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[str]]:
-    """Open a text file for writing. A regular file is replaced only after everything is written.
+    """Open a text file for writing. A regular file is replaced only after everything is written, as in private_file.
 
-    The new file has mode 0600, whatever the old mode and the umask. A symbolic link is replaced, and its target left alone.
     Raises OSError.
     """
     if not is_regular(path):
         with os.fdopen(_open_as_it_is(path), "w", newline="", encoding="utf-8") as out:
             yield out
         return
-    descriptor, name = tempfile.mkstemp(prefix=".poort-export-", dir=path.parent)  # with mode 0600
-    try:
-        with os.fdopen(descriptor, "w", newline="", encoding="utf-8") as out:
-            yield out
-            out.flush()
-            os.fsync(out.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with private_file(path) as new, new.open("w", newline="", encoding="utf-8") as out:
+        yield out
 
 
 def _open_as_it_is(path: Path) -> int:

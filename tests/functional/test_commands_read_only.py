@@ -31,7 +31,7 @@ WRITING = {
 
 # Those of keys and of the audit refuse in words of their own; `setup` leaves users and tables alone.
 OTHERS = {
-    *("users list", "users show", "users export", "api-key list", "extra-fields list", "doctor", "setup"),
+    *("users list", "users show", "users export", "api-key list", "extra-fields list", "doctor", "setup", "backup"),
     *(
         "jwt generate-keypair",
         "jwt check-config",

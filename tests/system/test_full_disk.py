@@ -67,6 +67,9 @@ def test_full_disk_is_503_for_writes_alone_is_said_and_is_over_as_soon_as_there_
         found = {line.split()[1]: line for line in home.flask("poort", "doctor").stdout.splitlines() if line.startswith("error ")}
         assert "SQLITE_FULL" in found["database"]
         assert "0 MiB are free at" in found["disk"]
+        refused = home.flask("backup", str(disk / "copy.db"))
+        assert (refused.returncode, "SQLITE_FULL" in refused.stderr, list(disk.glob("*copy*"))) == (1, True, [])
+        assert not list(disk.glob(".poort-*"))
         ballast.unlink()
         assert [create(server, headers, number)[0] for number in range(made, made + 3)] == [201] * 3
         assert list(server.sign_in("admin", password)[2]) == ["token"]

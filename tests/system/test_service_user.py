@@ -24,6 +24,7 @@ pytestmark = pytest.mark.services
 
 CONFIGURATION = ROOT / "deploy" / "gunicorn.conf.py"
 NGINX_PAGE = (ROOT / "docs" / "nginx.md").read_text()
+BACKUPS = "/var/backups/poort"
 FINE = {"status": "ok", "failing": [], "degraded": []}
 LOST = {"status": "degraded", "failing": [], "degraded": ["writing"]}
 
@@ -120,6 +121,25 @@ def groups_of(server: Server) -> set[str]:
     """Return the ids of the groups of the workers."""
     statuses = [Path(f"/proc/{worker}/status").read_text() for worker in server.workers()]
     return {group for status in statuses for group in re.findall(r"^Gid:\s+(.*)$", status, re.MULTILINE)[0].split()}
+
+
+def test_nightly_tasks_run_as_that_user(served: Proxied, user: str, as_user: tuple[str, ...], folder: Path) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text().partition("### Nightly tasks")[2]
+    (recipe,) = re.findall(r"^(install -d .*?) &&", page.partition("```\n")[0], re.MULTILINE)
+    backups = folder / "backups"
+    subprocess.run(
+        recipe.replace("-o poort -g poort", f"-o {user} -g {user}").replace(BACKUPS, str(backups)), check=True, shell=True
+    )
+    units = "".join((ROOT / "deploy" / f"poort-{task}.service").read_text() for task in ("backup", "prune"))
+    lines = re.findall(r"^ExecStart=/opt/poort/bin/poort (.*)$", units, re.MULTILINE)
+    assert len(lines) == 3
+    for line in lines:
+        words = (*as_user, *FLASK, *line.replace(BACKUPS, str(backups)).split())
+        done = subprocess.run(words, check=False, capture_output=True, text=True, env=served.server.environment, cwd="/")
+        assert done.returncode == 0, done.stderr
+    (made,) = backups.iterdir()
+    assert (made.owner(), oct(made.stat().st_mode & 0o777)) == (user, "0o600")
+    assert served.request("GET", "/readyz")[::2] == (200, FINE)
 
 
 def test_file_of_the_database_without_the_right_to_write_is_degraded_and_the_doctor_says_what_to_type(

@@ -14,9 +14,27 @@ from config.settings import ROOT
 pytestmark = pytest.mark.services
 
 UNITS = ("poort.service", "poort.socket")
+TASKS = ("poort-backup", "poort-prune")
 
 #: Exposure in tenths, 0 (confined) to 100; systemd calls up to 20 OK. What remains is the network.
 MOST_EXPOSED = 15
+
+
+#: The beginnings of the lines that confine a service.
+SANDBOX = (
+    "Protect",
+    "Private",
+    "Restrict",
+    "NoNew",
+    "Capability",
+    "Ambient",
+    "Lock",
+    "Memory",
+    "RemoveIPC",
+    "Keyring",
+    "SystemCall",
+    "Proc",
+)
 
 
 def analyze(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -27,12 +45,13 @@ def analyze(*words: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def units(tmp_path: Path) -> list[Path]:
     """The units, with the path of a program that exists here."""
-    for name in UNITS:
+    names = (*UNITS, *(f"{task}.{kind}" for task in TASKS for kind in ("service", "timer")))
+    for name in names:
         text = (ROOT / "deploy" / name).read_text()
         (tmp_path / name).write_text(
             text.replace("/opt/poort/bin/poort", "/bin/true").replace("/opt/poort/.venv/bin/gunicorn", "/bin/true")
         )
-    return [tmp_path / name for name in UNITS]
+    return [tmp_path / name for name in names]
 
 
 def test_systemd_finds_no_fault_in_the_units(units: list[Path]) -> None:
@@ -50,6 +69,16 @@ def test_the_service_is_shut_in(units: list[Path]) -> None:
     assert shown.returncode == 0, shown.stdout
     units[0].write_text(units[0].read_text().replace("ProtectSystem=strict", "").replace("NoNewPrivileges=yes", ""))
     assert analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED}", units[0]).returncode != 0
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_nightly_task_is_shut_in_like_the_service(units: list[Path], task: str) -> None:
+    (unit,) = [unit for unit in units if unit.name == f"{task}.service"]
+    shown = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED}", unit)
+    assert shown.returncode == 0, shown.stdout
+    service, own = (set(re.findall(r"^\w+=.*$", file.read_text(), re.MULTILINE)) for file in (units[0], unit))
+    assert {line for line in service - own if line.startswith(SANDBOX)} <= {"RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"}
+    assert service & own >= {"User=poort", "Environment=APP_ENV=prod POORT_ENV_FILE=/etc/poort/poort.env", "UMask=0077"}
 
 
 def test_the_thread_that_hashes_may_lower_its_priority() -> None:
