@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from blueprints.parts import Parts
 from commands.doctor.findings import ERROR, OK, WARNING, Finding, why
 from commands.doctor.limits import examine_time_limit
+from commands.doctor.rights import examine_rights
 from commands.doctor.schema import examine_version, lacking, revisions
 from commands.doctor.writing import examine_writing
 from config.parsing import AccessUrlId
@@ -95,6 +96,7 @@ def examine_database(ours: Parts) -> Iterator[Finding]:
     yield _examine_clock(ours)
     if not missing:
         yield from _examine_hashes(ours)
+        yield from examine_rights(ours)
     if not missing and ours.platform:
         yield examine_version(ours)
         yield _examine_portals(ours.platform, ours.settings.access_url_id)
