@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 _PROC = Path("/proc")
 
-# Where fields of /proc/PID/stat are behind the name of the program: two less than proc(5) has counted by then, and one for zero.
+# Fields of /proc/PID/stat behind the name of the program, which may have spaces: each is the number in proc(5), less three.
 _FLAGS, _TIMES, _TIMES_OF_ENDED, _STARTED, _VIRTUAL, _RESIDENT = 6, (11, 12), (13, 14), 19, 20, 21
 
 # PF_FORKNOEXEC of linux/sched.h. On USR2 the new master, a child of the old one, replaces its program; workers never do.
@@ -25,7 +25,7 @@ _NEVER_REPLACED = 0x40
 
 _PSS = re.compile(rb"^Pss: +(\d+) kB", re.MULTILINE)
 
-_CPU, _OPEN_FILES, _STARTED_AT = "process_cpu_seconds", "process_open_fds", "process_start_time_seconds"
+_CPU = "process_cpu_seconds"
 
 Join = Callable[[Iterable[float]], float]
 
@@ -35,9 +35,9 @@ _METRICS: Mapping[str, tuple[str, Join]] = {
     "process_resident_memory_bytes": ("Resident memory; a page that processes share counts in each of them.", sum),
     "process_proportional_memory_bytes": ("Resident memory; of a shared page each process has its share (PSS).", sum),
     "process_virtual_memory_bytes": ("Virtual memory.", sum),
-    _OPEN_FILES: ("Open file descriptors; of workers, the number of the one that has most.", max),
-    "process_max_fds": ("How many file descriptors one process may open.", min),
-    _STARTED_AT: ("When the process started, since the epoch; of workers, the latest.", max),
+    "process_open_fds": ("Open file descriptors; of workers, the number of the one that has most.", max),
+    "process_max_fds": ("How many file descriptors one process may open.", max),
+    "process_start_time_seconds": ("When the process started, since the epoch; of workers, the latest.", max),
 }
 
 
