@@ -1,4 +1,4 @@
-"""Start MariaDB, PostgreSQL, Redis, nginx and Prometheus for tests and benchmarks, each in a temporary folder on a free port.
+"""Start MariaDB, PostgreSQL, Redis and nginx for tests and benchmarks, each in a temporary folder on a free port.
 
 Every `start_…` returns a `Program`, whose `stop()` ends it by its process id and removes its folder. Raises NotInstalled,
 and DidNotStart.
@@ -181,19 +181,6 @@ def start_nginx(site: str, port: int, user: str = "root") -> Program:
     command = [program, "-p", str(folder), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
     run([*command, "-t"])
     return listening(Program("nginx", spawn(command, folder), folder, stop_signal=signal.SIGQUIT), port)
-
-
-def start_prometheus(targets: list[int], scrape_seconds: float = 1) -> tuple[Program, int]:
-    """Start a Prometheus that scrapes loopback ports as the job `poort`. Return it with its own port."""
-    program, port, folder = find_program("prometheus"), free_port(), Path(tempfile.mkdtemp(prefix="poort-prometheus-"))
-    scraped = ", ".join(f'"127.0.0.1:{target}"' for target in targets)
-    (folder / "prometheus.yml").write_text(
-        f"global: {{scrape_interval: {int(scrape_seconds * 1000)}ms, scrape_timeout: {int(scrape_seconds * 1000)}ms}}\n"
-        f"scrape_configs:\n  - job_name: poort\n    static_configs: [{{targets: [{scraped}]}}]\n"
-    )
-    places = (f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data")
-    command = [program, *places, f"--web.listen-address=127.0.0.1:{port}"]
-    return listening(Program("prometheus", spawn(command, folder), folder), port), port
 
 
 STARTERS: dict[str, Callable[[], Server]] = {"mariadb": start_mariadb, "postgresql": start_postgresql}

@@ -14,7 +14,8 @@ import pytest
 from installed import needed
 from system.serving import GUNICORN, WAIT_SECONDS, Home, Server
 
-from benchmarks.services import free_port, start_prometheus
+from benchmarks.prometheus import start_prometheus
+from benchmarks.services import free_port
 from config.settings import ROOT
 
 pytestmark = pytest.mark.services
@@ -58,7 +59,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a Prometheus that has scraped a busy server a few times."""
     home = Home(tmp_path_factory.mktemp("watched")).write_env(JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4")
     password, metrics_port, is_over = home.set_up(), free_port(), threading.Event()
-    program, port = needed(lambda: start_prometheus([metrics_port], 0.5))
+    program, port = needed(lambda: start_prometheus(metrics_port, 0.5))
     environment = home.environment(WEB_CONCURRENCY="2", METRICS_PORT=str(metrics_port), LOGIN_THROTTLING_MAX_ATTEMPTS="10000")
     server = Server(GUNICORN, home.folder, environment).start()
     user = threading.Thread(target=use, args=(server, password, is_over))
