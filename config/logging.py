@@ -13,6 +13,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, ClassVar, TextIO
 
+from flask import has_request_context, request
+
+from config.trace_context import trace_of
+
 access_log = logging.getLogger("poort.access")
 
 #: The id of the current request, which every log line carries; empty outside a request.
@@ -22,7 +26,7 @@ _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskN
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes one JSON object: time, level, process, logger, message, request id, the `extra=` fields and a traceback."""
+    """Writes one JSON object: time, level, process, logger, message, ids of request and trace, `extra=` fields, traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record in ASCII, so without control characters, bidirectional marks and line separators."""
@@ -35,6 +39,7 @@ class JsonFormatter(logging.Formatter):
         }
         if current := request_id.get():
             line["request_id"] = current
+        line |= _current_trace()
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -62,6 +67,7 @@ class TextFormatter(logging.Formatter):
             message = record.getMessage()
         if current := request_id.get():
             told["request_id"] = current
+        told |= _current_trace()
         time_of_day = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         level = self._paint(f"{record.levelname:<8}", self._COLOURS.get(record.levelno, "31"))
         rest = " ".join(f"{key}={_one_word(value)}" for key, value in told.items())
@@ -73,6 +79,11 @@ class TextFormatter(logging.Formatter):
 
     def _paint(self, text: str, colour: str) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._in_colour else text
+
+
+def _current_trace() -> dict[str, str]:
+    """Return the trace of the current request. Its header is read only now, so a request that logs nothing pays nothing."""
+    return trace_of(request.environ) if has_request_context() else {}
 
 
 def printable(text: str) -> str:
@@ -132,7 +143,7 @@ def set_up_logging(level: str, form: str) -> None:
 def log_request(environ: Mapping[str, Any], route: str | None, status: int, duration_ms: float, user_id: int | None) -> None:
     """Write the log line of a request, as JsonFormatter would but faster.
 
-    In the JSON, only the method and perhaps the request id come from the client. The method is escaped, and hooks check the id.
+    In the JSON, only the method and perhaps the ids come from the client. The method is escaped, and the ids are checked.
     The route is a rule of the URL map. Text for people has the path in place of the route.
     """
     method = environ["REQUEST_METHOD"]
@@ -146,10 +157,11 @@ def log_request(environ: Mapping[str, Any], route: str | None, status: int, dura
         said = {"method": method} | place | {"status": status, "duration_ms": duration_ms, "user_id": user_id}
         access_log.info("request", extra=said)
         return
-    now, current = time.time(), request_id.get()
+    now, current, trace = time.time(), request_id.get(), trace_of(environ)
+    ids = f"{current and _REQUEST_ID % current}{_TRACE % trace if trace else ''}"
     line = (
         f'{{"time":"{_date_and_time(int(now))}.{int(now % 1 * 1000):03}+00:00","level":"info","process":{os.getpid()},'
-        f'"logger":"poort.access","message":"request",{current and _REQUEST_ID % current}"method":{_quoted(method)},'
+        f'"logger":"poort.access","message":"request",{ids}"method":{_quoted(method)},'
         f'"route":{_quoted(route)},"status":{status},"duration_ms":{duration_ms},"user_id":{_quoted(user_id)}}}\n'
     )
     handler: logging.StreamHandler[TextIO] = handlers[0]  # type: ignore[assignment]  # see logging_configuration
@@ -164,8 +176,9 @@ def _path(environ: Mapping[str, Any]) -> str:
     return text.encode("latin-1").decode(errors="replace")  # PEP 3333
 
 
-# The request id needs no escaping: it has only letters, digits and hyphens (blueprints/request_hooks.py).
+# These ids need no escaping: they have only letters, digits and hyphens (blueprints/request_hooks.py, config/trace_context.py).
 _REQUEST_ID = '"request_id":"%s",'
+_TRACE = '"trace_id":"%(trace_id)s","parent_id":"%(parent_id)s",'
 
 # Methods, routes and active users are few, and all are short: gunicorn refuses methods of more than 20 letters.
 _quoted = lru_cache(maxsize=1024)(json.dumps)

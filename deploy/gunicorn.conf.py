@@ -125,9 +125,9 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's
 
 
 def post_worker_init(worker: Any) -> None:
-    """Have the worker count its requests."""
+    """Have the worker count its requests and connections."""
     if worker.metrics_slot:
-        count_in_slot(worker.wsgi, worker.metrics_slot)
+        count_in_slot(worker)
 
 
 def child_exit(server: Any, worker: Any) -> None:

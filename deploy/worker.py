@@ -4,6 +4,7 @@ import contextlib
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
 from mmap import mmap
@@ -111,6 +112,8 @@ class JsonWorker(LoopReadingWorker):
     max_requests: int
     #: The number in the names of the files in which this worker counts its requests; 0 if it does not count.
     metrics_slot = 0
+    #: What the loop calls whenever it turns, with this worker; None if there are no metrics.
+    look: Callable[[Any], None] | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Share a byte with the master, which replaces a worker that sets it."""
@@ -125,6 +128,12 @@ class JsonWorker(LoopReadingWorker):
         # gunicorn itself would stop this worker before its replacement listens.
         self._most_requests, self.max_requests = self.max_requests, sys.maxsize
         super().init_process()
+
+    def notify(self) -> None:
+        """Tell the master that this worker is alive. Its loop calls this whenever it turns, at least once a second."""
+        super().notify()
+        if self.look:
+            self.look(self)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - gunicorn's
         """Have the main loop stop the worker."""

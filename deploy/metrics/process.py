@@ -14,14 +14,15 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from flask import Flask
 from prometheus_client import values
 from prometheus_client.multiprocess import mark_process_dead
 
+from blueprints.parts import parts
 from deploy.metrics.counters import Metrics, count_requests
 from deploy.metrics.server import serve
+from deploy.metrics.worker_state import WorkerState
 
 logger = logging.getLogger(__name__)
 
@@ -103,10 +104,13 @@ class MetricsProcess:
             os._exit(0)  # skips the clean-up, which is the master's job
 
 
-def count_in_slot(app: Flask, slot: int) -> None:
-    """Have this worker's application count its requests in the files of a slot."""
+def count_in_slot(worker: Any) -> None:
+    """Have this worker count its requests and connections in the files of its slot."""
+    app, slot = worker.wsgi, worker.metrics_slot
     values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
     count_requests(app, Metrics())
+    with app.app_context():
+        worker.look = WorkerState(parts().settings.jwt_secret_key).look
 
 
 def _make_room(path: Path, size: int) -> None:

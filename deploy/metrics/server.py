@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from prometheus_client import CollectorRegistry, MetricsHandler
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from deploy.metrics.processes import ServerProcesses
+
 logger = logging.getLogger(__name__)
 
 _HOST = "127.0.0.1"
@@ -27,6 +29,8 @@ def serve(port: int, folder: Path, master: int) -> None:
     """Serve until the master has ended."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+    if sys.platform == "linux":
+        registry.register(ServerProcesses(master))
     try:
         with _bind(port, registry, master) as server:
             server.serve_forever()

@@ -1,5 +1,6 @@
 """The alerts and docs/monitoring.md name all metrics, and no others."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -11,18 +12,22 @@ from prometheus_client import CollectorRegistry
 from benchmarks.services import find_program
 from blueprints.mail import OUTCOMES as MAIL_OUTCOMES
 from deploy.metrics.counters import OUTCOMES, TOKEN_FAILURES, UNAVAILABLE, Metrics
+from deploy.metrics.processes import ServerProcesses
+from deploy.metrics.worker_state import WorkerState
 
 ROOT = Path(__file__).parents[2]
 ALERTS = (ROOT / "deploy" / "alerts.yml").read_text()
 FIRED = ROOT / "tests" / "system" / "alerts_test.yml"
 PAGE = (ROOT / "docs" / "monitoring.md").read_text()
-METRIC = re.compile(r"\bpoort_[a-z_]+\b")
+METRIC = re.compile(r"\b(?:poort|process)_[a-z_]+\b")
 
 
 def metrics() -> set[str]:
     """Return the names of all metrics, counters with `_total`."""
     registry = CollectorRegistry()
     Metrics(registry)
+    WorkerState("", registry)
+    registry.register(ServerProcesses(os.getpid()))
     return {family.name + ("_total" if family.type == "counter" else "") for family in registry.collect()}
 
 
@@ -38,7 +43,7 @@ def test_alerts_are_about_metrics_that_there_are() -> None:
 
 def test_every_metric_is_on_the_page_and_no_other() -> None:
     table = PAGE.partition("\n## Metrics\n")[2].partition("\n## ")[0]
-    assert {name for line in re.findall(r"^\| `(poort_[a-z_]+)", table, re.MULTILINE) for name in [line]} == metrics()
+    assert {name for line in re.findall(r"^\| `((?:poort|process)_[a-z_]+)", table, re.MULTILINE) for name in [line]} == metrics()
     labels = {*MAIL_OUTCOMES, *OUTCOMES.values(), *TOKEN_FAILURES.values(), *UNAVAILABLE.values()}
     assert [label for label in labels if f"`{label}`" not in table] == []
 

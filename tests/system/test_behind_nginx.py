@@ -203,6 +203,15 @@ def test_request_has_one_id_in_all_logs(proxied: Proxied) -> None:
         assert any(line.get("request_id") == request_id for line in proxied.server.log_lines)
 
 
+def test_trace_passes_nginx_and_is_in_both_logs(proxied: Proxied) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    for number, (given, found) in enumerate({f"00-{trace}-00f067aa0ba902b7-01": trace, f"00-{trace}-{'0' * 16}-01": ""}.items()):
+        proxied.request("GET", "/healthz", **{"X-Request-Id": f"traced-{number}", "traceparent": given, "tracestate": "a=b"})
+        assert line_of(proxied, f"traced-{number}")["trace_id"] == found
+        (line,) = (line for line in proxied.server.log_lines if line.get("request_id") == f"traced-{number}")
+        assert line.get("trace_id", "") == found
+
+
 def test_what_has_no_host_or_wants_a_tunnel_is_refused(proxied: Proxied) -> None:
     raw = (b"GET /healthz HTTP/1.1\r\n", f"CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}\r\n".encode())
     answers = [answer for request in raw for answer in proxied.exchange(request + b"Connection: close\r\n\r\n")]

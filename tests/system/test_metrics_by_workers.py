@@ -2,13 +2,15 @@
 
 import os
 import re
+import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -48,6 +50,9 @@ class Metered(Server):
     def served(self) -> float:
         return self.total(REQUESTS, route="/healthz")
 
+    def workers_cpu_seconds(self) -> float:
+        return self.total("process_cpu_seconds_total", process="worker")
+
     def workers(self) -> set[int]:
         return children(self.process.pid) - {self.exporter()}
 
@@ -79,6 +84,10 @@ class Metered(Server):
 
 def children(parent: int) -> set[int]:
     return {int(pid) for task in Path(f"/proc/{parent}/task").iterdir() for pid in (task / "children").read_text().split()}
+
+
+def resident_bytes(process: int) -> int:
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def listeners(process: int) -> set[tuple[str, int]]:
@@ -136,6 +145,32 @@ def test_requests_of_both_workers_are_summed(metered: Metered) -> None:
     assert metered.total("poort_password_hash_turns_total") == 1
 
 
+def test_processes_are_seen_from_outside(metered: Metered) -> None:
+    master, exporter = metered.process.pid, metered.exporter()
+    for process, pids in {"master": {master}, "metrics": {exporter}, "worker": metered.workers()}.items():
+        files = max(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
+        assert abs(metered.total("process_open_fds", process=process) - files) <= 3, "one opens while the other is counted"
+        limit = {resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] for pid in pids}
+        assert {metered.total("process_max_fds", process=process)} == limit
+        resident = sum(resident_bytes(pid) for pid in pids)
+        assert metered.total("process_resident_memory_bytes", process=process) == pytest.approx(resident, rel=0.1)
+        assert 0 < metered.total("process_proportional_memory_bytes", process=process) < resident
+        assert metered.total("process_virtual_memory_bytes", process=process) > resident
+        started = metered.total("process_start_time_seconds", process=process)
+        assert started == pytest.approx(max(Path(f"/proc/{pid}").stat().st_mtime for pid in pids), abs=2)
+
+
+def test_connections_starts_and_the_age_of_the_key_are_seen(metered: Metered) -> None:
+    with ExitStack() as opened:
+        for _ in range(20):
+            opened.enter_context(socket.create_connection(("127.0.0.1", metered.port)))
+        eventually(lambda: metered.total("poort_open_connections") >= 20)
+    eventually(lambda: metered.total("poort_open_connections") < 20)
+    changed = (metered.folder / "config" / "jwt" / "private.pem").stat().st_mtime
+    assert metered.total("poort_signing_key_changed_timestamp_seconds") == changed
+    assert metered.total("poort_worker_starts_total") == 2
+
+
 def test_nobody_beyond_this_machine_can_ask(metered: Metered) -> None:
     assert listeners(metered.exporter()) == {("0100007F", metered.metrics_port)}
     assert metered.request("GET", "/metrics")[0] == 404
@@ -168,9 +203,15 @@ def test_counts_outlive_the_workers_that_counted(home: Home) -> None:
     try:
         asked = server.ask_both_workers()
         killed = server.workers()
+        used = [server.workers_cpu_seconds()]
         for worker in killed:
             os.kill(worker, signal.SIGKILL)
+            used += [server.workers_cpu_seconds() for _ in range(20)]
         eventually(lambda: server.has_replaced(killed))
+        used.append(server.workers_cpu_seconds())
+        assert used == sorted(used), "the time of ended workers stays"
+        assert used[0] > 0.01
+        assert server.total("poort_worker_starts_total") == 4
         assert server.total("poort_workers") == 2
         assert server.served() == asked, "nothing is lost, and nothing counted twice"
         asked += server.ask_both_workers()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,6 +77,7 @@ def test_request_reads_as_a_request(capsys: pytest.CaptureFixture[str], restored
 
 
 @pytest.mark.parametrize("current", ["", "abc-1"])
+@pytest.mark.parametrize("traceparent", ["", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"])
 @pytest.mark.parametrize(
     ("method", "route", "user_id"), [("GET", "/api/users/<segment:user_id>", 7), ('"\\', None, None), ("GET", "/é\n", 0)]
 )
@@ -83,17 +85,20 @@ def test_line_of_a_request_is_as_the_formatter_has_it(
     capsys: pytest.CaptureFixture[str],
     restored: None,  # noqa: ARG001 - it is put back
     current: str,
+    traceparent: str,
     method: str,
     route: str | None,
     user_id: int | None,
 ) -> None:
     set_up_logging("info", "json")
     request_id.set(current)
-    log_request(environ(method, "/path"), route, 201, 0.07, user_id)
+    log_request(environ(method, "/path") | {"HTTP_TRACEPARENT": traceparent}, route, 201, 0.07, user_id)
     made = record("request", method=method, route=route, status=201, duration_ms=0.07, user_id=user_id)
     made.name = "poort.access"
     (line,) = capsys.readouterr().err.splitlines()
-    written = JsonFormatter().format(made)
+    with Flask("any").test_request_context(headers={"traceparent": traceparent}):
+        written = JsonFormatter().format(made)
+    assert ("trace_id" in written) == (traceparent != "")
     assert [text.partition('","level"')[2] for text in (line, written)] == [written.partition('","level"')[2]] * 2
     found, wanted = json.loads(line), json.loads(written)
     assert list(found) == list(wanted)
