@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from answers import body_of, name_in, signed_in_as
@@ -107,6 +108,18 @@ def test_database_that_takes_no_writes_is_read_and_not_written(
     assert codes(caplog) == {REFUSED[database.kind]}
     end()
     assert [caller.create().status_code, caller.sign_in().status_code] == [201, 200]
+
+
+def test_connection_that_breaks_before_its_first_read_is_for_later(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MySQL still opens connections while it shuts down, and then cuts them."""
+    app = caller.client.application
+    with app.app_context():
+        dialect = app.extensions["sqlalchemy"].engine.dialect
+    app.extensions["poort"].reader.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(dialect, "set_isolation_level", Mock(side_effect=dialect.loaded_dbapi.OperationalError(2013, "Lost")))
+        assert_come_back(caller.read())
+    assert caller.read().status_code == 404
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
