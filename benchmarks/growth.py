@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.database_servers import STARTERS
 from benchmarks.figures import Figures, add, median
 from benchmarks.goals import DATABASES
 from benchmarks.ground import Ground, lay
 from benchmarks.plan import Plan
 from benchmarks.seeding import RARE
-from benchmarks.services import STARTERS
 from benchmarks.services import Server as DatabaseServer
 from benchmarks.serving import WAIT_SECONDS, Server, running
 

@@ -10,7 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.commands import ROOT
-from benchmarks.services import STARTERS, NotInstalled, find_program, newest_postgresql
+from benchmarks.database_servers import STARTERS
+from benchmarks.services import NotInstalled, find_program, newest_postgresql
 
 #: program: its Debian package.
 NEEDED = {"wrk": "wrk", "postgresql": "postgresql", "mariadb": "mariadb-server", "nginx": "nginx"}

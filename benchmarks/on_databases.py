@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from benchmarks.database_servers import STARTERS
 from benchmarks.figures import Figures
 from benchmarks.ground import Ground, lay_with_peers
 from benchmarks.plan import Plan
 from benchmarks.rates import ask_amid_writes, measure_round, warm_up
-from benchmarks.services import STARTERS
 from benchmarks.serving import running
 
 NAMES = ("poort", "tutorial", "fastapi", "tuned")

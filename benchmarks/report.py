@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 
 from benchmarks import behind_nginx, on_databases
 from benchmarks.commands import NAMES, TITLES
+from benchmarks.database_servers import STARTERS
 from benchmarks.figures import Figures, median, ratios, spread
 from benchmarks.goals import DATABASES, GOALS, Goal, Parts
 from benchmarks.goals import TITLES as DATABASE_TITLES
 from benchmarks.rates import CONNECTIONS, KINDS
-from benchmarks.services import STARTERS
 from benchmarks.slower import slower
 from benchmarks.storm import PEERS, RATE_OF_PEERS, RATES
 from benchmarks.writes import PER_SECOND

@@ -24,7 +24,8 @@ NAMES = [(first, beginning + end) for beginning in BEGINNINGS for end in ENDS fo
 _NUMBERS = {
     "sqlite": "(WITH RECURSIVE r(n) AS (SELECT :low UNION ALL SELECT n + 1 FROM r WHERE n < :high) SELECT n FROM r)",
     "postgresql": "(SELECT generate_series(CAST(:low AS integer), CAST(:high AS integer)) AS n)",
-    "mysql": "(SELECT seq AS n FROM seq_{low}_to_{high})",
+    "mariadb": "(SELECT seq AS n FROM seq_{low}_to_{high})",
+    "mysql": "(WITH RECURSIVE r(n) AS (SELECT {low} UNION ALL SELECT n + 1 FROM r WHERE n < {high}) SELECT n FROM r)",
 }
 _SIXTEEN_BYTES = {
     "sqlite": "CAST(printf('%016d', s.n) AS BLOB)",
@@ -40,6 +41,8 @@ def fill(database_url: str, number: int) -> None:
         with engine.begin() as connection:
             count, last = connection.execute(select(func.count(User.id), func.max(User.id))).one()
             _make_names(connection)
+            if _kind_of(connection) == "mysql":
+                connection.execute(text(f"SET SESSION cte_max_recursion_depth = {CHUNK}"))
             for low in range(last + 1, last + 1 + number - count, CHUNK):
                 _insert(connection, low, min(low + CHUNK - 1, last + number - count))
             connection.execute(text("DROP TABLE bench_names"))
@@ -66,12 +69,17 @@ def _insert(connection: Connection, low: int, high: int) -> None:
     made = _made(dialect)
     chosen = ", ".join(made.get(name, f"u.{quoted(name)}") for name in columns)
     # 31 is prime, so neighbors have different names.
-    source = f"{_NUMBERS[dialect].format(low=low, high=high)} s JOIN bench_names b ON b.k = (s.n * 31) % {len(NAMES)}"
+    numbers = _NUMBERS[_kind_of(connection)].format(low=low, high=high)
+    source = f"{numbers} s JOIN bench_names b ON b.k = (s.n * 31) % {len(NAMES)}"
     statement = text(
         f"INSERT INTO {quoted('user')} ({', '.join(map(quoted, columns))}) "
         f"SELECT {chosen} FROM {source} JOIN {quoted('user')} u ON u.username = 'admin' ORDER BY s.n"
     )
     connection.execute(statement, {} if dialect == "mysql" else {"low": low, "high": high})
+
+
+def _kind_of(connection: Connection) -> str:
+    return "mariadb" if getattr(connection.dialect, "is_mariadb", False) else connection.dialect.name
 
 
 def _made(dialect: str) -> Mapping[str, str]:

@@ -13,7 +13,6 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -181,9 +180,6 @@ def start_nginx(site: str, port: int, user: str = "root") -> Program:
     command = [program, "-p", str(folder), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
     run([*command, "-t"])
     return listening(Program("nginx", spawn(command, folder), folder, stop_signal=signal.SIGQUIT), port)
-
-
-STARTERS: dict[str, Callable[[], Server]] = {"mariadb": start_mariadb, "postgresql": start_postgresql}
 
 
 def find_program(name: str, *places: str) -> str:

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 
 from benchmarks.clients import Clients
 from benchmarks.commands import ROOT
+from benchmarks.database_servers import STARTERS
 from benchmarks.figures import percentile
 from benchmarks.ground import Ground, lay
-from benchmarks.services import STARTERS
 from benchmarks.serving import clean_environment, pss_megabytes
 from benchmarks.soak_bounds import Seen, Worker, bounds, wrong_rows
 from benchmarks.soak_load import MixedClients

@@ -82,7 +82,7 @@ class Settings:
     cors_allow_origin: Pattern[str] | None = _variable("CORS_ALLOW_ORIGIN", r"^https?://(localhost|127\.0\.0\.1)(:[0-9]+)?$", parsing.origin_pattern, "regular expression", "web origins whose scripts may call the API; empty allows none")
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _variable("TRUSTED_PROXIES", "", parsing.networks, "addresses or networks, comma-separated", "proxies whose X-Forwarded-* headers count; private_ranges stands for private and loopback networks")
     database_url: URL = _variable("DATABASE_URL", "sqlite:///%kernel.project_dir%/var/poort.db", database_url, "Doctrine's form", "mysql://, postgresql:// or sqlite:///; if not set, DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD are used")
-    database_schema: str = _variable("DATABASE_SCHEMA", "own", parsing.one_of("own", "chamilo"), "own or chamilo", "chamilo serves the tables of a running campus, on MariaDB 10.11+ or MySQL 8")
+    database_schema: str = _variable("DATABASE_SCHEMA", "own", parsing.one_of("own", "chamilo"), "own or chamilo", "chamilo serves the tables of a running campus, on MariaDB 10.11+ or MySQL 8+")
     access_url_id: AccessUrlId = _variable("ACCESS_URL_ID", "", parsing.access_url_id, "id in access_url, or host", "the portal that this server serves; host chooses it for each request, not set means portal 1")
     read_only: bool = _variable("READ_ONLY", "0", parsing.boolean, "1/true/yes/on", "never writes to the database: sign-ins leave no trace and writes get 503; for a trial")
     password_rehash: bool = _variable("PASSWORD_REHASH", "1", parsing.boolean, "1/true/yes/on", "replaces an older kind of hash with bcrypt after a successful sign-in")

@@ -123,13 +123,20 @@ class Reader:
         self._held = threading.local()
 
     def _hold(self) -> "_Held":
-        connection = self._engine().connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection = self._engine().connect()
+        held = _Held(connection)
+        try:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+        except held.driver_error as reason:  # a statement that SQLAlchemy does not translate the failures of
+            connection.invalidate()
+            connection.close()
+            raise held.named(reason) from reason
         connection.detach()  # from now on it belongs to this thread, not to the pool
         if connection.dialect.name == "sqlite":
             # Many threads read the same pages, which the kernel caches once for all of them.
             connection.exec_driver_sql(f"PRAGMA cache_size = -{_SQLITE_CACHE_KIB}")
         self._all.append(connection)
-        held = self._held.connection = _Held(connection)
+        self._held.connection = held
         return held
 
     def _let_go(self, held: "_Held") -> None:

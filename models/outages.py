@@ -31,6 +31,7 @@ _POSTGRESQL = frozenset(("25006",))  # write in a read-only transaction; the res
 _MARIADB = frozenset(
     (
         *(1040, 1043, 1044, 1045, 1049, 1129, 1203, 1226),  # connection refused
+        *(1862, 3032, 3118, 3159, 3955),  # MySQL: password expired, offline, locked, needs TLS, wrong passwords
         *(1053, 1158, 1159, 1160, 1161, 1317, 1927, 4031),  # connection ended or broken
         *(2002, 2003, 2005, 2006, 2013, 2014, 2055),  # the same, as the client library reports it
         *(1020, 1205, 1206, 1213),  # locks and deadlocks

@@ -10,9 +10,10 @@ from flask import Flask
 from installed import needed
 
 from app import create_app
-from benchmarks.services import STARTERS, Server
+from benchmarks.database_servers import STARTERS
+from benchmarks.services import Server
 
-KINDS = ("sqlite", "postgresql", "mariadb")
+KINDS = ("sqlite", *STARTERS)
 
 #: Test parameters: each kind of database. All but SQLite need a server.
 EACH_KIND = [pytest.param(kind, marks=[] if kind == "sqlite" else pytest.mark.services) for kind in KINDS]

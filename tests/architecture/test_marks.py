@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SERVERS = {"postgresql", "mariadb"}
+SERVERS = {"postgresql", "mariadb", "mysql"}
 
 
 def needs_a_server(item: pytest.Item) -> bool:

@@ -1,6 +1,7 @@
 """A campus: Chamilo's tables in a real MariaDB, with PHP-serialized roles (2.x) or JSON roles (3.x)."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from factories import CONTRACT, Clock, dispose, settings_for
 from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
 
 from app import create_app
 from config.database_url import database_url
 from models.database import engine_options
-from models.php_serialize import serialize_strings
+from models.outages import code_of
+from models.php_serialize import serialize_strings, unserialize_strings
 
 SCHEMA = (Path(__file__).parent / "chamilo.sql").read_text()
 
@@ -48,6 +51,7 @@ class Campus:
     def build(self) -> None:
         """Create the tables and the fixture users."""
         schema = SCHEMA.replace("{columns_of_3}", OF_CHAMILO_3 if self.version == 3 else "")
+        schema = schema.replace(" {roles} ", " json " if self.version == 3 else " longtext ")
         with self.engine.begin() as connection:
             for statement in statements_of(schema):
                 connection.exec_driver_sql(statement)
@@ -63,8 +67,27 @@ class Campus:
         with self.engine.begin() as connection:
             connection.exec_driver_sql("SET sql_mode = ''")  # a plugin's column has no default
             for statement in statements_of(WHOLE_SCHEMA):
-                connection.exec_driver_sql(statement)
+                self.extend(connection, self.with_roles(statement))
             connection.exec_driver_sql("SET sql_mode = DEFAULT")
+
+    def extend(self, connection: Connection, statement: str) -> None:
+        """Execute a statement of the whole schema. MySQL's ALTER TABLE lacks IF NOT EXISTS, so each part is tried there."""
+        if self.engine.dialect.is_mariadb or "ADD " not in statement:
+            connection.exec_driver_sql(statement)
+            return
+        table, *parts = re.split(r",?\s+(?=ADD )", statement)
+        for part in parts:
+            try:
+                connection.exec_driver_sql(f"{table} {part.replace('IF NOT EXISTS ', '')}")
+            except DBAPIError as reason:
+                if code_of(reason) not in {"1060", "1061"}:  # a column or an index of this name exists
+                    raise
+
+    def with_roles(self, statement: str) -> str:
+        """Return a statement of the whole schema with the roles as this version stores them."""
+        if self.version == 2:
+            return statement
+        return re.sub(r"'(a:\d+:{[^']*})'", lambda found: f"'{json.dumps(unserialize_strings(found[1]))}'", statement)
 
     def headers_of(self, app: Flask, username: str) -> dict[str, str]:
         """Return the headers of a request of a user."""

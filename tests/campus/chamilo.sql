@@ -9,7 +9,7 @@ CREATE TABLE `user` (
   `date_of_birth` datetime DEFAULT NULL, `expires_at` datetime DEFAULT NULL, `phone` varchar(64) DEFAULT NULL,
   `address` varchar(250) DEFAULT NULL, `salt` varchar(255) NOT NULL, `gender` varchar(1) DEFAULT NULL,
   `last_login` datetime DEFAULT NULL, `confirmation_token` varchar(255) DEFAULT NULL,
-  `password_requested_at` datetime DEFAULT NULL, `roles` longtext NOT NULL, `profile_completed` tinyint(1) DEFAULT NULL,
+  `password_requested_at` datetime DEFAULT NULL, `roles` {roles} NOT NULL, `profile_completed` tinyint(1) DEFAULT NULL,
   `status` int NOT NULL, `official_code` varchar(40) DEFAULT NULL, `picture_uri` varchar(250) DEFAULT NULL,
   `creator_id` int DEFAULT NULL, `competences` longtext DEFAULT NULL, `diplomas` longtext DEFAULT NULL,
   `openarea` longtext DEFAULT NULL, `teach` longtext DEFAULT NULL, `productions` varchar(250) DEFAULT NULL,

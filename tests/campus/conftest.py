@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from campus.campuses import Campus, SharedCampus
-from databases import Databases
+from databases import KINDS, Databases
 from factories import Clock
 from flask import Flask
 
@@ -15,26 +15,26 @@ class Campuses:
 
     def __init__(self, databases: Databases) -> None:
         self._databases = databases
-        self._shared: dict[tuple[int, bool], SharedCampus] = {}
+        self._shared: dict[tuple[str, int, bool], SharedCampus] = {}
 
-    def make(self, version: int, clock: Clock, *, whole: bool) -> Campus:
-        """Make a campus; a whole one has all tables, and the users 301 to 307."""
-        made = Campus(version, self._databases.empty_url("mariadb"), clock)
+    def make(self, kind: str, version: int, clock: Clock, *, whole: bool) -> Campus:
+        """Make a campus on MariaDB or MySQL; a whole one has all tables, and the users 301 to 307."""
+        made = Campus(version, self._databases.empty_url(kind), clock)
         made.build()
         if whole:
             made.complete()
         return made
 
-    def share(self, version: int, clock: Clock, *, whole: bool) -> Campus:
+    def share(self, kind: str, version: int, clock: Clock, *, whole: bool) -> Campus:
         """Return the shared campus of a kind as it was made, with our own tables beside it."""
-        kind = version, whole
-        if kind in self._shared:
-            if restored := self._shared[kind].restore(clock):
+        key = kind, version, whole
+        if key in self._shared:
+            if restored := self._shared[key].restore(clock):
                 return restored
-            self._shared.pop(kind).close()
-        made = self.make(version, clock, whole=whole)
+            self._shared.pop(key).close()
+        made = self.make(kind, version, clock, whole=whole)
         made.app()
-        self._shared[kind] = SharedCampus(made)
+        self._shared[key] = SharedCampus(made)
         return Campus(version, made.url, clock, is_migrated=True)
 
     def close(self) -> None:
@@ -50,11 +50,17 @@ def campuses(databases: Databases) -> Iterator[Campuses]:
     made.close()
 
 
+@pytest.fixture(params=[kind for kind in KINDS if kind in {"mariadb", "mysql"}])
+def campus_kind(request: pytest.FixtureRequest) -> str:
+    """The kind of server that the campus is on."""
+    return str(request.param)
+
+
 @pytest.fixture(params=[2, 3])
-def campus(request: pytest.FixtureRequest, campuses: Campuses, clock: Clock) -> Iterator[Campus]:
+def campus(request: pytest.FixtureRequest, campus_kind: str, campuses: Campuses, clock: Clock) -> Iterator[Campus]:
     """A campus of Chamilo 2 or 3. With the mark `bare_campus` it is the test's own, and has none of our tables."""
     bare, whole = request.node.get_closest_marker("bare_campus"), "whole_campus" in request.fixturenames
-    made = (campuses.make if bare else campuses.share)(request.param, clock, whole=whole)
+    made = (campuses.make if bare else campuses.share)(campus_kind, request.param, clock, whole=whole)
     yield made
     made.close()
 

@@ -153,7 +153,8 @@ def test_order_of_user_names_is_that_of_chamilos_index(campus: Campus, direction
         for name, is_sorted in (("username", False), ("lastname", True)):
             filters = read_filters(table, {"order": {name: direction, "firstname": "asc"}}, privileged=True)
             page = table.select(session, ["id"]).order_by(*filters.order).limit(30)  # a longer list would be a table scan
-            plan = session.execute(text(f"EXPLAIN {page.compile(campus.engine, compile_kwargs={'literal_binds': True})}")).all()
+            statement = page.compile(campus.engine, compile_kwargs={"literal_binds": True})
+            plan = session.execute(text(f"EXPLAIN FORMAT=TRADITIONAL {statement}")).all()
             assert ("filesort" in str(plan)) is is_sorted
 
 

@@ -12,14 +12,15 @@ from load import Load
 from system.serving import Home
 from system.serving import Server as HttpServer
 
-from benchmarks.services import Server, ready, spawn, start_mariadb
+from benchmarks.database_servers import STARTERS
+from benchmarks.services import Server, ready, spawn
 
 pytestmark = pytest.mark.services
 
 
 @pytest.fixture
-def mariadb() -> Any:
-    server = needed(start_mariadb)
+def database_server(campus_kind: str) -> Any:
+    server = needed(STARTERS[campus_kind])
     yield server
     server.stop()
 
@@ -56,8 +57,8 @@ class Clients(Load):
 
 
 @pytest.fixture
-def campus(mariadb: Server) -> Any:
-    campus = Campus(3, mariadb.create_database(), Clock())
+def campus(database_server: Server) -> Any:
+    campus = Campus(3, database_server.create_database(), Clock())
     campus.build()
     yield campus
     campus.engine.dispose()
@@ -82,14 +83,16 @@ def server(campus: Campus, tmp_path: Path) -> Any:
     server.stop()
 
 
-def test_reads_recover_by_themselves_and_what_was_created_stays(mariadb: Server, campus: Campus, server: HttpServer) -> None:
+def test_reads_recover_by_themselves_and_what_was_created_stays(
+    database_server: Server, campus: Campus, server: HttpServer
+) -> None:
     headers = {"Authorization": f"Bearer {server.sign_in('admin', 'adminpass')[2]['token']}"}
     with Clients(server, headers) as load:
         time.sleep(1)
-        command = stop(mariadb)
+        command = stop(database_server)
         time.sleep(2)
-        mariadb.process = spawn(command, mariadb.folder)
-        ready(mariadb)
+        database_server.process = spawn(command, database_server.folder)
+        ready(database_server)
         time.sleep(2)
     assert {status for status, *_ in load.reads} == {200, 503}, server.log
     refused = [answer for answer in load.reads if answer[0] == 503]

@@ -292,7 +292,7 @@ def now() -> Clock:
 def test_every_kind_of_database_is_looked_at(app: Flask, database: Database, clock: Clock) -> None:
     clock.now = now().now
     found = looked_over(app)
-    kind = {"sqlite": "sqlite 3.", "postgresql": "postgresql 1", "mariadb": "mariadb 1"}[database.kind]
+    kind = {"sqlite": "sqlite 3.", "postgresql": "postgresql 1", "mariadb": "mariadb 1", "mysql": "mysql "}[database.kind]
     assert found["database"][1].startswith(kind)
     assert found["database"][1].endswith("; can be written")
     assert {part: found[part][0] for part in ("database", "schema", "clock")} == dict.fromkeys(

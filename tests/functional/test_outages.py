@@ -69,6 +69,7 @@ def test_state_of_postgresql_decides(state: str) -> None:
 
 MARIADB = {
     **dict.fromkeys((1205, 1213, 1020, 1040, 1203, 1021, 1114, 1290, 1792, 1836, 1969, 3024, 2002, 2003, 2006, 2013, 1045), True),
+    **dict.fromkeys((1862, 3032, 3118, 3159, 3955), True),
     **dict.fromkeys((1054, 1064, 1146, 1142, 1366, 1406, 1390, 1436, 3636), False),
 }
 

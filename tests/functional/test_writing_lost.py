@@ -7,12 +7,12 @@ import pytest
 from databases import Databases
 from factories import Database
 from flask import Flask
-from functional.test_database_faults import READ_ONLY, locked, set_for_each_connection
+from functional.test_database_faults import READ_ONLY, REFUSED, locked, set_for_each_connection
 from functional.test_metrics import Counted
 from installed import needed
 from sqlalchemy import text
 
-from benchmarks.services import start_mariadb
+from benchmarks.database_servers import STARTERS
 from blueprints.health import routes as health
 from models.write_probe import WriteProbe
 
@@ -51,8 +51,7 @@ def test_lost_writing_is_named_counted_and_found_again(
     assert (readiness(app), counted("poort_writing_lost")) == (FINE, 0)
     end = set_for_each_connection(app, READ_ONLY, database)
     assert (readiness(app), counted("poort_writing_lost")) == (LOST, 1)
-    code = {"sqlite": "SQLITE_READONLY", "postgresql": "25006", "mariadb": "1792"}[database.kind]
-    assert {record.code for record in caplog.records if record.message.startswith("degraded: ")} == {code}
+    assert {record.code for record in caplog.records if record.message.startswith("degraded: ")} == {REFUSED[database.kind]}
     state, says, cure = finding(app)
     assert (state, "cannot be written" in says) == ("error", True)
     assert ("chown" if database.kind == "sqlite" else "Promote it") in cure
@@ -77,12 +76,12 @@ def test_sign_in_without_a_database_has_an_outcome_of_its_own_and_looks_for_the_
 def test_database_that_is_busy_is_fine(make_app: Callable[..., Flask], database: Database) -> None:
     app = make_app()
     statement = {"sqlite": "", "postgresql": "LOCK TABLE poort_throttled_login IN ACCESS EXCLUSIVE MODE"}
-    statement["mariadb"] = "LOCK TABLES poort_throttled_login WRITE"
+    statement["mariadb"] = statement["mysql"] = "LOCK TABLES poort_throttled_login WRITE"
     with app.app_context(), locked(database), database.engine.connect() as connection:
         if database.kind != "sqlite":
             connection.execute(text(statement[database.kind]))
         assert app.extensions["poort"].write_probe.refusal() == ""
-        if database.kind == "mariadb":
+        if database.kind in {"mariadb", "mysql"}:
             connection.execute(text("UNLOCK TABLES"))
 
 
@@ -148,19 +147,23 @@ def test_postgresql_that_was_set_read_only_after_a_failover_is_noticed(
         connection.execute(text(f'ALTER DATABASE "{name}" RESET default_transaction_read_only'))
 
 
-@pytest.fixture
-def ordinary_user_of_mariadb() -> Iterator[tuple[Database, str]]:
+#: By database: rights that let a user write all the same.
+STRONGER = {"mariadb": "SUPER, READ_ONLY ADMIN", "mysql": "SUPER, CONNECTION_ADMIN"}
+
+
+@pytest.fixture(params=[kind for kind in STARTERS if kind in STRONGER])
+def ordinary_user(request: pytest.FixtureRequest) -> Iterator[tuple[Database, str]]:
     """A database as root sees it, and its URL for a user who may not write where `read_only` is on."""
-    server = needed(start_mariadb)
+    server = needed(STARTERS[request.param])
     url = server.create_database()
-    database = Database("mariadb", url)
+    database = Database(request.param, url)
     try:
         database.migrate()
         with database.engine.connect() as connection:
-            connection.execute(text("FLUSH PRIVILEGES"))  # ends --skip-grant-tables
+            connection.execute(text("FLUSH PRIVILEGES"))  # ends MariaDB's --skip-grant-tables
             connection.execute(text("CREATE USER poort@'127.0.0.1' IDENTIFIED BY 'x'"))
             connection.execute(text("GRANT ALL ON *.* TO poort@'127.0.0.1'"))
-            connection.execute(text("REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM poort@'127.0.0.1'"))
+            connection.execute(text(f"REVOKE {STRONGER[database.kind]} ON *.* FROM poort@'127.0.0.1'"))
             yield database, url.replace("root@", "poort:x@")
     finally:
         database.engine.dispose()
@@ -169,10 +172,8 @@ def ordinary_user_of_mariadb() -> Iterator[tuple[Database, str]]:
 
 @pytest.mark.services
 @once
-def test_mariadb_that_became_a_replica_is_noticed(
-    ordinary_user_of_mariadb: tuple[Database, str], make_app: Callable[..., Flask]
-) -> None:
-    database, url = ordinary_user_of_mariadb
+def test_server_that_became_a_replica_is_noticed(ordinary_user: tuple[Database, str], make_app: Callable[..., Flask]) -> None:
+    database, url = ordinary_user
     app = make_app(DATABASE_URL=url)
     assert readiness(app) == FINE
     with database.engine.connect() as connection:

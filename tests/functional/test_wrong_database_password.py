@@ -13,16 +13,16 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from app import create_app, utc_now
-from benchmarks.services import Server, start_mariadb, start_postgresql
+from benchmarks.database_servers import STARTERS
+from benchmarks.services import Server
 
 pytestmark = pytest.mark.services
 
 RIGHT, WRONG = "r1ghtSecret", "wr0ngSecret"
 
 #: What each database says, which the doctor and the log pass on.
-REASONS = {"postgresql": "password authentication failed", "mariadb": "Access denied"}
+REASONS = {"postgresql": "password authentication failed", "mariadb": "Access denied", "mysql": "Access denied"}
 
-START = {"postgresql": start_postgresql, "mariadb": start_mariadb}
 STATEMENTS = {
     "postgresql": (f"CREATE USER poort SUPERUSER PASSWORD '{RIGHT}'", "SELECT pg_reload_conf()"),
     # The first ends --skip-grant-tables.
@@ -31,12 +31,17 @@ STATEMENTS = {
         f"CREATE USER poort@'127.0.0.1' IDENTIFIED BY '{RIGHT}'",
         "GRANT ALL ON *.* TO poort@'127.0.0.1'",
     ),
+    # Its default, caching_sha2_password, encrypts the password of a first connection with RSA if there is no TLS.
+    "mysql": (
+        f"CREATE USER poort@localhost IDENTIFIED WITH caching_sha2_password BY '{RIGHT}'",
+        "GRANT ALL ON *.* TO poort@localhost",
+    ),
 }
 
 
-@pytest.fixture(scope="module", params=REASONS)
+@pytest.fixture(scope="module", params=STARTERS)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    server = needed(START[request.param])
+    server = needed(STARTERS[request.param])
     yield server
     server.stop()
 
@@ -54,7 +59,7 @@ def url(server: Server) -> str:
         for statement in STATEMENTS[server.name]:
             connection.execute(text(statement))
     owner.engine.dispose()
-    return url.replace("root@" if server.name == "mariadb" else "postgres@", f"poort:{RIGHT}@")
+    return url.replace("postgres@" if server.name == "postgresql" else "root@", f"poort:{RIGHT}@")
 
 
 @pytest.fixture(scope="module")
