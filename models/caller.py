@@ -1,4 +1,4 @@
-"""Find the caller of a request, whether their token was ended, and the user in the path, with one statement."""
+"""Find the caller of a request, whether their token was ended, and the user in the path."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
@@ -47,7 +47,7 @@ def found_caller(values: Values) -> FoundCaller:
 
 
 class ItemOfPath:
-    """The user that the path of a request names, read in the same statement as the caller."""
+    """The user that the path of a request names, read with the caller."""
 
     def __init__(self, columns: Sequence[str], maker_of: Callable[[str], Callable[[Values], Any]]) -> None:
         """Take the columns, `id` first. For a form of full names `maker_of` returns the function that makes an item."""
@@ -63,6 +63,14 @@ class ItemOfPath:
         """Return the part of a Read that makes the item. It makes None if there is no such user."""
         make = self._maker_of(name_form)
         return len(self._columns), lambda values: None if values[0] is None else make(values)
+
+
+class _Reads(NamedTuple):
+    """The statements for a caller and for an item. `both` saves a round trip; on SQLite it is None, and the caller is kept."""
+
+    caller: Read
+    item: Read
+    both: Read | None
 
 
 class Callers:
@@ -82,7 +90,7 @@ class Callers:
         self._users = users
         self._validity = validity
         self._item = item
-        self._reads: dict[str, Read] = {}
+        self._reads: dict[str, _Reads] = {}
 
     def find(self, username: str, keys: Sequence[str], item_id: int, name_form: str) -> tuple[FoundCaller | None, Any]:
         """Return the caller, and the user `item_id`, each None if there is none; without a caller, both are None.
@@ -93,33 +101,40 @@ class Callers:
         if not can_be_stored(username):
             return None, None
         canonical = canonical_username(username)
-        parameters = {
+        about = {
             "name": username if self._users.is_campus else canonical,
             "canonical": canonical,
             "key": keys[0],
             "other_key": keys[-1],
-            "item_id": item_id,
         }
-        rows = self._reader.rows(self._reads.get(name_form) or self._make_read(name_form), parameters)
+        reads = self._reads.get(name_form) or self._make_reads(name_form)
+        if item_id and reads.both:
+            rows = self._reader.rows(reads.both, about | {"item_id": item_id})
+        else:
+            rows = [(caller, None) for caller in self._reader.rows(reads.caller, about)]
         # A campus's collation ignores accents and trailing spaces; sign-in must not.
         if not rows or (rows[0][0].username != username and canonical_username(rows[0][0].username) != canonical):
             return None, None
-        found: tuple[FoundCaller, Any] = rows[0]
-        return found
+        caller, item = rows[0]
+        if item_id and not reads.both:
+            item = next(iter(self._reader.rows(reads.item, {"item_id": item_id})), None)
+        return caller, item
 
-    def _make_read(self, name_form: str) -> Read:
+    def _make_reads(self, name_form: str) -> "_Reads":
         session = self._session()
         present = self._users.columns(session).names
-        session.rollback()
         item, shown = self._item.columns(present)
         named = User.username if self._users.is_campus else User.username_canonical
         judged = self._validity.columns(session, bindparam("canonical"), (bindparam("key"), bindparam("other_key")))
-        read = self._reads[name_form] = Read(
-            select(*self._users.selected(session, CALLER_COLUMNS), *judged, *shown)
-            .select_from(User)
-            .outerjoin(item, item.id == bindparam("item_id"))
-            .where(named == bindparam("name")),
-            (len(FoundCaller._fields), found_caller),
-            self._item.part(name_form),
+        session.rollback()
+        columns = *self._users.selected(session, CALLER_COLUMNS), *judged
+        callers = select(*columns).select_from(User).where(named == bindparam("name"))
+        is_item = item.id == bindparam("item_id")
+        of_caller, of_item = (len(FoundCaller._fields), found_caller), self._item.part(name_form)
+        is_remote = session.get_bind().dialect.name != "sqlite"
+        reads = self._reads[name_form] = _Reads(
+            caller=Read(callers, of_caller, is_kept=True),
+            item=Read(select(*shown).where(is_item), of_item),
+            both=Read(callers.add_columns(*shown).outerjoin(item, is_item), of_caller, of_item) if is_remote else None,
         )
-        return read
+        return reads

@@ -157,6 +157,8 @@ class _Held:
         self._dialect = connection.dialect
         self.driver: Any = connection.connection.dbapi_connection
         self._tells_changes = connection.dialect.name == "sqlite"
+        # SQLite's cursor keeps no rows, so one serves all reads. Those of the other drivers keep the last result.
+        self._cursor = self.driver.cursor() if connection.dialect.name == "sqlite" else None
         self._version: Any = None
         self._kept: FIFOCache[tuple[Any, ...], _Found] = FIFOCache(_MOST_BYTES_KEPT, getsizeof=attrgetter("size"))
 
@@ -174,7 +176,7 @@ class _Held:
         return cast("DBAPIError", named)
 
     def rows(self, read: Read, parameters: Mapping[str, Any], remembered: RememberedRows) -> list[Any]:
-        compiled, cursor = read.compiled(self._dialect), self.driver.cursor()
+        compiled, cursor = read.compiled(self._dialect), self._cursor or self.driver.cursor()
         try:
             if not (read.is_kept and self._tells_changes):
                 return compiled.run(cursor, parameters, remembered)
@@ -189,7 +191,8 @@ class _Held:
                     self._kept[key] = kept
             return found
         finally:
-            cursor.close()
+            if cursor is not self._cursor:
+                cursor.close()
 
     def _forget_what_is_old(self, cursor: Any) -> None:
         """Clear the cache if another connection, in any process, has committed. This connection itself never writes."""

@@ -30,8 +30,8 @@ def is_public(view: RouteCallable) -> bool:
 def requires(rule: Rule, item: Callable[..., int] | None = None) -> Callable[[RouteCallable], RouteCallable]:
     """Restrict a view to callers with a valid token (else 401) who satisfy a rule (else 403).
 
-    `item` takes the view's arguments and returns the id of the user in the path. That user is read in the same statement
-    as the caller; the view gets the row from `current_item()`.
+    `item` takes the view's arguments and returns the id of the user in the path. That user is read with the caller; the view
+    gets the row from `current_item()`.
     """
 
     def decorate(view: RouteCallable) -> RouteCallable:
