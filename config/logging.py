@@ -15,6 +15,7 @@ from typing import Any, ClassVar, TextIO
 
 from flask import has_request_context, request
 
+from config.home import as_typed
 from config.trace_context import trace_of
 
 access_log = logging.getLogger("poort.access")
@@ -35,7 +36,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "process": os.getpid(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": as_typed(record.getMessage()),
         }
         if current := request_id.get():
             line["request_id"] = current
@@ -64,7 +65,7 @@ class TextFormatter(logging.Formatter):
                 *(_one_word(told.pop(name, "-")) for name in ("method", "path", "status", "duration_ms"))
             )
         else:
-            message = record.getMessage()
+            message = as_typed(record.getMessage())
         if current := request_id.get():
             told["request_id"] = current
         told |= _current_trace()

@@ -19,7 +19,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from app import create_app
-from benchmarks.services import STARTERS, Server
+from benchmarks.database_servers import STARTERS
+from benchmarks.services import Server
 from config.settings import ROOT
 
 pytestmark = pytest.mark.services

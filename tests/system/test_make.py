@@ -198,7 +198,7 @@ def test_make_alone_lists_the_goals(project: Path) -> None:
         ["make", goal]
         for goal in (
             *("help", "serve", "demo", "setup", "check", "test", "mutants", "lint"),
-            *("docs", "bench", "bench-timing", "soak", "attack", "pins"),
+            *("wheel", "docs", "bench", "bench-timing", "soak", "attack", "pins"),
         )
     ]
 
@@ -220,7 +220,7 @@ def test_new_env_writes_over_nothing(project: Path) -> None:
 def test_a_bad_setting_stops_make_serve_with_one_sentence(project: Path) -> None:
     done = make(project, "serve", WEB_CONCURRENCY="many")
     assert done.returncode != 0
-    assert done.stderr.splitlines()[0] == "serve: WEB_CONCURRENCY must be a whole number from 1 to 256, not 'many'."
+    assert done.stderr.splitlines()[0] == "poort: WEB_CONCURRENCY must be a whole number from 1 to 256, not 'many'."
     assert "Traceback" not in done.stderr
 
 
@@ -315,5 +315,5 @@ def test_flask_db_upgrade_goes_to_all_heads_and_makes_no_user(url: str) -> None:
 
 
 def test_the_scripts_are_executable() -> None:
-    for name in ("bin/console", "bin/new-env", "bin/serve", ".ci/run"):
+    for name in ("bin/console", "bin/new-env", "bin/poort", ".ci/run"):
         assert os.access(ROOT / name, os.X_OK), name
