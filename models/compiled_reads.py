@@ -158,7 +158,7 @@ class _Held:
         self.driver: Any = connection.connection.dbapi_connection
         self._tells_changes = connection.dialect.name == "sqlite"
         # SQLite's cursor keeps no rows, so one serves all reads. Those of the other drivers keep the last result.
-        self._cursor = self.driver.cursor() if connection.dialect.name == "sqlite" else None
+        self._cursor = connection.connection.cursor() if self._tells_changes else None
         self._version: Any = None
         self._kept: FIFOCache[tuple[Any, ...], _Found] = FIFOCache(_MOST_BYTES_KEPT, getsizeof=attrgetter("size"))
 
@@ -203,12 +203,12 @@ class _Held:
 
 
 class _Found:
-    """A cached result. It has weak references to items, which `RememberedRows` owns and counts. It owns only numbers."""
+    """A cached result. It has weak references to items, which `RememberedRows` owns and counts. It owns callers and numbers."""
 
     def __init__(self, things: list[Any]) -> None:
         self._things = things
         self._references: list[ref[Any]] | None = None
-        with suppress(TypeError):  # numbers cannot be weakly referenced
+        with suppress(TypeError):  # callers and numbers cannot be weakly referenced
             references = [ref(thing) for thing in things]
             self._things, self._references = [], references
         self.size = _BYTES_OF_FOUND + size_of(self._things) + size_of(self._references)

@@ -1,4 +1,4 @@
-"""`bin/poort backup`: what it copies, where it writes, and what it refuses; tests/system/test_backup.py restores one."""
+"""`bin/poort backup`: what it copies, where it writes, and what it refuses; tests/system/test_backup_of_a_busy_server.py restores one."""
 
 import os
 import sqlite3
