@@ -16,6 +16,8 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import Dialect
 
+from models.host_order import in_one_line, in_turn, remember, several_hosts
+
 #: The error with which a PgBouncer with default settings refuses `options`.
 _REFUSED_OPTIONS = "unsupported startup parameter: options"
 
@@ -48,8 +50,11 @@ def _connect(dialect: Dialect, _record: object, cargs: list[Any], cparams: dict[
     refused: Any = dialect.loaded_dbapi.OperationalError
     if is_silent(dialect):
         raise refused("the database gave no answer in time; not asked again for a moment")
+    cparams |= in_turn(dialect, cparams)
     if dialect.name == "postgresql":
-        return _connect_psycopg(dialect.loaded_dbapi, cargs, cparams)
+        connection = _connect_psycopg(dialect.loaded_dbapi, cargs, cparams)
+        remember(dialect, connection.info.host, connection.info.port)
+        return connection
     return _connect_pymysql(dialect, cargs, cparams)
 
 
@@ -64,7 +69,9 @@ def _connect_psycopg(driver: Any, cargs: list[Any], cparams: dict[str, Any]) -> 
         connection = _patient(driver).connect(*cargs, **cparams)
     except driver.OperationalError as reason:
         if _REFUSED_OPTIONS not in str(reason):
-            raise
+            if not several_hosts(cparams):
+                raise
+            raise type(reason)(in_one_line(str(reason)), pgconn=reason.pgconn) from None
         raise driver.OperationalError("DATABASE_URL needs the option `pgbouncer=1`: PgBouncer refuses start-up options") from None
     connection.answer_timeout = answer_timeout
     return connection
