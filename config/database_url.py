@@ -9,6 +9,7 @@ from urllib.parse import quote
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from config.database_hosts import hosts_in_query, options_of_hosts, without_hosts
 from config.parsing import boolean, one_of
 
 _DRIVERS = {
@@ -59,21 +60,39 @@ def database_url(text: str) -> URL:
     """Turn a URL with PHP's schemes and Doctrine's options into one with the names of our drivers."""
     try:
         scheme, separator, rest = text.partition("://")
+        rest, hosts = without_hosts(rest)
         url = make_url(scheme.lower().replace("-", "_") + separator + rest)
         driver = _DRIVERS[url.drivername.partition("+")[0]]
     except (ArgumentError, KeyError, ValueError):
         raise ValueError("must be a URL like mysql://user:password@host:3306/name, postgresql://… or sqlite:///file") from None
     if driver == "sqlite":
+        if hosts:
+            raise ValueError("has several hosts, and SQLite has none: name the file, like sqlite:////var/lib/poort/poort.db")
         if not url.database or url.database == ":memory:":
             raise ValueError("must name a file that the workers can share, like sqlite:////var/lib/poort/poort.db")
         _options(driver, url)
         return URL.create("sqlite", database=url.database)
     if not url.database:
         raise ValueError("must name the database after the host, like mysql://user:password@host:3306/name")
-    options = _options(driver, url)
+    options = _options(driver, url) | _several_hosts(driver, url, hosts)
     if driver == "mysql+pymysql":
         options["charset"] = "utf8mb4"
     return url.set(drivername=driver, query=options)
+
+
+def _several_hosts(driver: str, url: URL, hosts: list[str]) -> dict[str, str]:
+    """Return the options of several hosts. models/connecting.py tries them in turn, until one takes writes."""
+    in_query = hosts_in_query(url.query) if driver == "postgresql+psycopg" else []
+    if (in_query and (hosts or url.host)) or (hosts and "host" in url.query):
+        raise ValueError("has hosts both before the name of the database and in the option `host`")
+    if not (hosts or in_query):
+        return {}
+    if "unix_socket" in url.query:
+        raise ValueError("has several hosts and a unix_socket, which would take their place")
+    options = options_of_hosts(driver.partition("+")[0], hosts or in_query)
+    if driver == "postgresql+psycopg" and "target_session_attrs" not in url.query:
+        options["target_session_attrs"] = "read-write"
+    return options
 
 
 def _options(driver: str, url: URL) -> dict[str, str | tuple[str, ...]]:
@@ -138,7 +157,6 @@ def _refuse_useless_files(options: Mapping[str, object]) -> None:
 
 
 def database_url_of_parts(host: str, port: str, name: str, user: str, password: str) -> str:
-    """Build the URL of a MariaDB from Chamilo's five variables."""
-    return (
-        f"mysql://{quote(user, safe='')}:{quote(password, safe='')}@{host or 'localhost'}:{port or '3306'}/{quote(name, safe='')}"
-    )
+    """Build the URL of a MariaDB from Chamilo's five variables. The port is that of each host."""
+    hosts = ",".join(f"{each or 'localhost'}:{port or '3306'}" for each in host.split(","))
+    return f"mysql://{quote(user, safe='')}:{quote(password, safe='')}@{hosts}/{quote(name, safe='')}"

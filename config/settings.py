@@ -17,6 +17,7 @@ from dotenv import dotenv_values, find_dotenv
 from sqlalchemy import URL
 
 from config import parsing
+from config.database_hosts import hosts_of
 from config.database_url import database_url, database_url_of_parts
 from config.logging import printable
 from config.parsing import AccessUrlId, MailServer
@@ -125,7 +126,18 @@ def parse_settings(variables: Mapping[str, str], project_dir: Path = ROOT) -> Se
         raise InvalidSetting(f"METRICS_PORT must differ from PORT, which is {settings.port}.")
     if settings.database_schema == "chamilo":
         _refuse_beside_campus(settings)
+    _refuse_standbys(settings)
     return settings
+
+
+def _refuse_standbys(settings: Settings) -> None:
+    """Refuse to write through a standby, or to read there: until it has caught up, it accepts tokens that were ended."""
+    wanted = settings.database_url.query.get("target_session_attrs", "read-write")
+    if hosts_of(settings.database_url) and wanted not in {"read-write", "primary"} and not settings.read_only:
+        raise InvalidSetting(
+            f"DATABASE_URL has several hosts with target_session_attrs={wanted}, which needs READ_ONLY=1: a standby takes no writes, "
+            "and accepts ended tokens for a moment. Use read-write."
+        )
 
 
 def _refuse_beside_campus(settings: Settings) -> None:

@@ -16,6 +16,8 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import Dialect
 
+from models.host_order import in_turn, remember
+
 #: The error with which a PgBouncer with default settings refuses `options`.
 _REFUSED_OPTIONS = "unsupported startup parameter: options"
 
@@ -48,8 +50,11 @@ def _connect(dialect: Dialect, _record: object, cargs: list[Any], cparams: dict[
     refused: Any = dialect.loaded_dbapi.OperationalError
     if is_silent(dialect):
         raise refused("the database gave no answer in time; not asked again for a moment")
+    cparams |= in_turn(dialect, cparams)
     if dialect.name == "postgresql":
-        return _connect_psycopg(dialect.loaded_dbapi, cargs, cparams)
+        connection = _connect_psycopg(dialect.loaded_dbapi, cargs, cparams)
+        remember(dialect, connection.info.host, connection.info.port)
+        return connection
     return _connect_pymysql(dialect, cargs, cparams)
 
 

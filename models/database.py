@@ -33,6 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from models import connecting  # noqa: F401 - its listeners open the connections of every engine
+from models.host_order import several_hosts
 from models.sqlite_limit import LimitedConnection
 
 logger = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ def engine_options(url: URL) -> dict[str, Any]:
         "pool_timeout": CONNECT_TIMEOUT_SECONDS,
     }
     answer_timeout = STATEMENT_TIMEOUT_SECONDS + SPARE_SECONDS
-    options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "answer_timeout": answer_timeout}
+    options["connect_args"] = {"connect_timeout": connect_timeout(url), "answer_timeout": answer_timeout}
     if url.get_backend_name() == "mysql":
         options["connect_args"] |= {"write_timeout": answer_timeout}
         # READ COMMITTED avoids gap locks, on which two concurrent sign-ins would deadlock.
@@ -127,6 +128,11 @@ def engine_options(url: URL) -> dict[str, Any]:
         # Notice in half a minute that the peer of an idle connection has vanished.
         options["connect_args"] |= {"keepalives_idle": STATEMENT_TIMEOUT_SECONDS, "keepalives_interval": 5, "keepalives_count": 3}
     return options
+
+
+def connect_timeout(url: URL) -> int:
+    """Return the seconds to wait for each host of a database: several share the time. psycopg waits for at least two."""
+    return max(2, CONNECT_TIMEOUT_SECONDS // max(1, len(several_hosts(url.query))))
 
 
 @event.listens_for(Engine, "connect")

@@ -16,6 +16,7 @@ from commands.doctor.findings import ERROR, OK, WARNING, Finding, why
 from commands.doctor.limits import examine_time_limit
 from commands.doctor.schema import examine_version, lacking, revisions
 from commands.doctor.writing import examine_writing
+from config.database_hosts import shown
 from config.parsing import AccessUrlId
 from models import db
 from models.platform import Platform
@@ -76,7 +77,7 @@ def examine_passphrase(ours: Parts) -> Iterator[Finding]:
 
 def examine_database(ours: Parts) -> Iterator[Finding]:
     """Check the database, and if it can be reached, its schema, its clock and its hashes."""
-    where = ours.settings.database_url.render_as_string(hide_password=True)
+    where = shown(ours.settings.database_url)
     try:
         db.session.execute(text("SELECT 1"))
     except SQLAlchemyError as reason:

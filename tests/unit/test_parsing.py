@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from config.database_hosts import hosts_of, shown
 from config.database_url import MEANING, NO_MEANING, database_url, database_url_of_parts
 from config.parsing import (
     MailServer,
@@ -144,13 +145,48 @@ CHARSET = {"charset": "utf8mb4"}
         (f"pgsql://h/x?charset=utf8&sslmode=require&sslrootcert={THIS}", {"sslmode": "require", "sslrootcert": THIS}),
         ("pgsql://h/x?sslmode=verify-full&sslrootcert=system", {"sslmode": "verify-full", "sslrootcert": "system"}),
         (f"pgsql://h/x?sslcert={THIS}&sslkey={THIS}&application_name=poort", {"sslcert": THIS, "sslkey": THIS, "application_name": "poort"}),
-        ("pgsql:///x?host=a:1&host=b:2&target_session_attrs=read-write", {"host": ("a:1", "b:2"), "target_session_attrs": "read-write"}),
         *[(f"pgsql://h/x?pgbouncer={text}", {"pgbouncer": "1"}) for text in ("1", "true")],
         *[(f"pgsql://h/x?pgbouncer={text}", {}) for text in ("0", "false")],
     ],
 )  # fmt: skip
 def test_database_url_passes_on_the_options_that_its_driver_knows(given: str, options: dict[str, str]) -> None:
     assert database_url(given).query == options
+
+
+# What SQLAlchemy and models/connecting.py get: host names and ports, separated by commas.
+SEVERAL_HOSTS = [
+    ("pgsql://u:p@a:1,b/x", "a,b", "1,5432", "pgsql://u:***@a:1,b:5432/x"),
+    ("pgsql://u:p%40%2C/,@[::1],[fe80::1%eth0]:1/x", "::1,fe80::1%eth0", "5432,1", "pgsql://u:***@[::1]:5432,[fe80::1%eth0]:1/x"),
+    ("pgsql://u:p@%2Frun%2Fpg:7,b/x", "/run/pg,b", "7,5432", "pgsql://u:***@/run/pg:7,b:5432/x"),
+    ("pgsql:///x?host=a:1&host=b", "a,b", "1,5432", "pgsql://a:1,b:5432/x"),
+    ("pgsql:///x?host=a,::1&port=1", "a,::1", "1,1", "pgsql://a:1,[::1]:1/x"),
+    ("pgsql:///x?host=a,b&port=1,2", "a,b", "1,2", "pgsql://a:1,b:2/x"),
+    ("mysql://u:p@a,b_2:1,c.d/x", "a,b_2,c.d", "3306,1,3306", "mysql://u:***@a:3306,b_2:1,c.d:3306/x"),
+    (database_url_of_parts("a,b", "7", "x", "u", "p"), "a,b", "7,7", "mysql://u:***@a:7,b:7/x"),
+]
+
+
+@pytest.mark.parametrize(("given", "hosts", "ports", "text"), SEVERAL_HOSTS)
+def test_database_url_may_name_several_hosts(given: str, hosts: str, ports: str, text: str) -> None:
+    url = database_url(given)
+    assert (url.host, url.port, url.query["host"], url.query["port"]) == (None, None, hosts, ports)
+    assert url.query.get("target_session_attrs") == ("read-write" if given.startswith("pgsql") else None)
+    assert hosts_of(url) == list(zip(hosts.split(","), ports.split(","), strict=True))
+    assert shown(url).partition("?")[0].replace("postgresql+psycopg", "pgsql").replace("mysql+pymysql", "mysql") == text
+    _, options = url.get_dialect()().create_connect_args(url)
+    assert (options["host"], options["port"]) == (hosts, ports)
+
+
+def test_database_url_of_one_host_stays_as_it_is() -> None:
+    assert (database_url("pgsql:///x?host=/run/pg&port=7").query, database_url("pgsql://h:7/x").query) == (
+        {"host": "/run/pg", "port": "7"},
+        {},
+    )
+    assert (hosts_of(database_url("pgsql:///x?host=/run/pg")), shown(database_url("mysql://u:p@h/x"))) == (
+        [],
+        "mysql+pymysql://u:***@h/x?charset=utf8mb4",
+    )
+    assert database_url("pgsql://a,b/x?target_session_attrs=primary").query["target_session_attrs"] == "primary"
 
 
 UNLISTED = "which is not in docs/operators.md#database-url-options"
@@ -168,6 +204,23 @@ USELESS = [
     ("mysql://h/x?ssl-key=/", "has the option `ssl-key`, but / is not a file that this user can read"),
     ("pgsql://h/x?sslmode=on", "has the option `sslmode`, which must be disable, allow, prefer, require, verify-ca or verify-full, not 'on'"),
     ("pgsql://h/x?pgbouncer=maybe", f"has the option `pgbouncer`, which {BOOLEAN}'maybe'"),
+    *[
+        (f"{scheme}://u:{hosts}/x", f"has several hosts, and number {number} is not like host, host:{port} or [::1]")
+        for scheme, port, hosts, number in (
+            *(("pgsql", 5432, hosts, 2) for hosts in ("p@a,", "p@a,b:0", "p@a,b:65536", "p@a,b:x", "p@a,::1", "p@a,[x]", "p@a,b c")),
+            *(("mysql", 3306, "p@,b", 1), ("mysql", 3306, "p@s3cret@a,b", 1), ("mysql", 3306, "p@a,%2Frun", 2)),
+        )
+    ],
+    ("pgsql:///x?host=a,b&port=1,2,3", "has a number of ports that is not that of its hosts"),
+    ("pgsql:///x?host=a&host=b&port=1", "has several times the option `host`, so their ports belong there: host=a:5432&host=b:5432"),
+    *[
+        (f"pgsql://{text}", "has hosts both before the name of the database and in the option `host`")
+        for text in ("a,b/x?host=c", "a/x?host=b,c", "a/x?host=b&host=c")
+    ],
+    ("mysql://a,b/x?unix_socket=/s", "has several hosts and a unix_socket, which would take their place"),
+    ("mysql://a,b/x?target_session_attrs=read-write", f"has the option `target_session_attrs`, {UNLISTED}"),
+    ("pgsql://a,b/x?target_session_attrs=write", "has the option `target_session_attrs`, which must be any, read-write, read-only, primary, standby or prefer-standby, not 'write'"),
+    ("sqlite://a,b/x.db", "has several hosts, and SQLite has none: name the file, like sqlite:////var/lib/poort/poort.db"),
     ("pgsql://h/x?sslmode=require&sslmode=require", "has the option `sslmode` twice"),
     ("mysql://h/x?ssl-mode=required&sslmode=required", "has the option `sslmode` twice"),
     (f"mysql://h/x?ssl-key={THIS}", "has an ssl-key, which needs its ssl-cert"),

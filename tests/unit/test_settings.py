@@ -139,6 +139,8 @@ BAD = {
         "sqlite:///:memory:",
         "mysql://u:p@h",
         "mysql://u:p@h:port/x",
+        "mysql://u:p@a,b:port/x",
+        "pgsql://u:p@a,b/x?target_session_attrs=any",
     ],
     "DATABASE_PORT": ["port"],
     "PORT": ["0", "65536", "http"],
