@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Select
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import DBAPIError
 
-from models.connecting import has_met_silence, notice_silence
+from models.connecting import has_met_silence, is_lost, notice_silence
 from models.remembered_rows import Part, RememberedRows, Values, size_of
 
 _SQLITE_CACHE_KIB = 64
@@ -155,7 +155,7 @@ class _Held:
 
     def is_broken(self, reason: Any) -> bool:
         """Tell whether the connection itself failed, so that no statement can succeed on it."""
-        return self._dialect.is_disconnect(reason, self.driver, None)
+        return self._dialect.is_disconnect(reason, self.driver, None) or is_lost(self._dialect, reason)
 
     def met_silence(self, reason: Exception) -> bool:
         """Tell whether the server gave no answer within the time limit. If so, the statement must not be tried again at once."""

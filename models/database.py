@@ -34,6 +34,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from models import connecting  # noqa: F401 - its listeners open the connections of every engine
 from models.host_order import several_hosts
+from models.mysql_hosts import is_galera_node, leave_later_node
 from models.sqlite_limit import LimitedConnection
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,10 @@ STATEMENT_TIMEOUT_SECONDS = 15
 # A working server ends a statement itself at the time limit, so only one that hangs is silent for longer.
 SPARE_SECONDS = 1
 RECYCLE_SECONDS = 1800
+
+# On a Galera node, reads (1), updates and deletes (2) and inserts (4) that begin a transaction wait until the node has what
+# other nodes have committed. Without it a token that was revoked through another node would be accepted for a moment.
+_SYNC_WAIT = 7
 
 #: Alembic's record of migrations; Chamilo has a table of its own.
 VERSION_TABLE = "poort_alembic_version"
@@ -123,6 +128,8 @@ def engine_options(url: URL) -> dict[str, Any]:
         options["connect_args"] |= {"write_timeout": answer_timeout}
         # READ COMMITTED avoids gap locks, on which two concurrent sign-ins would deadlock.
         options["isolation_level"] = "READ COMMITTED"
+        if several_hosts(url.query):
+            options["pool_events"] = [(leave_later_node, "checkout")]
     if url.get_backend_name() == "postgresql":
         options["connect_args"] |= {"options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c timezone=UTC"}
         # Notice in half a minute that the peer of an idle connection has vanished.
@@ -152,6 +159,8 @@ def _prepare_connection(connection: Any, _record: object) -> None:
             locks = dict.fromkeys(("innodb_lock_wait_timeout", "lock_wait_timeout"), STATEMENT_TIMEOUT_SECONDS)
             options |= {"max_execution_time": 1000 * STATEMENT_TIMEOUT_SECONDS} | locks
         with connection.cursor() as cursor:
+            if is_galera_node(cursor):
+                options["wsrep_sync_wait"] = _SYNC_WAIT
             cursor.execute("SET " + ", ".join(f"{name} = {value}" for name, value in options.items()))
 
 

@@ -36,6 +36,7 @@ _MARIADB = frozenset(
         *(1020, 1205, 1206, 1213),  # locks and deadlocks
         *(1021, 1037, 1038, 1041, 1114, 1135, 1637),  # disk and memory
         *(1290, 1792, 1836),  # read-only at the moment
+        *(1047, 1180),  # a Galera node that has lost its cluster, and a commit that it could not make
         *(1969, 3024),  # the time limits of MariaDB and MySQL
     )
 )

@@ -84,7 +84,8 @@ class Node:
 
     def ask(self, statement: str) -> Any:
         """Run a statement on a connection of its own. Return the last column of its first row, if it has one."""
-        engine = create_engine(self.driver_url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 2, "read_timeout": 5})
+        limits = {"connect_timeout": 2, "read_timeout": 5}
+        engine = create_engine(self.driver_url, isolation_level="AUTOCOMMIT", connect_args=limits)
         try:
             with engine.connect() as connection:
                 found = connection.exec_driver_sql(statement)
@@ -113,11 +114,14 @@ class Node:
         raise DidNotStart(f"{self.name}: {self.log[-30000:]}")
 
     def _command(self) -> list[str]:
-        provider = f"gmcast.listen_addr=tcp://127.0.0.1:{self.group_port};ist.recv_addr=127.0.0.1:{self.increment_port};gcache.size=32M"
+        provider = (
+            f"gmcast.listen_addr=tcp://127.0.0.1:{self.group_port};ist.recv_addr=127.0.0.1:{self.increment_port};gcache.size=32M"
+        )
         return [
             *(find_program("mariadbd"), "--no-defaults", f"--datadir={self.folder}/data", f"--tmpdir={self.folder}"),
-            *(f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid", f"--port={self.port}", "--bind-address=127.0.0.1"),
-            *(f"--wsrep-provider={PROVIDER}", f"--wsrep-provider-options={provider}", "--wsrep-cluster-name=poort"),
+            *(f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid"),
+            *(f"--port={self.port}", "--bind-address=127.0.0.1", f"--wsrep-provider={PROVIDER}"),
+            *(f"--wsrep-provider-options={provider}", "--wsrep-cluster-name=poort"),
             *(f"--wsrep-node-name={self.name}", "--wsrep-node-address=127.0.0.1", "--wsrep-sst-method=rsync"),
             *(f"--wsrep-sst-receive-address=127.0.0.1:{self.snapshot_port}", *_NEEDED, *_SMALL, f"--user={_user()}"),
         ]
@@ -173,8 +177,9 @@ def start_galera() -> Cluster:
         first = cluster.nodes[0]
         shutil.chown(folder, _user())
         first.folder.mkdir()
-        options = ("--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=16M", f"--tmpdir={folder}")
-        run([installer, "--no-defaults", f"--datadir={first.folder}/data", *options, f"--user={getpass.getuser()}"])
+        options = ("--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=16M")
+        places = (f"--datadir={first.folder}/data", f"--tmpdir={folder}", f"--user={getpass.getuser()}")
+        run([installer, "--no-defaults", *places, *options])
         (first.folder / "data/grastate.dat").write_text(_STATE.format(uuid=uuid.uuid1()))
         _give(folder)
         _prepare(cluster)
