@@ -1,6 +1,7 @@
 """Run reads fast: each statement is compiled once, and each thread keeps a connection in autocommit mode."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from operator import attrgetter
@@ -12,7 +13,9 @@ from sqlalchemy import Connection, Engine, Select
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import DBAPIError
 
-from models.connecting import has_met_silence, is_lost, notice_silence
+from models.connecting import has_met_silence, notice_silence
+from models.demotion import is_left
+from models.outages import is_read_only
 from models.remembered_rows import Part, RememberedRows, Values, size_of
 
 _SQLITE_CACHE_KIB = 64
@@ -99,7 +102,7 @@ class Reader:
         Time-outs and other failures are not retried: the statement may already have used up its time limit.
         """
         held: _Held | None = getattr(self._held, "connection", None)
-        if held is not None and has_met_silence(held.connection.dialect):
+        if held is not None and (has_met_silence(held.dialect) or is_left(held.dialect, held.opened_at)):
             self._let_go(held)
             held = None
         held = held or self._hold()
@@ -147,7 +150,8 @@ class _Held:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.driver_error: type[Exception] = connection.dialect.loaded_dbapi.Error
-        self._dialect = connection.dialect
+        self.opened_at = time.monotonic()
+        self.dialect = connection.dialect
         self.driver: Any = connection.connection.dbapi_connection
         self._tells_changes = connection.dialect.name == "sqlite"
         self._version: Any = None
@@ -155,19 +159,19 @@ class _Held:
 
     def is_broken(self, reason: Any) -> bool:
         """Tell whether the connection itself failed, so that no statement can succeed on it."""
-        return self._dialect.is_disconnect(reason, self.driver, None) or is_lost(self._dialect, reason)
+        return self.dialect.is_disconnect(reason, self.driver, None) or is_read_only(reason)
 
     def met_silence(self, reason: Exception) -> bool:
         """Tell whether the server gave no answer within the time limit. If so, the statement must not be tried again at once."""
-        return self._dialect.name != "sqlite" and notice_silence(self._dialect, reason)
+        return self.dialect.name != "sqlite" and notice_silence(self.dialect, reason)
 
     def named(self, reason: Exception) -> DBAPIError:
         """Return a failure of the driver as SQLAlchemy's exception, without the statement, which must not be logged."""
-        named = DBAPIError.instance(None, None, reason, self.driver_error, hide_parameters=True, dialect=self._dialect)
+        named = DBAPIError.instance(None, None, reason, self.driver_error, hide_parameters=True, dialect=self.dialect)
         return cast("DBAPIError", named)
 
     def rows(self, read: Read, parameters: Mapping[str, Any], remembered: RememberedRows) -> list[Any]:
-        compiled, cursor = read.compiled(self._dialect), self.driver.cursor()
+        compiled, cursor = read.compiled(self.dialect), self.driver.cursor()
         try:
             if not (read.is_kept and self._tells_changes):
                 return compiled.run(cursor, parameters, remembered)

@@ -17,7 +17,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import Dialect
 
 from models.host_order import in_turn, remember, several_hosts
-from models.mysql_hosts import connect_to_writer, has_lost_cluster
+from models.mysql_hosts import connect_to_writer
 
 #: The error with which a PgBouncer with default settings refuses `options`.
 _REFUSED_OPTIONS = "unsupported startup parameter: options"
@@ -164,13 +164,7 @@ def has_met_silence(dialect: Dialect) -> bool:
     return _met.ever and time.monotonic() < _met.until.get(dialect, 0)
 
 
-def is_lost(dialect: Dialect, failure: BaseException) -> bool:
-    """Tell whether a failure of the driver means that a new connection may reach a server that takes writes."""
-    return dialect.name in {"mysql", "mariadb"} and has_lost_cluster(failure)
-
-
 @event.listens_for(Engine, "handle_error")
 def _handle_error(context: ExceptionContext) -> None:
     if context.dialect.name != "sqlite":
         notice_silence(context.dialect, context.original_exception)
-        context.is_disconnect |= is_lost(context.dialect, context.original_exception)

@@ -132,8 +132,9 @@ def engine_options(url: URL) -> dict[str, Any]:
             options["pool_events"] = [(leave_later_node, "checkout")]
     if url.get_backend_name() == "postgresql":
         options["connect_args"] |= {"options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c timezone=UTC"}
-        # Notice in half a minute that the peer of an idle connection has vanished.
+        # Notice in half a minute that the peer of an idle connection has vanished, and in seconds if it acknowledges nothing.
         options["connect_args"] |= {"keepalives_idle": STATEMENT_TIMEOUT_SECONDS, "keepalives_interval": 5, "keepalives_count": 3}
+        options["connect_args"] |= {"tcp_user_timeout": 1000 * CONNECT_TIMEOUT_SECONDS}
     return options
 
 

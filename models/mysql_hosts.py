@@ -19,9 +19,6 @@ from sqlalchemy.exc import DisconnectionError
 #: a Galera cluster is used for this long.
 RETURN_SECONDS = 5.0
 
-#: The number of the error of a node that has lost its cluster.
-_LOST_CLUSTER = 1047
-
 _GALERA_STATE = "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 'wsrep_cluster_status')"
 _VARIABLES = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'wsrep_on')"
 
@@ -62,11 +59,6 @@ def leave_later_node(connection: Any, _record: object, _proxy: object) -> None:
     """Refuse to reuse a connection to a later node for long, so that the pool tries the first one again (a pool event)."""
     if time.monotonic() >= getattr(connection, "leave_at", inf):
         raise DisconnectionError("looks for the first node of the cluster again")
-
-
-def has_lost_cluster(failure: BaseException) -> bool:
-    """Tell whether PyMySQL failed because a Galera node has lost its cluster: a new connection may reach another node."""
-    return bool(failure.args) and failure.args[0] == _LOST_CLUSTER
 
 
 def is_galera_node(cursor: Any) -> bool:

@@ -25,7 +25,10 @@ _POSTGRESQL_CLASSES = frozenset(
         *("53", "55", "40"),  # resources; object in use; deadlock
     )
 )
-_POSTGRESQL = frozenset(("25006",))  # write in a read-only transaction; the rest of its class is a fault of ours
+_POSTGRESQL_READ_ONLY = "25006"  # write in a read-only transaction; the rest of its class is a fault of ours
+
+# 1047: a Galera node that has lost its cluster, which refuses reads as well
+_MARIADB_READ_ONLY = (1290, 1792, 1836, 1047)
 
 # https://mariadb.com/kb/en/mariadb-error-codes/ and https://dev.mysql.com/doc/mysql-errors/8.4/en/
 _MARIADB = frozenset(
@@ -35,8 +38,8 @@ _MARIADB = frozenset(
         *(2002, 2003, 2005, 2006, 2013, 2014, 2055),  # the same, as the client library reports it
         *(1020, 1205, 1206, 1213),  # locks and deadlocks
         *(1021, 1037, 1038, 1041, 1114, 1135, 1637),  # disk and memory
-        *(1290, 1792, 1836),  # read-only at the moment
-        *(1047, 1180),  # a Galera node that has lost its cluster, and a commit that it could not make
+        *_MARIADB_READ_ONLY,
+        1180,  # a commit that a Galera node could not make
         *(1969, 3024),  # the time limits of MariaDB and MySQL
     )
 )
@@ -60,10 +63,16 @@ def is_outage(error: DBAPIError) -> bool:
     if number := _number_of(orig):  # before `sqlstate`, which PyMySQL sets, too, but mostly to a general value
         return number in _MARIADB
     if state := getattr(orig, "sqlstate", None):
-        return state[:2] in _POSTGRESQL_CLASSES or state in _POSTGRESQL
+        return state[:2] in _POSTGRESQL_CLASSES or state == _POSTGRESQL_READ_ONLY
     # A connection that could not be opened has neither a code nor a statement.
     is_of_the_connection = error.statement is None or not hasattr(orig, "sqlstate")
     return is_of_the_connection and isinstance(error, OperationalError | InterfaceError)
+
+
+def is_read_only(failure: BaseException) -> bool:
+    """Tell whether a failure of the driver means that this PostgreSQL, MariaDB or MySQL takes no writes at the moment."""
+    number = _number_of(failure)
+    return number in _MARIADB_READ_ONLY if number else getattr(failure, "sqlstate", None) == _POSTGRESQL_READ_ONLY
 
 
 def code_of(error: BaseException) -> str:

@@ -81,8 +81,10 @@ class WriteProbe:
             return ""
         try:
             with self._engine().connect() as connection:
-                connection.detach()  # its settings change, so it must not return to the pool
-                _write_nothing(connection)
+                try:
+                    _write_nothing(connection)
+                finally:
+                    connection.invalidate()  # its settings have changed, so it must not return to the pool
         except SQLAlchemyError as reason:
             return code_of(reason) if refuses_to_write(reason) else ""
         return ""

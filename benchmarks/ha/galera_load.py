@@ -106,7 +106,9 @@ class HaClient:
             document = {"username": self._name, "password": self._password}
             status, given = await self._ask("sign in", "POST", "/api/authentication_token", document, token="")
         else:
-            status, given = await self._ask("refresh", "POST", "/api/token/refresh", {"refresh_token": self._refresh[-1]}, token="")
+            status, given = await self._ask(
+                "refresh", "POST", "/api/token/refresh", {"refresh_token": self._refresh[-1]}, token=""
+            )
         if status == OK:
             self._refresh = [given["refresh_token"]]
 
@@ -115,9 +117,7 @@ class Load:
     """Clients in a thread of their own, spread over servers. Use it as a context: they end with it."""
 
     def __init__(self, names: Sequence[str], ports: Sequence[int], token: str, password: str) -> None:
-        self._clients = [
-            HaClient(name, ports[number % len(ports)], token, password) for number, name in enumerate(names)
-        ]
+        self._clients = [HaClient(name, ports[number % len(ports)], token, password) for number, name in enumerate(names)]
         self._ended = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._work()))
 

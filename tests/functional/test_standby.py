@@ -114,3 +114,36 @@ def test_standby_serves_reads_and_a_promotion_brings_writing_back(
     assert signed_in_as(sign_in(failed_over)) == "alice"
     assert failed_over.test_client().patch(item, json=body, headers=headers).status_code == 200
     assert scalar(standby, "SELECT lastname FROM \"user\" WHERE username = 'alice'") == "Liddell"
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_of_two_hosts_the_one_that_takes_writes_is_used_and_a_demoted_one_is_left(
+    primary: Database, standby: Engine, make_app: Callable[..., Flask]
+) -> None:
+    alice = primary.make_user("alice", ["ROLE_ADMIN"], password="secret")
+    first, url = primary.engine.url, standby.url
+    app = make_app(
+        DATABASE_URL=f"postgresql://postgres@127.0.0.1:{url.port},127.0.0.1:{first.port}/{url.database}?application_name=poort"
+    )
+    item, headers = f"/api/users/{alice.id}", bearer(app, alice) | {"Content-Type": "application/merge-patch+json"}
+
+    def change(lastname: str) -> int:
+        return app.test_client().patch(item, json={"lastname": lastname}, headers=headers).status_code
+
+    def shown() -> object:
+        return app.test_client().get(item, headers=headers).json["lastname"]
+
+    assert [change("Before"), shown()] == [200, "Before"]
+    wait_until(lambda: scalar(standby, "SELECT lastname FROM \"user\" WHERE username = 'alice'") == "Before")
+    demoting = create_engine(first, isolation_level="AUTOCOMMIT")
+    with demoting.connect() as connection:
+        connection.execute(text("ALTER SYSTEM SET default_transaction_read_only = on"))
+    scalar(demoting, "SELECT pg_reload_conf()")
+    assert scalar(standby, "SELECT pg_promote()") is True
+    wait_until(lambda: scalar(demoting, "SHOW default_transaction_read_only") == "on")
+
+    assert change("Between") == 503, "its connection leads to the demoted server"
+    assert [change("After"), shown()] == [200, "After"]
+    assert scalar(standby, "SELECT lastname FROM \"user\" WHERE username = 'alice'") == "After"
+    assert scalar(demoting, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'poort'") == 0
+    demoting.dispose()
