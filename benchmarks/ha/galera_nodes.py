@@ -12,10 +12,6 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import create_engine
-from sqlalchemy.exc import OperationalError
 
 from benchmarks.services import START_TIMEOUT_SECONDS, DidNotStart, NotInstalled, find_program, free_port, run, spawn
 
@@ -32,6 +28,10 @@ _NEEDED = ("--binlog-format=ROW", "--default-storage-engine=InnoDB", "--innodb-a
 
 #: Galera's record of a node's position, at its beginning.
 _STATE = "# GALERA saved state\nversion: 2.1\nuuid:    {uuid}\nseqno:   0\nsafe_to_bootstrap: 1\n"
+
+
+class DidNotAnswer(Exception):
+    """A node refused a statement, or a connection."""
 
 
 @dataclass
@@ -82,22 +82,19 @@ class Node:
             self.process.kill()
             self.process.wait()
 
-    def ask(self, statement: str) -> Any:
-        """Run a statement on a connection of its own. Return the last column of its first row, if it has one."""
-        limits = {"connect_timeout": 2, "read_timeout": 5}
-        engine = create_engine(self.driver_url, isolation_level="AUTOCOMMIT", connect_args=limits)
-        try:
-            with engine.connect() as connection:
-                found = connection.exec_driver_sql(statement)
-                row = found.first() if found.returns_rows else None
-                return row[-1] if row else None
-        finally:
-            engine.dispose()
+    def ask(self, statement: str) -> str:
+        """Run a statement, also on a node that has lost its cluster. Return the last column of the last row."""
+        client = [find_program("mariadb"), "--no-defaults", "-h127.0.0.1", f"-P{self.port}", "-uroot", "--connect-timeout=2"]
+        command = [*client, "--batch", "--skip-column-names", "--execute", statement]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=10)
+        if done.returncode:
+            raise DidNotAnswer(f"{self.name}: {done.stderr}")
+        return done.stdout.rstrip("\n").rpartition("\n")[2].rpartition("\t")[2]
 
     def status(self, name: str) -> str:
         """Return a status variable of Galera; empty if the node does not answer."""
-        with suppress(OperationalError):
-            return str(self.ask(f"SHOW STATUS LIKE 'wsrep_{name}'"))
+        with suppress(DidNotAnswer, subprocess.TimeoutExpired):
+            return self.ask(f"SHOW STATUS LIKE 'wsrep_{name}'")
         return ""
 
     def isolate(self, *, is_alone: bool) -> None:
