@@ -1,0 +1,32 @@
+"""Prove failovers of databases under load (`make ha`). Exits with 1 if a bound is broken."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from benchmarks.ha import postgresql
+from benchmarks.ha.proof import Proof, print_tables
+from benchmarks.services import NotInstalled
+
+PROOFS: dict[str, tuple[str, Callable[[], Proof]]] = {"postgresql": (postgresql.TITLE, postgresql.prove)}
+
+
+def main() -> None:
+    """Run the proofs, and print their tables. A proof whose programs are missing is skipped, unless REQUIRE_SERVICES is 1."""
+    parser = argparse.ArgumentParser("make ha", description=__doc__)
+    parser.add_argument("kinds", nargs="*", choices=(*PROOFS, []), help="all of them if you name none")
+    options = parser.parse_args()
+    held = True
+    for kind in options.kinds or PROOFS:
+        title, prove = PROOFS[kind]
+        try:
+            held &= print_tables(title, prove())
+        except NotInstalled as reason:
+            print(f"\n## {title}\n\nNot run: {reason}.")
+            held &= os.environ.get("REQUIRE_SERVICES") != "1"
+    sys.exit(0 if held else 1)
+
+
+if __name__ == "__main__":
+    main()
