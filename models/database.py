@@ -47,6 +47,8 @@ STATEMENT_TIMEOUT_SECONDS = 15
 # A working server ends a statement itself at the time limit, so only one that hangs is silent for longer.
 SPARE_SECONDS = 1
 RECYCLE_SECONDS = 1800
+# The locks of a host that vanished within a transaction end after this time, before those that wait for them give up.
+IDLE_WRITE_SECONDS = 10
 
 # On a Galera node, reads (1), updates and deletes (2) and inserts (4) that begin a transaction wait until the node has what
 # other nodes have committed. Without it a token that was revoked through another node would be accepted for a moment.
@@ -156,6 +158,7 @@ def _prepare_connection(connection: Any, _record: object) -> None:
         options = {"time_zone": "'+00:00'", "group_concat_max_len": 1048576}
         if "mariadb" in connection.get_server_info().lower():
             options["max_statement_time"] = STATEMENT_TIMEOUT_SECONDS
+            options["idle_write_transaction_timeout"] = IDLE_WRITE_SECONDS
         else:  # MySQL's limit, in milliseconds, is for SELECT only; other statements take long only if they wait for a lock
             locks = dict.fromkeys(("innodb_lock_wait_timeout", "lock_wait_timeout"), STATEMENT_TIMEOUT_SECONDS)
             options |= {"max_execution_time": 1000 * STATEMENT_TIMEOUT_SECONDS} | locks

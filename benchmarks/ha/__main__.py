@@ -5,11 +5,14 @@ import os
 import sys
 from collections.abc import Callable
 
-from benchmarks.ha import postgresql
+from benchmarks.ha import galera, postgresql
 from benchmarks.ha.proof import Proof, print_tables
 from benchmarks.services import NotInstalled
 
-PROOFS: dict[str, tuple[str, Callable[[], Proof]]] = {"postgresql": (postgresql.TITLE, postgresql.prove)}
+PROOFS: dict[str, tuple[str, Callable[[], Proof]]] = {
+    "postgresql": (postgresql.TITLE, postgresql.prove),
+    "galera": (galera.TITLE, galera.prove),
+}
 
 
 def main() -> None:

@@ -3,32 +3,66 @@
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
+from pathlib import Path
 
 from sqlalchemy import Connection, create_engine
 
-from benchmarks.ha.galera_load import CREATED, NO_CONTENT, OK, UNAUTHORIZED, Answer
+from benchmarks.ground import lay
 from benchmarks.ha.galera_nodes import Cluster, Node
-from benchmarks.serving import Server
+from benchmarks.ha.load import CREATED, DENIED, LATER, NO_CONTENT, OK
+from benchmarks.ha.proof import COST, Proof, say
+from benchmarks.serving import Server, running
 
+#: A database of its own.
+NAME = "two_nodes"
 READS = 100
 TOKENS = 25
 SECONDS = 4
 #: Properties of one user, each with the server that changes it.
 PROPERTIES = (("firstname", 0), ("lastname", 1), ("phone", 0), ("address", 1))
-UNPROCESSABLE = 422
+GOOD = ("PATCH 200", "PATCH 503", "POST 201", "POST 422", "POST 503")
 
 
 @dataclass
 class Conflicts:
-    """What happened to writes of the same rows."""
+    """What happened to writes of the same rows. An answer is `503` only if it says when to come back."""
 
-    answers: list[Answer] = field(default_factory=list)
+    answers: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
+
+
+def prove_two_nodes(cluster: Cluster, folder: Path, proof: Proof) -> None:
+    """Let two servers write through different nodes. Nobody should; but it happens for moments while they change nodes."""
+    cluster.nodes[0].ask(f"CREATE DATABASE {NAME} CHARACTER SET utf8mb4")
+    stale, read = stale_reads(cluster)
+    proof.check(
+        "reads on node 2 after a commit on node 1 that were outdated without wsrep_sync_wait", f"{stale} of {read}", held=True
+    )
+    ground = lay(folder, cluster.url(NAME), COST)
+    servers = []
+    for number in range(2):
+        home = folder / f"host{number}"
+        home.mkdir()
+        # With sessions, two tokens of one second differ.
+        sessions = {"REFRESH_TOKEN_TTL": "3600", "REFRESH_TOKEN_MAX_SESSIONS": "1000"}
+        servers.append(Server("poort", home, ground.settings | sessions | {"DATABASE_URL": cluster.url_of(number, NAME)}))
+    with running(*servers):
+        for server in servers:
+            server.sign_in("admin", ground.password)
+        say("revocations through two nodes")
+        accepted, tried = revocations(cluster, servers, ground.password)
+        proof.check("tokens revoked through node 1 that node 2 still accepted: 0", f"{accepted} of {tried}", held=not accepted)
+        say("conflicts of two nodes")
+        seen = conflicts(*servers)
+    others = [answer for answer in seen.answers if answer not in GOOD]
+    proof.check("writes of the same rows through two nodes: good, or 503 with Retry-After", dict(seen.answers), held=not others)
+    proof.check("of these, acknowledged and lost: 0", seen.lost[:3] or 0, held=not seen.lost)
 
 
 def stale_reads(cluster: Cluster) -> tuple[int, int]:
@@ -55,7 +89,7 @@ def revocations(cluster: Cluster, servers: Sequence[Server], password: str) -> t
             bearer = f"Bearer {token}"
             assert second.ask("GET", "/api/me", Authorization=bearer)[0] == OK
             assert first.ask("POST", "/api/token/invalidate", Authorization=bearer)[0] == NO_CONTENT
-            accepted += second.ask("GET", "/api/me", Authorization=bearer)[0] != UNAUTHORIZED
+            accepted += second.ask("GET", "/api/me", Authorization=bearer)[0] != DENIED
     return accepted, TOKENS
 
 
@@ -111,17 +145,17 @@ class Creating:
 
 
 def note(seen: Conflicts, server: Server, method: str, path: str, document: object) -> int:
-    """Send a request, and add the answer. A name that is taken is a good answer."""
+    """Send a request, and count the answer."""
     content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
-    connection, begun = HTTPConnection("127.0.0.1", server.port, timeout=30), time.monotonic()
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
     try:
         connection.request(method, path, json.dumps(document), server.headers | {"Content-Type": content_type})
         response = connection.getresponse()
-        status, says_when = response.status, "Retry-After" in response.headers
+        is_vague = response.status == LATER and "Retry-After" not in response.headers
     finally:
         connection.close()
-    seen.answers.append(Answer(method, begun, time.monotonic(), OK if status == UNPROCESSABLE else status, says_when))
-    return status
+    seen.answers[f"{method} {response.status}{' without Retry-After' if is_vague else ''}"] += 1
+    return response.status
 
 
 @contextmanager
@@ -148,7 +182,7 @@ def busy(cluster: Cluster) -> Iterator[None]:
 
 @contextmanager
 def _connect(node: Node) -> Iterator[Connection]:
-    engine = create_engine(f"{node.driver_url}poort", isolation_level="AUTOCOMMIT")
+    engine = create_engine(f"{node.driver_url}{NAME}", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         yield connection
     engine.dispose()

@@ -102,7 +102,7 @@ def test_time_limits_have_their_codes() -> None:
 @pytest.mark.parametrize(
     ("version", "limits"),
     [
-        ("10.11.6-MariaDB-log", "max_statement_time = 15"),
+        ("10.11.6-MariaDB-log", "max_statement_time = 15, idle_write_transaction_timeout = 10"),
         ("8.4.3", "max_execution_time = 15000, innodb_lock_wait_timeout = 15, lock_wait_timeout = 15"),
     ],
 )
