@@ -15,7 +15,7 @@ ENV_FILE := $(if $(POORT_ENV_FILE),,.env)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo setup check test mutants lint docs bench bench-timing soak attack pins
+.PHONY: help serve demo setup check test mutants lint docs bench bench-timing soak ha attack pins
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
@@ -58,6 +58,9 @@ bench-timing: .venv/.pins ## Measure whether the time of a refused sign-in tells
 
 soak: .venv/.pins-dev ## Load a server for 10 minutes while it is reloaded, killed and given new keys; ARGS="--minutes 2"
 	@exec .venv/bin/python -m benchmarks.soak $(ARGS)
+
+ha: .venv/.pins-dev ## Let databases fail over under load, and count what is lost (a minute each); ARGS="postgresql" one of them
+	@exec .venv/bin/python -m benchmarks.ha $(ARGS)
 
 attack: .venv/.pins-dev ## Attack a server as one hostile user would, for five minutes; ARGS="--only races" a part
 	@exec .venv/bin/python -m benchmarks.attack $(ARGS)

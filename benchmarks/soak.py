@@ -19,6 +19,7 @@ from benchmarks.clients import Clients
 from benchmarks.commands import ROOT
 from benchmarks.figures import percentile
 from benchmarks.ground import Ground, lay
+from benchmarks.ha.soak_failovers import FAILOVERS
 from benchmarks.services import STARTERS
 from benchmarks.serving import clean_environment, pss_megabytes
 from benchmarks.soak_bounds import Seen, Worker, bounds, wrong_rows
@@ -35,6 +36,9 @@ EVENTS = (
     (0.40, "reload"), (0.44, "warm-up"),
 )  # fmt: skip
 WEIGHING_AT = 0.64
+FAILOVER_AT = 0.42
+#: What the log says while the database is away.
+OUTAGE_LINES = ("the database cannot be used", "the throttle's store cannot be reached")
 #: Reads per second of the warm-up, of users and pages in turn, which fills the caches.
 WARM_UP_RATE = 500
 EVENT_TIMEOUT_SECONDS = 40
@@ -44,8 +48,9 @@ SAMPLE_EVERY_SECONDS = 1
 class Soak:
     """A run: a server, and what was observed."""
 
-    def __init__(self, ground: Ground, minutes: float) -> None:
-        self.ground = ground
+    def __init__(self, ground: Ground, minutes: float, fail_over: Callable[[], None] | None = None) -> None:
+        self.ground, self._fail_over = ground, fail_over
+        self.failovers: list[tuple[float, float]] = []
         self.server = ground.server("poort")
         self.seconds = minutes * 60
         self.kills: list[float] = []
@@ -60,8 +65,14 @@ class Soak:
             given = {"port": self.server.port, "password": self.ground.password, "token": self.server.token}
             load = MixedClients("mixed", **given, users=USERS, seconds=self.seconds)
             self._begun = time.monotonic()
-            events = {"reload": self._reload, "kill": self._kill, "rotate": self._rotate, "warm-up": self._warm_up}
-            for at, event in EVENTS:
+            events = {
+                "reload": self._reload,
+                "kill": self._kill,
+                "rotate": self._rotate,
+                "warm-up": self._warm_up,
+                "failover": self._fail,
+            }
+            for at, event in sorted((*EVENTS, (FAILOVER_AT, "failover"))) if self._fail_over else EVENTS:
                 self._sleep_until(at)
                 self._say(event)
                 events[event]()
@@ -72,7 +83,8 @@ class Soak:
         finally:
             self.server.stop()
         rows = read_rows(self.ground.database_url)
-        return Seen(done["answers"], self.kills, workers, wrong_rows(done["users"], rows), self._error_lines(), self.missing)
+        wrong = wrong_rows(done["users"], rows)
+        return Seen(done["answers"], self.kills, workers, wrong, self._error_lines(), self.missing, self.failovers)
 
     def _sleep_until(self, part: float) -> None:
         time.sleep(max(0, self._begun + part * self.seconds - time.monotonic()))
@@ -98,6 +110,12 @@ class Soak:
         done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, env=environment)
         if done.returncode:
             self.missing.append(f"rotate: {done.stderr.strip()}")
+
+    def _fail(self) -> None:
+        begun = time.monotonic()
+        assert self._fail_over is not None
+        self._fail_over()
+        self.failovers.append((begun, time.monotonic()))
 
     def _signal(self, number: signal.Signals) -> None:
         assert self.server.process is not None
@@ -141,6 +159,8 @@ class Soak:
         lines = (self.ground.folder / "poort.log").read_text().splitlines()
         said = [json.loads(line) for line in lines if line.startswith("{")]
         errors = [line["message"] for line in said if line["level"] in {"error", "critical"} and "SIGKILL" not in line["message"]]
+        if self.failovers:
+            errors = [message for message in errors if not message.startswith(OUTAGE_LINES)]
         return errors + [line for line in lines if line.startswith("Traceback")]
 
 
@@ -175,6 +195,13 @@ def database(kind: str) -> Iterator[str]:
         server.stop()
 
 
+@contextmanager
+def lasting(kind: str) -> Iterator[tuple[str, None]]:
+    """Run a database that does not fail over, in the form of FAILOVERS."""
+    with database(kind) as url:
+        yield url, None
+
+
 def print_tables(seen: Seen) -> bool:
     """Print the requests, the workers' memory and each bound. Returns whether all bounds held."""
     print("| requests | number | median ms | p99 ms | slowest ms |\n|---|---|---|---|---|")
@@ -197,13 +224,17 @@ def main() -> None:
     parser = argparse.ArgumentParser("make soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10, help="at least 2, because each of eight events takes some seconds")
     parser.add_argument("--database", choices=("sqlite", *STARTERS), default="sqlite")
+    parser.add_argument("--failover", action="store_true", help=f"let the database fail over once; with {', '.join(FAILOVERS)}")
     parser.add_argument("--keep-log", type=Path, metavar="FILE", help="copy the server's log to this file at the end")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="poort-soak-") as made, database(options.database) as url:
+    if options.failover and options.database not in FAILOVERS:
+        parser.error(f"--failover needs --database {' or '.join(FAILOVERS)}")
+    running = FAILOVERS[options.database]() if options.failover else lasting(options.database)
+    with tempfile.TemporaryDirectory(prefix="poort-soak-") as made, running as (url, fail_over):
         ground = lay(Path(made) / "ground", url)
         ground.fill(USERS)
         continue_counting(ground.database_url)
-        soak = Soak(ground, options.minutes)
+        soak = Soak(ground, options.minutes, fail_over)
         try:
             seen = soak.run()
         finally:

@@ -26,6 +26,12 @@ KINDS = {"read": 47, "page": 15, "search": 8, "unchanged": 10, "create": 9, "cha
 #: kind: the expected status, if not 200.
 EXPECTED = {"create": 201, "delete": 204, "unchanged": 304}
 
+#: A lost answer, or an outage of the database: the write may have been committed or not.
+UNKNOWN = frozenset((0, 503))
+
+#: Appended to the kind of a request that got 503 with Retry-After.
+TOLD = ", told to come back"
+
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 _ETAG = re.compile(rb"\r\netag: *([^\r]+)", re.IGNORECASE)
@@ -141,15 +147,15 @@ class Client:
             self._made += 1
             name = f"{self._name}v{self._made}"
             status, _, _ = await self._ask("change", "PATCH", f"/api/users/{user['id']}", {"firstname": name})
-            if status in {0, 200}:
-                user["firstname"] = [*(user["firstname"] if status == 0 else ()), name]
+            if status in {200, *UNKNOWN}:
+                user["firstname"] = [*(user["firstname"] if status in UNKNOWN else ()), name]
 
     async def delete(self) -> None:
         """Delete one of its users."""
         if user := self._some_user():
             status, _, _ = await self._ask("delete", "DELETE", f"/api/users/{user['id']}")
-            if status in {0, 204}:
-                user["deleted"] = [False, True] if status == 0 else [True]
+            if status in {204, *UNKNOWN}:
+                user["deleted"] = [False, True] if status in UNKNOWN else [True]
 
     def _some_user(self) -> dict[str, Any] | None:
         there = [user for user in self.users.values() if user["deleted"] == [False]]
@@ -161,7 +167,7 @@ class Client:
         answer = await self._connection.ask(request)
         status = answer[0]
         if status == 503 and b"\r\nretry-after:" in answer[1].lower():  # noqa: PLR2004
-            kind += ", told to come back"
+            kind += TOLD
         self.answers.append((kind, begun, time.monotonic(), status))
         return answer
 

@@ -23,7 +23,11 @@ class Network:
         self._run("link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", self.name)
         self._run("address", "add", f"{self.outer}/30", "dev", ours)
         self._run("link", "set", ours, "up")
-        for words in (("address", "add", f"{self.inner}/30", "dev", theirs), ("link", "set", theirs, "up"), ("link", "set", "lo", "up")):
+        for words in (
+            ("address", "add", f"{self.inner}/30", "dev", theirs),
+            ("link", "set", theirs, "up"),
+            ("link", "set", "lo", "up"),
+        ):
             self._run("-n", self.name, *words)
 
     def vanish(self) -> None:

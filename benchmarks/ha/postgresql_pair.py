@@ -16,7 +16,16 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from benchmarks.ha.network import Network
-from benchmarks.services import START_TIMEOUT_SECONDS, DidNotStart, as_postgres, find_program, free_port, newest_postgresql, run, spawn
+from benchmarks.services import (
+    START_TIMEOUT_SECONDS,
+    DidNotStart,
+    as_postgres,
+    find_program,
+    free_port,
+    newest_postgresql,
+    run,
+    spawn,
+)
 
 _SLOT = "poort_standby"
 #: Commits wait until any standby has written them to disk.
@@ -57,7 +66,9 @@ class Node:
     def ask(self, statement: str, database: str = "postgres") -> Any:
         """Run a statement on a connection of its own, and return the first value of its result."""
         url = f"postgresql+psycopg://postgres@/{database}?host={self.folder}&port={self.port}"
-        engine = create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 2, "application_name": "proof"})
+        engine = create_engine(
+            url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 2, "application_name": "proof"}
+        )
         try:
             with engine.connect() as connection:
                 found = connection.execute(text(statement))
@@ -128,7 +139,20 @@ class Pair:
         for node in self.nodes:
             node.folder.mkdir()
         first = self.primary
-        run([*first.as_user, _program("initdb"), "-D", str(first.data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])
+        run(
+            [
+                *first.as_user,
+                _program("initdb"),
+                "-D",
+                str(first.data),
+                "-U",
+                "postgres",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "--no-sync",
+            ]
+        )
         with (first.data / "pg_hba.conf").open("a") as file:
             file.write("host all all all trust\nhost replication all all trust\n")
         first.start()
@@ -153,9 +177,13 @@ class Pair:
 
     def wait_for_standby(self) -> None:
         """Let commits wait for the standby from the moment at which it streams."""
-        self.primary.wait_until(lambda: self.primary.ask("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == 1)
+        self.primary.wait_until(
+            lambda: self.primary.ask("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == 1
+        )
         self.primary.set(_SYNCHRONOUS)
-        self.primary.wait_until(lambda: self.primary.ask("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == 1)
+        self.primary.wait_until(
+            lambda: self.primary.ask("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == 1
+        )
 
     def fail_over(self) -> None:
         """Promote the standby. The former primary is the standby from now on, whatever its state."""

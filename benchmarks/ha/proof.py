@@ -1,17 +1,17 @@
 """A server under load while its database fails over, and what was seen, as tables and bounds. For every kind of database."""
 
-import json
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.orm import Session
 
 from benchmarks.commands import ROOT
@@ -23,7 +23,7 @@ from benchmarks.soak_bounds import wrong_rows
 from config import parse_settings
 from models import User
 from models.audit_record import AuditRecord
-from models.database import continue_after_given_ids
+from models.database import continue_after_given_ids, engine_options
 from models.user import SOFT_DELETED
 
 USERS = 100
@@ -31,6 +31,7 @@ USERS = 100
 COST = 4
 MOST_SECONDS_TO_RETURN = 10
 WRITES = frozenset(("change", "create", "refresh", "sign out"))
+_BEGUN = time.monotonic()
 #: Kind, begin, end, status, and whether it has Retry-After; see load.Load.
 Answer = Sequence[Any]
 
@@ -60,7 +61,7 @@ class Proof:
     def failover(self, name: str, seconds: float) -> Iterator[Failover]:
         """Time a failover, whose block sets `ready_at`. Let the load go on for some seconds afterwards."""
         event = Failover(name, time.monotonic())
-        print(f"{name} …", file=sys.stderr, flush=True)
+        say(name)
         yield event
         time.sleep(max(0, event.ready_at + seconds - time.monotonic()))
         event.end = time.monotonic()
@@ -72,11 +73,14 @@ class Proof:
 
 
 @contextmanager
-def serving(folder: Path, database_url: str, proof: Proof, **more: str) -> Iterator[tuple[Ground, Server]]:
-    """Serve a database under load in this context, and then judge every answer against the rows."""
+def serving(
+    folder: Path, database_url: str, proof: Proof, afterwards: Callable[[Ground], None] = lambda _: None, **more: str
+) -> Iterator[Ground]:
+    """Serve a database under load in this context. Then call `afterwards`, and judge every answer against the rows."""
     ground = lay(folder, database_url, COST)
     with (folder / ".env").open("a") as settings:
         settings.write("".join(f"{name}={value}\n" for name, value in (more | {"REFRESH_TOKEN_TTL": "86400"}).items()))
+    say("laid")
     ground.fill(USERS)
     _continue_counting(database_url)
     server, until = ground.server("poort"), folder / "until"
@@ -86,10 +90,13 @@ def serving(folder: Path, database_url: str, proof: Proof, **more: str) -> Itera
         given = {"port": server.port, "password": ground.password, "token": server.token}
         load = FailoverClients("failover", **given, users=USERS, until=str(until))
         try:
-            yield ground, server
+            yield ground
         finally:
             until.touch()
+            say("end of the load")
             proof.result = load.result()
+            say("checks over HTTP done")
+        afterwards(ground)
         log = (folder / "poort.log").read_text().splitlines()
         proof.error_lines = [line for line in log if "unexpected failure" in line or line.startswith("Traceback")]
         proof.lost = wrong_rows(proof.result["users"], _rows(database_url)) + _missing_audit(proof.result["audit"], database_url)
@@ -97,11 +104,18 @@ def serving(folder: Path, database_url: str, proof: Proof, **more: str) -> Itera
         server.stop()
 
 
+def say(what: str) -> None:
+    """Print what happens now to standard error, with the seconds since the start."""
+    print(f"{time.monotonic() - _BEGUN:5.0f} s  {what}", file=sys.stderr, flush=True)
+
+
 def run_command(ground: Ground, *words: str) -> tuple[float, str]:
     """Run `bin/poort …`, and return its seconds and its output, which begins with its status if it failed."""
     begun = time.monotonic()
     command = (sys.executable, "bin/poort", *words)
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, env=clean_environment(**ground.settings))
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=ROOT, env=clean_environment(**ground.settings)
+    )
     failed = f"status {done.returncode}: " if done.returncode else ""
     return time.monotonic() - begun, f"{failed}{done.stdout}{done.stderr}"
 
@@ -118,11 +132,21 @@ def start_another(ground: Ground) -> float:
 def print_tables(title: str, proof: Proof) -> bool:
     """Print the failovers, the answers and the bounds. Returns whether all bounds held."""
     answers = proof.result["answers"]
-    print(f"\n## {title}\n\n| failover | writer gone to next one ready | ready to first good sign-in | to first good write | no good write for |")
-    print("|---|---|---|---|---|")
+    columns = (
+        "failover",
+        "writer gone to next one ready",
+        "ready to first good sign-in",
+        "to first good write",
+        "no good write for",
+    )
+    print(f"\n## {title}\n\n| {' | '.join(columns)} |\n|---|---|---|---|---|")
     for event in proof.failovers:
         took = [_returned(answers, event, {"sign in"}), _returned(answers, event, WRITES), _gap(answers, event)]
-        print(f"| {event.name} | {event.ready_at - event.down_at:.1f} s | " + " | ".join(f"{seconds:.1f} s" for seconds in took) + " |")
+        print(
+            f"| {event.name} | {event.ready_at - event.down_at:.1f} s | "
+            + " | ".join(f"{seconds:.1f} s" for seconds in took)
+            + " |"
+        )
     print("\n| answers | good | 503 with Retry-After | others | median | slowest |\n|---|---|---|---|---|---|")
     for kind in sorted({answer[0] for answer in answers}):
         print(_row_of(kind, [answer for answer in answers if answer[0] == kind]))
@@ -144,14 +168,18 @@ def _is_clean(answer: Answer) -> bool:
 
 def _returned(answers: Sequence[Answer], event: Failover, kinds: set[str] | frozenset[str]) -> float:
     """Return the seconds from the next writer's readiness to the first good answer that began after the last one was gone."""
-    ends = [end for kind, begun, end, *_ in (a for a in answers if is_good(a)) if kind in kinds and begun > event.down_at and end < event.end]
+    ends = [
+        end
+        for kind, begun, end, *_ in (a for a in answers if is_good(a))
+        if kind in kinds and begun > event.down_at and end < event.end
+    ]
     return max(0, min(ends) - event.ready_at) if ends else float("inf")
 
 
 def _gap(answers: Sequence[Answer], event: Failover) -> float:
     """Return the longest time without a good write during a failover."""
     ends = sorted(a[2] for a in answers if a[0] in WRITES and is_good(a) and event.down_at - 1 < a[2] < event.end)
-    return max((later - sooner for sooner, later in zip(ends, ends[1:], strict=False)), default=float("inf"))
+    return max((later - sooner for sooner, later in pairwise(ends)), default=float("inf"))
 
 
 def _row_of(kind: str, answers: Sequence[Answer]) -> str:
@@ -169,7 +197,11 @@ def _bounds(proof: Proof) -> Iterator[tuple[str, str, bool]]:
     others = Counter(f"{kind}: {status}" for kind, _, _, status, _ in (a for a in answers if not _is_clean(a)))
     yield "answers that are neither good nor 503 with Retry-After: 0", _listed(others), not others
     audit = sum(proof.result["audit"].values())
-    yield f"acknowledged writes lost, of {len(proof.result['users'])} rows and {audit:,} audit rows: 0", _listed(Counter(proof.lost)), not proof.lost
+    yield (
+        f"acknowledged writes lost, of {len(proof.result['users'])} rows and {audit:,} audit rows: 0",
+        _listed(Counter(proof.lost)),
+        not proof.lost,
+    )
     named = f"sessions lost, or ended tokens accepted, of {proof.result['ended']:,}: 0"
     yield named, _listed(Counter(faults)), not faults
     yield "unexpected failures in the log: 0", _listed(Counter(proof.error_lines)), not proof.error_lines
@@ -179,8 +211,14 @@ def _listed(things: "Counter[str]") -> str:
     return f"{things.total()} ({', '.join(f'{number} x {thing}' for thing, number in things.most_common(5))})" if things else "0"
 
 
+def _engine(database_url: str) -> Engine:
+    """Return an engine that gives up a host as soon as the server does."""
+    url = parse_settings({"DATABASE_URL": database_url}).database_url
+    return create_engine(url, **engine_options(url))
+
+
 def _continue_counting(database_url: str) -> None:
-    engine = create_engine(parse_settings({"DATABASE_URL": database_url}).database_url)
+    engine = _engine(database_url)
     with Session(engine) as session:
         continue_after_given_ids(session, User.__table__)
         session.commit()
@@ -188,7 +226,7 @@ def _continue_counting(database_url: str) -> None:
 
 
 def _rows(database_url: str) -> dict[str, tuple[str | None, bool]]:
-    engine = create_engine(parse_settings({"DATABASE_URL": database_url}).database_url)
+    engine = _engine(database_url)
     with engine.connect() as connection:
         found = connection.execute(select(User.username, User.firstname, User.active)).all()
     engine.dispose()
@@ -197,15 +235,12 @@ def _rows(database_url: str) -> dict[str, tuple[str | None, bool]]:
 
 def _missing_audit(acknowledged: Mapping[str, int], database_url: str) -> list[str]:
     """Return one line for each user and event of which the audit has fewer rows than were acknowledged."""
-    engine = create_engine(parse_settings({"DATABASE_URL": database_url}).database_url)
+    engine = _engine(database_url)
     with engine.connect() as connection:
         columns = AuditRecord.event, AuditRecord.username
-        found = {f"{event} {name}": number for event, name, number in connection.execute(select(*columns, func.count()).group_by(*columns))}
+        found = {
+            f"{event} {name}": number
+            for event, name, number in connection.execute(select(*columns, func.count()).group_by(*columns))
+        }
     engine.dispose()
     return [f"audit of {name}" for name, number in acknowledged.items() if found.get(name, 0) < number]
-
-
-def said_in(folder: Path, word: str) -> int:
-    """Return how many lines of the server's log have a message with this word."""
-    lines = (folder / "poort.log").read_text().splitlines()
-    return sum(word in json.loads(line)["message"] for line in lines if line.startswith("{"))
