@@ -16,7 +16,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import Dialect
 
-from models.host_order import in_turn, remember, several_hosts
+from models.host_order import in_one_line, in_turn, remember, several_hosts
 from models.mysql_hosts import connect_to_writer
 
 #: The error with which a PgBouncer with default settings refuses `options`.
@@ -70,7 +70,9 @@ def _connect_psycopg(driver: Any, cargs: list[Any], cparams: dict[str, Any]) -> 
         connection = _patient(driver).connect(*cargs, **cparams)
     except driver.OperationalError as reason:
         if _REFUSED_OPTIONS not in str(reason):
-            raise
+            if not several_hosts(cparams):
+                raise
+            raise type(reason)(in_one_line(str(reason)), pgconn=reason.pgconn) from None
         raise driver.OperationalError("DATABASE_URL needs the option `pgbouncer=1`: PgBouncer refuses start-up options") from None
     connection.answer_timeout = answer_timeout
     return connection

@@ -20,9 +20,15 @@ _PAUSE_SECONDS = 1
 _left_at: WeakKeyDictionary[Dialect, float] = WeakKeyDictionary()
 
 
+class _Newest:
+    """The newest of these moments: each read compares it, and the dictionary takes much longer."""
+
+    left_at = 0.0
+
+
 def is_left(dialect: Dialect, opened_at: float) -> bool:
     """Tell whether a connection leads to a server that has refused to write since. `opened_at` is of the monotonic clock."""
-    return bool(_left_at) and opened_at < _left_at.get(dialect, 0)
+    return opened_at < _Newest.left_at and opened_at < _left_at.get(dialect, 0)
 
 
 @event.listens_for(Engine, "handle_error")
@@ -31,7 +37,7 @@ def _leave(context: ExceptionContext) -> None:
     if is_read_only(context.original_exception):
         now = time.monotonic()
         if now - _left_at.get(context.dialect, 0) > _PAUSE_SECONDS:
-            _left_at[context.dialect] = now
+            _left_at[context.dialect] = _Newest.left_at = now
         else:
             context.invalidate_pool_on_disconnect = False
         context.is_disconnect = True

@@ -31,3 +31,9 @@ def in_turn(dialect: Dialect, cparams: Mapping[str, Any]) -> dict[str, str]:
 def remember(dialect: Dialect, host: str, port: str | int) -> None:
     """Try this host first from now on: it has just taken a connection."""
     _used[dialect] = (host, str(port))
+
+
+def in_one_line(failure: str) -> str:
+    """Return what psycopg says of each host, without the hints: logs and commands show one line."""
+    attempts = [line.removeprefix("- ") for line in failure.splitlines() if line.startswith("- host: ")]
+    return "; ".join(attempts) or failure

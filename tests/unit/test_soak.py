@@ -75,3 +75,18 @@ def test_rows_are_as_they_were_answered() -> None:
 def test_kinds_make_a_whole() -> None:
     assert sum(KINDS.values()) == 100
     assert set(EXPECTED) <= set(KINDS)
+
+
+def test_during_a_failover_any_request_may_be_told_to_come_back_and_good_writes_return_in_time() -> None:
+    gone, ready = 200.0, 203.0
+    told = [("read, told to come back", 200.5, 201.0, 503), ("create, told to come back", 202.0, 212.0, 503)]
+    writes = [("create", 199.0, 199.9, 201), ("change", 205.0, 206.0, 200)]
+    assert broken(replace(QUIET, answers=[*writes, *told], failovers=[(gone, ready)])) == []
+    late = [("read, told to come back", 214.0, 214.1, 503)]
+    assert [name[:20] for name in broken(replace(QUIET, answers=[*writes, *late], failovers=[(gone, ready)]))] == [
+        "requests that failed"
+    ]
+    slow = [writes[0], ("change", 213.0, 213.1, 200)]
+    assert [name[:28] for name in broken(replace(QUIET, answers=slow, failovers=[(gone, ready)]))] == [
+        "seconds without a good write"
+    ]
