@@ -34,7 +34,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from models import connecting  # noqa: F401 - its listeners open the connections of every engine
 from models.host_order import several_hosts
-from models.mysql_hosts import is_galera_node, leave_later_node
+from models.mysql_hosts import leave_later_node
+from models.mysql_session import prepare_session
 from models.sqlite_limit import LimitedConnection
 
 logger = logging.getLogger(__name__)
@@ -47,12 +48,6 @@ STATEMENT_TIMEOUT_SECONDS = 15
 # A working server ends a statement itself at the time limit, so only one that hangs is silent for longer.
 SPARE_SECONDS = 1
 RECYCLE_SECONDS = 1800
-# The locks of a host that vanished within a transaction end after this time, before those that wait for them give up.
-IDLE_WRITE_SECONDS = 10
-
-# On a Galera node, reads (1), updates and deletes (2) and inserts (4) that begin a transaction wait until the node has what
-# other nodes have committed. Without it a token that was revoked through another node would be accepted for a moment.
-_SYNC_WAIT = 7
 
 #: Alembic's record of migrations; Chamilo has a table of its own.
 VERSION_TABLE = "poort_alembic_version"
@@ -154,18 +149,7 @@ def _prepare_connection(connection: Any, _record: object) -> None:
         # In KiB; the default is 2 MB. Each thread has a connection, and the kernel caches the file once for all.
         connection.execute("PRAGMA cache_size = -512")
     elif type(connection).__module__.startswith("pymysql"):
-        # Chamilo writes UTC. MySQL would cut GROUP_CONCAT (models.campus.MEMBERSHIP) at 1,024 bytes, MariaDB at the limit below.
-        options = {"time_zone": "'+00:00'", "group_concat_max_len": 1048576}
-        if "mariadb" in connection.get_server_info().lower():
-            options["max_statement_time"] = STATEMENT_TIMEOUT_SECONDS
-            options["idle_write_transaction_timeout"] = IDLE_WRITE_SECONDS
-        else:  # MySQL's limit, in milliseconds, is for SELECT only; other statements take long only if they wait for a lock
-            locks = dict.fromkeys(("innodb_lock_wait_timeout", "lock_wait_timeout"), STATEMENT_TIMEOUT_SECONDS)
-            options |= {"max_execution_time": 1000 * STATEMENT_TIMEOUT_SECONDS} | locks
-        with connection.cursor() as cursor:
-            if is_galera_node(cursor):
-                options["wsrep_sync_wait"] = _SYNC_WAIT
-            cursor.execute("SET " + ", ".join(f"{name} = {value}" for name, value in options.items()))
+        prepare_session(connection, STATEMENT_TIMEOUT_SECONDS)
 
 
 def reads_never_wait(engine: Engine) -> bool:

@@ -61,12 +61,6 @@ def leave_later_node(connection: Any, _record: object, _proxy: object) -> None:
         raise DisconnectionError("looks for the first node of the cluster again")
 
 
-def is_galera_node(cursor: Any) -> bool:
-    """Tell whether a server is part of a Galera cluster. MySQL does not know the variable."""
-    cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")
-    return ("wsrep_on", "ON") in cursor.fetchall()
-
-
 def _in_turn(known: _Known, hosts: Sequence[Host]) -> list[Host]:
     """Return the hosts in the order in which to try them: those that failed lately come last."""
     now = time.monotonic()
