@@ -114,10 +114,12 @@ class Reader:
             self._let_go(held)
             if held.met_silence(reason):
                 raise held.named(reason) from reason
-        # Run it through SQLAlchemy first, so that a second failure raises SQLAlchemy's exception.
         held = self._hold()
-        held.connection.execute(read.statement, dict(parameters)).close()
-        return held.rows(read, parameters, self._remembered)
+        try:
+            return held.rows(read, parameters, self._remembered)
+        except held.driver_error as reason:
+            held.met_silence(reason)
+            raise held.named(reason) from reason
 
     def close(self) -> None:
         """Close all connections. The next read opens another."""
