@@ -113,7 +113,7 @@ class Soak:
 
     def _fail(self) -> None:
         begun = time.monotonic()
-        assert self._fail_over is not None
+        assert self._fail_over
         self._fail_over()
         self.failovers.append((begun, time.monotonic()))
 
@@ -153,15 +153,19 @@ class Soak:
                     self.missing.append(f"worker {worker.pid} ended by itself")
                     return workers
             time.sleep(SAMPLE_EVERY_SECONDS)
+        if not workers or not workers[0].pss:
+            self.missing.append("weighing, for which a busy machine left no time")
+            return []
         return workers
 
     def _error_lines(self) -> list[str]:
         lines = (self.ground.folder / "poort.log").read_text().splitlines()
         said = [json.loads(line) for line in lines if line.startswith("{")]
+        explained = OUTAGE_LINES if self.failovers else ()
         errors = [line["message"] for line in said if line["level"] in {"error", "critical"} and "SIGKILL" not in line["message"]]
-        if self.failovers:
-            errors = [message for message in errors if not message.startswith(OUTAGE_LINES)]
-        return errors + [line for line in lines if line.startswith("Traceback")]
+        return [message for message in errors if not message.startswith(explained)] + [
+            line for line in lines if line.startswith("Traceback")
+        ]
 
 
 def continue_counting(database_url: str) -> None:
@@ -195,13 +199,6 @@ def database(kind: str) -> Iterator[str]:
         server.stop()
 
 
-@contextmanager
-def lasting(kind: str) -> Iterator[tuple[str, None]]:
-    """Run a database that does not fail over, in the form of FAILOVERS."""
-    with database(kind) as url:
-        yield url, None
-
-
 def print_tables(seen: Seen) -> bool:
     """Print the requests, the workers' memory and each bound. Returns whether all bounds held."""
     print("| requests | number | median ms | p99 ms | slowest ms |\n|---|---|---|---|---|")
@@ -229,8 +226,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.failover and options.database not in FAILOVERS:
         parser.error(f"--failover needs --database {' or '.join(FAILOVERS)}")
-    running = FAILOVERS[options.database]() if options.failover else lasting(options.database)
-    with tempfile.TemporaryDirectory(prefix="poort-soak-") as made, running as (url, fail_over):
+    running = FAILOVERS[options.database]() if options.failover else database(options.database)
+    with tempfile.TemporaryDirectory(prefix="poort-soak-") as made, running as found:
+        url, fail_over = (found, None) if isinstance(found, str) else found
         ground = lay(Path(made) / "ground", url)
         ground.fill(USERS)
         continue_counting(ground.database_url)

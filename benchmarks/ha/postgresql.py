@@ -1,5 +1,6 @@
 """Failovers of PostgreSQL under load: a primary that is killed, one that changes places, and one that vanishes."""
 
+import os
 import tempfile
 import time
 from contextlib import ExitStack, suppress
@@ -46,7 +47,11 @@ def prove() -> Proof:
                 time.sleep(STEADY_SECONDS)
                 _vanish(pair, network, proof)
         if not network:
-            proof.check("a primary whose network is gone", "not run: this machine has no network namespaces", held=True)
+            proof.check(
+                "a primary whose network is gone",
+                "not run: no network namespaces here",
+                held=os.environ.get("REQUIRE_SERVICES") != "1",
+            )
     return proof
 
 
