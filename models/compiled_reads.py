@@ -9,9 +9,10 @@ from typing import Any, cast
 from weakref import ref
 
 from cachetools import FIFOCache
-from sqlalchemy import Connection, Engine, Select
+from sqlalchemy import Connection, Engine, Pool, Select, event
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from models.connecting import has_met_silence, notice_silence
 from models.demotion import is_left
@@ -144,6 +145,12 @@ class Reader:
             held.driver.close()
         held.connection.invalidate()
         held.connection.close()
+
+
+@event.listens_for(Pool, "detach")
+def _forget_isolation_level(_connection: object, record: ConnectionPoolEntry) -> None:
+    """Cancel the reset of a detached connection: SQLAlchemy would do it to the next one in its place, and not translate a failure."""
+    cast("Any", record).finalize_callback.clear()
 
 
 class _Held:

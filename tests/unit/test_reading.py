@@ -109,6 +109,13 @@ def test_connection_that_broke_is_replaced(reader: Reader, database: Database) -
     assert len(reader._all) == 1
 
 
+def test_held_connection_leaves_nothing_to_do_to_the_next_one_in_its_place(reader: Reader, database: Database) -> None:
+    """SQLAlchemy would reset the isolation level of a connection that has it already, and not translate a failure."""
+    reader.rows(users(), {"id": 0})
+    with database.engine.connect() as connection:
+        assert not connection.connection._connection_record.finalize_callback
+
+
 def test_second_failure_is_sqlalchemys_own(reader: Reader, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is going away may accept a new connection, and break it at its first statement."""
     read, rows = users(), _Held.rows
