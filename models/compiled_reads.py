@@ -149,7 +149,7 @@ class Reader:
 
 @event.listens_for(Pool, "detach")
 def _forget_isolation_level(_connection: object, record: ConnectionPoolEntry) -> None:
-    """Cancel the reset of a detached connection. SQLAlchemy would do it to the next one in its place, and translate no failure."""
+    """Cancel the reset of a detached connection. SQLAlchemy would do it to the next one in its place, translating no failure."""
     cast("Any", record).finalize_callback.clear()
 
 
