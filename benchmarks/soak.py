@@ -38,7 +38,10 @@ EVENTS = (
 WEIGHING_AT = 0.64
 FAILOVER_AT = 0.42
 #: What the log says while the database is away.
-OUTAGE_LINES = ("the database cannot be used", "the throttle's store cannot be reached", "the keys of other hosts cannot be read")
+OUTAGE_LINES = (
+    *("the database cannot be used", "the throttle's store cannot be reached", "the keys of other hosts cannot be read"),
+    "Exception during reset or similar",  # of SQLAlchemy's pool, for a connection that broke
+)
 #: Reads per second of the warm-up, of users and pages in turn, which fills the caches.
 WARM_UP_RATE = 500
 EVENT_TIMEOUT_SECONDS = 40

@@ -9,12 +9,14 @@ from typing import Any, cast
 from weakref import ref
 
 from cachetools import FIFOCache
-from sqlalchemy import Connection, Engine, Select
+from sqlalchemy import Connection, Engine, Pool, Select, event
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from models.connecting import has_met_silence, notice_silence
 from models.demotion import is_left
+from models.outages import is_read_only
 from models.remembered_rows import Part, RememberedRows, Values, size_of
 
 _SQLITE_CACHE_KIB = 64
@@ -113,10 +115,12 @@ class Reader:
             self._let_go(held)
             if held.met_silence(reason):
                 raise held.named(reason) from reason
-        # Run it through SQLAlchemy first, so that a second failure raises SQLAlchemy's exception.
         held = self._hold()
-        held.connection.execute(read.statement, dict(parameters)).close()
-        return held.rows(read, parameters, self._remembered)
+        try:
+            return held.rows(read, parameters, self._remembered)
+        except held.driver_error as reason:
+            held.met_silence(reason)
+            raise held.named(reason) from reason
 
     def close(self) -> None:
         """Close all connections. The next read opens another."""
@@ -150,6 +154,12 @@ class Reader:
         held.connection.close()
 
 
+@event.listens_for(Pool, "detach")
+def _forget_isolation_level(_connection: object, record: ConnectionPoolEntry) -> None:
+    """Cancel the reset of a detached connection. SQLAlchemy would do it to the next one in its place, translating no failure."""
+    cast("Any", record).finalize_callback.clear()
+
+
 class _Held:
     """The connection of a thread, and the driver's connection below it."""
 
@@ -167,7 +177,7 @@ class _Held:
 
     def is_broken(self, reason: Any) -> bool:
         """Tell whether the connection itself failed, so that no statement can succeed on it."""
-        return self.dialect.is_disconnect(reason, self.driver, None)
+        return self.dialect.is_disconnect(reason, self.driver, None) or is_read_only(reason)
 
     def met_silence(self, reason: Exception) -> bool:
         """Tell whether the server gave no answer within the time limit. If so, the statement must not be tried again at once."""

@@ -17,6 +17,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import Dialect
 
 from models.host_order import in_one_line, in_turn, remember, several_hosts
+from models.mysql_hosts import connect_to_writer
 
 #: The error with which a PgBouncer with default settings refuses `options`.
 _REFUSED_OPTIONS = "unsupported startup parameter: options"
@@ -50,8 +51,8 @@ def _connect(dialect: Dialect, _record: object, cargs: list[Any], cparams: dict[
     refused: Any = dialect.loaded_dbapi.OperationalError
     if is_silent(dialect):
         raise refused("the database gave no answer in time; not asked again for a moment")
-    cparams |= in_turn(dialect, cparams)
     if dialect.name == "postgresql":
+        cparams |= in_turn(dialect, cparams)
         connection = _connect_psycopg(dialect.loaded_dbapi, cargs, cparams)
         remember(dialect, connection.info.host, connection.info.port)
         return connection
@@ -102,7 +103,13 @@ def _connect_pymysql(dialect: Dialect, cargs: list[Any], cparams: dict[str, Any]
     except OSError as reason:  # ssl.SSLError among them
         raise dialect.loaded_dbapi.OperationalError(f"DATABASE_URL names certificates that cannot be used: {reason}") from None
     # PyMySQL applies its read time-out to the handshake, too. So it is set to the shorter one of connecting until then.
-    connection: Any = dialect.connect(*cargs, read_timeout=cparams.get("connect_timeout"), **cparams)
+    cparams["read_timeout"] = cparams.get("connect_timeout")
+    if hosts := several_hosts(cparams):
+        connection = connect_to_writer(
+            dialect, hosts, lambda host, port: dialect.connect(*cargs, **cparams | {"host": host, "port": port})
+        )
+    else:
+        connection = dialect.connect(*cargs, **cparams)
     connection._read_timeout = answer_timeout  # noqa: SLF001 - there is no other way to change it
     return connection
 
@@ -114,7 +121,7 @@ def default_mode(files: Mapping[str, str], cparams: Mapping[str, Any]) -> str:
     if files:
         return "required"
     # On the same machine there is no network to protect, and PyMySQL would read all authorities for each connection: 20 to 50 ms.
-    return "disabled" if "unix_socket" in cparams or cparams.get("host") in _LOOPBACK else "preferred"
+    return "disabled" if "unix_socket" in cparams or set(str(cparams.get("host")).split(",")) <= _LOOPBACK else "preferred"
 
 
 def _tls_of_pymysql(mode: str, files: Mapping[str, str]) -> dict[str, Any]:

@@ -34,6 +34,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from models import connecting  # noqa: F401 - its listeners open the connections of every engine
 from models.host_order import several_hosts
+from models.mysql_hosts import leave_later_node
+from models.mysql_session import prepare_session
 from models.sqlite_limit import LimitedConnection
 
 logger = logging.getLogger(__name__)
@@ -123,6 +125,8 @@ def engine_options(url: URL) -> dict[str, Any]:
         options["connect_args"] |= {"write_timeout": answer_timeout}
         # READ COMMITTED avoids gap locks, on which two concurrent sign-ins would deadlock.
         options["isolation_level"] = "READ COMMITTED"
+        if several_hosts(url.query):
+            options["pool_events"] = [(leave_later_node, "checkout")]
     if url.get_backend_name() == "postgresql":
         options["connect_args"] |= {"options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c timezone=UTC"}
         # Notice in half a minute that the peer of an idle connection has vanished, and in seconds if it acknowledges nothing.
@@ -145,15 +149,7 @@ def _prepare_connection(connection: Any, _record: object) -> None:
         # In KiB; the default is 2 MB. Each thread has a connection, and the kernel caches the file once for all.
         connection.execute("PRAGMA cache_size = -512")
     elif type(connection).__module__.startswith("pymysql"):
-        # Chamilo writes UTC. MySQL would cut GROUP_CONCAT (models.campus.MEMBERSHIP) at 1,024 bytes, MariaDB at the limit below.
-        options = {"time_zone": "'+00:00'", "group_concat_max_len": 1048576}
-        if "mariadb" in connection.get_server_info().lower():
-            options["max_statement_time"] = STATEMENT_TIMEOUT_SECONDS
-        else:  # MySQL's limit, in milliseconds, is for SELECT only; other statements take long only if they wait for a lock
-            locks = dict.fromkeys(("innodb_lock_wait_timeout", "lock_wait_timeout"), STATEMENT_TIMEOUT_SECONDS)
-            options |= {"max_execution_time": 1000 * STATEMENT_TIMEOUT_SECONDS} | locks
-        with connection.cursor() as cursor:
-            cursor.execute("SET " + ", ".join(f"{name} = {value}" for name, value in options.items()))
+        prepare_session(connection, STATEMENT_TIMEOUT_SECONDS)
 
 
 def reads_never_wait(engine: Engine) -> bool:

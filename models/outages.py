@@ -27,7 +27,8 @@ _POSTGRESQL_CLASSES = frozenset(
 )
 _POSTGRESQL_READ_ONLY = "25006"  # write in a read-only transaction; the rest of its class is a fault of ours
 
-_MARIADB_READ_ONLY = (1290, 1792, 1836)
+# 1047: a Galera node that has lost its cluster, which refuses reads as well
+_MARIADB_READ_ONLY = (1290, 1792, 1836, 1047)
 
 # https://mariadb.com/kb/en/mariadb-error-codes/ and https://dev.mysql.com/doc/mysql-errors/8.4/en/
 _MARIADB = frozenset(
@@ -39,6 +40,7 @@ _MARIADB = frozenset(
         *(1020, 1205, 1206, 1213),  # locks and deadlocks
         *(1021, 1037, 1038, 1041, 1114, 1135, 1637),  # disk and memory
         *_MARIADB_READ_ONLY,
+        1180,  # a commit that a Galera node could not make
         *(1969, 3024),  # the time limits of MariaDB and MySQL
     )
 )

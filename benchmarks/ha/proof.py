@@ -45,6 +45,8 @@ class Failover:
     ready_at: float = 0
     #: Until when answers belong to it.
     end: float = 0
+    #: How long the return may take.
+    most_seconds: float = MOST_SECONDS_TO_RETURN
 
 
 @dataclass
@@ -178,7 +180,8 @@ def _returned(answers: Sequence[Answer], event: Failover, kinds: set[str] | froz
 
 def _gap(answers: Sequence[Answer], event: Failover) -> float:
     """Return the longest time without a good write during a failover."""
-    ends = sorted(a[2] for a in answers if a[0] in WRITES and is_good(a) and event.down_at - 1 < a[2] < event.end)
+    ends = [a[2] for a in answers if a[0] in WRITES and is_good(a) and event.down_at - 1 < a[2] < event.end]
+    ends = sorted([event.down_at, *ends])  # a slow machine may have no write in the second before
     return max((later - sooner for sooner, later in pairwise(ends)), default=float("inf"))
 
 
@@ -193,7 +196,7 @@ def _bounds(proof: Proof) -> Iterator[tuple[str, str, bool]]:
     answers, faults = proof.result["answers"], proof.result["faults"]
     for event in proof.failovers:
         seconds = max(_returned(answers, event, {"sign in"}), _returned(answers, event, WRITES))
-        yield f"{event.name}: good again within {MOST_SECONDS_TO_RETURN} s", f"{seconds:.1f} s", seconds <= MOST_SECONDS_TO_RETURN
+        yield f"{event.name}: good again within {event.most_seconds} s", f"{seconds:.1f} s", seconds <= event.most_seconds
     others = Counter(f"{kind}: {status}" for kind, _, _, status, _ in (a for a in answers if not _is_clean(a)))
     yield "answers that are neither good nor 503 with Retry-After: 0", _listed(others), not others
     audit = sum(proof.result["audit"].values())

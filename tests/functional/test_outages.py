@@ -70,6 +70,7 @@ def test_state_of_postgresql_decides(state: str) -> None:
 MARIADB = {
     **dict.fromkeys((1205, 1213, 1020, 1040, 1203, 1021, 1114, 1290, 1792, 1836, 1969, 3024, 2002, 2003, 2006, 2013, 1045), True),
     **dict.fromkeys((1862, 3032, 3118, 3159, 3955), True),
+    **dict.fromkeys((1047, 1180), True),  # Galera
     **dict.fromkeys((1054, 1064, 1146, 1142, 1366, 1406, 1390, 1436, 3636), False),
 }
 
@@ -100,19 +101,26 @@ def test_time_limits_have_their_codes() -> None:
     assert not is_time_limit(raised(OfSqlite("SQLITE_BUSY")))
 
 
+LIMITS_OF_MARIADB = "max_statement_time = 15, idle_write_transaction_timeout = 10"
+
+
 @pytest.mark.parametrize(
-    ("version", "limits"),
+    ("version", "is_galera", "limits"),
     [
-        ("10.11.6-MariaDB-log", "max_statement_time = 15"),
-        ("8.4.3", "max_execution_time = 15000, innodb_lock_wait_timeout = 15, lock_wait_timeout = 15"),
+        ("10.11.6-MariaDB-log", "OFF", LIMITS_OF_MARIADB),
+        ("10.11.6-MariaDB-log", "ON", f"{LIMITS_OF_MARIADB}, wsrep_sync_wait = 7"),
+        ("8.4.3", "", "max_execution_time = 15000, innodb_lock_wait_timeout = 15, lock_wait_timeout = 15"),
     ],
 )
-def test_limits_of_mysql_have_names_of_their_own(version: str, limits: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_of_mysql_have_names_of_their_own(
+    version: str, is_galera: str, limits: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     executed: list[str] = []
     monkeypatch.setattr(pymysql.connections.Connection, "get_server_info", lambda _: version)
     monkeypatch.setattr(pymysql.cursors.Cursor, "execute", lambda _, statement: executed.append(statement))
+    monkeypatch.setattr(pymysql.cursors.Cursor, "fetchall", lambda _: [("wsrep_on", is_galera)] if is_galera else [])
     _prepare_connection(pymysql.connections.Connection(defer_connect=True), None)
-    assert executed == [f"SET time_zone = '+00:00', group_concat_max_len = 1048576, {limits}"]
+    assert executed[1:] == [f"SET time_zone = '+00:00', group_concat_max_len = 1048576, {limits}"]
 
 
 def test_failure_without_a_code_has_that_of_its_class_and_a_reason() -> None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from databases import Databases
@@ -13,8 +14,9 @@ from sqlalchemy import bindparam, column, create_engine, select, table
 from sqlalchemy.exc import DBAPIError
 
 from models import User
-from models.compiled_reads import Read, Reader
+from models.compiled_reads import Read, Reader, _Held
 from models.database import reads_never_wait
+from models.outages import is_outage
 from models.remembered_rows import Values
 from security.verified_tokens import BearerToken, VerifiedTokens
 
@@ -105,6 +107,30 @@ def test_connection_that_broke_is_replaced(reader: Reader, database: Database) -
     reader._held.connection.driver.close()
     assert reader.rows(read, {"id": user.id})[0][1] == "alice"
     assert len(reader._all) == 1
+
+
+def test_held_connection_leaves_nothing_to_do_to_the_next_one_in_its_place(reader: Reader, database: Database) -> None:
+    """SQLAlchemy would reset the isolation level of a connection that has it already, and not translate a failure."""
+    reader.rows(users(), {"id": 0})
+    with database.engine.connect() as connection:
+        assert not connection.connection._connection_record.finalize_callback
+
+
+def test_second_failure_is_sqlalchemys_own(reader: Reader, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is going away may accept a new connection, and break it at its first statement."""
+    read, rows = users(), _Held.rows
+
+    def broken_rows(held: _Held, *arguments: Any) -> list[Any]:
+        held.driver.close()
+        return rows(held, *arguments)
+
+    reader.rows(read, {"id": database.make_user("alice").id})
+    monkeypatch.setattr(_Held, "rows", broken_rows)
+    with pytest.raises(DBAPIError) as failure:
+        reader.rows(read, {"id": 1})
+    assert database.kind == "sqlite" or is_outage(failure.value)
+    monkeypatch.undo()
+    assert reader.rows(read, {"id": 0}) == []
 
 
 @pytest.mark.usefixtures("database")
