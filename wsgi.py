@@ -5,8 +5,9 @@ import click
 from app import create_app
 from blueprints.parts import parts
 from config import InvalidSetting, load_settings
+from config.drivers import require_drivers
 from config.logging import set_up_logging
-from config.settings import require_drivers, stop_start
+from config.settings import stop_start
 from models.user_table import UnusableTable
 from security.keys.pair import UnusableKey
 

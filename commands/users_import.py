@@ -22,7 +22,7 @@ from commands.transfer.planning import Choices
 from commands.users import cli
 from commands.users_export import is_csv, with_format
 from config.database_url import database_url
-from config.settings import require_driver
+from config.drivers import require_driver
 from models import db
 from models.database import engine_options
 from models.outages import reason_of

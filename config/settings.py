@@ -4,7 +4,6 @@ Values come from `.env`, then `.env.local`, then the environment; the last one w
 """
 
 import dataclasses
-import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -206,51 +205,6 @@ def _without_what_flask_loaded(environment: dict[str, str]) -> dict[str, str]:
         **dotenv_values(find_dotenv(".env", usecwd=True)),
     }
     return {name: value for name, value in environment.items() if loaded.get(name) != value}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Driver:
-    """The Python driver of a database or of Redis: its module, and the file that pins it."""
-
-    module: str
-    requirements: str
-
-
-#: By SQLAlchemy's name of the driver. SQLite's comes with Python.
-DRIVERS: Mapping[str, Driver] = {
-    "mysql+pymysql": Driver("pymysql", "requirements-mysql.txt"),
-    "postgresql+psycopg": Driver("psycopg", "requirements-postgresql.txt"),
-}
-
-
-REDIS_DRIVER = Driver("redis", "requirements-redis.txt")
-
-
-def drivers_of(settings: Settings) -> Mapping[str, Driver]:
-    """Return the drivers that the settings need, by the variable that needs them."""
-    needed = {"DATABASE_URL": DRIVERS.get(settings.database_url.drivername), "REDIS_URL": settings.redis_url and REDIS_DRIVER}
-    return {variable: driver for variable, driver in needed.items() if driver}
-
-
-def require_drivers(settings: Settings) -> None:
-    """Raise InvalidSetting if a driver that the settings need is not installed."""
-    for variable, driver in drivers_of(settings).items():
-        _require(variable, driver)
-
-
-def require_driver(url: URL) -> None:
-    """Raise InvalidSetting if the driver of a database is not installed."""
-    if driver := DRIVERS.get(url.drivername):
-        _require("DATABASE_URL", driver)
-
-
-def _require(variable: str, driver: Driver) -> None:
-    if importlib.util.find_spec(driver.module) is None:
-        pip = f"pip install --require-hashes -r {driver.requirements}"
-        if home.IS_INSTALLED:
-            pip = f"{sys.prefix}/bin/pip install --require-hashes -r {ROOT / driver.requirements}"
-        cure = f"run `{pip}`" if home.IS_INSTALLED else f"run `make setup`, or `{pip}`"
-        raise InvalidSetting(f"{variable} needs the package {driver.module}, which is not installed: {cure}.")
 
 
 def stop_start(problem: Exception) -> SystemExit:

@@ -18,7 +18,8 @@ from flask import Flask
 from app import create_app
 from blueprints.parts import parts
 from config import InvalidSetting, Settings, load_settings
-from config.settings import require_drivers, stop_start
+from config.drivers import require_drivers
+from config.settings import stop_start
 from models import db
 from models.user_table import UnusableTable
 from security.keys.pair import UnusableKey

@@ -15,8 +15,9 @@ from werkzeug.utils import import_string
 
 import app  # noqa: F401 - loads it for the child and for gunicorn's workers
 from config import InvalidSetting, Settings, load_settings
+from config.drivers import drivers_of
 from config.home import IS_INSTALLED, ROOT, as_typed, shown, working_folder
-from config.settings import drivers_of, make_home, stop_start
+from config.settings import make_home, stop_start
 from deploy import demo
 from deploy.new_env import SECRETS, write_env
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from blueprints.parts import Parts
 from commands.doctor.findings import OK, WARNING, Finding
+from config.drivers import drivers_of
 from config.home import IS_INSTALLED, ROOT
-from config.settings import drivers_of
 
 
 def examine_packages(ours: Parts) -> Iterator[Finding]:
