@@ -126,7 +126,7 @@ def fill(machine: Machine, socket_path: Path) -> Witness:
     (machine.root / "users.json").write_text(json.dumps(users))
     machine.run(
         f"poort users import --format json {machine.root}/users.json",
-        f"(cat <<<'{PASSWORD}'; cat <<<'{PASSWORD}') | poort users set-password admin",
+        f"poort users set-password --password-stdin admin <<<'{PASSWORD}'",
         "poort extra-fields create legal_id --label Number\npoort extra-fields set alice legal_id AB-12",
         "poort jwt rotate-key --wait 0",
     )
