@@ -35,6 +35,7 @@ def main() -> int:
         print(f"skipped: this clone has no commit {BEFORE}; `git fetch --unshallow` brings it")
         return 0
     with tempfile.TemporaryDirectory(prefix="poort-upgrade-") as folder:
+        Path(folder).chmod(0o755)  # `poort doctor` looks whether others than root could run the server
         try:
             Rehearsal(Path(folder), kinds).run()
         except Failed as reason:
