@@ -5,6 +5,7 @@ import sys
 import textwrap
 from dataclasses import dataclass
 
+from config.secret_files import SECRETS
 from config.settings import ROOT, VARIABLES, Variable
 
 PAGE = ROOT / "docs" / "configuration.md"
@@ -21,7 +22,11 @@ names the variable. Variables that Chamilo has too mean the same there.
 
 `POORT_ENV_FILE`, in the environment only, names a file to use instead of `.env`, such as Chamilo's own. The name of the second
 file is then that name with `.local`. `%kernel.project_dir%` in a value stands for the folder of the file, by default Poort's.
-"""
+
+A secret may lie in a file of its own, as containers mount it: with `_FILE` after its name, a variable holds the path of a file
+with one line, such as `APP_SECRET_FILE=/run/secrets/app_secret`. This works for
+{secrets}.
+""".replace("{secrets}", ", ".join(f"`{name}`" for name in SECRETS))
 
 _BY_NAME = {variable.name: variable for variable in VARIABLES.values()}
 
