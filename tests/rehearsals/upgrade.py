@@ -4,7 +4,6 @@ The servers before the upgrade come from the repository's own history. Everythin
 """
 
 import argparse
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -161,7 +160,10 @@ class Upgrade:
         files = " ".join(f"-r requirements{name}.txt" for name in ("", "-mysql", "-postgresql", "-redis"))
         machine.run(f"python3 -m venv .venv && .venv/bin/pip install -q --require-hashes {files}", cwd=checkout)
         machine.run("bin/new-env && mv .env /etc/poort/poort.env", cwd=checkout)
-        keys = {f"JWT_{name}_KEY": f"{machine.root}/var/lib/poort/jwt/{file}.pem" for name, file in (("SECRET", "private"), ("PUBLIC", "public"))}
+        keys = {
+            f"JWT_{name}_KEY": f"{machine.root}/var/lib/poort/jwt/{file}.pem"
+            for name, file in (("SECRET", "private"), ("PUBLIC", "public"))
+        }
         with (machine.root / "etc" / "poort" / "poort.env").open("a") as env:
             env.writelines(f"{name}={value}\n" for name, value in ({"DATABASE_URL": self.url} | keys | SETTINGS).items())
         machine.run("poort setup")

@@ -60,9 +60,7 @@ def lost(before: Rows, after: Rows) -> list[str]:
     for table, rows in before.items():
         left = after.get(table, Counter())
         names = {name for row in rows for name, _ in row} & {name for row in left for name, _ in row}
-        were, are = (
-            Counter(tuple(pair for pair in row if pair[0] in names) for row in some.elements()) for some in (rows, left)
-        )
+        were, are = (Counter(tuple(pair for pair in row if pair[0] in names) for row in some.elements()) for some in (rows, left))
         found += [f"{table}: {row}" for row in (were - are) if rows]
     return found
 
@@ -97,7 +95,9 @@ class Witness:
             self.expect(200, "GET", "/api/me", token=self.tokens[name])
         self.expect(401, "GET", "/api/me", token=self.tokens["signed-out"])
         self.expect(200, "GET", "/api/me", token=self.api_key)
-        self.refresh_token = self.expect(200, "POST", "/api/token/refresh", {"refresh_token": self.refresh_token})["refresh_token"]
+        self.refresh_token = self.expect(200, "POST", "/api/token/refresh", {"refresh_token": self.refresh_token})[
+            "refresh_token"
+        ]
         self.sign_in("bob")
         self.expect(401, "POST", TOKEN, {"username": "carol", "password": PASSWORD})
         self.sign_in("carol", totp=self.codes.pop())
