@@ -147,7 +147,7 @@ def read_only_root(base: Path, layer: Layer, root: Path, points: Mapping[str, bo
 def confined(root: Path, user: str, folder: str, command: Sequence[str]) -> list[str]:
     """Return the words that run a command in a root, as a user without any right."""
     uid, _, gid = user.partition(":")
-    words = ["chroot", str(root), "/usr/bin/setpriv", f"--reuid={uid}", f"--regid={gid}", *_UNPRIVILEGED]
+    words = ["/usr/sbin/chroot", str(root), "/usr/bin/setpriv", f"--reuid={uid}", f"--regid={gid}", *_UNPRIVILEGED]
     return [*words, "/usr/bin/env", f"--chdir={folder}", *command]
 
 
