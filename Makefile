@@ -4,30 +4,27 @@ PYTHON ?= python3
 INSTALL = .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes
 COMPILE = CUSTOM_COMPILE_COMMAND="make pins" .venv/bin/pip-compile --quiet --generate-hashes $${EXTRAS:---strip-extras} --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links
-SCRIPTS = bin/console bin/new-env bin/poort bin/serve
+SCRIPTS = bin/console bin/new-env bin/poort
 # One process more than there are processors: tests of servers wait for them.
 PYTEST = .venv/bin/python -m pytest --numprocesses $(shell expr $$(nproc) + 1) --dist loadgroup --no-loadscope-reorder
-
-# If POORT_ENV_FILE names another file, such as Chamilo's own `.env`, do not write one.
-ENV_FILE := $(if $(POORT_ENV_FILE),,.env)
 
 # Some images set it. Every process of the tests then compiles all of them, which doubles the time of their collection.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo setup check test mutants lint docs bench bench-timing soak attack pins
+.PHONY: help serve demo setup check test mutants lint wheel docs bench bench-timing soak attack pins
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
 
-serve: $(ENV_FILE) .venv/.pins ## Set up what is missing, and serve on http://127.0.0.1:8000
-	@exec .venv/bin/python bin/serve
+serve: .venv/.pins ## Set up what is missing, and serve on http://127.0.0.1:8000
+	@exec .venv/bin/python bin/poort serve
 
 demo: .venv/.pins ## Serve 50 made-up users with the explorer on, in var/demo/, for a look on your own computer
-	@exec .venv/bin/python bin/serve --demo
+	@exec .venv/bin/python bin/poort serve --demo
 
-setup: $(ENV_FILE) .venv/.pins ## Set up what is missing: .venv, .env, the key pair, the database, a first user
-	@exec .venv/bin/python bin/serve --setup
+setup: .venv/.pins ## Set up what is missing: .venv, .env, the key pair, the database, a first user
+	@exec .venv/bin/python bin/poort setup
 
 check: .venv/.pins-dev ## Check style, types, documents, and with SQLite most of what needs no server, in a minute
 	@$(MAKE) --no-print-directory lint
@@ -43,6 +40,11 @@ lint: .venv/.pins-dev ## Check style, form and types: ruff and mypy
 	.venv/bin/ruff check . $(SCRIPTS)
 	.venv/bin/ruff format --check . $(SCRIPTS)
 	.venv/bin/mypy
+
+wheel: .venv/.pins-dev ## Build dist/poort-1.0.0-py3-none-any.whl, from this folder as it is
+	@rm -f dist/*.whl
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .venv/bin/python -m pip wheel -qq --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
 
 docs: .venv/.pins-docs ## Write docs/configuration.md, and build the site of the documentation into site/
 	@.venv/bin/python -m docs.reference
@@ -74,9 +76,6 @@ pins: .venv/.pins-dev ## Compile the eight .in files into exact versions with ha
 	$(COMPILE) $(ARGS) requirements-bench.in
 	$(COMPILE) $(ARGS) requirements-docs.in
 	$(COMPILE) $(ARGS) requirements-parser.in
-
-.env:
-	@$(PYTHON) bin/new-env
 
 # The stamps are touched last, so an interrupted step runs again.
 .venv/.pins: requirements.txt

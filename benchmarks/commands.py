@@ -55,7 +55,7 @@ def command_of(name: str, port: int, path: Path | None = None) -> tuple[str, ...
     if name == "bare-stock":
         return *STOCK, bind, "benchmarks.peers.bare:app"
     if is_poort(name):
-        return (*POORT, bind, "wsgi:app") if path else (sys.executable, "bin/serve")
+        return (*POORT, bind, "wsgi:app") if path else (sys.executable, "bin/poort", "serve")
     # Workers cannot have a unix socket each, so Poort's share one, too.
     options = [word for word in GUNICORN if not path or word != "--reuse-port"]
     return *options, bind, f"benchmarks.peers.{name}:app"

@@ -61,7 +61,7 @@ def lay(folder: Path, database_url: str = "", cost: int = COST) -> Ground:
         settings.write(f"PASSWORD_HASH_COST={cost}\nDATABASE_URL={database_url}\n")
     ground = Ground(folder, database_url, "")
     done = subprocess.run(
-        (sys.executable, "bin/serve", "--setup"),
+        (sys.executable, "bin/poort", "setup"),
         check=False,
         capture_output=True,
         text=True,
@@ -70,7 +70,7 @@ def lay(folder: Path, database_url: str = "", cost: int = COST) -> Ground:
     )
     found = re.search(r"^admin password: (\S+)$", done.stdout, re.MULTILINE)
     if found is None:
-        sys.exit(f"bin/serve --setup: {done.stdout}{done.stderr}")
+        sys.exit(f"bin/poort setup: {done.stdout}{done.stderr}")
     ground.password = found[1]
     return ground
 

@@ -145,12 +145,12 @@ def main() -> None:
         folder, port = Path(made), free_port()
         environment = prepare(folder, port)
         names = write_users(folder / "users.json")
-        run(sys.executable, "bin/serve", "--setup", environment=environment)
+        run(sys.executable, "bin/poort", "setup", environment=environment)
         flask = (sys.executable, "-m", "flask", "--app", "wsgi")
         run(*flask, "users", "import", str(folder / "users.json"), environment=environment)
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(
-                (sys.executable, "bin/serve"), cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                (sys.executable, "bin/poort", "serve"), cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
             try:
                 wait_until_ready(server, port)

@@ -13,6 +13,7 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from config.home import as_typed
 from config.logging import printable
 from models.outages import missing_right, setting_at_fault
 
@@ -27,7 +28,7 @@ class Commands(AppGroup):
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a command. Puts a backspace before the example in its help, so that click does not wrap that paragraph."""
-        cmd.help = re.sub(r"\n( *)Example: ", "\n\\1\b\n\\1Example: ", cmd.help or "")
+        cmd.help = as_typed(re.sub(r"\n( *)Example: ", "\n\\1\b\n\\1Example: ", cmd.help or ""))
         super().add_command(complete(cmd), name)
 
 
@@ -127,7 +128,7 @@ class Refusal(click.ClickException):
 
     def __init__(self, *lines: str) -> None:
         """Take one sentence per line."""
-        super().__init__("\n".join(map(printable, lines)))
+        super().__init__(as_typed("\n".join(map(printable, lines))))
 
 
 def _sentence_of(failure: DBAPIError | PoolTimeout) -> str:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, ClassVar, TextIO
 
+from config.home import as_typed
+
 access_log = logging.getLogger("poort.access")
 
 #: The id of the current request, which every log line carries; empty outside a request.
@@ -31,7 +33,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "process": os.getpid(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": as_typed(record.getMessage()),
         }
         if current := request_id.get():
             line["request_id"] = current
@@ -59,7 +61,7 @@ class TextFormatter(logging.Formatter):
                 *(_one_word(told.pop(name, "-")) for name in ("method", "path", "status", "duration_ms"))
             )
         else:
-            message = record.getMessage()
+            message = as_typed(record.getMessage())
         if current := request_id.get():
             told["request_id"] = current
         time_of_day = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")

@@ -7,12 +7,21 @@ from pathlib import Path
 SECRETS = ("APP_SECRET", "JWT_PASSPHRASE", "DATABASE_URL", "DATABASE_PASSWORD", "REDIS_URL", "MAILER_DSN")
 
 
-def with_secret_files(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of one source, with the contents of the files that it names, without a final newline.
+def is_given(name: str, source: Mapping[str, str]) -> bool:
+    """Tell whether a source holds a secret, or names its file."""
+    return name in source or f"{name}_FILE" in source
+
+
+def joined(*sources: Mapping[str, str | None]) -> dict[str, str]:
+    """Join sources of variables, of which the last one wins, each with the contents of the files that it names.
 
     Raises ValueError, with a sentence that names the variable and no secret.
     """
-    values = dict(variables)
+    return {name: value for source in sources for name, value in _with_secret_files(source).items()}
+
+
+def _with_secret_files(source: Mapping[str, str | None]) -> dict[str, str]:
+    values = {name: value for name, value in source.items() if value is not None}
     for name in SECRETS:
         if path := values.pop(f"{name}_FILE", ""):
             if values.get(name):

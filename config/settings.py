@@ -16,13 +16,13 @@ from typing import Any
 from dotenv import dotenv_values, find_dotenv
 from sqlalchemy import URL
 
-from config import parsing
+from config import home, parsing
 from config.database_url import database_url, database_url_of_parts
 from config.logging import printable
 from config.parsing import AccessUrlId, MailServer
-from config.secret_files import with_secret_files
+from config.secret_files import joined
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = home.ROOT
 
 
 class InvalidSetting(ValueError):
@@ -144,22 +144,21 @@ _EMPTY_MEANS_SOMETHING = {"CORS_ALLOW_ORIGIN", "JWT_PASSPHRASE"}
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Parse the settings from `.env`, `.env.local` and the environment. Raises InvalidSetting.
 
-    POORT_ENV_FILE names a file to use instead of `.env`, such as Chamilo's; `%kernel.project_dir%` is then its folder.
+    `.env` lies in the folder of state, which is created if it is missing. POORT_ENV_FILE names a file to use instead, such as
+    Chamilo's. `%kernel.project_dir%` is the folder of the file.
     """
     environment = dict(os.environ if environ is None else environ)
     under_flask = environment.get("FLASK_RUN_FROM_CLI") == "true"
     if under_flask:
         environment = _without_what_flask_loaded(environment)
+    if not environment.get("POORT_ENV_FILE"):
+        make_home(environment)
     env_file, local_file = env_files(environment)
     if "POORT_ENV_FILE" in environment and not env_file.is_file():
         raise InvalidSetting(f"POORT_ENV_FILE names {env_file}, which is not a file.")
     variables = {"APP_ENV": "dev"} if under_flask else {}
-    in_files = [
-        {name: value for name, value in dotenv_values(file).items() if value is not None} for file in (env_file, local_file)
-    ]
     try:
-        for source in (*in_files, environment):
-            variables |= with_secret_files(source)
+        variables |= joined(dotenv_values(env_file), dotenv_values(local_file), environment)
     except ValueError as reason:
         raise InvalidSetting(str(reason)) from None
     return parse_settings(variables, env_file.parent)
@@ -167,8 +166,22 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 def env_files(environ: Mapping[str, str]) -> tuple[Path, Path]:
     """Return the paths of `.env` and `.env.local`, which may not exist."""
-    env_file = Path(environ.get("POORT_ENV_FILE") or ROOT / ".env").resolve()
+    env_file = Path(environ.get("POORT_ENV_FILE") or home.home_of(environ) / ".env").resolve()
     return env_file, env_file.with_name(env_file.name + ".local")
+
+
+def make_home(environ: Mapping[str, str]) -> Path:
+    """Return the folder of state, and create it for this user alone if it is missing. Raises InvalidSetting."""
+    try:
+        folder = home.home_of(environ)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except RuntimeError:
+        raise InvalidSetting("POORT_HOME must name a folder for settings, keys and data: this user has no home folder.") from None
+    except OSError as reason:
+        raise InvalidSetting(
+            f"POORT_HOME must name a folder that this user may create: {reason.filename}: {reason.strerror}."
+        ) from None
+    return folder
 
 
 def _without_what_flask_loaded(environment: dict[str, str]) -> dict[str, str]:
@@ -224,10 +237,13 @@ def require_driver(url: URL) -> None:
 
 def _require(variable: str, driver: Driver) -> None:
     if importlib.util.find_spec(driver.module) is None:
-        cure = f"run `make setup`, or `pip install --require-hashes -r {driver.requirements}`"
+        pip = f"pip install --require-hashes -r {driver.requirements}"
+        if home.IS_INSTALLED:
+            pip = f"{sys.prefix}/bin/pip install --require-hashes -r {ROOT / driver.requirements}"
+        cure = f"run `{pip}`" if home.IS_INSTALLED else f"run `make setup`, or `{pip}`"
         raise InvalidSetting(f"{variable} needs the package {driver.module}, which is not installed: {cure}.")
 
 
 def stop_start(problem: Exception) -> SystemExit:
     """Return the exit of a failed start: one sentence on standard error, status 1."""
-    return SystemExit(f"{Path(sys.argv[0]).name}: {printable(str(problem))}")
+    return SystemExit(f"{Path(sys.argv[0]).name}: {home.as_typed(printable(str(problem)))}")

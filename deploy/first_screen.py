@@ -2,14 +2,14 @@
 
 import json
 import logging
-import sys
 from dataclasses import dataclass
 from typing import Any
 
 import click
-from gunicorn.app.wsgiapp import WSGIApplication
+from gunicorn.app.wsgiapp import WSGIApplication, run
 
 from config import Settings
+from config.home import as_typed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +70,12 @@ def say_more() -> None:
     logging.disable(logging.NOTSET)
 
 
-def is_on_terminal() -> bool:
-    """Tell whether standard output and standard error both go to a terminal, so that a person reads them."""
-    return sys.stdout.isatty() and sys.stderr.isatty()
+def run_server(start: Start | None) -> None:
+    """Serve as sys.argv says. With a Start, show the block once the workers listen."""
+    if start is None:
+        run()
+    else:
+        ServerOnTerminal(start).run()
 
 
 def block(start: Start, addresses: list[str]) -> str:
@@ -89,14 +92,15 @@ def block(start: Start, addresses: list[str]) -> str:
 def _explorer(start: Start, url: str) -> str:
     if start.settings.app_enable_api_entrypoint:
         return f"{url}/api"
-    return "off; `APP_ENABLE_API_ENTRYPOINT=1 make serve` switches it on"
+    return as_typed("off; `APP_ENABLE_API_ENTRYPOINT=1 make serve` switches it on")
 
 
 def _sign_in(start: Start) -> list[tuple[str, str]]:
     if start.settings.database_schema == "chamilo":
         return [("User", "the users of your campus, with their passwords")]
     told = f"{start.password}    shown once" if start.password else "was shown by the first start"
-    return [("User", "admin"), ("Password", f"{told}; `{start.variables}bin/poort users set-password admin` makes a new one")]
+    command = as_typed(f"{start.variables}bin/poort users set-password admin")
+    return [("User", "admin"), ("Password", f"{told}; `{command}` makes a new one")]
 
 
 def _curl(start: Start, url: str) -> str:

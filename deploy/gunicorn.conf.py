@@ -3,6 +3,7 @@
 HUP reloads this file and the settings. New code needs a restart, because the master has loaded the code before it forks.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from config import InvalidSetting, load_settings  # noqa: E402
+from config.home import working_folder  # noqa: E402
 from config.logging import set_up_logging  # noqa: E402
 from config.settings import stop_start  # noqa: E402
 from deploy import master  # noqa: E402
@@ -27,7 +29,7 @@ try:
 except InvalidSetting as problem:
     raise stop_start(problem) from None
 
-chdir = str(ROOT)
+chdir = str(working_folder(os.environ))
 wsgi_app = "wsgi:app"
 bind = f"127.0.0.1:{settings.port}"
 # Each worker has a socket of its own, so the kernel spreads connections evenly.

@@ -11,6 +11,7 @@ from werkzeug.exceptions import NotAcceptable, NotFound
 from werkzeug.http import HTTP_STATUS_CODES
 
 from blueprints.parts import takes_api_keys
+from config.version import VERSION
 from rest.conditional import not_modified
 from rest.dialect import Dialect, NoSuchEntrypoint
 from rest.documents import hydra
@@ -156,7 +157,7 @@ def _build_openapi() -> dict[str, Any]:
         raise UnknownFormat(suffix)
     dialect = dialect_at_hand()
     selection = Selection(FORMATS[suffix], origin_of(request), dialect) if suffix else Selection(dialect=dialect)
-    return build_openapi(declared_operations(current_app), selection, takes_api_keys=takes_api_keys())
+    return build_openapi(declared_operations(current_app), selection, version=VERSION, takes_api_keys=takes_api_keys())
 
 
 def _build_documentation() -> dict[str, Any]:

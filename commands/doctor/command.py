@@ -13,6 +13,7 @@ from commands.doctor.packages import examine_packages
 from commands.doctor.services import examine_database, examine_keys, examine_mail, examine_passphrase, examine_store
 from commands.doctor.writing import examine_disk
 from commands.setup import cli
+from config.home import as_typed
 from config.logging import printable
 
 _COLORS = {OK: "green", WARNING: "yellow", ERROR: "red"}
@@ -27,7 +28,7 @@ def doctor(as_json: bool) -> None:
 
     Example: APP_ENV=prod bin/poort doctor
     """
-    findings = list(_examine(parts()))
+    findings = [Finding(*map(as_typed, finding)) for finding in _examine(parts())]
     worst = next(state for state in (ERROR, WARNING, OK) if any(finding.state == state for finding in findings))
     if as_json:
         click.echo(json.dumps({"status": worst, "findings": [finding._asdict() for finding in findings]}, indent=2))

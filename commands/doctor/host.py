@@ -1,6 +1,7 @@
 """Check this machine for `bin/poort doctor`: the user, file modes, proxies, origins, workers and hashing."""
 
 import os
+import platform
 import stat
 import sys
 import time
@@ -13,6 +14,7 @@ from dotenv import dotenv_values
 from blueprints.parts import Parts
 from commands.doctor.findings import ERROR, OK, WARNING, Finding
 from config.settings import ROOT, env_files
+from config.version import VERSION
 from models.passwords import hash_password
 from security.keys.pair import is_pem
 
@@ -34,7 +36,8 @@ _MEASURED_COST = 8
 def examine_settings(ours: Parts, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Report which settings are checked, and by which user."""
     files = [str(file) for file in env_files(environ) if file.is_file()]
-    says = f"APP_ENV is {ours.settings.app_env}; read from {', '.join(files) or 'the environment alone'}"
+    says = f"Poort {VERSION} on Python {platform.python_version()}; "
+    says += f"APP_ENV is {ours.settings.app_env}; read from {', '.join(files) or 'the environment alone'}"
     yield Finding("settings", OK, says)
     if os.geteuid() == 0:
         cure = "Run this again as the server's user: `sudo -u poort …`."

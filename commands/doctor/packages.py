@@ -1,13 +1,15 @@
 """Compare the installed packages with the pinned ones: an upgrade that installs only some of them leaves old drivers behind."""
 
 import re
+import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from blueprints.parts import Parts
 from commands.doctor.findings import OK, WARNING, Finding
-from config.settings import ROOT, drivers_of
+from config.home import IS_INSTALLED, ROOT
+from config.settings import drivers_of
 
 
 def examine_packages(ours: Parts) -> Iterator[Finding]:
@@ -16,7 +18,9 @@ def examine_packages(ours: Parts) -> Iterator[Finding]:
     old = [said for file in files for said in _differences(ROOT / file)]
     if old:
         says = f"not the pinned versions: {', '.join(old)}"
-        cure = f"`.venv/bin/pip install --require-hashes {' '.join(f'-r {file}' for file in files)}`, then restart the server."
+        pip = Path(sys.prefix) / "bin" / "pip" if IS_INSTALLED else ".venv/bin/pip"
+        options = " ".join(f"-r {ROOT / file if IS_INSTALLED else file}" for file in files)
+        cure = f"`{pip} install --require-hashes {options}`, then restart the server."
         yield Finding("packages", WARNING, says, cure)
     else:
         yield Finding("packages", OK, f"as pinned in {', '.join(files)}")

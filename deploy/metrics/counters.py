@@ -5,6 +5,7 @@ of the hash queue and lost writing are noted when they occur.
 """
 
 import logging
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from blueprints.mail import OUTCOMES as MAIL_OUTCOMES
 from blueprints.parts import Parts, parts
+from config.version import VERSION
 from models import db
 from models.write_probe import refuses_to_write
 from security.errors import (
@@ -108,6 +110,14 @@ class Metrics:
         self.connections = gauge("poort_database_connections_in_use", "Database connections that requests hold.")
         self.workers = gauge("poort_workers", "Worker processes.")
         self.workers.set(1)
+        build = Gauge(
+            "poort_build_info",
+            "Always 1; its labels have the versions.",
+            ("version", "python"),
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        build.labels(VERSION, platform.python_version()).set(1)
         self._create_labels()
 
     def _create_labels(self) -> None:

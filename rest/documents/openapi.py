@@ -21,19 +21,15 @@ TITLE = "Chamilo Api"
 
 _EVERY_FORMAT = Selection()
 
-_HEAD: Document = {
-    "openapi": "3.1.0",
-    "info": {
-        "title": TITLE,
-        "description": (
-            "Sign in, and manage users.\n\nTo generate a client, use the document of plain JSON, "
-            "[`/api/docs.jsonopenapi?suffix=json`](/api/docs.jsonopenapi?suffix=json). Its paths end in `.json`, so a client "
-            "needs no `Accept` header."
-        ),
-        "version": "1.0.0",
-        "contact": {"name": "Poort"},
-        "license": {"name": "MIT", "identifier": "MIT"},
-    },
+_INFO: Document = {
+    "title": TITLE,
+    "description": (
+        "Sign in, and manage users.\n\nTo generate a client, use the document of plain JSON, "
+        "[`/api/docs.jsonopenapi?suffix=json`](/api/docs.jsonopenapi?suffix=json). Its paths end in `.json`, so a client "
+        "needs no `Accept` header."
+    ),
+    "contact": {"name": "Poort"},
+    "license": {"name": "MIT", "identifier": "MIT"},
 }
 
 _SCHEMES: Document = {
@@ -56,7 +52,11 @@ _HEADERS: Document = {
 
 
 def build_openapi(
-    operations: Sequence[RoutedOperation], selection: Selection = _EVERY_FORMAT, *, takes_api_keys: bool = False
+    operations: Sequence[RoutedOperation],
+    selection: Selection = _EVERY_FORMAT,
+    *,
+    version: str,
+    takes_api_keys: bool = False,
 ) -> Document:
     """Describe every declared operation. With `takes_api_keys`, describe API keys as a second way to authenticate."""
     paths: Document = {}
@@ -67,7 +67,9 @@ def build_openapi(
     schemes = _SCHEMES | _KEY_SCHEMES if takes_api_keys else _SCHEMES
     failures = selection.dialect.failure_schemas.schemas | (FAILURES_WITH_API_KEYS if takes_api_keys else {})
     schemas = failures | _resource_schemas(declared, selection) | _body_schemas(declared, selection)
-    document = _HEAD | {
+    document = {
+        "openapi": "3.1.0",
+        "info": _INFO | {"version": version},
         "servers": [{"url": selection.server_url, "description": "This server"}],
         "paths": paths,
         "components": {

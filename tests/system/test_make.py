@@ -315,5 +315,5 @@ def test_flask_db_upgrade_goes_to_all_heads_and_makes_no_user(url: str) -> None:
 
 
 def test_the_scripts_are_executable() -> None:
-    for name in ("bin/console", "bin/new-env", "bin/serve", ".ci/run"):
+    for name in ("bin/console", "bin/new-env", "bin/poort", ".ci/run"):
         assert os.access(ROOT / name, os.X_OK), name

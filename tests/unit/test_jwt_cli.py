@@ -232,6 +232,7 @@ def test_the_console_names_a_command_that_can_be_typed(console: Run) -> None:
 def test_the_console_says_where_its_venv_should_be(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     shutil.copy(ROOT / "bin" / "console", tmp_path / "bin")
+    shutil.copytree(ROOT / "poort", tmp_path / "poort")
     command = [tmp_path / "bin" / "console", "lexik:jwt:check-config"]
     result = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/")
     assert (result.returncode, result.stderr) == (

@@ -1,0 +1,33 @@
+"""Create a settings file with new secrets. Imports only the standard library, for `bin/new-env`."""
+
+import os
+import re
+import secrets
+import sys
+from pathlib import Path
+
+#: The variables that get a random value of their own.
+SECRETS = ("JWT_PASSPHRASE", "APP_SECRET")
+
+
+def write_env(example: str, target: Path) -> None:
+    """Write the whole file or nothing, readable by its owner only. Never replaces a file. `example` is that of .env.example."""
+    if target.exists():
+        return
+    for name in SECRETS:
+        example, found = re.subn(rf"^{name}=$", f"{name}={secrets.token_hex(32)}", example, flags=re.MULTILINE)
+        if found != 1:
+            sys.exit(f".env.example must have one line `{name}=`.")
+    unfinished = target.with_name(f".env.{os.getpid()}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(example)
+        # A link, unlike a rename, fails if another process was faster.
+        os.link(unfinished, target)
+    except FileExistsError:
+        return
+    finally:
+        unfinished.unlink()
+    sys.stdout.write(f"settings written: {target}\n")
+    sys.stdout.flush()
