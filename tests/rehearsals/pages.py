@@ -12,7 +12,9 @@ ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```(sh|ini)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"^##+ (.+)$", re.MULTILINE)
 #: Folders of the machine that the pages write to.
-_PLACES = re.compile(r"(?<![\w.}/])/(opt/poort|etc/poort|etc/systemd|var/lib/poort|var/backups|run/poort|root|srv)(?![\w])")
+_PLACES = re.compile(
+    r"(?<![\w.}/])/(opt/poort(?:-current|-1\.0\.\d)?|etc/poort|etc/systemd|var/lib/poort|var/backups|run/poort|root)(?![\w-])"
+)
 #: The rehearsal is run by one user.
 _AS_ANOTHER = re.compile(r"setpriv --reuid=\w+ --regid=\w+ --clear-groups(?: \\\n)? *")
 

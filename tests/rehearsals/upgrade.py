@@ -4,6 +4,7 @@ The servers before the upgrade come from the repository's own history. Everythin
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -82,8 +83,19 @@ class Rehearsal:
         who = ("-c", "user.name=Poort", "-c", "user.email=poort@example.org")
         head = git("-C", str(ROOT), "rev-parse", "HEAD")
         git("-C", str(self.folder / "poort.git"), *who, "tag", "-f", "--annotate", "v1.0.0", "--message", "Poort 1.0.0", head)
+        for version in ("1.0.0", "1.0.1"):
+            self._build_wheel(version)
         if git("-C", str(ROOT), "status", "--porcelain", "--untracked-files=no"):
             self.say("all", "there are changes that are not committed: 1.0.0 is the last commit, without them")
+
+    def _build_wheel(self, version: str) -> None:
+        """Build the wheel of this commit, under the number of a version."""
+        source = self.folder / f"source-{version}"
+        git("clone", "--quiet", str(self.folder / "poort.git"), str(source))
+        file = source / "config" / "version.py"
+        file.write_text(file.read_text().replace('"1.0.0"', f'"{version}"'))
+        pip = (sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--no-build-isolation", "--wheel-dir")
+        subprocess.run([*pip, str(self.folder / "wheels"), str(source)], check=True)
 
     def clone(self, target: Path) -> None:
         """Clone the version before the upgrade, as an operator did who knows no tags yet."""
@@ -124,9 +136,25 @@ class Upgrade:
             self._step("upgraded", self._section("Upgrade a checkout", 0), self._section("Check"))
             self._step("gone back", self._section("Go back"))
             self._step("upgraded again", self._section("Upgrade a checkout", 0), self._section("Check"))
+            self._with_the_package()
         finally:
             self.machine.run("systemctl stop poort")
         self.rehearsal.ran |= set(self.machine.ran)
+
+    def _with_the_package(self) -> None:
+        """Go through the sections of the page that are about the wheel."""
+        for wheel in (self.rehearsal.folder / "wheels").iterdir():
+            shutil.copy(wheel, self.machine.root / "root")
+        change, function, _ = blocks_of(PAGE, "Change from a checkout to the package")
+        upgrade, back = blocks_of(PAGE, "Upgrade the package")
+        self._step("on the package", lambda: self.machine.run(change, function))
+        self._step("1.0.1", lambda: self._expect("Poort 1.0.1", self.machine.run(function, upgrade)))
+        self._step("1.0.0", lambda: self.machine.run(function, back))
+        self._step("on the checkout", self._section("Change from a checkout to the package", 2))
+
+    def _expect(self, text: str, printed: str) -> None:
+        if text not in printed:
+            raise Failed(f"{self.kind}: no {text!r} in:\n{printed}")
 
     def _section(self, title: str, *numbers: int):
         blocks = blocks_of(PAGE, title)
