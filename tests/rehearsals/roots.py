@@ -122,7 +122,7 @@ def install_services(layer: Layer) -> None:
         places = "".join(f"{kind}_temp_path /var/cache/nginx/{kind}_temp;\n" for kind in kinds)  # Debian's are elsewhere
         (layer.root / "etc/nginx/nginx.conf").write_text(
             "worker_processes auto;\nerror_log /var/log/nginx/error.log notice;\npid /run/nginx.pid;\nevents {}\nhttp {\n"
-            f"{places}access_log /var/log/nginx/access.log;\ninclude /etc/nginx/conf.d/*.conf;\n}\n"
+            f"{places}access_log /var/log/nginx/access.log;\ninclude /etc/nginx/conf.d/*.conf;\n}}\n"
         )
     finally:
         layer.close()
