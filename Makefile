@@ -41,7 +41,7 @@ lint: .venv/.pins-dev ## Check style, form and types: ruff and mypy
 	.venv/bin/ruff format --check . $(SCRIPTS)
 	.venv/bin/mypy
 
-wheel: .venv/.pins-dev ## Build dist/poort-1.0.0-py3-none-any.whl, from this folder as it is
+wheel: .venv/.pins-dev ## Build the wheel into dist/, from this folder as it is
 	@rm -f dist/*.whl
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .venv/bin/python -m pip wheel -qq --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/*.whl

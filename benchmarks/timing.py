@@ -150,7 +150,12 @@ def main() -> None:
         run(*flask, "users", "import", str(folder / "users.json"), environment=environment)
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(
-                (sys.executable, "bin/poort", "serve"), cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                (sys.executable, "bin/poort", "serve"),
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
             try:
                 wait_until_ready(server, port)

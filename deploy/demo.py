@@ -1,4 +1,7 @@
-"""`bin/poort serve --demo` and `make demo`: a server for your own computer, with 50 made-up users and a published password, in a folder of its own."""
+"""`bin/poort serve --demo`, `make demo`: a server for your own computer, in a folder of its own.
+
+It has 50 made-up users and a published password.
+"""
 
 import os
 import secrets

@@ -15,7 +15,7 @@ from werkzeug.utils import import_string
 
 import app  # noqa: F401 - loads it for the child and for gunicorn's workers
 from config import InvalidSetting, Settings, load_settings
-from config.home import IS_INSTALLED, ROOT, as_typed, shown
+from config.home import IS_INSTALLED, ROOT, as_typed, shown, working_folder
 from config.secret_files import is_given
 from config.settings import drivers_of, make_home, stop_start
 from deploy import demo
@@ -67,13 +67,12 @@ def _prepare(*, is_demo: bool, sets_up: bool) -> Settings:
     # New files, such as the database and its log, are for their owner only.
     os.umask(0o077)
     try:
-        home = make_home(os.environ)
-        os.chdir(home)
         if is_demo:
-            demo.enter_demo(home)
+            demo.enter_demo(make_home(os.environ))
         elif sets_up and not os.environ.get("POORT_ENV_FILE") and not all(is_given(name, os.environ) for name in SECRETS):
-            write_env(as_typed((ROOT / ".env.example").read_text()), home / ".env")
+            write_env(as_typed((ROOT / ".env.example").read_text()), make_home(os.environ) / ".env")
         settings = load_settings()
+        os.chdir(working_folder(os.environ))
         if not IS_INSTALLED:
             for driver in drivers_of(settings).values():
                 _install(driver.requirements)

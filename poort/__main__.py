@@ -16,14 +16,15 @@ from config.version import VERSION
 
 
 def load_app() -> Flask:
-    """Return the application, with the settings of the server: under `flask` the default of APP_ENV is another one."""
-    del os.environ["FLASK_RUN_FROM_CLI"]
-    app: Flask = import_string("wsgi:app")
+    """Return the application for a command."""
+    app: Flask = _load("wsgi:app")
     return app
 
 
 # The `.env` of the current folder is not ours.
-program = FlaskGroup(name="poort", help="Administer a Poort server.", create_app=load_app, load_dotenv=False, add_version_option=False)
+program = FlaskGroup(
+    name="poort", help="Administer a Poort server.", create_app=load_app, load_dotenv=False, add_version_option=False
+)
 click.version_option(VERSION, message=f"Poort {VERSION}, Python {platform.python_version()}")(program)
 
 
@@ -39,8 +40,8 @@ def run_command(*words: str) -> NoReturn:
     short_help="Set up what is missing, and serve.",
     help=as_typed("""Set up what is missing, and serve http://127.0.0.1:8000.
 
-    The first start prints the password of the first user, `admin`, once. PORT changes the port, and GUNICORN_CMD_ARGS sets options
-    of gunicorn.
+    The first start prints the password of the first user, `admin`, once. PORT changes the port, and GUNICORN_CMD_ARGS
+    sets options of gunicorn.
 
     \b
     Example: PORT=8080 bin/poort serve
@@ -71,14 +72,12 @@ def setup() -> None:
 
 
 def _load(name: str) -> Any:
-    """Return a function of the server. Loads the whole server, and has a process of its own read the settings as servers do."""
+    """Load the whole server, with the settings of a server: under `flask` the default of APP_ENV is another one."""
     del os.environ["FLASK_RUN_FROM_CLI"]
-    # Imports leave no garbage, and looking for it would take a sixth of the start time.
-    gc.disable()
-    function = import_string(name)
+    loaded = import_string(name)
     gc.freeze()
     gc.enable()
-    return function
+    return loaded
 
 
 def _replace_missing_streams() -> None:

@@ -1,4 +1,4 @@
-"""Run Chamilo's `bin/console lexik:jwt:…` commands with Poort, for scripts written for Chamilo. Needs only Python in a checkout."""
+"""Run Chamilo's `bin/console lexik:jwt:…` commands with Poort, for scripts written for Chamilo. Needs only Python."""
 
 import argparse
 import json
@@ -57,4 +57,3 @@ def main() -> None:
     environment = os.environ | ({"APP_ENV": given.env} if given.env else {})
     command = [str(_PYTHON), *_POORT, "jwt", name.removeprefix("lexik:jwt:"), *rest]
     os.execve(_PYTHON, command, environment)  # noqa: S606 - no shell on purpose
-

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "commands": {"blueprints", "config", "models", "rest", "security"},
     "app": _SERVER,
     "wsgi": {"app", *_SERVER},
+    "poort": {"config"},
     "deploy": {"app", *_SERVER - {"commands"}},
     "benchmarks": {"config", "models", "rest", "security"},
 }
@@ -75,13 +76,16 @@ MODULES = sorted(
 MOST_LINES = 250
 
 #: What most workers never use and would make each 1 to 4 MB larger: the commands, the explorer, a word list. Drivers and an event
-#: loop that need not be installed. The applications that are compared.
+#: loop that need not be installed. The applications that are compared. The server, which `poort --version` does not need, and gunicorn,
+#: which fails at import if a setting is bad.
 MAY_IMPORT_BY_STRING = {
     "app.py",
     "benchmarks/clients.py",
     "benchmarks/in_process.py",
     "blueprints/__init__.py",
+    "deploy/start.py",
     "models/password_policy.py",
+    "poort/__main__.py",
     "security/throttle/redis_store.py",
 }
 

@@ -80,7 +80,7 @@ def build_all(folder: Path, base: Path) -> None:
     project = folder / "srv" / "poort"
     project.parent.mkdir()
     for block in blocks_of("docker.md", "Prepare a folder"):
-        run(["bash", "-euc", block.replace("/srv/poort", str(project))], cwd=ROOT)
+        run(["bash", "-euc", block.replace("/srv/poort", str(project))], cwd=ROOT / "dist")
     say("the folder is prepared")
     make_base(base)
     image = build(project / "Containerfile", Layer(base, folder / "poort"))

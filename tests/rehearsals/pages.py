@@ -13,7 +13,7 @@ _BLOCK = re.compile(r"^```(sh|ini)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"^##+ (.+)$", re.MULTILINE)
 #: Folders of the machine that the pages write to.
 _PLACES = re.compile(
-    r"(?<![\w.}/])/(opt/poort(?:-current|-1\.0\.\d)?|etc/poort|etc/systemd|var/lib/poort|var/backups|run/poort|root)(?![\w-])"
+    r"(?<![\w.}/])/(opt/poort(?:-checkout|-1\.0\.\d)?|etc/poort|etc/systemd|var/lib/poort|var/backups|run/poort|root)(?![\w-])"
 )
 #: The rehearsal is run by one user.
 _AS_ANOTHER = re.compile(r"setpriv --reuid=\w+ --regid=\w+ --clear-groups(?: \\\n)? *")

@@ -136,21 +136,20 @@ class Upgrade:
             self._step("upgraded", self._section("Upgrade a checkout", 0), self._section("Check"))
             self._step("gone back", self._section("Go back"))
             self._step("upgraded again", self._section("Upgrade a checkout", 0), self._section("Check"))
-            self._with_the_package()
+            self._with_the_wheel()
         finally:
             self.machine.run("systemctl stop poort")
         self.rehearsal.ran |= set(self.machine.ran)
 
-    def _with_the_package(self) -> None:
+    def _with_the_wheel(self) -> None:
         """Go through the sections of the page that are about the wheel."""
         for wheel in (self.rehearsal.folder / "wheels").iterdir():
             shutil.copy(wheel, self.machine.root / "root")
-        change, function, _ = blocks_of(PAGE, "Change from a checkout to the package")
-        upgrade, back = blocks_of(PAGE, "Upgrade the package")
-        self._step("on the package", lambda: self.machine.run(change, function))
-        self._step("1.0.1", lambda: self._expect("Poort 1.0.1", self.machine.run(function, upgrade)))
-        self._step("1.0.0", lambda: self.machine.run(function, back))
-        self._step("on the checkout", self._section("Change from a checkout to the package", 2))
+        upgrade, back = blocks_of(PAGE, "Upgrade the wheel")
+        self._step("on the wheel", self._section("Change from a checkout to the wheel", 0))
+        self._step("1.0.1", lambda: self._expect("Poort 1.0.1", self.machine.run(upgrade)))
+        self._step("1.0.0", lambda: self.machine.run(back))
+        self._step("on the checkout", self._section("Change from a checkout to the wheel", 1))
 
     def _expect(self, text: str, printed: str) -> None:
         if text not in printed:

@@ -198,7 +198,7 @@ def test_make_alone_lists_the_goals(project: Path) -> None:
         ["make", goal]
         for goal in (
             *("help", "serve", "demo", "setup", "check", "test", "mutants", "lint"),
-            *("docs", "bench", "bench-timing", "soak", "attack", "pins"),
+            *("wheel", "docs", "bench", "bench-timing", "soak", "attack", "pins"),
         )
     ]
 

@@ -65,7 +65,7 @@ def test_it_says_where_its_venv_should_be(tmp_path: Path) -> None:
 
 GROUPS = "api-key|audit|db|extra-fields|jwt|poort|users"
 OTHERWISE = re.compile(rf"\.venv/bin/flask (?!run)|\bflask\s+({GROUPS})\b")
-ROOMS = ("blueprints", "commands", "config", "deploy", "docs", "models", "rest", "security")
+ROOMS = ("blueprints", "commands", "config", "deploy", "docs", "models", "poort", "rest", "security")
 
 
 def said() -> list[Path]:

@@ -76,4 +76,5 @@ def test_socket_service_and_nginx_mean_the_same_socket() -> None:
     service, listener = ((ROOT / "deploy" / name).read_text() for name in UNITS)
     (path,) = re.findall(r"^ListenStream=(.+)$", listener, re.MULTILINE)
     assert f"--bind unix:{path} wsgi:app" in service
+    assert f'Environment=GUNICORN_CMD_ARGS="--bind unix:{path}"\n' in (ROOT / "deploy" / "poort-wheel.conf").read_text()
     assert f"server unix:{path};" in SITE
