@@ -82,9 +82,3 @@ class Machine:
         kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name in {"HOME", "LANG", "USER"}}
         path = f"{self.root}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin"
         return kept | {"PATH": path, "REHEARSAL_ROOT": str(self.root)} | self.environment
-
-    def write_unit(self, name: str, text: str) -> None:
-        """Install a unit of systemd, as the stand-in for systemctl reads it."""
-        file = self.root / "etc" / "systemd" / "system" / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(self.here(text))

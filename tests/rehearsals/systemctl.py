@@ -19,6 +19,7 @@ UNITS = ROOT / "etc" / "systemd" / "system"
 PID_FILE, LOG = ROOT / "poort.pid", ROOT / "poort.log"
 SOCKET = ROOT / "run" / "poort" / "gunicorn.sock"
 WAIT_SECONDS = 60
+_PLACES = re.compile(r"(?<![\w.}/-])/(opt/poort|etc/poort|run/poort|var/lib/poort)(?![\w-])")
 
 
 def main() -> int:
@@ -35,7 +36,7 @@ def unit_of(name: str) -> dict[str, list[str]]:
     """Read a unit with its drop-ins. An empty value resets what came before, as in systemd.unit(5)."""
     values: dict[str, list[str]] = {}
     for file in (UNITS / f"{name}.service", *sorted(UNITS.glob(f"{name}.service.d/*.conf"))):
-        for key, value in re.findall(r"^([A-Za-z]+)=(.*)$", file.read_text(), re.MULTILINE):
+        for key, value in re.findall(r"^([A-Za-z]+)=(.*)$", _PLACES.sub(rf"{ROOT}/\1", file.read_text()), re.MULTILINE):
             values[key] = [*values.get(key, []), value] if value else []
     return values
 
