@@ -102,6 +102,7 @@ def serve_all(folder: Path, base: Path) -> None:
     services = services_of(project, folder / "run", read_image(project / "Containerfile"))
     ports = {value for service in services.values() for value in service.says.get("sysctls", {}).values()}
     Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text(str(*ports))
+    serve_alone(services["poort"], Layer(base, folder / "poort"))
     for service in services.values():
         service.make_root(base, Layer(base, folder / ("poort" if "build" in service.says else "services")))
         service.start()
@@ -115,6 +116,19 @@ def serve_all(folder: Path, base: Path) -> None:
     use(poort, project, token)
     for service in reversed(services.values()):
         say(f"{service.name} stopped within {service.stop():.1f} s")
+
+
+def serve_alone(poort: Service, layer: Layer) -> None:
+    """Run the image without the other services and without settings, as the page does. Raises Failed."""
+    names = ("image", "user", "read_only", "cap_drop", "tmpfs", "stop_grace_period")
+    says = {name: poort.says[name] for name in names} | {"volumes": ["alone:/var/lib/poort"]}
+    alone = Service("alone", says, poort.project, poort.root.parent.with_name("alone") / "root", poort.image, {})
+    alone.make_root(layer.base, layer)
+    alone.start()
+    made = sorted(path.relative_to(alone.root) for path in (alone.root / "var/lib/poort").rglob("*") if path.is_file())
+    if "admin password: " not in alone.log.read_text() or Path("var/lib/poort/.env") not in made:
+        raise Failed(f"the image alone made {made}")
+    say(f"the image alone is healthy, and stopped within {alone.stop():.1f} s")
 
 
 def use(poort: Service, project: Path, token: str) -> None:
@@ -161,7 +175,10 @@ def look_for_secrets(project: Path) -> None:
     """Raise Failed if the environment or the arguments of a process hold a secret."""
     secrets = [(project / "secrets" / name).read_bytes().strip() for name in SECRETS]
     for process in Path("/proc").glob("[0-9]*"):
-        seen = b"".join((process / file).read_bytes() for file in ("environ", "cmdline"))
+        try:
+            seen = b"".join((process / file).read_bytes() for file in ("environ", "cmdline"))
+        except OSError:  # it has ended
+            continue
         if any(secret in seen for secret in secrets):
             raise Failed(f"a secret is in the environment or the arguments of {(process / 'comm').read_text()}")
     say(f"no secret is in the environment or the arguments of {len(list(Path('/proc').glob('[0-9]*')))} processes")

@@ -5,6 +5,7 @@ The servers before the upgrade come from the repository's own history. Everythin
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ def main() -> int:
     if subprocess.run(["git", "-C", ROOT, "cat-file", "-e", f"{BEFORE}^{{commit}}"], check=False, capture_output=True).returncode:
         print(f"skipped: this clone has no commit {BEFORE}; `git fetch --unshallow` brings it")
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers are stopped
     with tempfile.TemporaryDirectory(prefix="poort-upgrade-") as folder:
         Path(folder).chmod(0o755)  # `poort doctor` looks whether others than root could run the server
         try:
