@@ -122,7 +122,7 @@ def serve_alone(poort: Service, layer: Layer) -> None:
     """Run the image without the other services and without settings, as the page does. Raises Failed."""
     names = ("image", "user", "read_only", "cap_drop", "tmpfs", "stop_grace_period")
     says = {name: poort.says[name] for name in names} | {"volumes": ["alone:/var/lib/poort"]}
-    alone = Service("alone", says, poort.project, poort.root.parent.with_name("alone") / "root", poort.image, {})
+    alone = Service("alone", says, poort.project, poort.root.parent.with_name("alone") / "root", poort.image)
     alone.make_root(layer.base, layer)
     alone.start()
     made = sorted(path.relative_to(alone.root) for path in (alone.root / "var/lib/poort").rglob("*") if path.is_file())

@@ -46,7 +46,6 @@ class Service:
     project: Path
     root: Path
     image: Image
-    configs: Mapping[str, Any]
     log: Path = field(init=False)
     process: subprocess.Popen[bytes] = field(init=False)
 
@@ -67,10 +66,6 @@ class Service:
             yield target, ("--bind", *(("-o", "ro") if options else ()), place)
         for secret in self.says.get("secrets", []):
             yield f"/run/secrets/{secret}", ("--bind", "-o", "ro", self.project / "secrets" / secret)
-        for config in self.says.get("configs", []):
-            file = self.root.with_name(config["source"])
-            file.write_text(expanded(self.configs[config["source"]]["content"]))
-            yield config["target"], ("--bind", "-o", "ro", file)
 
     def _volume(self, name: str) -> Path:
         """Return the folder of a named volume, which belongs to the user of its service at first."""
@@ -164,7 +159,5 @@ def services_of(project: Path, roots: Path, image: Image) -> dict[str, Service]:
     while left := [name for name in says["services"] if name not in found]:
         name = next(name for name in left if set(says["services"][name].get("depends_on", {})) <= found.keys())
         service = says["services"][name]
-        found[name] = Service(
-            name, service, project, roots / name / "root", image if "build" in service else Image(), says["configs"]
-        )
+        found[name] = Service(name, service, project, roots / name / "root", image if "build" in service else Image())
     return found
