@@ -110,8 +110,7 @@ class Metrics:
         self.connections = gauge("poort_database_connections_in_use", "Database connections that requests hold.")
         self.workers = gauge("poort_workers", "Worker processes.")
         self.workers.set(1)
-        labels, mode = ("version", "python"), "livemostrecent"
-        build = gauge("poort_build_info", "Always 1; its labels have the versions.", labels, multiprocess_mode=mode)
+        build = gauge("poort_build_info", "1, with versions.", ("version", "python"), multiprocess_mode="livemostrecent")
         build.labels(VERSION, platform.python_version()).set(1)
         self._create_labels()
 

@@ -220,7 +220,7 @@ def test_new_env_writes_over_nothing(project: Path) -> None:
 def test_a_bad_setting_stops_make_serve_with_one_sentence(project: Path) -> None:
     done = make(project, "serve", WEB_CONCURRENCY="many")
     assert done.returncode != 0
-    assert done.stderr.splitlines()[0] == "serve: WEB_CONCURRENCY must be a whole number from 1 to 256, not 'many'."
+    assert done.stderr.splitlines()[0] == "poort: WEB_CONCURRENCY must be a whole number from 1 to 256, not 'many'."
     assert "Traceback" not in done.stderr
 
 
