@@ -64,10 +64,10 @@ soak: .venv/.pins-dev ## Load a server for 10 minutes while it is reloaded, kill
 attack: .venv/.pins-dev ## Attack a server as one hostile user would, for five minutes; ARGS="--only races" a part
 	@exec .venv/bin/python -m benchmarks.attack $(ARGS)
 
-upgrade-rehearsal: .venv/.pins-dev ## Run each command of docs/upgrading.md, forwards and back, on three databases (10 minutes); ARGS="--only sqlite"
+upgrade-rehearsal: .venv/.pins-dev ## Run each command of docs/upgrading.md, forwards and back, on three databases (15 minutes); ARGS="--only sqlite"
 	@exec .venv/bin/python -m tests.rehearsals.upgrade $(ARGS)
 
-container-rehearsal: wheel ## Build the image and run compose.yaml without a container engine (2 minutes; needs root and debootstrap)
+container-rehearsal: wheel ## Build the image and run compose.yaml without a container engine (3 minutes; needs root and debootstrap)
 	@exec .venv/bin/python -m tests.rehearsals.containers $(ARGS)
 
 pins: .venv/.pins-dev ## Compile the eight .in files into exact versions with hashes; ARGS="--upgrade" renews them
