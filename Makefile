@@ -12,10 +12,10 @@ PYTEST = .venv/bin/python -m pytest --numprocesses $(shell expr $$(nproc) + 1) -
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo setup check test mutants lint wheel docs bench bench-timing soak ha attack pins
+.PHONY: help serve demo setup check test mutants lint wheel docs bench bench-timing soak ha attack upgrade-rehearsal container-rehearsal pins
 
 help: ## Print this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
 
 serve: .venv/.pins ## Set up what is missing, and serve on http://127.0.0.1:8000
 	@exec .venv/bin/python bin/poort serve
@@ -66,6 +66,12 @@ ha: .venv/.pins-dev ## Let databases fail over under load, and count what is los
 
 attack: .venv/.pins-dev ## Attack a server as one hostile user would, for five minutes; ARGS="--only races" a part
 	@exec .venv/bin/python -m benchmarks.attack $(ARGS)
+
+upgrade-rehearsal: .venv/.pins-dev ## Run each command of docs/upgrading.md, forwards and back, on three databases (15 minutes); ARGS="--only sqlite"
+	@exec .venv/bin/python -m tests.rehearsals.upgrade $(ARGS)
+
+container-rehearsal: wheel ## Build the image and run compose.yaml without a container engine (3 minutes; needs root and debootstrap)
+	@exec .venv/bin/python -m tests.rehearsals.containers $(ARGS)
 
 pins: .venv/.pins-dev ## Compile the eight .in files into exact versions with hashes; ARGS="--upgrade" renews them
 	$(COMPILE) $(ARGS) requirements.in

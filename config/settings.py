@@ -20,6 +20,7 @@ from config.database_hosts import hosts_of
 from config.database_url import database_url, database_url_of_parts
 from config.logging import printable
 from config.parsing import AccessUrlId, MailServer
+from config.secret_files import joined
 
 ROOT = home.ROOT
 
@@ -167,9 +168,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if "POORT_ENV_FILE" in environment and not env_file.is_file():
         raise InvalidSetting(f"POORT_ENV_FILE names {env_file}, which is not a file.")
     variables = {"APP_ENV": "dev"} if under_flask else {}
-    for file in (env_file, local_file):
-        variables |= {name: value for name, value in dotenv_values(file).items() if value is not None}
-    return parse_settings(variables | environment, env_file.parent)
+    try:
+        variables |= joined(dotenv_values(env_file), dotenv_values(local_file), environment)
+    except ValueError as reason:
+        raise InvalidSetting(str(reason)) from None
+    return parse_settings(variables, env_file.parent)
 
 
 def env_files(environ: Mapping[str, str]) -> tuple[Path, Path]:

@@ -17,6 +17,7 @@ import app  # noqa: F401 - loads it for the child and for gunicorn's workers
 from config import InvalidSetting, Settings, load_settings
 from config.drivers import drivers_of
 from config.home import IS_INSTALLED, ROOT, as_typed, shown, working_folder
+from config.secret_files import is_given
 from config.settings import make_home, stop_start
 from deploy import demo
 from deploy.new_env import SECRETS, write_env
@@ -69,7 +70,7 @@ def _prepare(*, is_demo: bool, sets_up: bool) -> Settings:
     try:
         if is_demo:
             demo.enter_demo(make_home(os.environ))
-        elif sets_up and not os.environ.get("POORT_ENV_FILE") and not os.environ.keys() >= {*SECRETS}:
+        elif sets_up and not os.environ.get("POORT_ENV_FILE") and not all(is_given(name, os.environ) for name in SECRETS):
             write_env(as_typed((ROOT / ".env.example").read_text()), make_home(os.environ) / ".env")
         settings = load_settings()
         os.chdir(working_folder(os.environ))

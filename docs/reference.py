@@ -5,6 +5,7 @@ import sys
 import textwrap
 from dataclasses import dataclass
 
+from config.secret_files import SECRETS
 from config.settings import ROOT, VARIABLES, Variable
 
 PAGE = ROOT / "docs" / "configuration.md"
@@ -26,7 +27,11 @@ SQLite's file in `var/`. By default it is the folder of a clone. If you [install
 
 `POORT_ENV_FILE`, in the environment only, names a file to use instead of `.env`, such as Chamilo's own. The name of the second
 file is then that name with `.local`, and `%kernel.project_dir%` stands for the folder of the file.
-"""
+
+A secret may lie in a file of its own, as containers mount it: with `_FILE` after its name, a variable holds the path of a file
+with one line, such as `APP_SECRET_FILE=/run/secrets/app_secret`. This works for
+{secrets}.
+""".replace("{secrets}", ", ".join(f"`{name}`" for name in SECRETS))
 
 _BY_NAME = {variable.name: variable for variable in VARIABLES.values()}
 

@@ -13,6 +13,7 @@ from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from system.serving import Server, clean_environment
 from system.test_make import LEFT_OUT
 
@@ -235,3 +236,16 @@ def test_the_version_stands_once() -> None:
     module = ast.parse((ROOT / "config" / "version.py").read_text())
     assert [node.value.value for node in module.body if isinstance(node, ast.Assign)] == [VERSION]
     assert f"## [{VERSION}] - 20" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_set_up_with_secrets_in_files_writes_no_other_ones(venv: Path, home: Path) -> None:
+    """In a container, `.env` would lie in a volume."""
+    files = {name: home / name.lower() for name in ("APP_SECRET", "JWT_PASSPHRASE")}
+    for file in files.values():
+        file.write_text("of the file\n")
+    state = home / "state"
+    done = run(venv, home, "poort", "setup", POORT_HOME=str(state), **{f"{name}_FILE": str(file) for name, file in files.items()})
+    assert done.returncode == 0, done.stderr
+    assert not (state / ".env").exists()
+    private = (state / "config" / "jwt" / "private.pem").read_bytes()
+    assert serialization.load_pem_private_key(private, b"of the file")

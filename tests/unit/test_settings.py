@@ -252,6 +252,53 @@ def test_chamilos_own_env_can_be_pointed_at(tmp_path: Path) -> None:
     assert settings.jwt_passphrase == "your_secret_passphrase"
 
 
+def test_secrets_come_from_files_of_their_own(tmp_path: Path) -> None:
+    """As containers mount them. A source beats those before it, whether it holds the secret or names its file."""
+    values = {"APP_SECRET": "a #'b\" ", "JWT_PASSPHRASE": "p", "REDIS_URL": "redis://h", "MAILER_DSN": "smtp://h:25"}
+    values |= {"DATABASE_URL": "postgresql://u:p@h/n"}
+    for name, value in values.items():
+        (tmp_path / name).write_text(f"{value}\n")
+    (tmp_path / ".env").write_text(f"APP_SECRET=of .env\nJWT_PASSPHRASE=\nREDIS_URL_FILE={tmp_path}/APP_SECRET\n")
+    named = {f"{name}_FILE": str(tmp_path / name) for name in values}
+    settings = load_settings({"POORT_ENV_FILE": str(tmp_path / ".env")} | named)
+    assert (settings.app_secret, settings.jwt_passphrase, settings.redis_url) == ("a #'b\" ", "p", "redis://h")
+    assert (str(settings.database_url), settings.mailer_dsn and settings.mailer_dsn.host) == (
+        "postgresql+psycopg://u:***@h/n",
+        "h",
+    )
+    with pytest.raises(InvalidSetting, match=r"^REDIS_URL must be a URL"):
+        load_settings({"POORT_ENV_FILE": str(tmp_path / ".env")})
+    (tmp_path / "DATABASE_PASSWORD").write_text("ro#ot")
+    parts = {"DATABASE_HOST": "h", "DATABASE_NAME": "n", "DATABASE_USER": "u"}
+    named = {"DATABASE_PASSWORD_FILE": str(tmp_path / "DATABASE_PASSWORD"), "REDIS_URL": "redis://h"}
+    assert load_settings({"POORT_ENV_FILE": str(tmp_path / ".env")} | parts | named).database_url.password == "ro#ot"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"names \S+, which cannot be read: No such file or directory\."),
+        (b"", r"names \S+, which must hold one line\."),
+        (f"{SECRET}\n{SECRET}".encode(), r"names \S+, which must hold one line\."),
+        (SECRET.encode() + b"\xff", r"names \S+, which is not a text in UTF-8\."),
+    ],
+)
+def test_secret_file_that_cannot_be_used_is_one_sentence_without_the_secret(
+    content: bytes | None, message: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(InvalidSetting, match=f"^APP_SECRET_FILE {message}$") as caught:
+        load_settings({"APP_SECRET_FILE": str(tmp_path / "secret")})
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_secret_and_its_file_from_one_source_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match=r"^APP_SECRET and APP_SECRET_FILE are both set: remove one\.$"):
+        load_settings({"APP_SECRET": SECRET, "APP_SECRET_FILE": str(tmp_path)})
+
+
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(InvalidSetting, match=r"POORT_ENV_FILE names /nowhere/\.env, which is not a file\."):
         load_settings({"POORT_ENV_FILE": "/nowhere/.env"})
