@@ -78,9 +78,9 @@ def test_only_what_the_standard_allows_is_taken(given: str | None, ids: tuple[st
 
 
 def test_every_line_of_a_request_has_its_trace_and_the_answer_is_the_same(
-    client: FlaskClient, written: StringIO, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, written: StringIO, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("poort.access"), "level", logging.INFO)
+    caplog.set_level(logging.INFO, logger="poort.access")
 
     def fail(traceparent: str | None) -> tuple[int, dict[str, str], bytes, list[str]]:
         begin = len(written.getvalue())
