@@ -10,6 +10,7 @@ from commands.doctor.findings import ERROR, OK, WARNING, Finding
 from models import ApiKey, AuditRecord, BackupCode, SecondFactor, UserTotal, db
 from models.database import VERSION_TABLE
 from models.outages import code_of
+from models.write_probe import refuses_to_write
 
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
@@ -51,6 +52,16 @@ def examine_rights(ours: Parts) -> Iterator[Finding]:
     """Check what the database user may do with each table, without changing a row. SQLite has no users."""
     if ours.settings.read_only or db.engine.dialect.name == "sqlite":
         return
+    try:
+        yield _examine(ours)
+    except DBAPIError as reason:
+        if not refuses_to_write(reason):  # then another check has said so
+            raise
+    finally:
+        db.session.rollback()
+
+
+def _examine(ours: Parts) -> Finding:
     kind = "postgresql" if db.engine.dialect.name == "postgresql" else "mysql"
     tables = list(_tables(is_campus=ours.users.is_campus))
     found = {each: {right for right in _RIGHTS if _may(right, each)} for each in tables}
@@ -58,15 +69,13 @@ def examine_rights(ours: Parts) -> Iterator[Finding]:
     lacks = {each: [right for right in _needed(each) if right not in found[each]] for each in tables}
     if missing := [*_listed("GRANT", "TO", user, lacks), *_locked_sequences(kind, user)]:
         says = "this database user lacks rights, so some requests and commands will fail"
-        yield Finding("rights", ERROR, says, f"Run as the owner of the tables: {'; '.join(missing)};")
-    elif ours.users.is_campus:
-        yield Finding("rights", OK, "this database user can use Poort's own tables")
-    elif db.session.execute(text(_MAY_CREATE[kind])).scalar_one():
+        return Finding("rights", ERROR, says, f"Run as the owner of the tables: {'; '.join(missing)};")
+    if ours.users.is_campus:
+        return Finding("rights", OK, "this database user can use Poort's own tables")
+    if db.session.execute(text(_MAY_CREATE[kind])).scalar_one():
         says = "one database user serves and may change the tables; docs/operators.md shows how to use two"
-        yield Finding("rights", OK, says)
-    else:
-        yield _examine_excess(user, found)
-    db.session.rollback()
+        return Finding("rights", OK, says)
+    return _examine_excess(user, found)
 
 
 def _examine_excess(user: str, found: dict[TableClause, set[str]]) -> Finding:

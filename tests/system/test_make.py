@@ -198,7 +198,18 @@ def test_make_alone_lists_the_goals(project: Path) -> None:
         ["make", goal]
         for goal in (
             *("help", "serve", "demo", "setup", "check", "test", "mutants", "lint"),
-            *("wheel", "docs", "bench", "bench-timing", "soak", "ha", "attack", "pins"),
+            *(
+                "wheel",
+                "docs",
+                "bench",
+                "bench-timing",
+                "soak",
+                "ha",
+                "attack",
+                "upgrade-rehearsal",
+                "container-rehearsal",
+                "pins",
+            ),
         )
     ]
 
