@@ -19,7 +19,7 @@ from models.user import SOFT_DELETED
 TITLE = "MariaDB, a Galera cluster of three nodes"
 STEADY_SECONDS = 2
 #: How long the load goes on after a node is gone. The others need five seconds to notice it.
-AFTER_SECONDS = 9
+AFTER_SECONDS = 14
 #: The same for a node that hangs: statements that wait for it give up after 16 s (docs/operations.md).
 AFTER_SECONDS_HUNG, MOST_SECONDS_HUNG = 22, 20
 #: A node that came back must be the one that is written to again after this time.

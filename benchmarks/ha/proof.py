@@ -181,7 +181,7 @@ def _returned(answers: Sequence[Answer], event: Failover, kinds: set[str] | froz
 def _gap(answers: Sequence[Answer], event: Failover) -> float:
     """Return the longest time without a good write during a failover."""
     ends = [a[2] for a in answers if a[0] in WRITES and is_good(a) and event.down_at - 1 < a[2] < event.end]
-    ends = sorted([event.down_at, *ends])  # a slow machine may have no write in the second before
+    ends = sorted([event.down_at, *ends, event.end])  # a slow machine may have no write in the second before
     return max((later - sooner for sooner, later in pairwise(ends)), default=float("inf"))
 
 
