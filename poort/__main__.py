@@ -21,8 +21,16 @@ def load_app() -> Flask:
     return app
 
 
+class Program(FlaskGroup):
+    """Flask's group of commands, which loads no package for `serve` that the workers would inherit."""
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return a command. Flask would first load the commands of all packages: flasgger's take 2 MB of each worker."""
+        return click.Group.get_command(self, ctx, name) or super().get_command(ctx, name)
+
+
 # The `.env` of the current folder is not ours.
-program = FlaskGroup(
+program = Program(
     name="poort", help="Administer a Poort server.", create_app=load_app, load_dotenv=False, add_version_option=False
 )
 click.version_option(VERSION, message=f"Poort {VERSION}, Python {platform.python_version()}")(program)

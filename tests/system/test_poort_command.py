@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from serving import Home, clean_environment
+from serving import Home, Server, clean_environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +29,18 @@ def test_it_has_the_settings_of_the_server_in_any_folder(tmp_path: Path) -> None
     assert (done.returncode, "admin password: " in done.stdout) == (0, True), done.stderr
     found = poort(elsewhere, "doctor", POORT_ENV_FILE=str(home.folder / ".env")).stdout
     assert f"APP_ENV is prod; read from {home.folder}/.env" in found
+
+
+def test_workers_load_no_package_that_only_the_explorer_needs(tmp_path: Path) -> None:
+    home = Home(tmp_path).write_env(JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4")
+    server = Server([str(ROOT / "bin" / "poort"), "serve"], tmp_path, home.environment()).start()
+    try:
+        libraries = [Path(f"/proc/{worker}/maps").read_text() for worker in server.workers()]
+    finally:
+        server.stop()
+    assert len(libraries) > 1
+    # Of what flasgger needs, rpds is a library, so the kernel knows of it.
+    assert [text for text in libraries if "/rpds/" in text] == []
 
 
 NO_TERMINAL = "Error: There is no terminal to ask for a password: add --password-stdin or --generate-password."
