@@ -1,4 +1,4 @@
-"""Find the caller of a request, whether their token was ended, and the user in the path."""
+"""Find the caller of a request, whether their token was ended, and the user in the path, with one statement."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
@@ -66,11 +66,10 @@ class ItemOfPath:
 
 
 class _Reads(NamedTuple):
-    """The statements for a caller and for an item. `both` saves a round trip; on SQLite it is None, and the caller is kept."""
+    """The statements for a caller, whose result is kept on SQLite, and for a caller with an item."""
 
     caller: Read
-    item: Read
-    both: Read | None
+    both: Read
 
 
 class Callers:
@@ -108,17 +107,15 @@ class Callers:
             "other_key": keys[-1],
         }
         reads = self._reads.get(name_form) or self._make_reads(name_form)
-        if item_id and reads.both:
+        if item_id:
             rows = self._reader.rows(reads.both, about | {"item_id": item_id})
         else:
             rows = [(caller, None) for caller in self._reader.rows(reads.caller, about)]
         # A campus's collation ignores accents and trailing spaces; sign-in must not.
         if not rows or (rows[0][0].username != username and canonical_username(rows[0][0].username) != canonical):
             return None, None
-        caller, item = rows[0]
-        if item_id and not reads.both:
-            item = next(iter(self._reader.rows(reads.item, {"item_id": item_id})), None)
-        return caller, item
+        found: tuple[FoundCaller, Any] = rows[0]
+        return found
 
     def _make_reads(self, name_form: str) -> "_Reads":
         session = self._session()
@@ -129,12 +126,9 @@ class Callers:
         session.rollback()
         columns = *self._users.selected(session, CALLER_COLUMNS), *judged
         callers = select(*columns).select_from(User).where(named == bindparam("name"))
-        is_item = item.id == bindparam("item_id")
-        of_caller, of_item = (len(FoundCaller._fields), found_caller), self._item.part(name_form)
-        is_remote = session.get_bind().dialect.name != "sqlite"
+        of_caller = len(FoundCaller._fields), found_caller
+        both = callers.add_columns(*shown).outerjoin(item, item.id == bindparam("item_id"))
         reads = self._reads[name_form] = _Reads(
-            caller=Read(callers, of_caller, is_kept=True),
-            item=Read(select(*shown).where(is_item), of_item),
-            both=Read(callers.add_columns(*shown).outerjoin(item, is_item), of_caller, of_item) if is_remote else None,
+            Read(callers, of_caller, is_kept=True), Read(both, of_caller, self._item.part(name_form))
         )
         return reads
