@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.services import STARTERS, Program, Server
+from benchmarks.database_servers import STARTERS
+from benchmarks.services import Program, Server
 
 from .pages import ROOT, Failed, Machine, all_blocks_of, blocks_of
 from .witness import Rows, Witness, fill, lost, rows_of
