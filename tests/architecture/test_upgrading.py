@@ -1,7 +1,10 @@
 """docs/upgrading.md names the revisions and the version that are here; `make upgrade-rehearsal` runs its commands."""
 
 import re
+import subprocess
+import sys
 
+import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from rehearsals.pages import all_blocks_of
@@ -30,3 +33,11 @@ def test_page_installs_this_version() -> None:
     commands = "".join(all_blocks_of("upgrading.md"))
     assert f"checkout v{VERSION}\n" in commands
     assert f"poort-{VERSION}-py3-none-any.whl" in commands
+
+
+@pytest.mark.parametrize("name", ["upgrade", "containers"])
+def test_rehearsal_starts(name: str) -> None:
+    done = subprocess.run(
+        (sys.executable, "-m", f"tests.rehearsals.{name}", "--help"), check=False, capture_output=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr

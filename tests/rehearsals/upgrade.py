@@ -24,8 +24,8 @@ from .witness import Rows, Witness, fill, lost, rows_of
 BEFORE = "e900c40"
 PAGE = "upgrading.md"
 SETTINGS = {"PASSWORD_HASH_COST": "5", "REFRESH_TOKEN_TTL": "86400", "API_KEYS": "1", "TRUSTED_PROXIES": "127.0.0.1"}
-#: The line of "Back up" that each database does not need, by what it contains.
-DUMPS = {"sqlite": "VACUUM INTO", "postgresql": "pg_dump", "mariadb": "mariadb-dump"}
+#: The line of "Back up" for each database, by what it contains. The first command is newer than the version before.
+DUMPS = {"sqlite": "poort backup", "postgresql": "pg_dump", "mariadb": "mariadb-dump"}
 
 
 def main() -> int:
@@ -177,9 +177,10 @@ class Upgrade:
             raise Failed(f"{self.kind}, {stage}: lost {len(gone)} rows, such as {gone[:3]}")
 
     def _before_you_begin(self) -> None:
-        self.machine.run(*blocks_of(PAGE, "Before you begin"))
+        notes, copy_sqlite = blocks_of(PAGE, "Before you begin")
+        self.machine.run(notes, *([copy_sqlite] if self.kind == "sqlite" else []))
         block = next(block for block in blocks_of("operations.md", "Back up") if "tar " in block)
-        others = [words for kind, words in DUMPS.items() if kind != self.kind]
+        others = [words for kind, words in DUMPS.items() if kind == "sqlite" or kind != self.kind]
         self.machine.run("".join(line for line in block.splitlines(keepends=True) if not any(word in line for word in others)))
         if len(files := list((self.machine.root / "var" / "backups").iterdir())) != len({"version", "database", "keys"}):
             raise Failed(f"the backup is {files}")
