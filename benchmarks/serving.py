@@ -72,8 +72,7 @@ class Server:
 
     def _children(self) -> list[int]:
         assert self.process is not None
-        pid = self.process.pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return children_of(self.process.pid)
 
     def _answers(self) -> bool:
         """Tell whether it shows a user, or, without a token, answers 401."""
@@ -127,6 +126,11 @@ def running(*servers: Server) -> Iterator[None]:
     finally:
         for server in servers:
             server.stop()
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the ids of the processes that a process has started and that still run."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def pss_megabytes(pid: int) -> float:

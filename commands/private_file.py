@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from security.keys.files import sync
+
 #: The beginning of the names of files that are not complete yet.
 UNFINISHED = ".poort-unfinished-"
 
@@ -21,17 +23,9 @@ def private_file(path: Path) -> Iterator[Path]:
     os.close(descriptor)
     try:
         yield Path(name)
-        _sync(Path(name))
+        sync(Path(name))
         Path(name).replace(path)
-        _sync(path.parent)  # the new name, too, survives a power failure
+        sync(path.parent)  # the new name, too, survives a power failure
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,7 +18,7 @@ from benchmarks.ground import lay
 from benchmarks.ha.lan import Lan
 from benchmarks.ha.proof import COST
 from benchmarks.services import DidNotStart, Program, find_program, run, spawn, start_mariadb
-from benchmarks.serving import clean_environment
+from benchmarks.serving import children_of, clean_environment
 
 TITLE = "Two hosts behind HAProxy, in network namespaces"
 PORT = 8000
@@ -141,8 +141,7 @@ def _during(site: Site, name: str, happen: Callable[[], object]) -> Event:
 def _kill(program: Program) -> None:
     """Kill the master and its workers at once, as a power failure would."""
     pid = program.process.pid
-    workers = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    for each in (pid, *workers):
+    for each in (pid, *children_of(pid)):
         subprocess.run(["kill", f"-{signal.SIGKILL.value}", str(each)], check=False)
     program.process.wait()
 

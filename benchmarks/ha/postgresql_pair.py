@@ -26,6 +26,7 @@ from benchmarks.services import (
     run,
     spawn,
 )
+from benchmarks.serving import children_of
 
 _SLOT = "poort_standby"
 #: Commits wait until any standby has written them to disk.
@@ -97,8 +98,7 @@ class Node:
         """Kill the server and all of its processes, so that nothing is written any more."""
         assert self.process is not None
         pid = self.process.pid
-        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        for process in (pid, *children):
+        for process in (pid, *children_of(pid)):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         self.process.wait()

@@ -46,7 +46,7 @@ class NextPair:
         """Move the pair into place. The private key goes first, since the public one can be derived from it."""
         for path, unfinished in self._unfinished.items():
             unfinished.replace(path)
-            _sync_folder(path.parent)
+            sync(path.parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def _replace(path: Path, content: bytes, *, like: Path, modified_at: datetime | 
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
 def _write_like(path: Path, content: bytes, *, like: Path) -> Path:
@@ -187,9 +187,9 @@ def _write_like(path: Path, content: bytes, *, like: Path) -> Path:
     return unfinished
 
 
-def _sync_folder(folder: Path) -> None:
-    """Flush the entries of a folder to disk: renames in it must survive a crash."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Flush a file to disk, or the entries of a folder: renames in it must survive a crash."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
