@@ -87,7 +87,7 @@ class Settings:
     access_url_id: AccessUrlId = _variable("ACCESS_URL_ID", "", parsing.access_url_id, "id in access_url, or host", "the portal that this server serves; host chooses it for each request, not set means portal 1")
     read_only: bool = _variable("READ_ONLY", "0", parsing.boolean, "1/true/yes/on", "never writes to the database: sign-ins leave no trace and writes get 503; for a trial")
     password_rehash: bool = _variable("PASSWORD_REHASH", "1", parsing.boolean, "1/true/yes/on", "replaces an older kind of hash with bcrypt after a successful sign-in")
-    allow_md5: bool = _variable("ALLOW_MD5", "0", parsing.boolean, "1/true/yes/on", "accepts the MD5 hashes of old campuses at sign-ins, as Chamilo 3 does; an attacker who gets such a hash soon knows the password")
+    allow_md5: bool = _variable("ALLOW_MD5", "0", parsing.boolean, "1/true/yes/on", "accepts the MD5 hashes of old campuses at sign-ins, as Chamilo 3 does; whoever steals such a hash can soon work out the password")
     port: int = _variable("PORT", "8000", parsing.integer(1, 65_535), "TCP port", "where `make serve` listens on 127.0.0.1")
     web_concurrency: int = _variable("WEB_CONCURRENCY", "2", parsing.integer(1, 256), "processes", "gunicorn workers")
     metrics_port: int = _variable("METRICS_PORT", "0", parsing.integer(0, 65_535), "TCP port", "where gunicorn serves /metrics for Prometheus on 127.0.0.1; 0 switches metrics off")

@@ -18,7 +18,7 @@ PROOFS: dict[str, tuple[str, Callable[[], bool]]] = {
 
 
 def main() -> None:
-    """Run the proofs, and print their tables. A proof whose programs are missing is skipped, unless REQUIRE_SERVICES is 1."""
+    """Run the proofs and print their tables. Skip a proof if its programs are not installed, unless REQUIRE_SERVICES is 1."""
     parser = argparse.ArgumentParser("make ha", description=__doc__)
     parser.add_argument("kinds", nargs="*", choices=(*PROOFS, []), help="all of them if you name none")
     options = parser.parse_args()

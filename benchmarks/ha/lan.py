@@ -1,4 +1,4 @@
-"""A small network of namespaces: hosts whose cables can be pulled. Needs root and `ip`."""
+"""A small network on one machine. Its hosts are network namespaces, and their cables can be pulled. Needs root and `ip`."""
 
 import os
 import secrets

@@ -48,7 +48,7 @@ def prove() -> Proof:
                 _vanish(pair, network, proof)
         if not network:
             proof.check(
-                "a primary whose network is gone",
+                "the failure of the primary's network",
                 "not run: no network namespaces here",
                 held=os.environ.get("REQUIRE_SERVICES") != "1",
             )

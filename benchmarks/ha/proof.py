@@ -61,7 +61,7 @@ class Proof:
 
     @contextmanager
     def failover(self, name: str, seconds: float) -> Iterator[Failover]:
-        """Time a failover, whose block sets `ready_at`. Let the load go on for some seconds afterwards."""
+        """Time a failover. The block sets `ready_at`. Afterwards, the load goes on for some seconds."""
         event = Failover(name, time.monotonic())
         say(name)
         yield event

@@ -129,7 +129,7 @@ class Changing:
 
 
 class Creating:
-    """A client that creates users whose names other clients use as well."""
+    """A client that creates users. Other clients try the same names."""
 
     def __init__(self, server: Server, seen: Conflicts) -> None:
         self.made: list[str] = []

@@ -62,12 +62,12 @@ def rows_in_lists(caller: Caller) -> Rows:
 
 
 def may_add_to(portal_id: int) -> Callable[[Caller], bool]:
-    """Return a rule for callers who pass `may_add_to_portal` and manage the portal."""
+    """Return a rule that combines two: `may_add_to_portal`, and that the caller manages the portal."""
     return lambda caller: may_add_to_portal(caller) and manages_portal(caller, portal_id)
 
 
 def may_create_in(portal_id: int) -> Callable[[Caller], bool]:
-    """Return a rule for callers who pass `may_create_users` and manage the portal."""
+    """Return a rule that combines two: `may_create_users`, and that the caller manages the portal."""
     return lambda caller: may_create_users(caller) and manages_portal(caller, portal_id)
 
 
