@@ -23,7 +23,7 @@ class Key(Protocol):
         """Return a row's value of the key, in the form in which values are compared; None if it has no value."""
 
     def find(self, session: Session, names: Iterable[str], values: Collection[str]) -> Iterator[tuple[str, Any]]:
-        """Yield the users that have one of the values: the value, and a row with the columns `names`."""
+        """Yield the users that have one of the values, by their ids: the value, and a row with the columns `names`."""
 
 
 class _NameKey:
@@ -45,7 +45,8 @@ class _NameKey:
             # The folded copy of an address has an index. It also finds addresses with other accents, which are dropped below.
             by_name = self.column == "username"
             column, wanted = (User.username_canonical, values) if by_name else (User.email_folded, {fold(one) for one in values})
-        for row in session.execute(self._users.select(session, [*names, self.column]).where(column.in_(wanted))):
+        chosen = self._users.select(session, [*names, self.column]).where(column.in_(wanted)).order_by(User.id)
+        for row in session.execute(chosen):
             value = self._form(getattr(row, self.column))
             if value in values:
                 yield value, row
@@ -68,7 +69,7 @@ class _ExtraKey:
         chosen = select(user_id, value).where(field_id == self._field_id, value.in_(values))
         form = comparable if self._users.is_campus else str
         known = {found: form(text) for found, text in session.execute(chosen)}
-        for row in session.execute(self._users.select(session, names).where(User.id.in_(known))):
+        for row in session.execute(self._users.select(session, names).where(User.id.in_(known)).order_by(User.id)):
             yield known[row.id], row
 
 

@@ -64,7 +64,7 @@ def find_taken(session: Session, rows: Sequence[tuple[FileRow, int]], present: f
         wanted = {value: (row, user_id) for row, user_id in rows for name, value in _unique_values(row) if name == field}
         values = list(wanted)
         for start in range(0, len(values), _LOOK_UP_CHUNK):
-            chosen = select(column, User.id).where(column.in_(values[start : start + _LOOK_UP_CHUNK]))
+            chosen = select(column, User.id).where(column.in_(values[start : start + _LOOK_UP_CHUNK])).order_by(User.id)
             for value, user_id in session.execute(chosen):
                 row, own_id = wanted.get(value, (None, user_id))
                 if row is not None and user_id != own_id:
