@@ -83,6 +83,14 @@ class Server:
         """Return the process ids of the current workers."""
         return {int(child) for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()}
 
+    def all_workers(self, count: int = 2) -> set[int]:
+        """Wait until all workers are there, and return their process ids.
+
+        gunicorn waits up to a tenth of a second between two of them, and the first answers at once.
+        """
+        self.wait_until(lambda: len(self.workers()) == count)
+        return self.workers()
+
     def descriptors(self) -> int:
         """Return the number of files and connections that the workers hold open."""
         return sum(len(list(Path(f"/proc/{worker}/fd").iterdir())) for worker in self.workers())

@@ -77,7 +77,7 @@ class Metered(Server):
             assert self.request("GET", "/healthz")[2] == HEALTHY
             if number % 10 == 0:
                 asked = {line["process"] for line in self.log_lines if line.get("route") == "/healthz"}
-                if asked >= self.workers():
+                if asked >= self.all_workers():
                     return number
         raise AssertionError("the kernel gave one worker nothing")
 
@@ -220,7 +220,7 @@ def test_counts_outlive_the_workers_that_counted(home: Home) -> None:
         (folder,) = server.folders()
         assert len(list(folder.glob("counter_*"))) == 2, "new workers reuse the files of those that ended"
 
-        exporter, before = server.exporter(), server.workers()
+        exporter, before = server.exporter(), server.all_workers()
         server.process.send_signal(signal.SIGHUP)
         eventually(lambda: server.has_replaced(before))
         assert server.total("poort_workers") == 2

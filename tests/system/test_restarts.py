@@ -60,7 +60,7 @@ def usernames(folder: Path) -> set[str]:
 
 
 def reload(server: Server) -> None:
-    before = server.workers()
+    before = server.all_workers()
     server.process.send_signal(signal.SIGHUP)
     server.wait_until(lambda: len(server.workers()) == 2 and not server.workers() & before)
 
@@ -98,7 +98,7 @@ def test_a_killed_worker_takes_with_it_what_it_was_at_and_no_more(home: Home) ->
     try:
         with Clients(server, password) as load:
             time.sleep(0.5)
-            before = server.workers()
+            before = server.all_workers()
             # Half-written settings wait for the next reload; they must not keep a worker from being replaced.
             (home.folder / ".env.local").write_text("JWT_TOKEN_TTL=soo")
             os.kill(min(before), signal.SIGKILL)
@@ -129,7 +129,7 @@ def test_no_request_fails_where_workers_have_answered_enough_and_others_take_ove
         TRUSTED_PROXIES="127.0.0.1",
     )
     try:
-        first = server.workers()
+        first = server.all_workers(workers)
         with Clients(server, password) as load:
             server.wait_until(lambda: server.log.count("a new worker takes the place of one") >= 2 * workers)
             server.wait_until(lambda: len(server.workers()) == workers and not server.workers() & first)
@@ -149,7 +149,7 @@ def test_a_reload_keeps_the_socket_and_refuses_what_cannot_be_used(home: Home) -
         assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode), "nginx and all workers keep using this socket"
         token = {"Authorization": f"Bearer {server.sign_in('admin', password)[2]['token']}"}
         server.wait_until(lambda: server.request("GET", "/api/me", **token)[0] == 200 and both_have_answered(server))
-        workers = server.workers()
+        workers = server.all_workers()
         spoiled = ((".env.local", "JWT_TOKEN_TTL=soon\n"), ("config/jwt/private.pem", "half a key"))
         for number, (name, text) in enumerate(spoiled, 1):
             (home.folder / ".env.local").unlink(missing_ok=True)

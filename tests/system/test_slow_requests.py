@@ -369,7 +369,7 @@ def test_an_end_in_order_waits_for_slow_requests_as_long_as_they_may_take_and_an
 
 def test_new_settings_are_not_held_up_by_slow_requests(home: Home) -> None:
     with served(home, "stall_seconds=2", WEB_CONCURRENCY="2") as server:
-        before = server.workers()
+        before = server.all_workers()
         stalled = [opened(server, GET) for _ in range(8)]
         server.process.send_signal(signal.SIGHUP)
         server.wait_until(lambda: len(server.workers() - before) == 2)
