@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, String, delete, insert, or_, select, update
+from sqlalchemy import BigInteger, String, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -37,25 +37,20 @@ def latest_end(now_ms: int, interval_ms: int) -> int:
 
 
 def reserve(session: Session, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
-    """Take one slot atomically, and start a window if none is open. Each step is a transaction of its own."""
-    row = ThrottledLogin
+    """Take one slot atomically, and start a window if none is open. Each attempt is a transaction of its own."""
+    row, ends_at_ms, latest_ms = ThrottledLogin, now_ms + interval_ms, latest_end(now_ms, interval_ms)
+    of_key, is_open = row.key == key, and_(row.ends_at_ms > now_ms, row.ends_at_ms <= latest_ms)
     for _ in range(_ATTEMPTS):
-        ends_at_ms, latest_ms = now_ms + interval_ms, latest_end(now_ms, interval_ms)
-        open_window = (row.key == key, row.ends_at_ms > now_ms, row.ends_at_ms <= latest_ms)
-        if count_met(session, update(row).where(*open_window, row.hits < limit).values(hits=row.hits + 1)):
-            ends_at_ms = session.scalar(select(row.ends_at_ms).where(row.key == key)) or ends_at_ms
+        if count_met(session, update(row).where(of_key, is_open, row.hits < limit).values(hits=row.hits + 1)):
+            ends_at_ms = session.scalar(select(row.ends_at_ms).where(of_key)) or ends_at_ms
             session.commit()
             return Slot(key, ends_at_ms, taken=True)
-        is_over = or_(row.ends_at_ms <= now_ms, row.ends_at_ms > latest_ms)
-        restart = update(row).where(row.key == key, is_over).values(hits=1, ends_at_ms=ends_at_ms)
-        if count_met(session, restart):
-            session.commit()
-            return Slot(key, ends_at_ms, taken=True)
-        full = session.scalar(select(row.ends_at_ms).where(*open_window, row.hits >= limit))
-        session.rollback()
-        if full is not None:
-            return Slot(key, full, taken=False)
-        if _start(session, key, ends_at_ms):
+        found = session.execute(select(row.hits, row.ends_at_ms).where(of_key)).one_or_none()
+        if found is not None and now_ms < found.ends_at_ms <= latest_ms:
+            session.rollback()
+            if found.hits >= limit:
+                return Slot(key, found.ends_at_ms, taken=False)
+        elif _start(session, key, ends_at_ms) if found is None else _restart(session, key, found.ends_at_ms, ends_at_ms):
             return Slot(key, ends_at_ms, taken=True)
     raise RuntimeError("the throttle could not settle")
 
@@ -64,8 +59,10 @@ def give_back(session: Session, slot: Slot) -> None:
     """Return a slot, unless its window is over. The last slot removes the window."""
     row = ThrottledLogin
     same_window = (row.key == slot.key, row.ends_at_ms == slot.ends_at_ms)
-    if count_met(session, update(row).where(*same_window, row.hits > 0).values(hits=row.hits - 1)):
-        session.execute(delete(row).where(*same_window, row.hits == 0))
+    is_last = count_met(session, delete(row).where(*same_window, row.hits <= 1))
+    if not is_last and count_met(session, update(row).where(*same_window).values(hits=row.hits - 1)):
+        # Two that are returned at once both find that they are not the last.
+        session.execute(delete(row).where(*same_window, row.hits <= 0))
     session.commit()
 
 
@@ -89,3 +86,11 @@ def _start(session: Session, key: str, ends_at_ms: int) -> bool:
         session.rollback()
         return False
     return True
+
+
+def _restart(session: Session, key: str, ended_at_ms: int, ends_at_ms: int) -> bool:
+    row = ThrottledLogin
+    ended_one = update(row).where(row.key == key, row.ends_at_ms == ended_at_ms)
+    is_met = bool(count_met(session, ended_one.values(hits=1, ends_at_ms=ends_at_ms)))
+    session.commit()
+    return is_met
