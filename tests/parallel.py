@@ -22,15 +22,17 @@ def group_of(item: pytest.Item) -> str:
 
 
 def rank_of(item: pytest.Item) -> int:
-    """Return the rank of a test's folder; `quiet` tests, for which all processes wait, come last."""
+    """Return the rank of a test's folder; `early` tests come before all, and `quiet` ones, for which all processes wait, last."""
     if item.get_closest_marker("quiet"):
         return len(SLOW_FOLDERS) + 1
+    if item.get_closest_marker("early"):
+        return -1
     folder = item.path.parent.name
     return SLOW_FOLDERS.index(folder) if folder in SLOW_FOLDERS else len(SLOW_FOLDERS)
 
 
 def arrange(items: list[pytest.Item]) -> None:
-    """Put slow folders first, and then large groups. Within a group the random order stays."""
+    """Put early tests and slow folders first, and then large groups. Within a group the random order stays."""
     groups = {item: group_of(item) for item in items}
     sizes = Counter(groups.values())
     items.sort(key=lambda item: (rank_of(item), -sizes[groups[item]], groups[item]))

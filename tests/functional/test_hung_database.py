@@ -144,6 +144,7 @@ def test_request_that_uses_two_connections_waits_for_one_limit(
     assert 2 <= caller.seconds["read"] < 3.5
 
 
+@pytest.mark.early
 @pytest.mark.services
 @pytest.mark.slow
 def test_all_is_answered_in_time_while_the_database_hangs(databases: Databases, make_caller: Callable[[str], Caller]) -> None:
