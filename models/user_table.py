@@ -115,7 +115,8 @@ class UserTable:
         """Insert a user, with defaults and all columns that must not be null. Return the id."""
         columns = self.columns(session)
         row = complete_row(columns, self._encoding_of_new_rows(session, columns), self._defaults | dict(values), now)
-        result = cast("CursorResult[Any]", session.execute(insert(self._as_it_is(row)).values(row)))
+        # As parameters: `.values()` would make an object of each column.
+        result = cast("CursorResult[Any]", session.execute(insert(self._as_it_is(row)), row))
         user_id = int(result.lastrowid if self.is_campus else cast("Any", result.inserted_primary_key)[0])
         count_change(session, user_id, 1, is_campus=self.is_campus)
         return user_id
@@ -183,7 +184,7 @@ class UserTable:
 
     def _as_it_is(self, row: Mapping[str, Any]) -> Any:
         """Return the table to insert a row into. A campus's lacks some of our columns, and has others that need fillers."""
-        return table("user", *(column(name, _type_of(name)) for name in row)) if self.is_campus else User
+        return table("user", *(column(name, _type_of(name)) for name in row)) if self.is_campus else User.__table__
 
     def _is_named(self, username: str) -> Any:
         if self.is_campus:

@@ -174,11 +174,16 @@ class Database:
 
     def load_contract_users(self) -> None:
         """Insert the fixture users: ids, hashes and salts as given."""
-        given, users = json.loads((CONTRACT / "users.json").read_text()), UserTable(is_campus=False)
-        times = {"created_at": START, "updated_at": START}
-        rows = [user | times | {"expires_at": datetime.fromisoformat(user["expires_at"])} for user in given]
+        given = json.loads((CONTRACT / "users.json").read_text())
+        rows = [user | {"expires_at": datetime.fromisoformat(user["expires_at"])} for user in given]
         for row in rows:
             row["password"] = row.pop("password_hash")
+        self.make_users(rows)
+
+    def make_users(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert users with their ids, who may sign in to the portal of everyone. For many, this is faster than `make_user`."""
+        users, times = UserTable(is_campus=False), {"expires_at": START, "created_at": START, "updated_at": START}
+        rows = [times | row for row in rows]
         with self.session() as session:
             users.insert_many(session, rows, START)
             enrol(session, [row["id"] for row in rows], ACCESS_URL_OF_EVERYONE)

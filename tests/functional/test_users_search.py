@@ -112,8 +112,11 @@ def test_a_link_of_two_kinds_lists_once(app: Flask, client: FlaskClient, databas
 def crowd(app: Flask, database: Database) -> dict[str, str]:
     """The headers of an administrator, the first of 35 users."""
     admin = database.make_user("user00", ["ROLE_ADMIN"])
-    for number in range(1, 35):
-        database.make_user(f"user{number:02}", created_at=START + timedelta(seconds=number))
+    others = [
+        {"id": admin.id + number, "username": f"user{number:02}", "created_at": START + timedelta(seconds=number)}
+        for number in range(1, 35)
+    ]
+    database.make_users([other | {"email": f"{other['username']}@example.com"} for other in others])
     return bearer(app, admin)
 
 
