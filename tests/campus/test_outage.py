@@ -33,7 +33,7 @@ def stop(server: Server) -> list[str]:
 
 
 class Clients(Load):
-    """Two readers and a writer without pause, and their answers."""
+    """Two readers and a writer, and their answers."""
 
     def __init__(self, server: HttpServer, headers: dict[str, str]) -> None:
         self.server, self.headers = server, headers
@@ -42,18 +42,16 @@ class Clients(Load):
         super().__init__(self.read, self.read, self.create)
 
     def read(self) -> None:
-        while not self.done.is_set():
+        while self.goes_on():
             self.reads.append(self.server.request("GET", "/api/users/2", **self.headers))
-            time.sleep(0.01)
 
     def create(self) -> None:
         number = 0
-        while not self.done.is_set():
+        while self.goes_on():
             number += 1
             body = {"username": f"new{number}", "email": f"new{number}@example.com"}
             if self.server.request("POST", "/api/users", body, **self.headers)[0] == 201:
                 self.created.append(body["username"])
-            time.sleep(0.01)
 
 
 @pytest.fixture
