@@ -28,6 +28,9 @@ FLASK = (*PYTHON, "flask", "--app", str(ROOT / "wsgi.py"))
 
 WAIT_SECONDS = 30
 
+#: How long a server may take to its first answer: `make demo` took more than 30 s on two processors with 20 other processes.
+START_SECONDS = 120
+
 #: Folders that were set up, with the password of the first user, by what their `.env` says.
 SET_UP: dict[str, tuple[Path, str]] = {}
 MODELS = tempfile.mkdtemp(prefix="poort-models-")
@@ -56,7 +59,7 @@ def run_python(
             )
         else:
             process = forks().start(command[2:], folder, environment, (output.fileno(), errors.fileno()))
-        status = process.wait(WAIT_SECONDS * 4)
+        status = process.wait(START_SECONDS)
         for file in (output, errors):
             file.seek(0)
         return subprocess.CompletedProcess(command, status, output.read(), errors.read())
@@ -92,7 +95,7 @@ class Server:
             else:
                 self.process = forks().start(self.command[2:], self.folder, environment, (log.fileno(), log.fileno()))
         while not self._answers():
-            if self.process.poll() is not None or time.monotonic() - begun > WAIT_SECONDS:
+            if self.process.poll() is not None or time.monotonic() - begun > START_SECONDS:
                 self.stop()
                 raise AssertionError(f"the server does not answer:\n{self.log}")
             time.sleep(0.01)
@@ -121,8 +124,8 @@ class Server:
         """Return the number of files and connections that the workers hold open."""
         return sum(len(list(Path(f"/proc/{worker}/fd").iterdir())) for worker in self.workers())
 
-    def wait_until(self, reached: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + WAIT_SECONDS
+    def wait_until(self, reached: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
         while not reached():
             assert self.process.poll() is None, self.log
             assert time.monotonic() < deadline, self.log

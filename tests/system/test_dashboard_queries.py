@@ -43,7 +43,7 @@ def values(port: int, query: str) -> list[float]:
 def use(server: Server, password: str, is_over: threading.Event) -> None:
     """Sign in, read and fail as users do, until the end."""
     path = "/api/authentication_token"
-    while not is_over.is_set():
+    while not is_over.wait(0.03):
         with suppress(OSError):  # the server ends
             token = server.sign_in("admin", password)[2]["token"]
             server.request("POST", path, {"username": "admin", "password": "wrong"})

@@ -19,7 +19,7 @@ import pytest
 from databases import EACH_KIND, Databases
 from redis import Redis
 from sqlalchemy import create_engine, inspect, text
-from system.serving import FLASK, Server, clean_environment, run_python
+from system.serving import FLASK, START_SECONDS, Server, clean_environment, run_python
 
 from benchmarks.services import RedisServer
 from config.settings import ROOT, parse_settings
@@ -121,7 +121,7 @@ class Terminal(Server):
         os.close(theirs)
         self.screen = ""
         Thread(target=self._read, args=(ours,), daemon=True).start()
-        self.wait_until(lambda: "}'\n\n" in self.screen)
+        self.wait_until(lambda: "}'\n\n" in self.screen, START_SECONDS)
         return self
 
     def _read(self, ours: int) -> None:
