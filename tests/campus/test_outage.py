@@ -86,11 +86,12 @@ def test_reads_recover_by_themselves_and_what_was_created_stays(
 ) -> None:
     headers = {"Authorization": f"Bearer {server.sign_in('admin', 'adminpass')[2]['token']}"}
     with Clients(server, headers) as load:
-        time.sleep(1)
+        server.wait_until(lambda: len(load.created) > 5)
         command = stop(database_server)
         time.sleep(2)
         database_server.process = spawn(command, database_server.folder)
         ready(database_server)
+        server.wait_until(lambda: len(load.created) > 10)
         time.sleep(2)
     assert {status for status, *_ in load.reads} == {200, 503}, server.log
     refused = [answer for answer in load.reads if answer[0] == 503]
