@@ -1,4 +1,4 @@
-"""Context managers for load: clients without pause, and a busy hashing thread."""
+"""Context managers for load: clients that send one request after the other, and a busy hashing thread."""
 
 import threading
 import time
@@ -11,6 +11,10 @@ from security.hashing import HashingThread
 
 WAIT_SECONDS = 60
 
+#: How long clients wait between two requests. Five of them then send more than a hundred requests a second, so that each event
+#: meets some, and leave most of the processor to what they wait for.
+PAUSE_SECONDS = 0.03
+
 
 class Load:
     """Threads that run until the context ends and `done` is set."""
@@ -18,6 +22,10 @@ class Load:
     def __init__(self, *works: Callable[[], None]) -> None:
         self.done = threading.Event()
         self.threads = [threading.Thread(target=work) for work in works]
+
+    def goes_on(self) -> bool:
+        """Pause, and tell whether to send another request."""
+        return not self.done.wait(PAUSE_SECONDS)
 
     def __enter__(self) -> Self:
         for thread in self.threads:

@@ -4,12 +4,15 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 from answers import signed_in_as
 from factories import CONTRACT, Database
 from flask import Flask
+
+from security.keys.pair import MINIMUM_BITS, make_key_pair, write_key_pair
 
 PASSPHRASE = "long enough"
 
@@ -27,14 +30,21 @@ FAULTS: dict[str, Spoil] = {
     **{f"private key cut off after {size} bytes": cut(size) for size in (0, 20, 900, 1800)},
     "public key cut off": lambda _private, public: public.write_bytes(public.read_bytes()[:200]),
     "public key of another pair": lambda _private, public: public.write_bytes((CONTRACT / "jwt" / "public.pem").read_bytes()),
-    "private key of another pair": lambda private, _public: private.write_bytes(another(private)),
+    "private key of another pair": lambda private, _public: private.write_bytes(another()),
     "passphrase of another key": lambda private, _public: private.write_bytes((CONTRACT / "jwt" / "private.pem").read_bytes()),
 }
 
 
-def another(private: Path) -> bytes:
+@lru_cache(maxsize=1)
+def made_pair() -> tuple[bytes, bytes]:
+    """Make the pair that all tests begin with, as `generate-keypair` does."""
+    return make_key_pair(PASSPHRASE, MINIMUM_BITS)
+
+
+@lru_cache(maxsize=1)
+def another() -> bytes:
     words = ("openssl", "genpkey", "-algorithm", "RSA", "-aes256", "-pass", f"pass:{PASSPHRASE}")
-    return subprocess.run(words, check=True, capture_output=True, cwd=private.parent).stdout
+    return subprocess.run(words, check=True, capture_output=True).stdout
 
 
 class KeysOfServer:
@@ -43,7 +53,7 @@ class KeysOfServer:
     def __init__(self, make_app: Callable[..., Flask], folder: Path) -> None:
         self.private, self.public = folder / "jwt" / "private.pem", folder / "jwt" / "public.pem"
         self._make = make_app
-        assert self.flask("generate-keypair") == "Done!\n"
+        write_key_pair(self.private, self.public, *made_pair())
         self.backup = {path: path.read_bytes() for path in (self.private, self.public)}
 
     def app(self) -> Flask:

@@ -11,19 +11,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from system.forked import Process, forks
+
 from benchmarks.services import free_port
 from config.settings import DATABASE_PARTS, ROOT, VARIABLES
 
-GUNICORN = (sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "gunicorn.conf.py"), "wsgi:app")
-FLASK = (sys.executable, "-m", "flask", "--app", str(ROOT / "wsgi.py"))
+PYTHON = (sys.executable, "-m")
+GUNICORN = (*PYTHON, "gunicorn", "-c", str(ROOT / "deploy" / "gunicorn.conf.py"), "wsgi:app")
+FLASK = (*PYTHON, "flask", "--app", str(ROOT / "wsgi.py"))
 
 WAIT_SECONDS = 30
+
+#: How long a server may take to its first answer: `make demo` took more than 30 s on two processors with 20 other processes.
+START_SECONDS = 120
 
 #: Folders that were set up, with the password of the first user, by what their `.env` says.
 SET_UP: dict[str, tuple[Path, str]] = {}
@@ -41,6 +47,24 @@ def clean_environment(**variables: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in known} | variables
 
 
+def run_python(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], *, in_new_python: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m …` to its end, in a fork unless it shall be a new Python."""
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process: Process
+        if in_new_python:
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
+            )
+        else:
+            process = forks().start(command[2:], folder, environment, (output.fileno(), errors.fileno()))
+        status = process.wait(START_SECONDS)
+        for file in (output, errors):
+            file.seek(0)
+        return subprocess.CompletedProcess(command, status, output.read(), errors.read())
+
+
 @dataclass
 class Server:
     """A server that a command starts; its log is in `folder`."""
@@ -50,23 +74,28 @@ class Server:
     environment: dict[str, str]
     port: int = field(default_factory=free_port)
     inherited: Sequence[int] = ()
-    process: subprocess.Popen[bytes] = field(init=False)
+    in_new_python: bool = False
+    process: Process = field(init=False)
     seconds_to_first_answer: float = field(init=False)
 
     def start(self) -> "Server":
         begun = time.monotonic()
+        environment = self.environment | {"PORT": str(self.port)}
         with (self.folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                self.command,
-                cwd=self.folder,
-                env=self.environment | {"PORT": str(self.port)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=self.inherited,
-            )
+            if self.in_new_python or tuple(self.command[:2]) != PYTHON:
+                self.process = subprocess.Popen(
+                    self.command,
+                    cwd=self.folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=self.inherited,
+                )
+            else:
+                self.process = forks().start(self.command[2:], self.folder, environment, (log.fileno(), log.fileno()))
         while not self._answers():
-            if self.process.poll() is not None or time.monotonic() - begun > WAIT_SECONDS:
+            if self.process.poll() is not None or time.monotonic() - begun > START_SECONDS:
                 self.stop()
                 raise AssertionError(f"the server does not answer:\n{self.log}")
             time.sleep(0.01)
@@ -95,8 +124,8 @@ class Server:
         """Return the number of files and connections that the workers hold open."""
         return sum(len(list(Path(f"/proc/{worker}/fd").iterdir())) for worker in self.workers())
 
-    def wait_until(self, reached: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + WAIT_SECONDS
+    def wait_until(self, reached: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
         while not reached():
             assert self.process.poll() is None, self.log
             assert time.monotonic() < deadline, self.log
@@ -167,9 +196,13 @@ class Answer:
 
 @dataclass
 class Home:
-    """A folder with its own `.env`, keys and database."""
+    """A folder with its own `.env`, keys and database.
+
+    Its servers and commands are forks of a process that has loaded the server, unless each shall be a new Python.
+    """
 
     folder: Path
+    in_new_python: bool = False
 
     def write_env(self, **variables: str) -> "Home":
         (self.folder / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in variables.items()))
@@ -179,9 +212,8 @@ class Home:
         return clean_environment(POORT_ENV_FILE=str(self.folder / ".env"), **variables)
 
     def flask(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            (*FLASK, *arguments), check=False, capture_output=True, text=True, cwd=self.folder, env=self.environment(**variables)
-        )
+        command = (*FLASK, *arguments)
+        return run_python(command, self.folder, self.environment(**variables), in_new_python=self.in_new_python)
 
     def set_up(self) -> str:
         """Run `flask poort setup`, and return the password of the first user.
@@ -208,13 +240,11 @@ class Home:
             shutil.copytree(self.folder / name, folder / name)
 
     def serve(self, **variables: str) -> Server:
-        return Server(GUNICORN, self.folder, self.environment(**variables)).start()
+        return Server(GUNICORN, self.folder, self.environment(**variables), in_new_python=self.in_new_python).start()
 
     def fails_to_serve(self, **variables: str) -> str:
         """Assert that gunicorn refuses to start; return its messages without log lines."""
         environment = self.environment(PORT=str(free_port())) | variables
-        done = subprocess.run(
-            GUNICORN, check=False, capture_output=True, text=True, cwd=self.folder, env=environment, timeout=WAIT_SECONDS
-        )
+        done = run_python(GUNICORN, self.folder, environment, in_new_python=self.in_new_python)
         assert done.returncode != 0
         return "".join(f"{line}\n" for line in done.stderr.splitlines() if not line.startswith("{"))

@@ -5,14 +5,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from subprocess import PIPE
 
 import pytest
 from factories import dispose
 from flask import Flask
-from load import Load
+from load import PAUSE_SECONDS, Load
 from system.serving import Home, Server
 
 from app import create_app
@@ -43,7 +43,7 @@ def rotate(home: Home, *options: str) -> None:
 
 
 class Clients(Load):
-    """Clients without pause: some sign in, some read with each known token in turn."""
+    """Clients: some sign in, some read with each known token in turn."""
 
     def __init__(self, server: Server, password: str) -> None:
         self.server, self.password = server, password
@@ -53,14 +53,14 @@ class Clients(Load):
 
     def read(self) -> None:
         number = 0
-        while not self.done.is_set():
+        while self.goes_on():
             number += 1
             # The oldest token, the newest, and one in between.
             token = self.tokens[(0, -1, number % len(self.tokens))[number % 3]]
             self.answers.append(("read", self.server.request("GET", "/api/users/1", **token)[0]))
 
     def sign_in(self) -> None:
-        while not self.done.is_set():
+        while self.goes_on():
             status, _, body = self.server.sign_in("admin", self.password)
             self.answers.append(("sign in", status))
             if status == 200:
@@ -108,7 +108,7 @@ def test_hosts_with_keys_of_their_own_believe_each_other(home: Home, tmp_path_fa
         with ThreadPoolExecutor(2) as pool:
             rotation = pool.submit(rotate, second)
             statuses = set()
-            while not rotation.done():
+            while not wait([rotation], PAUSE_SECONDS).done:
                 tokens.append(bearer(servers[1], password))
                 statuses |= {servers[0].request("GET", "/api/users/1", **token)[0] for token in tokens[-2:]}
             rotation.result()
@@ -126,10 +126,11 @@ def test_hosts_with_keys_of_their_own_believe_each_other(home: Home, tmp_path_fa
 #: Runs `flask` in a child for each number that it reads, and kills the child before its nth step: opening, renaming or removing a
 #: key file, or a transaction. Importing the application once saves a second for each of them.
 KILLED = """
-import os, signal, sys
+import gc, os, signal, sys
 from sqlalchemy import Engine, event
 from flask.cli import main
-import app
+import app, commands
+gc.freeze()
 folder, flask_app = sys.argv[1:]
 
 def run(last):

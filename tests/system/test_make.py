@@ -19,7 +19,7 @@ import pytest
 from databases import EACH_KIND, Databases
 from redis import Redis
 from sqlalchemy import create_engine, inspect, text
-from system.serving import FLASK, Server, clean_environment
+from system.serving import FLASK, START_SECONDS, Server, clean_environment, run_python
 
 from benchmarks.services import RedisServer
 from config.settings import ROOT, parse_settings
@@ -121,7 +121,7 @@ class Terminal(Server):
         os.close(theirs)
         self.screen = ""
         Thread(target=self._read, args=(ours,), daemon=True).start()
-        self.wait_until(lambda: "}'\n\n" in self.screen)
+        self.wait_until(lambda: "}'\n\n" in self.screen, START_SECONDS)
         return self
 
     def _read(self, ours: int) -> None:
@@ -263,7 +263,7 @@ def tables(url: str) -> Iterator[object]:
 
 @pytest.mark.parametrize("way", ["flask db upgrade", "make serve"])
 def test_a_database_with_somebody_elses_users_is_refused_and_nothing_written(
-    project: Path, url: str, tables: object, way: str
+    project: Path, url: str, tables: object, way: str, tmp_path: Path
 ) -> None:
     def content() -> object:
         return Path(url.removeprefix("sqlite:///")).read_bytes() if url.startswith("sqlite") else tables()
@@ -273,9 +273,7 @@ def test_a_database_with_somebody_elses_users_is_refused_and_nothing_written(
         done = make(project, "serve", DATABASE_URL=url)
         assert not list((project / "config" / "jwt").glob("*.pem"))
     else:
-        done = subprocess.run(
-            [*FLASK, "db", "upgrade"], check=False, capture_output=True, text=True, env=clean_environment(DATABASE_URL=url)
-        )
+        done = run_python((*FLASK, "db", "upgrade"), tmp_path, clean_environment(DATABASE_URL=url))
         assert done.returncode == 1
     assert done.returncode != 0
     assert REFUSED in done.stderr.splitlines()[0]
@@ -311,10 +309,9 @@ def test_make_serve_installs_what_redis_needs_and_counts_there(project: Path, re
     assert redis.password not in server.log
 
 
-def test_flask_db_upgrade_goes_to_all_heads_and_makes_no_user(url: str) -> None:
-    command = [*FLASK, "db", "upgrade"]
+def test_flask_db_upgrade_goes_to_all_heads_and_makes_no_user(url: str, tmp_path: Path) -> None:
     for _ in range(2):
-        done = subprocess.run(command, check=False, capture_output=True, text=True, env=clean_environment(DATABASE_URL=url))
+        done = run_python((*FLASK, "db", "upgrade"), tmp_path, clean_environment(DATABASE_URL=url))
         assert done.returncode == 0, done.stderr
         assert "password" not in done.stdout
     engine = create_engine(parse_settings({"DATABASE_URL": url}).database_url)

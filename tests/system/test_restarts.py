@@ -19,7 +19,7 @@ pytest_plugins = ("system.fixtures",)
 
 
 class Clients(Load):
-    """Clients without pause: three read, one creates users, one signs in. Their answers are counted."""
+    """Clients: three read, one creates users, one signs in. Their answers are counted."""
 
     def __init__(self, asked: Server | Proxied, password: str, username: str = "new") -> None:
         self.asked, self.password, self.username = asked, password, username
@@ -38,19 +38,19 @@ class Clients(Load):
         return status
 
     def read(self) -> None:
-        while not self.done.is_set():
+        while self.goes_on():
             self.ask("GET", "/api/users/1")
 
     def create(self) -> None:
         number = 0
-        while not self.done.is_set():
+        while self.goes_on():
             number += 1
             body = {"username": f"{self.username}{number}", "email": f"new{number}@example.com"}
             if self.ask("POST", "/api/users", body) == 201:
                 self.created.append(body["username"])
 
     def sign_in(self) -> None:
-        while not self.done.is_set():
+        while self.goes_on():
             self.ask("POST", "/api/authentication_token", {"username": "admin", "password": self.password})
 
 

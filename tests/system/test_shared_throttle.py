@@ -20,9 +20,13 @@ WRONG = {"code": 401, "message": "Invalid credentials."}
 
 @pytest.fixture
 def home(home: Home) -> Home:
-    # The queue has room for all that the throttle lets through, so that no other refusal interferes.
+    # The queue has room and time for all that the throttle lets through, so that no other refusal interferes.
     return home.write_env(
-        JWT_PASSPHRASE="long enough", PASSWORD_HASH_COST="4", PASSWORD_HASH_QUEUE="10", LOGIN_THROTTLING_INTERVAL="3600"
+        JWT_PASSPHRASE="long enough",
+        PASSWORD_HASH_COST="4",
+        PASSWORD_HASH_QUEUE="10",
+        PASSWORD_HASH_WAIT="60",
+        LOGIN_THROTTLING_INTERVAL="3600",
     )
 
 

@@ -1,4 +1,7 @@
-"""gunicorn with its configuration: what stops a start, and what signals do."""
+"""gunicorn with its configuration: what stops a start, and what signals do.
+
+Most starts are forks (forked.py); those of `fresh` are new Pythons.
+"""
 
 import os
 import signal
@@ -11,6 +14,13 @@ import pytest
 from system.serving import GUNICORN, HEALTHY, WAIT_SECONDS, Home, Server, clean_environment
 
 pytest_plugins = ("system.fixtures",)
+
+
+@pytest.fixture
+def fresh(home: Home) -> Home:
+    home.in_new_python = True
+    return home
+
 
 PRIVATE, PUBLIC = "config/jwt/private.pem", "config/jwt/public.pem"
 
@@ -53,12 +63,12 @@ def test_debugging_stops_the_start_in_production(home: Home) -> None:
     assert home.flask("routes", FLASK_DEBUG="1").returncode == 0, "it may where APP_ENV is dev"
 
 
-def test_flask_run_is_stopped_by_the_same_check_and_other_commands_are_not(home: Home) -> None:
-    stopped = home.flask("run", "--port", "0")
+def test_flask_run_is_stopped_by_the_same_check_and_other_commands_are_not(fresh: Home) -> None:
+    stopped = fresh.flask("run", "--port", "0")
     assert stopped.returncode == 1
     assert "There is no private key at " in stopped.stderr
     assert "Traceback" not in stopped.stderr
-    assert home.flask("routes").returncode == 0
+    assert fresh.flask("routes").returncode == 0
 
 
 @pytest.mark.parametrize(("passphrase", "form"), [("", "-nocrypt"), ("your_secret_passphrase", "-v2")])
@@ -71,10 +81,10 @@ def test_a_weak_passphrase_is_a_decision(home: Home, passphrase: str, form: str)
         assert home.serve(**variables).stop() == 0
 
 
-def test_a_port_that_is_taken_stops_the_start(home: Home, server: Server) -> None:
-    home.set_up()
+def test_a_port_that_is_taken_stops_the_start(fresh: Home, server: Server) -> None:
+    fresh.set_up()
     sentence = f"PORT {server.port} cannot be used on 127.0.0.1: Address already in use.\n"
-    assert home.fails_to_serve(PORT=str(server.port)).endswith(sentence)
+    assert fresh.fails_to_serve(PORT=str(server.port)).endswith(sentence)
 
 
 def test_readyz_follows_the_keys(home: Home) -> None:
@@ -90,9 +100,9 @@ def test_readyz_follows_the_keys(home: Home) -> None:
         server.stop()
 
 
-def test_term_ends_it_and_lets_what_is_under_way_finish(home: Home) -> None:
-    home.set_up()
-    server = home.serve()
+def test_term_ends_it_and_lets_what_is_under_way_finish(fresh: Home) -> None:
+    fresh.set_up()
+    server = fresh.serve()
     body = b'{"username":"admin","password":"wrong"}'
     with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_SECONDS) as connection:
         head = (
@@ -131,6 +141,7 @@ def test_hup_reads_the_settings_anew_without_a_gap(home: Home) -> None:
         while any(running(process) for process in before):
             assert server.request("GET", "/healthz")[2] == HEALTHY
             assert time.monotonic() < deadline
+            time.sleep(0.01)
         assert list(server.sign_in("admin", password)[2]) == ["token"]
         assert [server.sign_in("admin", "wrong")[2]["message"][:7] for _ in range(2)] == ["Invalid", "Too man"]
     finally:

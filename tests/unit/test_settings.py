@@ -1,6 +1,5 @@
 """Settings: their sources, their values, and the one sentence about a bad value; under `flask` and gunicorn alike."""
 
-import os
 import re
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import URL
+from system.serving import clean_environment, run_python
 
 from config import InvalidSetting, Settings, load_settings, parse_settings
 from config.settings import DATABASE_PARTS, ROOT, VARIABLES
@@ -341,8 +341,6 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture(params=["flask", "gunicorn"])
 def start(request: pytest.FixtureRequest, home: Path) -> Start:
     """Start the application as `flask` and as gunicorn do, in the folder of the `.env`, and print its settings."""
-    known = {variable.name for variable in VARIABLES.values()} | set(DATABASE_PARTS) | {"GUNICORN_CMD_ARGS"}
-    environment = {name: value for name, value in os.environ.items() if name not in known}
     show = home / "show.py"
     show.write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\nimport wsgi\n{SHOW}\napp = wsgi.app\n")
     command = {
@@ -358,15 +356,9 @@ def start(request: pytest.FixtureRequest, home: Path) -> Start:
         ],
     }[request.param]
 
-    def start_it(**variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command,
-            check=False,
-            capture_output=True,
-            text=True,
-            cwd=home,
-            env=environment | {"POORT_ENV_FILE": str(home / ".env"), "PYTHONPATH": str(home)} | variables,
-        )
+    def start_it(*, in_new_python: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = clean_environment(POORT_ENV_FILE=str(home / ".env"), PYTHONPATH=str(home)) | variables
+        return run_python(command, home, environment, in_new_python=in_new_python)
 
     return start_it
 
@@ -390,7 +382,7 @@ def test_both_ways_read_the_same(start: Start, request: pytest.FixtureRequest) -
     ],
 )
 def test_a_bad_value_stops_the_start_with_one_sentence(start: Start, name: str, value: str) -> None:
-    result = start(**{name: value})
+    result = start(in_new_python=False, **{name: value})
     assert result.returncode != 0
     assert re.fullmatch(rf"\S+: {name} [^\n]+\.\n", result.stderr), result.stderr
     assert result.stdout == ""
