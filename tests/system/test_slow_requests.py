@@ -11,7 +11,9 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 
 import pytest
 from system.serving import GUNICORN, HEALTHY, WAIT_SECONDS, Answer, Home, Server
@@ -115,18 +117,24 @@ TRICKLED = {
 }
 
 
-@pytest.mark.quiet
-@pytest.mark.parametrize("start", TRICKLED.values(), ids=TRICKLED)
-def test_a_request_that_trickles_ends_when_it_has_taken_too_long(quick: Server, start: bytes) -> None:
-    """Each byte arrives before the time limit on progress."""
-    connection, sent = opened(quick, start), 0
+def trickle(server: Server, start: bytes) -> tuple[Answer, int]:
+    """Send a byte each tenth of a second until there is an answer; return it, and how many were sent."""
+    connection, sent = opened(server, start), 0
     while not select.select([connection], [], [], 0.1)[0]:
         connection.sendall(b"1")
         sent += 1
     answer = Answer.read(connection.recv(65536))
     connection.close()
-    assert (answer.status, answer.json) == (408, LATE)
-    assert sent > 5, "the limit on progress was not what ended it"
+    return answer, sent
+
+
+@pytest.mark.quiet
+def test_requests_that_trickle_end_when_they_have_taken_too_long(quick: Server) -> None:
+    """Each byte arrives before the time limit on progress."""
+    with ThreadPoolExecutor(len(TRICKLED)) as pool:
+        ended = dict(zip(TRICKLED, pool.map(partial(trickle, quick), TRICKLED.values()), strict=True))
+    assert {name: (answer.status, answer.json) for name, (answer, _) in ended.items()} == dict.fromkeys(TRICKLED, (408, LATE))
+    assert min(sent for _, sent in ended.values()) > 5, "the limit on progress was not what ended it"
 
 
 @pytest.mark.parametrize("raw", [b"", GET + b"\r\n"])
