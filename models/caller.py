@@ -43,7 +43,7 @@ CALLER_COLUMNS = ("id", "username", "roles", "active", "locked", "expiration_dat
 def found_caller(values: Values) -> FoundCaller:
     """Make a caller of the values of CALLER_COLUMNS, followed by `valid_after` and `is_revoked`."""
     user_id, username, roles, *state = values
-    return FoundCaller(user_id, username, reachable_roles(frozenset(roles_to_show(roles))), *state)
+    return FoundCaller(user_id, username, reachable_roles(roles_to_show(roles)), *state)
 
 
 class ItemOfPath:
