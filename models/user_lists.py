@@ -14,7 +14,7 @@ from models.campus import ids_linked_to, ids_seen_by
 from models.compiled_reads import Read, Reader
 from models.portal_members import Make, MemberList, Members, PortalMembers
 from models.user import User
-from models.user_pages import Window, in_order, page_statement, window_of
+from models.user_pages import Window, page_statement, window_of
 from models.user_search import Wanted, candidates, has_sqlite_index, match_expression
 from models.user_table import UserTable
 from models.user_total import UserTotals
@@ -227,7 +227,7 @@ class FilteredList:
             return []
         everyone = select(User.id).where(*self.filters.conditions).order_by(*self.filters.order).limit(first).subquery("everyone")
         users = self.users.join(everyone, everyone.c.id == User.id).where(members.are_linked)
-        return self._made(in_order(users, self.filters.order, limit, offset))
+        return self._made(users.order_by(*self.filters.order).limit(limit).offset(offset))
 
     def _made(self, statement: Select[Any]) -> list[Any]:
         return [self.make(tuple(row)) for row in self.execute(statement)]
