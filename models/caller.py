@@ -65,13 +65,6 @@ class ItemOfPath:
         return len(self._columns), lambda values: None if values[0] is None else make(values)
 
 
-class _Reads(NamedTuple):
-    """The statements for a caller, whose result is kept on SQLite, and for a caller with an item."""
-
-    caller: Read
-    both: Read
-
-
 class Callers:
     """Finds callers, and the users that request paths name."""
 
@@ -89,7 +82,8 @@ class Callers:
         self._users = users
         self._validity = validity
         self._item = item
-        self._reads: dict[str, _Reads] = {}
+        # For a form of full names: the statements for a caller, whose result is kept on SQLite, and for a caller with an item.
+        self._reads: dict[str, tuple[Read, Read]] = {}
 
     def find(self, username: str, keys: Sequence[str], item_id: int, name_form: str) -> tuple[FoundCaller | None, Any]:
         """Return the caller, and the user `item_id`, each None if there is none; without a caller, both are None.
@@ -106,18 +100,18 @@ class Callers:
             "key": keys[0],
             "other_key": keys[-1],
         }
-        reads = self._reads.get(name_form) or self._make_reads(name_form)
+        read_caller, read_both = self._reads.get(name_form) or self._make_reads(name_form)
         if item_id:
-            rows = self._reader.rows(reads.both, about | {"item_id": item_id})
+            rows = self._reader.rows(read_both, about | {"item_id": item_id})
         else:
-            rows = [(caller, None) for caller in self._reader.rows(reads.caller, about)]
+            rows = [(caller, None) for caller in self._reader.rows(read_caller, about)]
         # A campus's collation ignores accents and trailing spaces; sign-in must not.
         if not rows or (rows[0][0].username != username and canonical_username(rows[0][0].username) != canonical):
             return None, None
         found: tuple[FoundCaller, Any] = rows[0]
         return found
 
-    def _make_reads(self, name_form: str) -> "_Reads":
+    def _make_reads(self, name_form: str) -> tuple[Read, Read]:
         session = self._session()
         present = self._users.columns(session).names
         item, shown = self._item.columns(present)
@@ -128,7 +122,6 @@ class Callers:
         callers = select(*columns).select_from(User).where(named == bindparam("name"))
         of_caller = len(FoundCaller._fields), found_caller
         both = callers.add_columns(*shown).outerjoin(item, item.id == bindparam("item_id"))
-        reads = self._reads[name_form] = _Reads(
-            Read(callers, of_caller, is_kept=True), Read(both, of_caller, self._item.part(name_form))
-        )
+        reads = Read(callers, of_caller, is_kept=True), Read(both, of_caller, self._item.part(name_form))
+        self._reads[name_form] = reads
         return reads
