@@ -1,7 +1,7 @@
 """API keys of users, of which only the SHA-256 is stored: our own table, or a campus's (docs/integrators.md#api-keys)."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import cached_property
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, NamedTuple
@@ -89,24 +89,19 @@ Found = tuple[FoundKey | None, FoundCaller | None, Any]
 class ApiKeyTable:
     """Finds keys. In a campus each key belongs to one portal. A campus before Chamilo 3 has no keys."""
 
-    def __init__(self, reader: Reader, session: Callable[[], Session], users: UserTable, item: ItemOfPath) -> None:
+    def __init__(self, reader: Reader, users: UserTable, item: ItemOfPath) -> None:
         """Take the sources. Nothing is read before the first use."""
         self._reader = reader
-        self._session = session
         self._users = users
         self._item = item
         self._keys: Any = _OF_CAMPUS if users.is_campus else ApiKey.__table__
-        self._is_there: bool | None = None
         self._reads: dict[str, Read] = {}
 
-    @property
+    @cached_property
     def is_there(self) -> bool:
-        """Tell whether the table exists with all columns. The first call checks."""
-        if self._is_there is None:
-            session = self._session()
-            self._is_there = _has_columns(session.connection(), self._keys)
-            session.rollback()
-        return self._is_there
+        """Whether the table exists with all columns. The first use checks."""
+        with self._reader.session() as session:
+            return _has_columns(session.connection(), self._keys)
 
     def find(self, text: str, portal_id: int, item_id: int, name_form: str) -> Found:
         """Find in one statement a key by its text, valid or not, the user of the key, and the user `item_id`."""
@@ -140,11 +135,9 @@ class ApiKeyTable:
         return [keys.api_service == EXTERNAL, keys.api_key == hashed, *of_portal]
 
     def _make_read(self, name_form: str) -> Read:
-        session = self._session()
-        present = self._users.columns(session).names
-        item, shown = self._item.columns(present)
-        of_user = self._users.selected(session, CALLER_COLUMNS)
-        session.rollback()
+        with self._reader.session() as session:
+            item, shown = self._item.columns(self._users.columns(session).names)
+            of_user = self._users.selected(session, CALLER_COLUMNS)
         read = self._reads[name_form] = Read(
             select(*self._columns(), *of_user, *shown)
             .select_from(self._keys)

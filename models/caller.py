@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, null, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import aliased
 
 from models.campus import MEMBERSHIP
 from models.compiled_reads import Read, Reader
@@ -71,14 +71,12 @@ class Callers:
     def __init__(
         self,
         reader: Reader,
-        session: Callable[[], Session],
         users: UserTable,
         validity: TokenValidity,
         item: ItemOfPath,
     ) -> None:
         """Take the sources. Nothing is read before the first use."""
         self._reader = reader
-        self._session = session
         self._users = users
         self._validity = validity
         self._item = item
@@ -112,13 +110,11 @@ class Callers:
         return found
 
     def _make_reads(self, name_form: str) -> tuple[Read, Read]:
-        session = self._session()
-        present = self._users.columns(session).names
-        item, shown = self._item.columns(present)
+        with self._reader.session() as session:
+            item, shown = self._item.columns(self._users.columns(session).names)
+            judged = self._validity.columns(session, bindparam("canonical"), (bindparam("key"), bindparam("other_key")))
+            columns = *self._users.selected(session, CALLER_COLUMNS), *judged
         named = User.username if self._users.is_campus else User.username_canonical
-        judged = self._validity.columns(session, bindparam("canonical"), (bindparam("key"), bindparam("other_key")))
-        session.rollback()
-        columns = *self._users.selected(session, CALLER_COLUMNS), *judged
         callers = select(*columns).select_from(User).where(named == bindparam("name"))
         of_caller = len(FoundCaller._fields), found_caller
         both = callers.add_columns(*shown).outerjoin(item, item.id == bindparam("item_id"))

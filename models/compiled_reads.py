@@ -12,6 +12,7 @@ from cachetools import FIFOCache
 from sqlalchemy import Connection, Engine, Pool, Select, event
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from models.connecting import has_met_silence, notice_silence
@@ -121,6 +122,10 @@ class Reader:
         except held.driver_error as reason:
             held.met_silence(reason)
             raise held.named(reason) from reason
+
+    def session(self) -> Session:
+        """Return a session on the same engine, to look at a schema or to run another statement. Close it after use."""
+        return Session(self._engine())
 
     def close(self) -> None:
         """Close all connections. The next read opens another."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Inspector, Integer, Select, String, and_, column, inspect, null, or_, select, table
-from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
 from models.campus import ACCESS_URL_OF_EVERYONE, AccessUrl
@@ -68,13 +67,11 @@ class Platform:
     def __init__(
         self,
         reader: Reader,
-        session: Callable[[], Session],
         choice: int | Literal["host"] | None,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the sources. Nothing is read before the first use."""
         self._reader = reader
-        self._session = session
         self._choice = choice
         self._timer = timer
         self._reads: tuple[Read, Read | None] | None = None
@@ -133,11 +130,10 @@ class Platform:
         return self._known
 
     def _make_reads(self) -> tuple[Read, Read | None]:
-        session = self._session()
-        inspector = inspect(session.connection())
-        tables = [name for name in _SETTINGS_TABLES if _SETTING_COLUMNS.keys() <= _columns_of(inspector, name)]
-        portals = _select_portals(_columns_of(inspector, AccessUrl.__tablename__) & set(Portal._fields))
-        session.rollback()
+        with self._reader.session() as session:
+            inspector = inspect(session.connection())
+            tables = [name for name in _SETTINGS_TABLES if _SETTING_COLUMNS.keys() <= _columns_of(inspector, name)]
+            portals = _select_portals(_columns_of(inspector, AccessUrl.__tablename__) & set(Portal._fields))
         settings = Read(_select_settings(tables[0]), (len(PortalSetting._fields), _setting)) if tables else None
         self._reads = Read(portals, (len(Portal._fields), Portal._make)), settings
         return self._reads

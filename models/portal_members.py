@@ -8,7 +8,6 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, bindparam, func, select
-from sqlalchemy.orm import Session
 
 from models.campus import AccessUrlRelUser, is_link_to, is_linked_to
 from models.compiled_reads import Read, Reader
@@ -60,14 +59,12 @@ class PortalMembers:
     def __init__(
         self,
         reader: Reader,
-        session: Callable[[], Session],
         users: UserTable,
         changes: Callable[[], ColumnElement[Any]],
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the sources. `changes` returns an expression whose value changes with each user that Poort inserts or deletes."""
-        self._reader, self._session, self._users = reader, session, users
-        self._changes, self._timer = changes, timer
+        self._reader, self._users, self._changes, self._timer = reader, users, changes, timer
         self._lock = Lock()
         self._newest: dict[tuple[Portals, bool], Read] = {}
         self._known: dict[Portals, _Known] = {}
@@ -95,11 +92,10 @@ class PortalMembers:
             return known.ids
 
     def _read_ids(self, portals: Portals) -> Sequence[int]:
-        session, user_id = self._session(), AccessUrlRelUser.user_id
+        user_id = AccessUrlRelUser.user_id
         linked = select(user_id).where(is_link_to(portals), user_id.is_not(None)).distinct().order_by(user_id)
-        found = array("I", session.scalars(linked))
-        session.rollback()
-        return found
+        with self._reader.session() as session:
+            return array("I", session.scalars(linked))
 
     def _make_read(self, portals: Portals, *, are_few: bool) -> Read:
         if portals not in self._known and len(self._known) >= _MAX_SETS:
@@ -118,10 +114,9 @@ class PortalMembers:
         return made
 
     def _make_page_read(self, columns: tuple[str, ...], make: Make, portals: Portals) -> Read:
-        session = self._session()
         places = [bindparam(f"id{place}", type_=Integer) for place in range(MEMBERS_AT_ONCE)]
-        users = self._users.select(session, columns).where(User.id.in_(places), is_linked_to(portals))
-        session.rollback()
+        with self._reader.session() as session:
+            users = self._users.select(session, columns).where(User.id.in_(places), is_linked_to(portals))
         if len(self._reads) >= _MAX_READS:
             self._reads.clear()
         read = self._reads[columns, make, portals] = Read(users.order_by(User.id), (len(columns), make))

@@ -76,8 +76,8 @@ class UserLists:
         self._reader = reader
         self._session = session
         self._users = users
-        self._totals = UserTotals(reader, session, is_campus=users.is_campus, timer=timer)
-        self._members = PortalMembers(reader, session, users, self._totals.changes, timer)
+        self._totals = UserTotals(reader, is_campus=users.is_campus, timer=timer)
+        self._members = PortalMembers(reader, users, self._totals.changes, timer)
         self._reads: dict[tuple[tuple[str, ...], Make, bool, frozenset[int] | None], _Reads] = {}
         self._has_index: bool | None = None
         self._compiled: MutableMapping[Any, Any] = LRUCache(_COMPILED)
@@ -111,9 +111,9 @@ class UserLists:
         )
 
     def _make_reads(self, columns: tuple[str, ...], make: Make, rows: Rows) -> "_Reads":
-        session, everyone = self._session(), rows.seen_by is None
-        users = self._users.select(session, columns)
-        session.rollback()
+        with self._reader.session() as session:
+            users = self._users.select(session, columns)
+        everyone = rows.seen_by is None
         conditions = rows.conditions(None if everyone else bindparam("user_id", type_=Integer))
         count = select(func.count()).select_from(User).where(*conditions)
         limit: BindParameter[int] = bindparam("limit")
