@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Integer, Result, Select, bindparam, func, select
@@ -35,6 +36,9 @@ _COMPILED = 24
 
 # The statements of an unfiltered list take 100 KB. There is a list for each combination of fields and portals in use.
 _MOST_READS = 64
+
+# The statements of a list: the one that counts, and those that fetch a page, by its window's `is_deep` and `is_from_end`.
+_Reads = tuple[Read, Mapping[tuple[bool, ...], Read]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class UserLists:
             members=self._members.of(rows.portals) if rows.portals is not None and rows.seen_by is None else None,
         )
 
-    def _make_reads(self, columns: tuple[str, ...], make: Make, rows: Rows) -> "_Reads":
+    def _make_reads(self, columns: tuple[str, ...], make: Make, rows: Rows) -> _Reads:
         with self._reader.session() as session:
             users = self._users.select(session, columns)
         everyone = rows.seen_by is None
@@ -120,41 +124,33 @@ class UserLists:
         offset: BindParameter[int] = bindparam("offset")
         windows = [Window(limit, offset, deep, from_end) for deep in (False, True) for from_end in (False, True)]
         pages = [(window, page_statement(users, conditions, (User.id,), window)) for window in windows]
-        made = _Reads(
-            Read(count, (1, lambda values: values[0]), is_kept=True),
-            {window[2:]: Read(page, (len(columns), make), is_kept=True) for window, page in pages},
-        )
         if len(self._reads) >= _MOST_READS:
             self._reads.clear()
-        self._reads[columns, make, everyone, rows.portals] = made
+        made = self._reads[columns, make, everyone, rows.portals] = (
+            Read(count, (1, itemgetter(0)), is_kept=True),
+            {window[2:]: Read(page, (len(columns), make), is_kept=True) for window, page in pages},
+        )
         return made
-
-
-@dataclass(frozen=True, slots=True)
-class _Reads:
-    """The statements of a list: the one that counts, and those that fetch a page, by its window's `is_deep` and `is_from_end`."""
-
-    count: Read
-    pages: Mapping[tuple[bool, ...], Read]
 
 
 class UserList:
     """An unfiltered list, for rest.pagination. Call `count` before `fetch`."""
 
     def __init__(self, reader: Reader, reads: _Reads, total: Callable[[], int] | None, parameters: dict[str, Any]) -> None:
-        self._reader, self._reads, self._total, self._parameters = reader, reads, total, parameters
+        self._reader, self._total, self._parameters = reader, total, parameters
+        self._read_count, self._read_pages = reads
         self._counted = 0
 
     def count(self) -> int:
         """Return the number of users in the list."""
-        self._counted = int(self._reader.rows(self._reads.count, self._parameters)[0]) if self._total is None else self._total()
+        self._counted = int(self._reader.rows(self._read_count, self._parameters)[0]) if self._total is None else self._total()
         return self._counted
 
     def fetch(self, limit: int, offset: int) -> Sequence[Any]:
         """Return a page."""
         window = window_of(limit, offset, self._counted)
         parameters = self._parameters | {"limit": window.limit, "offset": window.offset}
-        return window.in_order(self._reader.rows(self._reads.pages[window[2:]], parameters))
+        return window.in_order(self._reader.rows(self._read_pages[window[2:]], parameters))
 
 
 @dataclass(kw_only=True)

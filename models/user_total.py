@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -69,7 +70,7 @@ class UserTotals:
         newest = select(func.coalesce(func.max(User.id), 0)).scalar_subquery()
         known = select(UserTotal.changes, UserTotal.total, UserTotal.newest_id, newest)
         self._known = Read(known, (len(_Known._fields), _Known._make))
-        self._count = Read(select(func.count()).select_from(User), (1, lambda values: values[0]))
+        self._count = Read(select(func.count()).select_from(User), (1, itemgetter(0)))
 
     def changes(self) -> ColumnElement[Any]:
         """Return an SQL expression whose value changes with each user that Poort inserts or deletes; null without our table."""
