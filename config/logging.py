@@ -89,17 +89,15 @@ def _current_trace() -> dict[str, str]:
 
 def printable(text: str) -> str:
     """Escape unprintable characters: control characters, line separators and bidirectional marks."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else _written_out(char) for char in text)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def quoted(text: str) -> str:
     """Quote a text as Python does; escape quotes, backslashes and unprintable characters."""
     mark = '"' if "'" in text and '"' not in text else "'"
     return mark + printable(text.replace("\\", "\\\\").replace(mark, f"\\{mark}")) + mark
-
-
-def _written_out(char: str) -> str:
-    return char.encode("unicode_escape").decode()
 
 
 def _one_word(value: object) -> str:
@@ -117,6 +115,7 @@ def logging_configuration(level: str, form: str) -> dict[str, Any]:
         # https://no-color.org
         in_colour = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         formatter = {"()": "config.logging.TextFormatter", "in_colour": in_colour}
+    of_gunicorn = {"level": level.upper(), "handlers": [], "propagate": True}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -124,10 +123,8 @@ def logging_configuration(level: str, form: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {
-            **{
-                name: {"level": level.upper(), "handlers": [], "propagate": True}
-                for name in ("gunicorn.error", "gunicorn.access")
-            },
+            "gunicorn.error": of_gunicorn,
+            "gunicorn.access": of_gunicorn,
             # At INFO, Alembic would log each of its plugins when it loads them.
             "alembic.runtime.plugins": {"level": "WARNING"},
         },
