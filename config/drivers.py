@@ -49,8 +49,7 @@ def require_driver(url: URL) -> None:
 
 def _require(variable: str, driver: Driver) -> None:
     if importlib.util.find_spec(driver.module) is None:
-        pip = f"pip install --require-hashes -r {driver.requirements}"
+        cure = f"run `make setup`, or `pip install --require-hashes -r {driver.requirements}`"
         if home.IS_INSTALLED:
-            pip = f"{sys.prefix}/bin/pip install --require-hashes -r {home.ROOT / driver.requirements}"
-        cure = f"run `{pip}`" if home.IS_INSTALLED else f"run `make setup`, or `{pip}`"
+            cure = f"run `{sys.prefix}/bin/pip install --require-hashes -r {home.ROOT / driver.requirements}`"
         raise InvalidSetting(f"{variable} needs the package {driver.module}, which is not installed: {cure}.")
