@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
@@ -169,9 +169,11 @@ def mailer_dsn(text: str) -> MailServer | None:
 def _mail_server(url: SplitResult, port: int) -> MailServer:
     """Return the server of a URL. Without a port, TLS is used unless the host is this one, as in Symfony. Raises ValueError."""
     options = dict(parse_qsl(url.query, strict_parsing=bool(url.query)))
-    is_known = url.scheme in {"smtp", "smtps"} and set(options) <= _MAIL_OPTIONS | _MAIL_OPTIONS_OF_PACE
+    is_known = url.scheme in {"smtp", "smtps"} and options.keys() <= _MAIL_OPTIONS | _MAIL_OPTIONS_OF_PACE
     if not is_known or not url.hostname or url.path not in {"", "/"} or url.fragment:
         raise ValueError
+    of_mails = {name: options[name] for name in _MAIL_OPTIONS & options.keys()}
+    given: dict[str, Any] = {name: text if name == "local_domain" else boolean(text) for name, text in of_mails.items()}
     is_encrypted = url.scheme == "smtps" or port == _MAILS_PORT or (not port and url.hostname != "localhost")
     return MailServer(
         host=url.hostname,
@@ -179,10 +181,7 @@ def _mail_server(url: SplitResult, port: int) -> MailServer:
         username=unquote(url.username or ""),
         password=unquote(url.password or ""),
         is_encrypted=is_encrypted,
-        auto_tls=boolean(options.get("auto_tls", "1")),
-        require_tls=boolean(options.get("require_tls", "0")),
-        verify_peer=boolean(options.get("verify_peer", "1")),
-        local_domain=options.get("local_domain", "[127.0.0.1]"),
+        **given,
     )
 
 
