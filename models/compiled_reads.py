@@ -114,13 +114,13 @@ class Reader:
             if not held.is_broken(reason):
                 raise held.named(reason) from reason
             self._let_go(held)
-            if held.met_silence(reason):
+            if notice_silence(held.dialect, reason):
                 raise held.named(reason) from reason
         held = self._hold()
         try:
             return held.rows(read, parameters, self._remembered)
         except held.driver_error as reason:
-            held.met_silence(reason)
+            notice_silence(held.dialect, reason)
             raise held.named(reason) from reason
 
     def session(self) -> Session:
@@ -183,10 +183,6 @@ class _Held:
     def is_broken(self, reason: Any) -> bool:
         """Tell whether the connection itself failed, so that no statement can succeed on it."""
         return self.dialect.is_disconnect(reason, self.driver, None) or is_read_only(reason)
-
-    def met_silence(self, reason: Exception) -> bool:
-        """Tell whether the server gave no answer within the time limit. If so, the statement must not be tried again at once."""
-        return self.dialect.name != "sqlite" and notice_silence(self.dialect, reason)
 
     def named(self, reason: Exception) -> DBAPIError:
         """Return a failure of the driver as SQLAlchemy's exception, without the statement, which must not be logged."""

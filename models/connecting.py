@@ -149,12 +149,12 @@ def is_silent(dialect: Dialect) -> bool:
 
 
 def notice_silence(dialect: Dialect, failure: BaseException) -> bool:
-    """Tell whether a failure of the driver is a time-out. If so, refuse new connections for a second."""
+    """Tell whether a failure of the driver is a time-out. If so, refuse new connections for a second. SQLite's never is."""
     driver: Any = dialect.loaded_dbapi
     if dialect.name == "postgresql":
         timed_out = isinstance(failure, driver.errors.ConnectionTimeout)
     else:  # PyMySQL's exception has that of the socket as its context
-        timed_out = isinstance(failure.__context__, TimeoutError)
+        timed_out = dialect.name != "sqlite" and isinstance(failure.__context__, TimeoutError)
     if timed_out:
         _silent_until[dialect] = _met.until[dialect] = time.monotonic() + _PAUSE_SECONDS
         _met.ever = True
@@ -168,5 +168,4 @@ def has_met_silence(dialect: Dialect) -> bool:
 
 @event.listens_for(Engine, "handle_error")
 def _handle_error(context: ExceptionContext) -> None:
-    if context.dialect.name != "sqlite":
-        notice_silence(context.dialect, context.original_exception)
+    notice_silence(context.dialect, context.original_exception)
