@@ -20,12 +20,7 @@ def prepare_session(connection: Any, statement_seconds: int) -> None:
         locks = dict.fromkeys(("innodb_lock_wait_timeout", "lock_wait_timeout"), statement_seconds)
         options |= {"max_execution_time": 1000 * statement_seconds} | locks
     with connection.cursor() as cursor:
-        if _is_galera_node(cursor):
+        cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")  # no row on MySQL
+        if ("wsrep_on", "ON") in cursor.fetchall():
             options["wsrep_sync_wait"] = _SYNC_WAIT
         cursor.execute("SET " + ", ".join(f"{name} = {value}" for name, value in options.items()))
-
-
-def _is_galera_node(cursor: Any) -> bool:
-    """Tell whether a server is part of a Galera cluster. MySQL does not know the variable."""
-    cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")
-    return ("wsrep_on", "ON") in cursor.fetchall()
