@@ -34,7 +34,10 @@ def fitted(values: dict[str, Any]) -> dict[str, Any]:
     Texts are cut to their columns. Lone surrogates and NUL, which some databases refuse, are escaped.
     """
     columns = AuditRecord.__table__.columns
-    return {name: _fitted(value, columns[name].type) for name, value in values.items()}
+    return {
+        name: storable(value, getattr(columns[name].type, "length", None)) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
 
 
 def write_record(session: Session, now: datetime, values: dict[str, Any]) -> None:
@@ -64,9 +67,3 @@ def remove_records_before(session: Session, moment: datetime, number: int) -> in
     ids = session.scalars(select(AuditRecord.id).where(AuditRecord.at_ms < epoch_ms(moment)).limit(number)).all()
     session.execute(delete(AuditRecord).where(AuditRecord.id.in_(ids)))
     return len(ids)
-
-
-def _fitted(value: Any, kind: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return storable(value, getattr(kind, "length", None))
