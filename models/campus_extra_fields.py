@@ -35,9 +35,13 @@ class CampusExtraFields(ExtraFields):
         self._read = False
         self._tables: _Tables | None = None
 
-    def find(self, session: Session, name: str) -> Collection[int]:
-        """Return the ids of the users' fields with this name, visible or not."""
-        return self._find(session, name)
+    def find(self, session: Session, name: str, *flags: str) -> Collection[int]:
+        """Return the ids of the users' fields with this name that have all of these flags, by default visible or not."""
+        tables = self._look(session)
+        if tables is None or not set(flags) <= set(tables.fields.c.keys()):
+            return ()
+        conditions = [tables.kind == _OF_USERS, tables.fields.c.variable == name, *(tables.fields.c[flag] == 1 for flag in flags)]
+        return session.scalars(select(tables.fields.c.id).where(*conditions)).all()
 
     def list_names(self, session: Session) -> dict[int, str]:
         """Return the names of the fields of users by id."""
@@ -49,7 +53,7 @@ class CampusExtraFields(ExtraFields):
 
     def find_searchable(self, session: Session, name: str) -> Collection[int]:
         """Return the ids of the fields with this name by which lists may be filtered, and that users see on their own profile."""
-        return self._find(session, name, "filter", "visible_to_self")
+        return self.find(session, name, "filter", "visible_to_self")
 
     def value_columns(self, session: Session) -> tuple[Any, Any, Any]:
         """Return the columns with the user's id, the field's id, and the value."""
@@ -81,13 +85,6 @@ class CampusExtraFields(ExtraFields):
         given = [{"item_id": user_id, "field_id": field_id, tables.value.name: text} | times for user_id, field_id, text in rows]
         if given:
             session.execute(insert(tables.values), given)
-
-    def _find(self, session: Session, name: str, *flags: str) -> Collection[int]:
-        tables = self._look(session)
-        if tables is None or not set(flags) <= set(tables.fields.c.keys()):
-            return ()
-        conditions = [tables.kind == _OF_USERS, tables.fields.c.variable == name, *(tables.fields.c[flag] == 1 for flag in flags)]
-        return session.scalars(select(tables.fields.c.id).where(*conditions)).all()
 
     def _look(self, session: Session) -> _Tables | None:
         if not self._read:
