@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.caller import CALLER_COLUMNS, FoundCaller, ItemOfPath, found_caller
 from models.compiled_reads import Read, Reader
-from models.database import MYSQL_TABLE, Base, UtcDateTime, count_met, long_text
+from models.database import MYSQL_TABLE, Base, UtcDateTime, columns_of, count_met, long_text
 from models.outages import is_outage
 from models.remembered_rows import Values
 from models.user import User
@@ -197,11 +197,9 @@ def _written_before(now: datetime) -> datetime:
 
 def _has_columns(connection: Connection, keys: Any) -> bool:
     """Tell whether the table exists with all columns, and this server may read it."""
-    inspector = inspect(connection)
     try:
-        present = {found["name"] for found in inspector.get_columns(keys.name)} if inspector.has_table(keys.name) else set()
+        return set(keys.c.keys()) <= columns_of(inspect(connection), keys.name)
     except DBAPIError as failure:
         if is_outage(failure):
             raise
         return False  # no right to read the table
-    return set(keys.c.keys()) <= present

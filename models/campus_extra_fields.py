@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Inspector, Integer, String, TableClause, column, insert, inspect, select, table, update
 from sqlalchemy.orm import Session
 
-from models.database import UtcDateTime, count_met, long_text
+from models.database import UtcDateTime, columns_of, count_met, long_text
 from models.extra_fields import ExtraFields
 
 # The `item_type` of users; courses, sessions and others have fields in the same tables.
@@ -105,7 +105,7 @@ class CampusExtraFields(ExtraFields):
 
 
 def _find_tables(inspector: Inspector) -> _Tables | None:
-    of_fields, of_values = _columns_of(inspector, "extra_field"), _columns_of(inspector, "extra_field_values")
+    of_fields, of_values = columns_of(inspector, "extra_field"), columns_of(inspector, "extra_field_values")
     kind = next((name for name in _KIND if name in of_fields), None)
     value = next((name for name in _VALUE if name in of_values), None)
     if kind is None or value is None or not ({"id", "variable"} <= of_fields and {"field_id", "item_id"} <= of_values):
@@ -116,7 +116,3 @@ def _find_tables(inspector: Inspector) -> _Tables | None:
     ids = (column("field_id", Integer()), column("item_id", Integer()))
     values = table("extra_field_values", *ids, column(value, long_text()), *times)
     return _Tables(fields, values, fields.c[kind], values.c[value])
-
-
-def _columns_of(inspector: Inspector, name: str) -> set[str]:
-    return {found["name"] for found in inspector.get_columns(name)} if inspector.has_table(name) else set()

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Engine,
     Executable,
     FromClause,
+    Inspector,
     MetaData,
     Row,
     Select,
@@ -178,8 +179,7 @@ def upsert(session: Session, table: type[Base], row: Mapping[str, Any], *, repla
     if dialect in {"mysql", "mariadb"}:
         session.execute(mysql.insert(table).values(row).on_duplicate_key_update(others or {keys[0]: row[keys[0]]}))
         return
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    statement = insert(table).values(row)
+    statement = (postgresql if dialect == "postgresql" else sqlite).insert(table).values(row)
     if others:
         statement = statement.on_conflict_do_update(index_elements=keys, set_=others)
     else:
@@ -197,6 +197,11 @@ def missing_tables(session: Session, *, is_campus: bool) -> list[str]:
     """Return the tables that the database lacks. In place of some of ours, a campus has tables of its own."""
     needed = {name for name, table in Base.metadata.tables.items() if not (is_campus and table.info == STAND_ALONE_TABLE["info"])}
     return sorted(needed - set(inspect(session.connection()).get_table_names()))
+
+
+def columns_of(inspector: Inspector, table: str) -> set[str]:
+    """Return the names of a table's columns; none if there is no such table."""
+    return {column["name"] for column in inspector.get_columns(table)} if inspector.has_table(table) else set()
 
 
 def missing_columns(session: Session) -> list[str]:

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Inspector, Integer, Select, String, and_, column, inspect, null, or_, select, table
+from sqlalchemy import Integer, Select, String, and_, column, inspect, null, or_, select, table
 from sqlalchemy.types import TypeEngine
 
 from models.campus import ACCESS_URL_OF_EVERYONE, AccessUrl
 from models.compiled_reads import Read, Reader
-from models.database import long_text
+from models.database import columns_of, long_text
 from models.portals import Portal, PortalMap, PortalSetting, name_form_of, setting_of
 
 logger = logging.getLogger(__name__)
@@ -132,15 +132,11 @@ class Platform:
     def _make_reads(self) -> tuple[Read, Read | None]:
         with self._reader.session() as session:
             inspector = inspect(session.connection())
-            tables = [name for name in _SETTINGS_TABLES if _SETTING_COLUMNS.keys() <= _columns_of(inspector, name)]
-            portals = _select_portals(_columns_of(inspector, AccessUrl.__tablename__) & set(Portal._fields))
+            tables = [name for name in _SETTINGS_TABLES if _SETTING_COLUMNS.keys() <= columns_of(inspector, name)]
+            portals = _select_portals(columns_of(inspector, AccessUrl.__tablename__) & set(Portal._fields))
         settings = Read(_select_settings(tables[0]), (len(PortalSetting._fields), _setting)) if tables else None
         self._reads = Read(portals, (len(Portal._fields), Portal._make)), settings
         return self._reads
-
-
-def _columns_of(inspector: Inspector, name: str) -> set[str]:
-    return {found["name"] for found in inspector.get_columns(name)} if inspector.has_table(name) else set()
 
 
 def _select_portals(present: set[str]) -> Select[Any]:
