@@ -109,30 +109,25 @@ def exact_string(length: int) -> TypeEngine[str]:
 
 def engine_options(url: URL) -> dict[str, Any]:
     """Return SQLAlchemy's options for the engine of a database."""
+    # Parameters are hidden because they hold personal data and hashes, which must not be logged.
+    options: dict[str, Any] = {"hide_parameters": True}
     if url.get_backend_name() == "sqlite":
         limited = partial(LimitedConnection, seconds=STATEMENT_TIMEOUT_SECONDS)
-        return {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS, "factory": limited}, "hide_parameters": True}
-    # Parameters are hidden because they hold personal data and hashes, which must not be logged.
-    options: dict[str, Any] = {
-        "hide_parameters": True,
-        "pool_pre_ping": True,
-        "pool_recycle": RECYCLE_SECONDS,
-        "pool_size": 10,
-        "pool_timeout": CONNECT_TIMEOUT_SECONDS,
-    }
+        return options | {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS, "factory": limited}}
+    options |= {"pool_pre_ping": True, "pool_recycle": RECYCLE_SECONDS, "pool_size": 10, "pool_timeout": CONNECT_TIMEOUT_SECONDS}
     answer_timeout = STATEMENT_TIMEOUT_SECONDS + SPARE_SECONDS
-    options["connect_args"] = {"connect_timeout": connect_timeout(url), "answer_timeout": answer_timeout}
+    arguments = options["connect_args"] = {"connect_timeout": connect_timeout(url), "answer_timeout": answer_timeout}
     if url.get_backend_name() == "mysql":
-        options["connect_args"] |= {"write_timeout": answer_timeout}
+        arguments["write_timeout"] = answer_timeout
         # READ COMMITTED avoids gap locks, on which two concurrent sign-ins would deadlock.
         options["isolation_level"] = "READ COMMITTED"
         if several_hosts(url.query):
             options["pool_events"] = [(leave_later_node, "checkout")]
     if url.get_backend_name() == "postgresql":
-        options["connect_args"] |= {"options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c timezone=UTC"}
+        arguments["options"] = f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c timezone=UTC"
         # Notice in half a minute that the peer of an idle connection has vanished, and in seconds if it acknowledges nothing.
-        options["connect_args"] |= {"keepalives_idle": STATEMENT_TIMEOUT_SECONDS, "keepalives_interval": 5, "keepalives_count": 3}
-        options["connect_args"] |= {"tcp_user_timeout": 1000 * CONNECT_TIMEOUT_SECONDS}
+        arguments |= {"keepalives_idle": STATEMENT_TIMEOUT_SECONDS, "keepalives_interval": 5, "keepalives_count": 3}
+        arguments["tcp_user_timeout"] = 1000 * CONNECT_TIMEOUT_SECONDS
     return options
 
 
