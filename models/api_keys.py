@@ -90,10 +90,7 @@ class ApiKeyTable:
     """Finds keys. In a campus each key belongs to one portal. A campus before Chamilo 3 has no keys."""
 
     def __init__(self, reader: Reader, users: UserTable, item: ItemOfPath) -> None:
-        """Take the sources. Nothing is read before the first use."""
-        self._reader = reader
-        self._users = users
-        self._item = item
+        self._reader, self._users, self._item = reader, users, item
         self._keys: Any = _OF_CAMPUS if users.is_campus else ApiKey.__table__
         self._reads: dict[str, Read] = {}
 

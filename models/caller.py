@@ -68,18 +68,8 @@ class ItemOfPath:
 class Callers:
     """Finds callers, and the users that request paths name."""
 
-    def __init__(
-        self,
-        reader: Reader,
-        users: UserTable,
-        validity: TokenValidity,
-        item: ItemOfPath,
-    ) -> None:
-        """Take the sources. Nothing is read before the first use."""
-        self._reader = reader
-        self._users = users
-        self._validity = validity
-        self._item = item
+    def __init__(self, reader: Reader, users: UserTable, validity: TokenValidity, item: ItemOfPath) -> None:
+        self._reader, self._users, self._validity, self._item = reader, users, validity, item
         # For a form of full names: the statements for a caller, whose result is kept on SQLite, and for a caller with an item.
         self._reads: dict[str, tuple[Read, Read]] = {}
 

@@ -64,16 +64,8 @@ class Platform:
     None, it is portal 1 or, if that does not exist, the portal with the lowest id.
     """
 
-    def __init__(
-        self,
-        reader: Reader,
-        choice: int | Literal["host"] | None,
-        timer: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Take the sources. Nothing is read before the first use."""
-        self._reader = reader
-        self._choice = choice
-        self._timer = timer
+    def __init__(self, reader: Reader, choice: int | Literal["host"] | None, timer: Callable[[], float] = time.monotonic) -> None:
+        self._reader, self._choice, self._timer = reader, choice, timer
         self._reads: tuple[Read, Read | None] | None = None
         self._known: _Snapshot | None = None
         self._read_at = 0.0

@@ -70,16 +70,10 @@ class UserLists:
     """Lists all users, or some of them."""
 
     def __init__(
-        self,
-        reader: Reader,
-        session: Callable[[], Session],
-        users: UserTable,
-        timer: Callable[[], float] = time.monotonic,
+        self, reader: Reader, session: Callable[[], Session], users: UserTable, timer: Callable[[], float] = time.monotonic
     ) -> None:
-        """Take the sources. Nothing is read before the first use."""
-        self._reader = reader
-        self._session = session
-        self._users = users
+        """Take the sources. `session` runs the filtered lists."""
+        self._reader, self._session, self._users = reader, session, users
         self._totals = UserTotals(reader, is_campus=users.is_campus, timer=timer)
         self._members = PortalMembers(reader, users, self._totals.changes, timer)
         self._reads: dict[tuple[tuple[str, ...], Make, bool, frozenset[int] | None], _Reads] = {}

@@ -62,9 +62,7 @@ class UserTotals:
 
     def __init__(self, reader: Reader, *, is_campus: bool, timer: Callable[[], float] = time.monotonic) -> None:
         """Take the sources; beside a campus another program writes to the table too. `timer` is monotonic."""
-        self._reader = reader
-        self._is_campus = is_campus
-        self._timer = timer
+        self._reader, self._is_campus, self._timer = reader, is_campus, timer
         self._lock = Lock()
         self._counted: _Counted | None = None
         newest = select(func.coalesce(func.max(User.id), 0)).scalar_subquery()
