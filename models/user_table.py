@@ -5,19 +5,7 @@ from datetime import date, datetime, time
 from types import MappingProxyType
 from typing import Any, cast
 
-from sqlalchemy import (
-    CursorResult,
-    Select,
-    column,
-    delete,
-    insert,
-    inspect,
-    null,
-    select,
-    table,
-    type_coerce,
-    update,
-)
+from sqlalchemy import CursorResult, Select, column, delete, insert, inspect, null, select, table, type_coerce, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models.campus import MEMBERSHIP, PortalIds
