@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Integer, Select, String, and_, column, inspect, null, or_, select, table
+from sqlalchemy import Boolean, Integer, Select, String, and_, column, inspect, null, or_, select, table
 from sqlalchemy.types import TypeEngine
 
 from models.campus import ACCESS_URL_OF_EVERYONE, AccessUrl
@@ -32,8 +32,8 @@ _SETTING_COLUMNS: dict[str, TypeEngine[Any]] = {
     "access_url": Integer(),
     "variable": String(190),
     "selected_value": long_text(),
-    "access_url_changeable": Integer(),
-    "access_url_locked": Integer(),
+    "access_url_changeable": Boolean(),
+    "access_url_locked": Boolean(),
     "category": String(255),
 }
 
@@ -126,7 +126,7 @@ class Platform:
             inspector = inspect(session.connection())
             tables = [name for name in _SETTINGS_TABLES if _SETTING_COLUMNS.keys() <= columns_of(inspector, name)]
             portals = _select_portals(columns_of(inspector, AccessUrl.__tablename__) & set(Portal._fields))
-        settings = Read(_select_settings(tables[0]), (len(PortalSetting._fields), _setting)) if tables else None
+        settings = Read(_select_settings(tables[0]), (len(PortalSetting._fields), PortalSetting._make)) if tables else None
         self._reads = Read(portals, (len(Portal._fields), Portal._make)), settings
         return self._reads
 
@@ -141,8 +141,3 @@ def _select_settings(name: str) -> Select[Any]:
     found = table(name, *(column(name, kind) for name, kind in _SETTING_COLUMNS.items())).c
     wanted = (and_(found.variable == variable, found.category == category) for variable, category in VARIABLES.items())
     return select(*(found[name] for name in _SETTING_COLUMNS if name != "category")).where(or_(*wanted))
-
-
-def _setting(values: tuple[Any, ...]) -> PortalSetting:
-    portal_id, variable, value, is_changeable, is_locked = values
-    return PortalSetting(portal_id, variable, value, bool(is_changeable), bool(is_locked))
