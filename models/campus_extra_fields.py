@@ -55,14 +55,10 @@ class CampusExtraFields(ExtraFields):
         """Return the ids of the fields with this name by which lists may be filtered, and that users see on their own profile."""
         return self.find(session, name, "filter", "visible_to_self")
 
-    def value_columns(self, session: Session) -> tuple[Any, Any, Any]:
-        """Return the columns with the user's id, the field's id, and the value."""
+    def value_columns(self, session: Session) -> tuple[Any, Any, Any, Any]:
+        """Return the columns with the user's id, the field's id, and twice the value, since the collation compares it."""
         tables = self._known(session)
-        return tables.values.c.item_id, tables.values.c.field_id, tables.value
-
-    def text_column(self, session: Session) -> Any:
-        """Return the column with the value as it was written."""
-        return self._known(session).value
+        return tables.values.c.item_id, tables.values.c.field_id, tables.value, tables.value
 
     def compared(self, value: str) -> str:
         """Return the value unchanged: the collation ignores case and accents."""
