@@ -26,13 +26,11 @@ DRIVERS: Mapping[str, Driver] = {
 }
 
 
-REDIS_DRIVER = Driver("redis", "requirements-redis.txt")
-
-
 def drivers_of(settings: Settings) -> Mapping[str, Driver]:
     """Return the drivers that the settings need, by the variable that needs them."""
-    needed = {"DATABASE_URL": DRIVERS.get(settings.database_url.drivername), "REDIS_URL": settings.redis_url and REDIS_DRIVER}
-    return {variable: driver for variable, driver in needed.items() if driver}
+    of_database = DRIVERS.get(settings.database_url.drivername)
+    of_redis = Driver("redis", "requirements-redis.txt") if settings.redis_url else None
+    return {variable: driver for variable, driver in (("DATABASE_URL", of_database), ("REDIS_URL", of_redis)) if driver}
 
 
 def require_drivers(settings: Settings) -> None:

@@ -11,14 +11,8 @@ _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 # The networks that Symfony calls `private_ranges`: RFC 1918, RFC 4193, loopback and link-local networks.
 _PRIVATE_RANGES = (
-    "127.0.0.0/8",
-    "10.0.0.0/8",
-    "192.168.0.0/16",
-    "172.16.0.0/12",
-    "169.254.0.0/16",
-    "::1/128",
-    "fc00::/7",
-    "fe80::/10",
+    *("127.0.0.0/8", "10.0.0.0/8", "192.168.0.0/16", "172.16.0.0/12", "169.254.0.0/16"),
+    *("::1/128", "fc00::/7", "fe80::/10"),
 )
 
 # The options of redis-py that a URL may set. The throttle sets the time-outs itself.

@@ -203,10 +203,7 @@ def _without_what_flask_loaded(environment: dict[str, str]) -> dict[str, str]:
     """
     if environment.get("FLASK_SKIP_DOTENV", "0").lower() not in {"0", "false", "no"}:
         return environment
-    loaded = {
-        **dotenv_values(find_dotenv(".flaskenv", usecwd=True)),
-        **dotenv_values(find_dotenv(".env", usecwd=True)),
-    }
+    loaded = dotenv_values(find_dotenv(".flaskenv", usecwd=True)) | dotenv_values(find_dotenv(".env", usecwd=True))
     return {name: value for name, value in environment.items() if loaded.get(name) != value}
 
 
