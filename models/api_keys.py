@@ -6,7 +6,7 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Integer, String, bindparam, column, delete, insert, inspect, or_, select, table, update
+from sqlalchemy import Integer, String, bindparam, column, delete, insert, inspect, or_, select, table, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -96,9 +96,14 @@ class ApiKeyTable:
 
     @cached_property
     def is_there(self) -> bool:
-        """Whether the table exists with all columns. The first use checks."""
-        with self._reader.session() as session:
-            return _has_columns(session.connection(), self._keys)
+        """Whether the table exists with all columns, and this server may read it. The first use checks."""
+        try:
+            with self._reader.session() as session:
+                return set(self._keys.c.keys()) <= columns_of(inspect(session.connection()), self._keys.name)
+        except DBAPIError as failure:
+            if is_outage(failure):
+                raise
+            return False  # no right to read the table
 
     def find(self, text: str, portal_id: int, item_id: int, name_form: str) -> Found:
         """Find in one statement a key by its text, valid or not, the user of the key, and the user `item_id`."""
@@ -190,13 +195,3 @@ def list_keys(session: Session) -> list[tuple[ApiKey, str]]:
 
 def _written_before(now: datetime) -> datetime:
     return now.replace(microsecond=0) - timedelta(seconds=USE_INTERVAL_SECONDS)
-
-
-def _has_columns(connection: Connection, keys: Any) -> bool:
-    """Tell whether the table exists with all columns, and this server may read it."""
-    try:
-        return set(keys.c.keys()) <= columns_of(inspect(connection), keys.name)
-    except DBAPIError as failure:
-        if is_outage(failure):
-            raise
-        return False  # no right to read the table
