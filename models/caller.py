@@ -1,6 +1,7 @@
 """Find the caller of a request, whether their token was ended, and the user in the path, with one statement."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -46,23 +47,25 @@ def found_caller(values: Values) -> FoundCaller:
     return FoundCaller(user_id, username, reachable_roles(roles_to_show(roles)), *state)
 
 
+@dataclass(frozen=True, slots=True)
 class ItemOfPath:
-    """The user that the path of a request names, read with the caller."""
+    """The user that the path of a request names, read with the caller.
 
-    def __init__(self, columns: Sequence[str], maker_of: Callable[[str], Callable[[Values], Any]]) -> None:
-        """Take the columns, `id` first. For a form of full names `maker_of` returns the function that makes an item."""
-        self._columns = columns
-        self._maker_of = maker_of
+    `names` are those of the columns, `id` first. For a form of full names, `maker_of` returns the function that makes an item.
+    """
+
+    names: Sequence[str]
+    maker_of: Callable[[str], Callable[[Values], Any]]
 
     def columns(self, present: Collection[str]) -> tuple[Any, list[Any]]:
         """Return an alias of the table, and its columns. A missing column is null."""
         item = aliased(User)
-        return item, [getattr(item, name) if name in present else null().label(name) for name in self._columns]
+        return item, [getattr(item, name) if name in present else null().label(name) for name in self.names]
 
     def part(self, name_form: str) -> tuple[int, Callable[[Values], Any]]:
         """Return the part of a Read that makes the item. It makes None if there is no such user."""
-        make = self._maker_of(name_form)
-        return len(self._columns), lambda values: None if values[0] is None else make(values)
+        make = self.maker_of(name_form)
+        return len(self.names), lambda values: None if values[0] is None else make(values)
 
 
 class Callers:

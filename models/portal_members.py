@@ -106,10 +106,8 @@ class PortalMembers:
             select(func.max(AccessUrlRelUser.id)).where(is_link_to([portal])).scalar_subquery() for portal in sorted(portals)
         ]
         if are_few:
-            user_id = AccessUrlRelUser.user_id
-            links += [
-                select(of_all).where(is_link_to(portals)).scalar_subquery() for of_all in (func.count(user_id), func.sum(user_id))
-            ]
+            of_all = func.count(AccessUrlRelUser.user_id), func.sum(AccessUrlRelUser.user_id)
+            links += [select(each).where(is_link_to(portals)).scalar_subquery() for each in of_all]
         made = self._newest[portals, are_few] = Read(select(self._changes(), *links), (1 + len(links), tuple))
         return made
 
