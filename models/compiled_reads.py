@@ -104,7 +104,7 @@ class Reader:
         Time-outs and other failures are not retried: the statement may already have used up its time limit.
         """
         held: _Held | None = getattr(self._held, "connection", None)
-        if held is not None and (has_met_silence(held.dialect) or is_left(held.dialect, held.opened_at)):
+        if held is not None and (has_met_silence() or is_left(held.dialect, held.opened_at)):
             self._let_go(held)
             held = None
         held = held or self._hold()

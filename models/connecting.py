@@ -33,11 +33,9 @@ _silent_until: WeakKeyDictionary[Dialect, float] = WeakKeyDictionary()
 
 
 class _Met(threading.local):
-    """The same for open connections, but only in the thread that has met the time-out."""
+    """The same for open connections, to any database, but only in the thread that has met the time-out."""
 
-    def __init__(self) -> None:
-        self.until: WeakKeyDictionary[Dialect, float] = WeakKeyDictionary()
-        self.ever = False
+    until = 0.0
 
 
 _met = _Met()
@@ -156,14 +154,13 @@ def notice_silence(dialect: Dialect, failure: BaseException) -> bool:
     else:  # PyMySQL's exception has that of the socket as its context
         timed_out = dialect.name != "sqlite" and isinstance(failure.__context__, TimeoutError)
     if timed_out:
-        _silent_until[dialect] = _met.until[dialect] = time.monotonic() + _PAUSE_SECONDS
-        _met.ever = True
+        _silent_until[dialect] = _met.until = time.monotonic() + _PAUSE_SECONDS
     return timed_out
 
 
-def has_met_silence(dialect: Dialect) -> bool:
+def has_met_silence() -> bool:
     """Tell whether this thread met a time-out less than a second ago. Then its request should not wait for another one."""
-    return _met.ever and time.monotonic() < _met.until.get(dialect, 0)
+    return _met.until != 0 and time.monotonic() < _met.until
 
 
 @event.listens_for(Engine, "handle_error")
