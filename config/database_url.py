@@ -13,17 +13,9 @@ from config.database_hosts import hosts_in_query, options_of_hosts, without_host
 from config.parsing import boolean, one_of
 
 _DRIVERS = {
-    "mysql": "mysql+pymysql",
-    "mariadb": "mysql+pymysql",
-    "pdo_mysql": "mysql+pymysql",
-    "mysql2": "mysql+pymysql",
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
-    "pgsql": "postgresql+psycopg",
-    "pdo_pgsql": "postgresql+psycopg",
-    "sqlite": "sqlite",
-    "sqlite3": "sqlite",
-    "pdo_sqlite": "sqlite",
+    **dict.fromkeys(("mysql", "mariadb", "pdo_mysql", "mysql2"), "mysql+pymysql"),
+    **dict.fromkeys(("postgresql", "postgres", "pgsql", "pdo_pgsql"), "postgresql+psycopg"),
+    **dict.fromkeys(("sqlite", "sqlite3", "pdo_sqlite"), "sqlite"),
 }
 
 #: Doctrine's options that have no effect here. They are accepted and dropped.
