@@ -38,9 +38,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": as_typed(record.getMessage()),
         }
-        if current := request_id.get():
-            line["request_id"] = current
-        line |= _current_trace()
+        line |= _current_ids()
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -66,9 +64,7 @@ class TextFormatter(logging.Formatter):
             )
         else:
             message = as_typed(record.getMessage())
-        if current := request_id.get():
-            told["request_id"] = current
-        told |= _current_trace()
+        told |= _current_ids()
         time_of_day = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         level = self._paint(f"{record.levelname:<8}", self._COLOURS.get(record.levelno, "31"))
         rest = " ".join(f"{key}={_one_word(value)}" for key, value in told.items())
@@ -82,9 +78,10 @@ class TextFormatter(logging.Formatter):
         return f"\x1b[{colour}m{text}\x1b[0m" if self._in_colour else text
 
 
-def _current_trace() -> dict[str, str]:
-    """Return the trace of the current request. Its header is read only now, so a request that logs nothing pays nothing."""
-    return trace_of(request.environ) if has_request_context() else {}
+def _current_ids() -> dict[str, str]:
+    """Return the ids of the current request and its trace, whose header is read only now: most requests log nothing else."""
+    current = request_id.get()
+    return ({"request_id": current} if current else {}) | (trace_of(request.environ) if has_request_context() else {})
 
 
 def printable(text: str) -> str:
@@ -149,9 +146,9 @@ def log_request(environ: Mapping[str, Any], route: str | None, status: int, dura
         return
     handlers = logging.getLogger().handlers
     if len(handlers) != 1 or not isinstance(handlers[0].formatter, JsonFormatter):  # text for people, or more handlers
-        place = (
-            {"path": _path(environ)} if any(isinstance(one.formatter, TextFormatter) for one in handlers) else {"route": route}
-        )
+        place: dict[str, str | None] = {"route": route}
+        if any(isinstance(one.formatter, TextFormatter) for one in handlers):
+            place = {"path": environ["PATH_INFO"].encode("latin-1").decode(errors="replace")}  # PEP 3333
         said = {"method": method} | place | {"status": status, "duration_ms": duration_ms, "user_id": user_id}
         access_log.info("request", extra=said)
         return
@@ -167,11 +164,6 @@ def log_request(environ: Mapping[str, Any], route: str | None, status: int, dura
     with suppress(OSError), handler.lock or nullcontext():
         handler.stream.write(line)
         handler.flush()
-
-
-def _path(environ: Mapping[str, Any]) -> str:
-    text: str = environ["PATH_INFO"]
-    return text.encode("latin-1").decode(errors="replace")  # PEP 3333
 
 
 # These ids need no escaping: they have only letters, digits and hyphens (blueprints/request_hooks.py, config/trace_context.py).
