@@ -92,6 +92,7 @@ class ApiKeyTable:
     def __init__(self, reader: Reader, users: UserTable, item: ItemOfPath) -> None:
         self._reader, self._users, self._item = reader, users, item
         self._keys: Any = _OF_CAMPUS if users.is_campus else ApiKey.__table__
+        self._columns = [self._keys.c[name] for name in _COLUMNS]
         self._reads: dict[str, Read] = {}
 
     @cached_property
@@ -118,7 +119,7 @@ class ApiKeyTable:
     def find_again(self, session: Session, key: FoundKey, portal_id: int) -> FoundKey | None:
         """Return the current state of a key, or None if it was removed or replaced."""
         same = (self._keys.c.id == key.id, self._keys.c.user_id == key.user_id)
-        row = session.execute(select(*self._columns()).where(*self._is_of(key.hash, portal_id), *same)).first()
+        row = session.execute(select(*self._columns).where(*self._is_of(key.hash, portal_id), *same)).first()
         return FoundKey(*row) if row else None
 
     def mark_used(self, session: Session, key: FoundKey, now: datetime) -> None:
@@ -127,9 +128,6 @@ class ApiKeyTable:
         is_due = or_(keys.last_used_at.is_(None), keys.last_used_at <= _written_before(now))
         session.execute(update(self._keys).where(keys.id == key.id, is_due).values(last_used_at=now))
         session.commit()
-
-    def _columns(self) -> list[Any]:
-        return [self._keys.c[name] for name in _COLUMNS]
 
     def _is_of(self, hashed: Any, portal_id: Any) -> list[Any]:
         keys = self._keys.c
@@ -141,7 +139,7 @@ class ApiKeyTable:
             item, shown = self._item.columns(self._users.columns(session).names)
             of_user = self._users.selected(session, CALLER_COLUMNS)
         read = self._reads[name_form] = Read(
-            select(*self._columns(), *of_user, *shown)
+            select(*self._columns, *of_user, *shown)
             .select_from(self._keys)
             .outerjoin(User, User.id == self._keys.c.user_id)
             .outerjoin(item, item.id == bindparam("item_id"))
