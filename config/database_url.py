@@ -24,7 +24,7 @@ NO_MEANING = {
     *("persistent", "logging", "profiling", "profiling_collect_backtrace", "use_savepoints", "keepReplica", "keepSlave"),
 }
 
-#: The options that are passed on, by the names in the driver. models/connecting.py handles `ssl_mode` and `pgbouncer`.
+#: The options that the driver gets, under its names for them. models/connecting.py handles `ssl_mode` and `pgbouncer`.
 MEANING = {
     "mysql+pymysql": ("unix_socket", "ssl_mode", "ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_cipher"),
     "postgresql+psycopg": (
@@ -139,7 +139,7 @@ def _refuse_useless_files(options: Mapping[str, object]) -> None:
     mode = options.get("ssl_mode")
     if "ssl_key" in options and "ssl_cert" not in options:
         raise ValueError("has an ssl-key, which needs its ssl-cert")
-    # In these modes MySQL's client would not use certificates. An operator who names one expects that it is used.
+    # In these modes MySQL's client would not use certificates. An operator who names one expects it to be used.
     if mode in {"disabled", "preferred"} and not options.keys().isdisjoint(("ssl_ca", "ssl_capath", "ssl_cert", "ssl_key")):
         raise ValueError(f"has certificates that ssl-mode={mode} would not use: choose REQUIRED, VERIFY_CA or VERIFY_IDENTITY")
 

@@ -79,7 +79,7 @@ class TextFormatter(logging.Formatter):
 
 
 def _current_ids() -> dict[str, str]:
-    """Return the ids of the current request and its trace, whose header is read only now: most requests log nothing else."""
+    """Return the ids of the current request and of its trace. The header of the trace is read only if something is logged."""
     current = request_id.get()
     return ({"request_id": current} if current else {}) | (trace_of(request.environ) if has_request_context() else {})
 

@@ -128,11 +128,10 @@ def redis_url(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """A server that takes mail. If `is_encrypted`, the connection begins with TLS.
+    """A server that sends our mail. `is_encrypted`: the connection begins with TLS. `verify_peer`: check the certificate.
 
-    Otherwise `auto_tls` lets it change to TLS by STARTTLS, if the server offers that.
-
-    `require_tls` sends nothing without TLS, and `verify_peer` checks the certificate. `local_domain` is the name in EHLO.
+    `auto_tls`: otherwise, change to TLS by STARTTLS if the server offers that. `require_tls`: send nothing without TLS.
+    `local_domain` is the name in EHLO.
     """
 
     host: str

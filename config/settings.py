@@ -131,7 +131,7 @@ def parse_settings(variables: Mapping[str, str], project_dir: Path = ROOT) -> Se
 
 
 def _refuse_standbys(settings: Settings) -> None:
-    """Refuse to write through a standby, or to read there: until it has caught up, it accepts tokens that were ended."""
+    """Refuse standbys without READ_ONLY: they take no writes, and accept ended tokens until they have caught up."""
     wanted = settings.database_url.query.get("target_session_attrs", "read-write")
     if hosts_of(settings.database_url) and wanted not in {"read-write", "primary"} and not settings.read_only:
         raise InvalidSetting(

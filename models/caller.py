@@ -73,7 +73,7 @@ class Callers:
 
     def __init__(self, reader: Reader, users: UserTable, validity: TokenValidity, item: ItemOfPath) -> None:
         self._reader, self._users, self._validity, self._item = reader, users, validity, item
-        # For a form of full names: the statements for a caller, whose result is kept on SQLite, and for a caller with an item.
+        # By the form of full names: the statement for a caller, which is kept on SQLite, and the one for a caller with an item.
         self._reads: dict[str, tuple[Read, Read]] = {}
 
     def find(self, username: str, keys: Sequence[str], item_id: int, name_form: str) -> tuple[FoundCaller | None, Any]:

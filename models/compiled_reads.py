@@ -138,7 +138,7 @@ class Reader:
         held = _Held(connection)
         try:
             connection.execution_options(isolation_level="AUTOCOMMIT")
-        except held.driver_error as reason:  # a statement that SQLAlchemy does not translate the failures of
+        except held.driver_error as reason:  # SQLAlchemy does not translate the failures of this statement
             connection.invalidate()
             connection.close()
             raise held.named(reason) from reason
@@ -161,7 +161,7 @@ class Reader:
 
 @event.listens_for(Pool, "detach")
 def _forget_isolation_level(_connection: object, record: ConnectionPoolEntry) -> None:
-    """Cancel the reset of a detached connection. SQLAlchemy would do it to the next one in its place, translating no failure."""
+    """Keep SQLAlchemy from resetting the connection that replaces a detached one in the pool: it translates no failure there."""
     cast("Any", record).finalize_callback.clear()
 
 
@@ -217,7 +217,7 @@ class _Held:
 
 
 class _Found:
-    """A cached result. It has weak references to items, which `RememberedRows` owns and counts. It owns callers and numbers."""
+    """A cached result. It owns callers and numbers, but refers weakly to items, which `RememberedRows` owns and counts."""
 
     def __init__(self, things: list[Any]) -> None:
         self._things = things

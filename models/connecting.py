@@ -33,7 +33,7 @@ _silent_until: WeakKeyDictionary[Dialect, float] = WeakKeyDictionary()
 
 
 class _Met(threading.local):
-    """The same for open connections, to any database, but only in the thread that has met the time-out."""
+    """Until when a thread that met a time-out, with any database, opens new connections instead of using those it holds."""
 
     until = 0.0
 
@@ -100,7 +100,7 @@ def _connect_pymysql(dialect: Dialect, cargs: list[Any], cparams: dict[str, Any]
         cparams |= _tls_of_pymysql(mode or default_mode(files, cparams), files)
     except OSError as reason:  # ssl.SSLError among them
         raise dialect.loaded_dbapi.OperationalError(f"DATABASE_URL names certificates that cannot be used: {reason}") from None
-    # PyMySQL applies its read time-out to the handshake, too. So it is set to the shorter one of connecting until then.
+    # PyMySQL applies its read time-out to the handshake, too. Until that is over, the shorter time-out of connecting applies.
     cparams["read_timeout"] = cparams.get("connect_timeout")
     if hosts := several_hosts(cparams):
         connection = connect_to_writer(
@@ -147,11 +147,11 @@ def is_silent(dialect: Dialect) -> bool:
 
 
 def notice_silence(dialect: Dialect, failure: BaseException) -> bool:
-    """Tell whether a failure of the driver is a time-out. If so, refuse new connections for a second. SQLite's never is."""
+    """Tell whether a failure of the driver is a time-out. If so, refuse new connections for a second."""
     driver: Any = dialect.loaded_dbapi
     if dialect.name == "postgresql":
         timed_out = isinstance(failure, driver.errors.ConnectionTimeout)
-    else:  # PyMySQL's exception has that of the socket as its context
+    else:  # PyMySQL's exception has that of the socket as its context; SQLite has no time-outs of this kind
         timed_out = dialect.name != "sqlite" and isinstance(failure.__context__, TimeoutError)
     if timed_out:
         _silent_until[dialect] = _met.until = time.monotonic() + _PAUSE_SECONDS

@@ -46,7 +46,7 @@ CONNECT_TIMEOUT_SECONDS = 5
 # For SQLite's single lock. A sign-in with a wrong password may wait for it five times, and nginx gives up after a minute.
 LOCK_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 15
-# A working server ends a statement itself at the time limit, so only one that hangs is silent for longer.
+# A working server ends a statement at the time limit by itself, so only a hanging server is silent for longer.
 SPARE_SECONDS = 1
 RECYCLE_SECONDS = 1800
 

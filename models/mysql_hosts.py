@@ -60,7 +60,7 @@ def connect_to_writer(dialect: Dialect, hosts: Sequence[Host], connect: Callable
 
 
 def leave_later_node(connection: Any, _record: object, _proxy: object) -> None:
-    """Refuse to reuse a connection to a later node for long, so that the pool tries the first one again (a pool event)."""
+    """Stop reusing an old connection to a later node, so that the pool tries the first node again (a pool event)."""
     if time.monotonic() >= getattr(connection, "leave_at", inf):
         raise DisconnectionError("looks for the first node of the cluster again")
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-# The locks of a host that vanished within a transaction end after this time, before those that wait for them give up.
+# The locks of a host that vanished within a transaction end after this time, before transactions that wait for them give up.
 _IDLE_WRITE_SECONDS = 10
 
 # On a Galera node, reads (1), updates and deletes (2) and inserts (4) that begin a transaction wait until the node has what

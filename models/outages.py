@@ -97,7 +97,7 @@ def setting_at_fault(error: DBAPIError) -> str | None:
 
 
 def missing_right(error: DBAPIError) -> str | None:
-    """Return the right on a table that this server lacks on MariaDB or MySQL, such as CREATE; PyMySQL calls it operational."""
+    """Return the right on a table that this server lacks on MariaDB or MySQL, such as CREATE. PyMySQL raises OperationalError."""
     if code_of(error) not in _DENIED or not error.orig:
         return None
     return str(error.orig.args[-1]).partition(" command denied")[0]

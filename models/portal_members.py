@@ -18,8 +18,7 @@ from models.user_table import UserTable
 #: If the portals have many users: how long a link that Chamilo has deleted may still count, in seconds.
 MAX_AGE_SECONDS = 5.0
 
-#: Up to this many users, times the number of portals, all their links are looked at every time. For 1,000 users that would take
-#: 0.5 ms.
+#: If users times portals are at most this many, all links are checked every time. For 1,000 users that would take 0.5 ms.
 FEW = 300
 
 # An id takes 4 bytes, so the users of all portals of a large campus take 4 MB.

@@ -27,7 +27,7 @@ MOST_CANDIDATES = 20_000
 #: the order of the list up to the page.
 FEW_MATCHES = 300
 
-#: A page of a portal's users is searched among the first users of the campus only if the list is this many times as long.
+#: A page of a portal's users is looked for among the first users of the campus if the portal's are this many times as many.
 _FEWER = 4
 
 # Each combination of filters compiles to a statement of up to 200 KB, so these have a cache of their own. It grows by half of
@@ -208,7 +208,7 @@ class FilteredList:
         return window.in_order(self._made(page_statement(self.users, conditions, self.filters.order, window)))
 
     def _first_members(self, members: Members, limit: int, offset: int) -> Sequence[Any]:
-        """Search a page among the first users of the whole campus in this order. Return nothing if these are too many.
+        """Look for a page among the first users of the whole campus in this order. Return nothing if they are too many.
 
         If links are joined to all users instead, MariaDB uses no index for the order: it reads and sorts all members.
         """
