@@ -85,12 +85,8 @@ class Callers:
         if not can_be_stored(username):
             return None, None
         canonical = canonical_username(username)
-        about = {
-            "name": username if self._users.is_campus else canonical,
-            "canonical": canonical,
-            "key": keys[0],
-            "other_key": keys[-1],
-        }
+        name = username if self._users.is_campus else canonical
+        about = {"name": name, "canonical": canonical, "key": keys[0], "other_key": keys[-1]}
         read_caller, read_both = self._reads.get(name_form) or self._make_reads(name_form)
         if item_id:
             rows = self._reader.rows(read_both, about | {"item_id": item_id})
