@@ -120,7 +120,7 @@ def _build_parts(app: Flask, settings: Settings, clock: Callable[[], datetime], 
     secret = settings.app_secret or settings.jwt_passphrase
     users, reader = UserTable(is_campus=is_campus, defaults=_user_defaults(settings)), Reader(lambda: db.engine)
     keys, sign_ins = _key_set(app, settings, clock), _sign_ins(settings, users, clock, sleep)
-    limiter, key_table = _limiter(settings, clock, secret), ApiKeyTable(reader, db.session, users, _ITEM)
+    limiter, key_table = _limiter(settings, clock, secret), ApiKeyTable(reader, users, _ITEM)
     return Parts(
         settings=settings,
         clock=clock,
@@ -134,7 +134,7 @@ def _build_parts(app: Flask, settings: Settings, clock: Callable[[], datetime], 
         validity=sign_ins.validity,
         guard=WriteGuard(users, sign_ins.validity, key_table, clock),
         write_probe=WriteProbe(lambda: db.engine, writes_rows=may_write),
-        platform=Platform(reader, db.session, settings.access_url_id) if is_campus else None,
+        platform=Platform(reader, settings.access_url_id) if is_campus else None,
         hashing=sign_ins.hashing,
         limiter=limiter,
         api_keys=_api_keys(settings, key_table, limiter),
@@ -151,7 +151,7 @@ def _install(app: Flask, parts: Parts) -> None:
     """Attach the parts to the application, and register routes and hooks."""
     settings = parts.settings
     install_parts(app, parts)
-    callers = Callers(parts.reader, db.session, parts.users, parts.validity, _ITEM)
+    callers = Callers(parts.reader, parts.users, parts.validity, _ITEM)
     authentication = Authentication(parts.tokens, callers, VerifiedTokens(), parts.platform, parts.api_keys)
     install_bearers(app, StrictJWTManager(app, parts.tokens), authentication)
     register_request_hooks(app, settings, parts.clock)

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from sqlalchemy import URL
 
-#: What SQLAlchemy calls user and password, the hosts, and the rest of a URL after `://`.
+#: The part of a URL after `://` as SQLAlchemy splits it: user and password, the hosts, and the rest.
 _PARTS = re.compile(r"((?:[^:/]*(?::[^@]*)?@)?)([^/?]*)(.*)", re.DOTALL)
 
 _HOST = re.compile(
@@ -21,7 +21,7 @@ _PORTS = {"postgresql": "5432", "mysql": "3306"}
 
 
 def without_hosts(after_scheme: str) -> tuple[str, list[str]]:
-    """Take several hosts out of the part of a URL after `://`, since SQLAlchemy parses only one. Return the rest and them."""
+    """Cut several hosts out of the part of a URL after `://`: SQLAlchemy parses only one. Return the rest and the hosts."""
     parts = _PARTS.fullmatch(after_scheme)
     if parts is None or "," not in parts[2]:
         return after_scheme, []
@@ -39,7 +39,7 @@ def hosts_in_query(query: Mapping[str, str | Sequence[str]]) -> list[str]:
         return []
     names = [f"[{name}]" if ":" in name else name for name in hosts.split(",")]
     numbers = ports.split(",") if isinstance(ports, str) else list(ports)
-    if len(numbers) == 1:  # it is for all of them, as in libpq
+    if len(numbers) == 1:  # a single port is that of all hosts, as in libpq
         numbers *= len(names)
     if len(numbers) != len(names):
         raise ValueError("has a number of ports that is not that of its hosts")

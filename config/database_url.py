@@ -13,28 +13,18 @@ from config.database_hosts import hosts_in_query, options_of_hosts, without_host
 from config.parsing import boolean, one_of
 
 _DRIVERS = {
-    "mysql": "mysql+pymysql",
-    "mariadb": "mysql+pymysql",
-    "pdo_mysql": "mysql+pymysql",
-    "mysql2": "mysql+pymysql",
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
-    "pgsql": "postgresql+psycopg",
-    "pdo_pgsql": "postgresql+psycopg",
-    "sqlite": "sqlite",
-    "sqlite3": "sqlite",
-    "pdo_sqlite": "sqlite",
+    **dict.fromkeys(("mysql", "mariadb", "pdo_mysql", "mysql2"), "mysql+pymysql"),
+    **dict.fromkeys(("postgresql", "postgres", "pgsql", "pdo_pgsql"), "postgresql+psycopg"),
+    **dict.fromkeys(("sqlite", "sqlite3", "pdo_sqlite"), "sqlite"),
 }
 
 #: Doctrine's options that have no effect here. They are accepted and dropped.
-NO_MEANING = frozenset(
-    (
-        *("serverVersion", "server_version", "charset", "driver", "driverClass", "wrapperClass", "default_dbname"),
-        *("persistent", "logging", "profiling", "profiling_collect_backtrace", "use_savepoints", "keepReplica", "keepSlave"),
-    )
-)
+NO_MEANING = {
+    *("serverVersion", "server_version", "charset", "driver", "driverClass", "wrapperClass", "default_dbname"),
+    *("persistent", "logging", "profiling", "profiling_collect_backtrace", "use_savepoints", "keepReplica", "keepSlave"),
+}
 
-#: The options that are passed on, by the names in the driver. models/connecting.py handles `ssl_mode` and `pgbouncer`.
+#: The options that the driver gets, under its names for them. models/connecting.py handles `ssl_mode` and `pgbouncer`.
 MEANING = {
     "mysql+pymysql": ("unix_socket", "ssl_mode", "ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_cipher"),
     "postgresql+psycopg": (
@@ -44,16 +34,13 @@ MEANING = {
     "sqlite": (),
 }
 
-_FILES = frozenset(("ssl_ca", "ssl_cert", "ssl_key", "sslrootcert", "sslcert", "sslkey", "sslcrl"))
+_FILES = {"ssl_ca", "ssl_cert", "ssl_key", "sslrootcert", "sslcert", "sslkey", "sslcrl"}
 
 _WORDS = {
     "ssl_mode": one_of("disabled", "preferred", "required", "verify_ca", "verify_identity"),
     "sslmode": one_of("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     "target_session_attrs": one_of("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
 }
-
-# In these modes MySQL's client would not use certificates. An operator who names one expects that it is used.
-_WITHOUT_FILES = frozenset(("disabled", "preferred"))
 
 
 def database_url(text: str) -> URL:
@@ -152,7 +139,8 @@ def _refuse_useless_files(options: Mapping[str, object]) -> None:
     mode = options.get("ssl_mode")
     if "ssl_key" in options and "ssl_cert" not in options:
         raise ValueError("has an ssl-key, which needs its ssl-cert")
-    if mode in _WITHOUT_FILES and any(name in options for name in ("ssl_ca", "ssl_capath", "ssl_cert", "ssl_key")):
+    # In these modes MySQL's client would not use certificates. An operator who names one expects it to be used.
+    if mode in {"disabled", "preferred"} and not options.keys().isdisjoint(("ssl_ca", "ssl_capath", "ssl_cert", "ssl_key")):
         raise ValueError(f"has certificates that ssl-mode={mode} would not use: choose REQUIRED, VERIFY_CA or VERIFY_IDENTITY")
 
 

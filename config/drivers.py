@@ -26,13 +26,11 @@ DRIVERS: Mapping[str, Driver] = {
 }
 
 
-REDIS_DRIVER = Driver("redis", "requirements-redis.txt")
-
-
 def drivers_of(settings: Settings) -> Mapping[str, Driver]:
     """Return the drivers that the settings need, by the variable that needs them."""
-    needed = {"DATABASE_URL": DRIVERS.get(settings.database_url.drivername), "REDIS_URL": settings.redis_url and REDIS_DRIVER}
-    return {variable: driver for variable, driver in needed.items() if driver}
+    of_database = DRIVERS.get(settings.database_url.drivername)
+    of_redis = Driver("redis", "requirements-redis.txt") if settings.redis_url else None
+    return {variable: driver for variable, driver in (("DATABASE_URL", of_database), ("REDIS_URL", of_redis)) if driver}
 
 
 def require_drivers(settings: Settings) -> None:
@@ -49,8 +47,7 @@ def require_driver(url: URL) -> None:
 
 def _require(variable: str, driver: Driver) -> None:
     if importlib.util.find_spec(driver.module) is None:
-        pip = f"pip install --require-hashes -r {driver.requirements}"
+        cure = f"run `make setup`, or `pip install --require-hashes -r {driver.requirements}`"
         if home.IS_INSTALLED:
-            pip = f"{sys.prefix}/bin/pip install --require-hashes -r {home.ROOT / driver.requirements}"
-        cure = f"run `{pip}`" if home.IS_INSTALLED else f"run `make setup`, or `{pip}`"
+            cure = f"run `{sys.prefix}/bin/pip install --require-hashes -r {home.ROOT / driver.requirements}`"
         raise InvalidSetting(f"{variable} needs the package {driver.module}, which is not installed: {cure}.")

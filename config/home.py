@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-#: The folder of the server's modules: the root of a checkout, or `poort/server` in an installed wheel. Nothing is written there
-#: by an installed Poort.
+#: The folder of the server's modules: the root of a checkout, or `poort/server` in an installed wheel. An installed
+#: Poort writes nothing there.
 ROOT = Path(__file__).resolve().parent.parent
 
 IS_INSTALLED = ROOT.name == "server" and (ROOT.parent / "__main__.py").is_file()
@@ -26,7 +26,7 @@ def home_of(environ: Mapping[str, str]) -> Path:
 
 
 def working_folder(environ: Mapping[str, str]) -> Path:
-    """Return the folder in which servers run: that of their state, or ROOT if that is not there, since they need none."""
+    """Return the working folder of servers: the folder of state, or ROOT if that cannot be used. Servers depend on neither."""
     try:
         home = home_of(environ)
     except RuntimeError:

@@ -38,9 +38,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": as_typed(record.getMessage()),
         }
-        if current := request_id.get():
-            line["request_id"] = current
-        line |= _current_trace()
+        line |= _current_ids()
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -66,9 +64,7 @@ class TextFormatter(logging.Formatter):
             )
         else:
             message = as_typed(record.getMessage())
-        if current := request_id.get():
-            told["request_id"] = current
-        told |= _current_trace()
+        told |= _current_ids()
         time_of_day = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         level = self._paint(f"{record.levelname:<8}", self._COLOURS.get(record.levelno, "31"))
         rest = " ".join(f"{key}={_one_word(value)}" for key, value in told.items())
@@ -82,24 +78,23 @@ class TextFormatter(logging.Formatter):
         return f"\x1b[{colour}m{text}\x1b[0m" if self._in_colour else text
 
 
-def _current_trace() -> dict[str, str]:
-    """Return the trace of the current request. Its header is read only now, so a request that logs nothing pays nothing."""
-    return trace_of(request.environ) if has_request_context() else {}
+def _current_ids() -> dict[str, str]:
+    """Return the ids of the current request and of its trace. The header of the trace is read only if something is logged."""
+    current = request_id.get()
+    return ({"request_id": current} if current else {}) | (trace_of(request.environ) if has_request_context() else {})
 
 
 def printable(text: str) -> str:
     """Escape unprintable characters: control characters, line separators and bidirectional marks."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else _written_out(char) for char in text)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def quoted(text: str) -> str:
     """Quote a text as Python does; escape quotes, backslashes and unprintable characters."""
     mark = '"' if "'" in text and '"' not in text else "'"
     return mark + printable(text.replace("\\", "\\\\").replace(mark, f"\\{mark}")) + mark
-
-
-def _written_out(char: str) -> str:
-    return char.encode("unicode_escape").decode()
 
 
 def _one_word(value: object) -> str:
@@ -117,6 +112,7 @@ def logging_configuration(level: str, form: str) -> dict[str, Any]:
         # https://no-color.org
         in_colour = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         formatter = {"()": "config.logging.TextFormatter", "in_colour": in_colour}
+    of_gunicorn = {"level": level.upper(), "handlers": [], "propagate": True}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -124,10 +120,8 @@ def logging_configuration(level: str, form: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {
-            **{
-                name: {"level": level.upper(), "handlers": [], "propagate": True}
-                for name in ("gunicorn.error", "gunicorn.access")
-            },
+            "gunicorn.error": of_gunicorn,
+            "gunicorn.access": of_gunicorn,
             # At INFO, Alembic would log each of its plugins when it loads them.
             "alembic.runtime.plugins": {"level": "WARNING"},
         },
@@ -152,9 +146,9 @@ def log_request(environ: Mapping[str, Any], route: str | None, status: int, dura
         return
     handlers = logging.getLogger().handlers
     if len(handlers) != 1 or not isinstance(handlers[0].formatter, JsonFormatter):  # text for people, or more handlers
-        place = (
-            {"path": _path(environ)} if any(isinstance(one.formatter, TextFormatter) for one in handlers) else {"route": route}
-        )
+        place: dict[str, str | None] = {"route": route}
+        if any(isinstance(one.formatter, TextFormatter) for one in handlers):
+            place = {"path": environ["PATH_INFO"].encode("latin-1").decode(errors="replace")}  # PEP 3333
         said = {"method": method} | place | {"status": status, "duration_ms": duration_ms, "user_id": user_id}
         access_log.info("request", extra=said)
         return
@@ -170,11 +164,6 @@ def log_request(environ: Mapping[str, Any], route: str | None, status: int, dura
     with suppress(OSError), handler.lock or nullcontext():
         handler.stream.write(line)
         handler.flush()
-
-
-def _path(environ: Mapping[str, Any]) -> str:
-    text: str = environ["PATH_INFO"]
-    return text.encode("latin-1").decode(errors="replace")  # PEP 3333
 
 
 # These ids need no escaping: they have only letters, digits and hyphens (blueprints/request_hooks.py, config/trace_context.py).

@@ -4,21 +4,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 # The networks that Symfony calls `private_ranges`: RFC 1918, RFC 4193, loopback and link-local networks.
 _PRIVATE_RANGES = (
-    "127.0.0.0/8",
-    "10.0.0.0/8",
-    "192.168.0.0/16",
-    "172.16.0.0/12",
-    "169.254.0.0/16",
-    "::1/128",
-    "fc00::/7",
-    "fe80::/10",
+    *("127.0.0.0/8", "10.0.0.0/8", "192.168.0.0/16", "172.16.0.0/12", "169.254.0.0/16"),
+    *("::1/128", "fc00::/7", "fe80::/10"),
 )
 
 # The options of redis-py that a URL may set. The throttle sets the time-outs itself.
@@ -134,11 +128,10 @@ def redis_url(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """A server that takes mail. If `is_encrypted`, the connection begins with TLS.
+    """A server that sends our mail. `is_encrypted`: the connection begins with TLS. `verify_peer`: check the certificate.
 
-    Otherwise `auto_tls` lets it change to TLS by STARTTLS, if the server offers that.
-
-    `require_tls` sends nothing without TLS, and `verify_peer` checks the certificate. `local_domain` is the name in EHLO.
+    `auto_tls`: otherwise, change to TLS by STARTTLS if the server offers that. `require_tls`: send nothing without TLS.
+    `local_domain` is the name in EHLO.
     """
 
     host: str
@@ -169,9 +162,11 @@ def mailer_dsn(text: str) -> MailServer | None:
 def _mail_server(url: SplitResult, port: int) -> MailServer:
     """Return the server of a URL. Without a port, TLS is used unless the host is this one, as in Symfony. Raises ValueError."""
     options = dict(parse_qsl(url.query, strict_parsing=bool(url.query)))
-    is_known = url.scheme in {"smtp", "smtps"} and set(options) <= _MAIL_OPTIONS | _MAIL_OPTIONS_OF_PACE
+    is_known = url.scheme in {"smtp", "smtps"} and options.keys() <= _MAIL_OPTIONS | _MAIL_OPTIONS_OF_PACE
     if not is_known or not url.hostname or url.path not in {"", "/"} or url.fragment:
         raise ValueError
+    of_mails = {name: options[name] for name in _MAIL_OPTIONS & options.keys()}
+    given: dict[str, Any] = {name: text if name == "local_domain" else boolean(text) for name, text in of_mails.items()}
     is_encrypted = url.scheme == "smtps" or port == _MAILS_PORT or (not port and url.hostname != "localhost")
     return MailServer(
         host=url.hostname,
@@ -179,10 +174,7 @@ def _mail_server(url: SplitResult, port: int) -> MailServer:
         username=unquote(url.username or ""),
         password=unquote(url.password or ""),
         is_encrypted=is_encrypted,
-        auto_tls=boolean(options.get("auto_tls", "1")),
-        require_tls=boolean(options.get("require_tls", "0")),
-        verify_peer=boolean(options.get("verify_peer", "1")),
-        local_domain=options.get("local_domain", "[127.0.0.1]"),
+        **given,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-#: The variables that hold a secret. Those of the keys take a path already.
+#: The variables that hold a secret. JWT_SECRET_KEY and JWT_PUBLIC_KEY may hold a path themselves.
 SECRETS = ("APP_SECRET", "JWT_PASSPHRASE", "DATABASE_URL", "DATABASE_PASSWORD", "REDIS_URL", "MAILER_DSN")
 
 
@@ -13,7 +13,7 @@ def is_given(name: str, source: Mapping[str, str]) -> bool:
 
 
 def joined(*sources: Mapping[str, str | None]) -> dict[str, str]:
-    """Join sources of variables, of which the last one wins, each with the contents of the files that it names.
+    """Merge sources of variables; the last one wins. A secret in a file that a source names counts as the source's own.
 
     Raises ValueError, with a sentence that names the variable and no secret.
     """

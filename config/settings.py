@@ -131,7 +131,7 @@ def parse_settings(variables: Mapping[str, str], project_dir: Path = ROOT) -> Se
 
 
 def _refuse_standbys(settings: Settings) -> None:
-    """Refuse to write through a standby, or to read there: until it has caught up, it accepts tokens that were ended."""
+    """Refuse standbys without READ_ONLY: they take no writes, and accept ended tokens until they have caught up."""
     wanted = settings.database_url.query.get("target_session_attrs", "read-write")
     if hosts_of(settings.database_url) and wanted not in {"read-write", "primary"} and not settings.read_only:
         raise InvalidSetting(
@@ -203,10 +203,7 @@ def _without_what_flask_loaded(environment: dict[str, str]) -> dict[str, str]:
     """
     if environment.get("FLASK_SKIP_DOTENV", "0").lower() not in {"0", "false", "no"}:
         return environment
-    loaded = {
-        **dotenv_values(find_dotenv(".flaskenv", usecwd=True)),
-        **dotenv_values(find_dotenv(".env", usecwd=True)),
-    }
+    loaded = dotenv_values(find_dotenv(".flaskenv", usecwd=True)) | dotenv_values(find_dotenv(".env", usecwd=True))
     return {name: value for name, value in environment.items() if loaded.get(name) != value}
 
 

@@ -1,6 +1,6 @@
 """Find the administrators who may sign in, so that nobody removes the last one."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -30,7 +30,7 @@ class HasRolesAndState(HasRoles, HasState, Protocol):
 
 def is_administrator(user: HasRolesAndState, now: datetime) -> bool:
     """Tell whether a user may sign in and has ROLE_ADMIN, directly or through another role."""
-    return refusal(user, now) is None and _administers(user.roles)
+    return refusal(user, now) is None and ROLE_ADMIN in reachable_roles(roles_to_show(user.roles))
 
 
 def loses_administrator(user: HasRolesAndState, columns: Mapping[str, Any], now: datetime) -> bool:
@@ -65,7 +65,3 @@ def find_administrators(session: Session, now: datetime) -> frozenset[int]:
     named = or_(*(stored.contains(role, autoescape=True) for role in (ROLE_ADMIN, ROLE_GLOBAL_ADMIN)))
     candidates = select(*(getattr(User, name) for name in ADMINISTRATOR_COLUMNS)).where(User.active == ACTIVE, named)
     return frozenset(row.id for row in session.execute(candidates) if is_administrator(row, now))
-
-
-def _administers(roles: Collection[str]) -> bool:
-    return ROLE_ADMIN in reachable_roles(frozenset(roles_to_show(roles)))

@@ -1,18 +1,18 @@
 """API keys of users, of which only the SHA-256 is stored: our own table, or a campus's (docs/integrators.md#api-keys)."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import cached_property
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Integer, String, bindparam, column, delete, insert, inspect, or_, select, table, update
+from sqlalchemy import Integer, String, bindparam, column, delete, insert, inspect, or_, select, table, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.caller import CALLER_COLUMNS, FoundCaller, ItemOfPath, found_caller
 from models.compiled_reads import Read, Reader
-from models.database import MYSQL_TABLE, Base, UtcDateTime, count_met, long_text
+from models.database import MYSQL_TABLE, Base, UtcDateTime, columns_of, count_met, long_text
 from models.outages import is_outage
 from models.remembered_rows import Values
 from models.user import User
@@ -89,24 +89,22 @@ Found = tuple[FoundKey | None, FoundCaller | None, Any]
 class ApiKeyTable:
     """Finds keys. In a campus each key belongs to one portal. A campus before Chamilo 3 has no keys."""
 
-    def __init__(self, reader: Reader, session: Callable[[], Session], users: UserTable, item: ItemOfPath) -> None:
-        """Take the sources. Nothing is read before the first use."""
-        self._reader = reader
-        self._session = session
-        self._users = users
-        self._item = item
+    def __init__(self, reader: Reader, users: UserTable, item: ItemOfPath) -> None:
+        self._reader, self._users, self._item = reader, users, item
         self._keys: Any = _OF_CAMPUS if users.is_campus else ApiKey.__table__
-        self._is_there: bool | None = None
+        self._columns = [self._keys.c[name] for name in _COLUMNS]
         self._reads: dict[str, Read] = {}
 
-    @property
+    @cached_property
     def is_there(self) -> bool:
-        """Tell whether the table exists with all columns. The first call checks."""
-        if self._is_there is None:
-            session = self._session()
-            self._is_there = _has_columns(session.connection(), self._keys)
-            session.rollback()
-        return self._is_there
+        """Whether the table exists with all columns, and this server may read it. The first use checks."""
+        try:
+            with self._reader.session() as session:
+                return set(self._keys.c.keys()) <= columns_of(inspect(session.connection()), self._keys.name)
+        except DBAPIError as failure:
+            if is_outage(failure):
+                raise
+            return False  # no right to read the table
 
     def find(self, text: str, portal_id: int, item_id: int, name_form: str) -> Found:
         """Find in one statement a key by its text, valid or not, the user of the key, and the user `item_id`."""
@@ -121,7 +119,7 @@ class ApiKeyTable:
     def find_again(self, session: Session, key: FoundKey, portal_id: int) -> FoundKey | None:
         """Return the current state of a key, or None if it was removed or replaced."""
         same = (self._keys.c.id == key.id, self._keys.c.user_id == key.user_id)
-        row = session.execute(select(*self._columns()).where(*self._is_of(key.hash, portal_id), *same)).first()
+        row = session.execute(select(*self._columns).where(*self._is_of(key.hash, portal_id), *same)).first()
         return FoundKey(*row) if row else None
 
     def mark_used(self, session: Session, key: FoundKey, now: datetime) -> None:
@@ -131,22 +129,17 @@ class ApiKeyTable:
         session.execute(update(self._keys).where(keys.id == key.id, is_due).values(last_used_at=now))
         session.commit()
 
-    def _columns(self) -> list[Any]:
-        return [self._keys.c[name] for name in _COLUMNS]
-
     def _is_of(self, hashed: Any, portal_id: Any) -> list[Any]:
         keys = self._keys.c
         of_portal = [keys.access_url_id == portal_id] if self._users.is_campus else []
         return [keys.api_service == EXTERNAL, keys.api_key == hashed, *of_portal]
 
     def _make_read(self, name_form: str) -> Read:
-        session = self._session()
-        present = self._users.columns(session).names
-        item, shown = self._item.columns(present)
-        of_user = self._users.selected(session, CALLER_COLUMNS)
-        session.rollback()
+        with self._reader.session() as session:
+            item, shown = self._item.columns(self._users.columns(session).names)
+            of_user = self._users.selected(session, CALLER_COLUMNS)
         read = self._reads[name_form] = Read(
-            select(*self._columns(), *of_user, *shown)
+            select(*self._columns, *of_user, *shown)
             .select_from(self._keys)
             .outerjoin(User, User.id == self._keys.c.user_id)
             .outerjoin(item, item.id == bindparam("item_id"))
@@ -200,15 +193,3 @@ def list_keys(session: Session) -> list[tuple[ApiKey, str]]:
 
 def _written_before(now: datetime) -> datetime:
     return now.replace(microsecond=0) - timedelta(seconds=USE_INTERVAL_SECONDS)
-
-
-def _has_columns(connection: Connection, keys: Any) -> bool:
-    """Tell whether the table exists with all columns, and this server may read it."""
-    inspector = inspect(connection)
-    try:
-        present = {found["name"] for found in inspector.get_columns(keys.name)} if inspector.has_table(keys.name) else set()
-    except DBAPIError as failure:
-        if is_outage(failure):
-            raise
-        return False  # no right to read the table
-    return set(keys.c.keys()) <= present

@@ -34,7 +34,10 @@ def fitted(values: dict[str, Any]) -> dict[str, Any]:
     Texts are cut to their columns. Lone surrogates and NUL, which some databases refuse, are escaped.
     """
     columns = AuditRecord.__table__.columns
-    return {name: _fitted(value, columns[name].type) for name, value in values.items()}
+    return {
+        name: storable(value, getattr(columns[name].type, "length", None)) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
 
 
 def write_record(session: Session, now: datetime, values: dict[str, Any]) -> None:
@@ -59,14 +62,9 @@ def records_of(session: Session, ids: Sequence[int]) -> Sequence[AuditRecord]:
 
 
 def remove_records_before(session: Session, moment: datetime, number: int) -> int:
-    """Delete at most `number` of the events before `moment`, and return how many; 0 if none is left."""
+    """Delete the oldest of the events before `moment`, at most `number`, and return how many; 0 if none is left."""
     # A separate SELECT, since PostgreSQL has no LIMIT in DELETE, and MariaDB none in a subquery there.
-    ids = session.scalars(select(AuditRecord.id).where(AuditRecord.at_ms < epoch_ms(moment)).limit(number)).all()
+    oldest = select(AuditRecord.id).where(AuditRecord.at_ms < epoch_ms(moment)).order_by(AuditRecord.at_ms).limit(number)
+    ids = session.scalars(oldest).all()
     session.execute(delete(AuditRecord).where(AuditRecord.id.in_(ids)))
     return len(ids)
-
-
-def _fitted(value: Any, kind: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return storable(value, getattr(kind, "length", None))

@@ -32,8 +32,8 @@ def extra_values_of(session: Session, fields: ExtraFields, ids: Collection[int],
     """Return the values of users in some extra fields, by user id and field id."""
     found: dict[int, dict[int, str]] = {}
     if field_ids:
-        user_id, field_id, _ = fields.value_columns(session)
-        chosen = select(user_id, field_id, fields.text_column(session)).where(user_id.in_(ids), field_id.in_(field_ids))
+        user_id, field_id, _, text = fields.value_columns(session)
+        chosen = select(user_id, field_id, text).where(user_id.in_(ids), field_id.in_(field_ids))
         for user, field, value in session.execute(chosen):
             if value is not None:
                 found.setdefault(user, {})[field] = value

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
@@ -24,7 +24,7 @@ from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from models.database import MYSQL_TABLE, Base, UtcDateTime
-from models.user import User
+from models.user import HasMembership, User
 
 #: The portal that every campus has. New users join it.
 ACCESS_URL_OF_EVERYONE = 1
@@ -120,18 +120,6 @@ MEMBERSHIP: Mapping[str, ColumnElement[frozenset[int]]] = {
     ),
     "signs_in_to": _ids(UserAuthSource.url_id, UserAuthSource.user_id == User.id, UserAuthSource.authentication == PLATFORM),
 }
-
-
-class HasMembership(Protocol):
-    """A row with the columns of MEMBERSHIP."""
-
-    @property
-    def active_in(self) -> frozenset[int]:
-        """The active portals that the user is linked to."""
-
-    @property
-    def signs_in_to(self) -> frozenset[int]:
-        """The portals that the user may sign in to with the password in `user`."""
 
 
 def refusal_of_portal(user: HasMembership, portal_id: int) -> str | None:

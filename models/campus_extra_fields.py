@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Inspector, Integer, String, TableClause, column, insert, inspect, select, table, update
 from sqlalchemy.orm import Session
 
-from models.database import UtcDateTime, count_met, long_text
+from models.database import UtcDateTime, columns_of, count_met, long_text
 from models.extra_fields import ExtraFields
 
 # The `item_type` of users; courses, sessions and others have fields in the same tables.
@@ -35,9 +35,13 @@ class CampusExtraFields(ExtraFields):
         self._read = False
         self._tables: _Tables | None = None
 
-    def find(self, session: Session, name: str) -> Collection[int]:
-        """Return the ids of the users' fields with this name, visible or not."""
-        return self._find(session, name)
+    def find(self, session: Session, name: str, *flags: str) -> Collection[int]:
+        """Return the ids of the users' fields with this name that have all of these flags, by default visible or not."""
+        tables = self._look(session)
+        if tables is None or not set(flags) <= set(tables.fields.c.keys()):
+            return ()
+        conditions = [tables.kind == _OF_USERS, tables.fields.c.variable == name, *(tables.fields.c[flag] == 1 for flag in flags)]
+        return session.scalars(select(tables.fields.c.id).where(*conditions)).all()
 
     def list_names(self, session: Session) -> dict[int, str]:
         """Return the names of the fields of users by id."""
@@ -49,16 +53,12 @@ class CampusExtraFields(ExtraFields):
 
     def find_searchable(self, session: Session, name: str) -> Collection[int]:
         """Return the ids of the fields with this name by which lists may be filtered, and that users see on their own profile."""
-        return self._find(session, name, "filter", "visible_to_self")
+        return self.find(session, name, "filter", "visible_to_self")
 
-    def value_columns(self, session: Session) -> tuple[Any, Any, Any]:
-        """Return the columns with the user's id, the field's id, and the value."""
+    def value_columns(self, session: Session) -> tuple[Any, Any, Any, Any]:
+        """Return the columns with the user's id, the field's id, and twice the value, since the collation compares it."""
         tables = self._known(session)
-        return tables.values.c.item_id, tables.values.c.field_id, tables.value
-
-    def text_column(self, session: Session) -> Any:
-        """Return the column with the value as it was written."""
-        return self._known(session).value
+        return tables.values.c.item_id, tables.values.c.field_id, tables.value, tables.value
 
     def compared(self, value: str) -> str:
         """Return the value unchanged: the collation ignores case and accents."""
@@ -82,13 +82,6 @@ class CampusExtraFields(ExtraFields):
         if given:
             session.execute(insert(tables.values), given)
 
-    def _find(self, session: Session, name: str, *flags: str) -> Collection[int]:
-        tables = self._look(session)
-        if tables is None or not set(flags) <= set(tables.fields.c.keys()):
-            return ()
-        conditions = [tables.kind == _OF_USERS, tables.fields.c.variable == name, *(tables.fields.c[flag] == 1 for flag in flags)]
-        return session.scalars(select(tables.fields.c.id).where(*conditions)).all()
-
     def _look(self, session: Session) -> _Tables | None:
         if not self._read:
             self._tables = _find_tables(inspect(session.connection()))
@@ -108,7 +101,7 @@ class CampusExtraFields(ExtraFields):
 
 
 def _find_tables(inspector: Inspector) -> _Tables | None:
-    of_fields, of_values = _columns_of(inspector, "extra_field"), _columns_of(inspector, "extra_field_values")
+    of_fields, of_values = columns_of(inspector, "extra_field"), columns_of(inspector, "extra_field_values")
     kind = next((name for name in _KIND if name in of_fields), None)
     value = next((name for name in _VALUE if name in of_values), None)
     if kind is None or value is None or not ({"id", "variable"} <= of_fields and {"field_id", "item_id"} <= of_values):
@@ -119,7 +112,3 @@ def _find_tables(inspector: Inspector) -> _Tables | None:
     ids = (column("field_id", Integer()), column("item_id", Integer()))
     values = table("extra_field_values", *ids, column(value, long_text()), *times)
     return _Tables(fields, values, fields.c[kind], values.c[value])
-
-
-def _columns_of(inspector: Inspector, name: str) -> set[str]:
-    return {found["name"] for found in inspector.get_columns(name)} if inspector.has_table(name) else set()

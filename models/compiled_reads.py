@@ -12,6 +12,7 @@ from cachetools import FIFOCache
 from sqlalchemy import Connection, Engine, Pool, Select, event
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from models.connecting import has_met_silence, notice_silence
@@ -103,7 +104,7 @@ class Reader:
         Time-outs and other failures are not retried: the statement may already have used up its time limit.
         """
         held: _Held | None = getattr(self._held, "connection", None)
-        if held is not None and (has_met_silence(held.dialect) or is_left(held.dialect, held.opened_at)):
+        if held is not None and (has_met_silence() or is_left(held.dialect, held.opened_at)):
             self._let_go(held)
             held = None
         held = held or self._hold()
@@ -113,14 +114,18 @@ class Reader:
             if not held.is_broken(reason):
                 raise held.named(reason) from reason
             self._let_go(held)
-            if held.met_silence(reason):
+            if notice_silence(held.dialect, reason):
                 raise held.named(reason) from reason
         held = self._hold()
         try:
             return held.rows(read, parameters, self._remembered)
         except held.driver_error as reason:
-            held.met_silence(reason)
+            notice_silence(held.dialect, reason)
             raise held.named(reason) from reason
+
+    def session(self) -> Session:
+        """Return a session on the same engine, to look at a schema or to run another statement. Close it after use."""
+        return Session(self._engine())
 
     def close(self) -> None:
         """Close all connections. The next read opens another."""
@@ -133,7 +138,7 @@ class Reader:
         held = _Held(connection)
         try:
             connection.execution_options(isolation_level="AUTOCOMMIT")
-        except held.driver_error as reason:  # a statement that SQLAlchemy does not translate the failures of
+        except held.driver_error as reason:  # SQLAlchemy does not translate the failures of this statement
             connection.invalidate()
             connection.close()
             raise held.named(reason) from reason
@@ -156,7 +161,7 @@ class Reader:
 
 @event.listens_for(Pool, "detach")
 def _forget_isolation_level(_connection: object, record: ConnectionPoolEntry) -> None:
-    """Cancel the reset of a detached connection. SQLAlchemy would do it to the next one in its place, translating no failure."""
+    """Keep SQLAlchemy from resetting the connection that replaces a detached one in the pool: it translates no failure there."""
     cast("Any", record).finalize_callback.clear()
 
 
@@ -178,10 +183,6 @@ class _Held:
     def is_broken(self, reason: Any) -> bool:
         """Tell whether the connection itself failed, so that no statement can succeed on it."""
         return self.dialect.is_disconnect(reason, self.driver, None) or is_read_only(reason)
-
-    def met_silence(self, reason: Exception) -> bool:
-        """Tell whether the server gave no answer within the time limit. If so, the statement must not be tried again at once."""
-        return self.dialect.name != "sqlite" and notice_silence(self.dialect, reason)
 
     def named(self, reason: Exception) -> DBAPIError:
         """Return a failure of the driver as SQLAlchemy's exception, without the statement, which must not be logged."""
@@ -216,7 +217,7 @@ class _Held:
 
 
 class _Found:
-    """A cached result. It has weak references to items, which `RememberedRows` owns and counts. It owns callers and numbers."""
+    """A cached result. It owns callers and numbers, but refers weakly to items, which `RememberedRows` owns and counts."""
 
     def __init__(self, things: list[Any]) -> None:
         self._things = things

@@ -33,11 +33,9 @@ _silent_until: WeakKeyDictionary[Dialect, float] = WeakKeyDictionary()
 
 
 class _Met(threading.local):
-    """The same for open connections, but only in the thread that has met the time-out."""
+    """Until when a thread that met a time-out, with any database, opens new connections instead of using those it holds."""
 
-    def __init__(self) -> None:
-        self.until: WeakKeyDictionary[Dialect, float] = WeakKeyDictionary()
-        self.ever = False
+    until = 0.0
 
 
 _met = _Met()
@@ -102,7 +100,7 @@ def _connect_pymysql(dialect: Dialect, cargs: list[Any], cparams: dict[str, Any]
         cparams |= _tls_of_pymysql(mode or default_mode(files, cparams), files)
     except OSError as reason:  # ssl.SSLError among them
         raise dialect.loaded_dbapi.OperationalError(f"DATABASE_URL names certificates that cannot be used: {reason}") from None
-    # PyMySQL applies its read time-out to the handshake, too. So it is set to the shorter one of connecting until then.
+    # PyMySQL applies its read time-out to the handshake, too. Until that is over, the shorter time-out of connecting applies.
     cparams["read_timeout"] = cparams.get("connect_timeout")
     if hosts := several_hosts(cparams):
         connection = connect_to_writer(
@@ -153,20 +151,18 @@ def notice_silence(dialect: Dialect, failure: BaseException) -> bool:
     driver: Any = dialect.loaded_dbapi
     if dialect.name == "postgresql":
         timed_out = isinstance(failure, driver.errors.ConnectionTimeout)
-    else:  # PyMySQL's exception has that of the socket as its context
-        timed_out = isinstance(failure.__context__, TimeoutError)
+    else:  # PyMySQL's exception has that of the socket as its context; SQLite has no time-outs of this kind
+        timed_out = dialect.name != "sqlite" and isinstance(failure.__context__, TimeoutError)
     if timed_out:
-        _silent_until[dialect] = _met.until[dialect] = time.monotonic() + _PAUSE_SECONDS
-        _met.ever = True
+        _silent_until[dialect] = _met.until = time.monotonic() + _PAUSE_SECONDS
     return timed_out
 
 
-def has_met_silence(dialect: Dialect) -> bool:
+def has_met_silence() -> bool:
     """Tell whether this thread met a time-out less than a second ago. Then its request should not wait for another one."""
-    return _met.ever and time.monotonic() < _met.until.get(dialect, 0)
+    return _met.until != 0 and time.monotonic() < _met.until
 
 
 @event.listens_for(Engine, "handle_error")
 def _handle_error(context: ExceptionContext) -> None:
-    if context.dialect.name != "sqlite":
-        notice_silence(context.dialect, context.original_exception)
+    notice_silence(context.dialect, context.original_exception)

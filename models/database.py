@@ -17,6 +17,7 @@ from sqlalchemy import (
     Engine,
     Executable,
     FromClause,
+    Inspector,
     MetaData,
     Row,
     Select,
@@ -45,7 +46,7 @@ CONNECT_TIMEOUT_SECONDS = 5
 # For SQLite's single lock. A sign-in with a wrong password may wait for it five times, and nginx gives up after a minute.
 LOCK_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 15
-# A working server ends a statement itself at the time limit, so only one that hangs is silent for longer.
+# A working server ends a statement at the time limit by itself, so only a hanging server is silent for longer.
 SPARE_SECONDS = 1
 RECYCLE_SECONDS = 1800
 
@@ -108,30 +109,25 @@ def exact_string(length: int) -> TypeEngine[str]:
 
 def engine_options(url: URL) -> dict[str, Any]:
     """Return SQLAlchemy's options for the engine of a database."""
+    # Parameters are hidden because they hold personal data and hashes, which must not be logged.
+    options: dict[str, Any] = {"hide_parameters": True}
     if url.get_backend_name() == "sqlite":
         limited = partial(LimitedConnection, seconds=STATEMENT_TIMEOUT_SECONDS)
-        return {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS, "factory": limited}, "hide_parameters": True}
-    # Parameters are hidden because they hold personal data and hashes, which must not be logged.
-    options: dict[str, Any] = {
-        "hide_parameters": True,
-        "pool_pre_ping": True,
-        "pool_recycle": RECYCLE_SECONDS,
-        "pool_size": 10,
-        "pool_timeout": CONNECT_TIMEOUT_SECONDS,
-    }
+        return options | {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS, "factory": limited}}
+    options |= {"pool_pre_ping": True, "pool_recycle": RECYCLE_SECONDS, "pool_size": 10, "pool_timeout": CONNECT_TIMEOUT_SECONDS}
     answer_timeout = STATEMENT_TIMEOUT_SECONDS + SPARE_SECONDS
-    options["connect_args"] = {"connect_timeout": connect_timeout(url), "answer_timeout": answer_timeout}
+    arguments = options["connect_args"] = {"connect_timeout": connect_timeout(url), "answer_timeout": answer_timeout}
     if url.get_backend_name() == "mysql":
-        options["connect_args"] |= {"write_timeout": answer_timeout}
+        arguments["write_timeout"] = answer_timeout
         # READ COMMITTED avoids gap locks, on which two concurrent sign-ins would deadlock.
         options["isolation_level"] = "READ COMMITTED"
         if several_hosts(url.query):
             options["pool_events"] = [(leave_later_node, "checkout")]
     if url.get_backend_name() == "postgresql":
-        options["connect_args"] |= {"options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c timezone=UTC"}
+        arguments["options"] = f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c timezone=UTC"
         # Notice in half a minute that the peer of an idle connection has vanished, and in seconds if it acknowledges nothing.
-        options["connect_args"] |= {"keepalives_idle": STATEMENT_TIMEOUT_SECONDS, "keepalives_interval": 5, "keepalives_count": 3}
-        options["connect_args"] |= {"tcp_user_timeout": 1000 * CONNECT_TIMEOUT_SECONDS}
+        arguments |= {"keepalives_idle": STATEMENT_TIMEOUT_SECONDS, "keepalives_interval": 5, "keepalives_count": 3}
+        arguments["tcp_user_timeout"] = 1000 * CONNECT_TIMEOUT_SECONDS
     return options
 
 
@@ -178,8 +174,7 @@ def upsert(session: Session, table: type[Base], row: Mapping[str, Any], *, repla
     if dialect in {"mysql", "mariadb"}:
         session.execute(mysql.insert(table).values(row).on_duplicate_key_update(others or {keys[0]: row[keys[0]]}))
         return
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    statement = insert(table).values(row)
+    statement = (postgresql if dialect == "postgresql" else sqlite).insert(table).values(row)
     if others:
         statement = statement.on_conflict_do_update(index_elements=keys, set_=others)
     else:
@@ -197,6 +192,11 @@ def missing_tables(session: Session, *, is_campus: bool) -> list[str]:
     """Return the tables that the database lacks. In place of some of ours, a campus has tables of its own."""
     needed = {name for name, table in Base.metadata.tables.items() if not (is_campus and table.info == STAND_ALONE_TABLE["info"])}
     return sorted(needed - set(inspect(session.connection()).get_table_names()))
+
+
+def columns_of(inspector: Inspector, table: str) -> set[str]:
+    """Return the names of a table's columns; none if there is no such table."""
+    return {column["name"] for column in inspector.get_columns(table)} if inspector.has_table(table) else set()
 
 
 def missing_columns(session: Session) -> list[str]:

@@ -13,7 +13,7 @@ from sqlalchemy.engine.interfaces import Dialect
 
 from models.outages import is_read_only
 
-#: A database that stays read-only refuses each write. Connections that are younger than this stay open then.
+#: After all connections were given up, further refused writes end only their own connection, for this long.
 _PAUSE_SECONDS = 1
 
 # When all connections were given up last, in monotonic seconds, by the dialect of an engine.
@@ -21,13 +21,13 @@ _left_at: WeakKeyDictionary[Dialect, float] = WeakKeyDictionary()
 
 
 class _Newest:
-    """The newest of these moments: each read compares it, and the dictionary takes much longer."""
+    """The newest of these moments. Each read compares this one first, since the dictionary takes much longer."""
 
     left_at = 0.0
 
 
 def is_left(dialect: Dialect, opened_at: float) -> bool:
-    """Tell whether a connection leads to a server that has refused to write since. `opened_at` is of the monotonic clock."""
+    """Tell whether the server of a connection has refused a write since `opened_at`, which is in monotonic seconds."""
     return opened_at < _Newest.left_at and opened_at < _left_at.get(dialect, 0)
 
 

@@ -1,6 +1,6 @@
 """Which of several database hosts to try first: the one that last took a connection, so that a vanished one costs no wait.
 
-The driver, or models/connecting.py, checks of each that it takes writes. So a wrong order costs time only.
+The driver, or models/connecting.py, checks that the host takes writes. So a wrong order only costs time.
 """
 
 from collections.abc import Mapping

@@ -48,7 +48,11 @@ def connect_to_writer(dialect: Dialect, hosts: Sequence[Host], connect: Callable
             reason = failure
         else:
             if not refusal:
-                return _settled(connection, known, hosts, host, is_galera=is_galera)
+                known.failed_until.pop(host, None)
+                known.stays_with = None if is_galera else host
+                if is_galera and host != hosts[0]:
+                    connection.leave_at = time.monotonic() + RETURN_SECONDS
+                return connection
             connection.close()
             reason = driver.OperationalError(1290, f"no host of DATABASE_URL takes writes: the last one {refusal}")
         known.failed_until[host] = time.monotonic() + RETURN_SECONDS
@@ -56,7 +60,7 @@ def connect_to_writer(dialect: Dialect, hosts: Sequence[Host], connect: Callable
 
 
 def leave_later_node(connection: Any, _record: object, _proxy: object) -> None:
-    """Refuse to reuse a connection to a later node for long, so that the pool tries the first one again (a pool event)."""
+    """Stop reusing an old connection to a later node, so that the pool tries the first node again (a pool event)."""
     if time.monotonic() >= getattr(connection, "leave_at", inf):
         raise DisconnectionError("looks for the first node of the cluster again")
 
@@ -80,11 +84,3 @@ def _examine(connection: Any) -> tuple[bool, str]:
         state = dict(cursor.fetchall())
     is_ready = (state["wsrep_ready"], state["wsrep_cluster_status"]) == ("ON", "Primary")
     return True, "" if is_ready else "has lost its cluster"
-
-
-def _settled(connection: Any, known: _Known, hosts: Sequence[Host], host: Host, *, is_galera: bool) -> Any:
-    known.failed_until.pop(host, None)
-    known.stays_with = None if is_galera else host
-    if is_galera and host != hosts[0]:
-        connection.leave_at = time.monotonic() + RETURN_SECONDS
-    return connection

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-# The locks of a host that vanished within a transaction end after this time, before those that wait for them give up.
+# The locks of a host that vanished within a transaction end after this time, before transactions that wait for them give up.
 _IDLE_WRITE_SECONDS = 10
 
 # On a Galera node, reads (1), updates and deletes (2) and inserts (4) that begin a transaction wait until the node has what
@@ -20,12 +20,7 @@ def prepare_session(connection: Any, statement_seconds: int) -> None:
         locks = dict.fromkeys(("innodb_lock_wait_timeout", "lock_wait_timeout"), statement_seconds)
         options |= {"max_execution_time": 1000 * statement_seconds} | locks
     with connection.cursor() as cursor:
-        if _is_galera_node(cursor):
+        cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")  # no row on MySQL
+        if ("wsrep_on", "ON") in cursor.fetchall():
             options["wsrep_sync_wait"] = _SYNC_WAIT
         cursor.execute("SET " + ", ".join(f"{name} = {value}" for name, value in options.items()))
-
-
-def _is_galera_node(cursor: Any) -> bool:
-    """Tell whether a server is part of a Galera cluster. MySQL does not know the variable."""
-    cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")
-    return ("wsrep_on", "ON") in cursor.fetchall()

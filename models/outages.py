@@ -10,48 +10,42 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 # https://www.sqlite.org/rescode.html; the low eight bits of an extended code are the primary one.
-_SQLITE = frozenset(
-    (
-        *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL),  # locked by another connection
-        *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM),  # disk, files, memory
-        *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT),  # read-only at the moment; the time limit
-    )
-)
+_SQLITE = {
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL),  # locked by another connection
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM),  # disk, files, memory
+    *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT),  # read-only at the moment; the time limit
+}
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html; a class is the first two characters of a code.
-_POSTGRESQL_CLASSES = frozenset(
-    (
-        *("08", "57", "58"),  # connection; operator (57014 is the time limit); system
-        *("53", "55", "40"),  # resources; object in use; deadlock
-    )
-)
+_POSTGRESQL_CLASSES = {
+    *("08", "57", "58"),  # connection; operator (57014 is the time limit); system
+    *("53", "55", "40"),  # resources; object in use; deadlock
+}
 _POSTGRESQL_READ_ONLY = "25006"  # write in a read-only transaction; the rest of its class is a fault of ours
 
 # 1047: a Galera node that has lost its cluster, which refuses reads as well
 _MARIADB_READ_ONLY = (1290, 1792, 1836, 1047)
 
 # https://mariadb.com/kb/en/mariadb-error-codes/ and https://dev.mysql.com/doc/mysql-errors/8.4/en/
-_MARIADB = frozenset(
-    (
-        *(1040, 1043, 1044, 1045, 1049, 1129, 1203, 1226),  # connection refused
-        *(1862, 3032, 3118, 3159, 3955),  # MySQL: password expired, offline, locked, needs TLS, wrong passwords
-        *(1053, 1158, 1159, 1160, 1161, 1317, 1927, 4031),  # connection ended or broken
-        *(2002, 2003, 2005, 2006, 2013, 2014, 2055),  # the same, as the client library reports it
-        *(1020, 1205, 1206, 1213),  # locks and deadlocks
-        *(1021, 1037, 1038, 1041, 1114, 1135, 1637),  # disk and memory
-        *_MARIADB_READ_ONLY,
-        1180,  # a commit that a Galera node could not make
-        *(1969, 3024),  # the time limits of MariaDB and MySQL
-    )
-)
+_MARIADB = {
+    *(1040, 1043, 1044, 1045, 1049, 1129, 1203, 1226),  # connection refused
+    *(1862, 3032, 3118, 3159, 3955),  # MySQL: password expired, offline, locked, needs TLS, wrong passwords
+    *(1053, 1158, 1159, 1160, 1161, 1317, 1927, 4031),  # connection ended or broken
+    *(2002, 2003, 2005, 2006, 2013, 2014, 2055),  # the same, as the client library reports it
+    *(1020, 1205, 1206, 1213),  # locks and deadlocks
+    *(1021, 1037, 1038, 1041, 1114, 1135, 1637),  # disk and memory
+    *_MARIADB_READ_ONLY,
+    1180,  # a commit that a Galera node could not make
+    *(1969, 3024),  # the time limits of MariaDB and MySQL
+}
 
-_TIME_LIMITS = frozenset(("SQLITE_INTERRUPT", "57014", "1969", "3024"))
+_TIME_LIMITS = {"SQLITE_INTERRUPT", "57014", "1969", "3024"}
 
 # MariaDB and MySQL: a right on a table or a column is missing.
-_DENIED = frozenset(("1142", "1143"))
+_DENIED = {"1142", "1143"}
 
 # MariaDB and MySQL: deadlock, and a row that changed since the transaction's snapshot. PostgreSQL: deadlock, serialization.
-_DEADLOCKS = frozenset(("1213", "1020", "40P01", "40001"))
+_DEADLOCKS = {"1213", "1020", "40P01", "40001"}
 
 
 def is_outage(error: DBAPIError) -> bool:
@@ -103,7 +97,7 @@ def setting_at_fault(error: DBAPIError) -> str | None:
 
 
 def missing_right(error: DBAPIError) -> str | None:
-    """Return the right on a table that this server lacks on MariaDB or MySQL, such as CREATE; PyMySQL calls it operational."""
+    """Return the right on a table that this server lacks on MariaDB or MySQL, such as CREATE. PyMySQL raises OperationalError."""
     if code_of(error) not in _DENIED or not error.orig:
         return None
     return str(error.orig.args[-1]).partition(" command denied")[0]

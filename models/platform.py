@@ -5,13 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Inspector, Integer, Select, String, and_, column, inspect, null, or_, select, table
-from sqlalchemy.orm import Session
+from sqlalchemy import Boolean, Integer, Select, String, and_, column, inspect, null, or_, select, table
 from sqlalchemy.types import TypeEngine
 
 from models.campus import ACCESS_URL_OF_EVERYONE, AccessUrl
 from models.compiled_reads import Read, Reader
-from models.database import long_text
+from models.database import columns_of, long_text
 from models.portals import Portal, PortalMap, PortalSetting, name_form_of, setting_of
 
 logger = logging.getLogger(__name__)
@@ -33,8 +32,8 @@ _SETTING_COLUMNS: dict[str, TypeEngine[Any]] = {
     "access_url": Integer(),
     "variable": String(190),
     "selected_value": long_text(),
-    "access_url_changeable": Integer(),
-    "access_url_locked": Integer(),
+    "access_url_changeable": Boolean(),
+    "access_url_locked": Boolean(),
     "category": String(255),
 }
 
@@ -65,18 +64,8 @@ class Platform:
     None, it is portal 1 or, if that does not exist, the portal with the lowest id.
     """
 
-    def __init__(
-        self,
-        reader: Reader,
-        session: Callable[[], Session],
-        choice: int | Literal["host"] | None,
-        timer: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Take the sources. Nothing is read before the first use."""
-        self._reader = reader
-        self._session = session
-        self._choice = choice
-        self._timer = timer
+    def __init__(self, reader: Reader, choice: int | Literal["host"] | None, timer: Callable[[], float] = time.monotonic) -> None:
+        self._reader, self._choice, self._timer = reader, choice, timer
         self._reads: tuple[Read, Read | None] | None = None
         self._known: _Snapshot | None = None
         self._read_at = 0.0
@@ -133,18 +122,13 @@ class Platform:
         return self._known
 
     def _make_reads(self) -> tuple[Read, Read | None]:
-        session = self._session()
-        inspector = inspect(session.connection())
-        tables = [name for name in _SETTINGS_TABLES if _SETTING_COLUMNS.keys() <= _columns_of(inspector, name)]
-        portals = _select_portals(_columns_of(inspector, AccessUrl.__tablename__) & set(Portal._fields))
-        session.rollback()
-        settings = Read(_select_settings(tables[0]), (len(PortalSetting._fields), _setting)) if tables else None
+        with self._reader.session() as session:
+            inspector = inspect(session.connection())
+            tables = [name for name in _SETTINGS_TABLES if _SETTING_COLUMNS.keys() <= columns_of(inspector, name)]
+            portals = _select_portals(columns_of(inspector, AccessUrl.__tablename__) & set(Portal._fields))
+        settings = Read(_select_settings(tables[0]), (len(PortalSetting._fields), PortalSetting._make)) if tables else None
         self._reads = Read(portals, (len(Portal._fields), Portal._make)), settings
         return self._reads
-
-
-def _columns_of(inspector: Inspector, name: str) -> set[str]:
-    return {found["name"] for found in inspector.get_columns(name)} if inspector.has_table(name) else set()
 
 
 def _select_portals(present: set[str]) -> Select[Any]:
@@ -157,8 +141,3 @@ def _select_settings(name: str) -> Select[Any]:
     found = table(name, *(column(name, kind) for name, kind in _SETTING_COLUMNS.items())).c
     wanted = (and_(found.variable == variable, found.category == category) for variable, category in VARIABLES.items())
     return select(*(found[name] for name in _SETTING_COLUMNS if name != "category")).where(or_(*wanted))
-
-
-def _setting(values: tuple[Any, ...]) -> PortalSetting:
-    portal_id, variable, value, is_changeable, is_locked = values
-    return PortalSetting(portal_id, variable, value, bool(is_changeable), bool(is_locked))

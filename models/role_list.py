@@ -4,12 +4,11 @@ import json
 import logging
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 
-from sqlalchemy import Dialect, Text
-from sqlalchemy.dialects import mysql
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy import Dialect
+from sqlalchemy.types import TypeDecorator
 
+from models.database import long_text
 from models.php_serialize import serialize_strings, unserialize_strings
 
 logger = logging.getLogger(__name__)
@@ -26,12 +25,8 @@ class RoleList(list[str]):
 class Roles(TypeDecorator[RoleList]):
     """The `roles` column. The first character tells which encoding a row has; it is written in the same one."""
 
-    impl = Text
+    impl = long_text()
     cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return the unbounded text type of the database."""
-        return mysql.LONGTEXT() if dialect.name in {"mysql", "mariadb"} else Text()
 
     def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> str | None:
         """Write `["ROLE_STUDENT"]`, or `a:1:{i:0;s:12:"ROLE_STUDENT";}`."""

@@ -1,7 +1,7 @@
 """Chamilo's role hierarchy, and rules about lists of roles. Nothing here reads a table."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 ROLE_USER = "ROLE_USER"
 ROLE_ADMIN = "ROLE_ADMIN"
@@ -51,9 +51,9 @@ def _with_all_below(role: str) -> frozenset[str]:
 _REACHED = {role: _with_all_below(role) for role in ROLE_HIERARCHY}
 
 
-def reachable_roles(roles: frozenset[str]) -> frozenset[str]:
+def reachable_roles(roles: Collection[str]) -> frozenset[str]:
     """Return `roles`, all roles that they include, and ROLE_USER."""
-    return roles.union((ROLE_USER,), *(_REACHED[role] for role in roles if role in _REACHED))
+    return frozenset(roles).union((ROLE_USER,), *(_REACHED[role] for role in roles if role in _REACHED))
 
 
 def are_role_names(roles: Iterable[str], held: Iterable[str] = ()) -> bool:

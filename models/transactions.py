@@ -23,22 +23,16 @@ def commit(session: Session, write: Callable[[], Result]) -> Result:
 
     `write` begins its own transaction, and may be called several times.
     """
-    for _ in range(_ATTEMPTS - 1):
+    attempt = 0
+    while True:
+        attempt += 1
         try:
-            return _run(session, write)
-        except ChangedMeanwhile:
-            continue
-        except DBAPIError as failure:
-            if not is_deadlock(failure):
+            result = write()
+            session.commit()
+        except BaseException as failure:
+            session.rollback()
+            may_retry = isinstance(failure, ChangedMeanwhile) or (isinstance(failure, DBAPIError) and is_deadlock(failure))
+            if attempt == _ATTEMPTS or not may_retry:
                 raise
-    return _run(session, write)
-
-
-def _run(session: Session, write: Callable[[], Result]) -> Result:
-    try:
-        result = write()
-        session.commit()
-    except BaseException:
-        session.rollback()
-        raise
-    return result
+        else:
+            return result

@@ -120,26 +120,27 @@ class HasRoles(Protocol):
         """The stored roles."""
 
 
-class Account(Protocol):
-    """The columns of `user` that sign-in reads, whether from an ORM object or a plain row."""
+class HasMembership(Protocol):
+    """A row with the columns of models.campus.MEMBERSHIP."""
+
+    @property
+    def active_in(self) -> frozenset[int]:
+        """The active portals that the user is linked to."""
+
+    @property
+    def signs_in_to(self) -> frozenset[int]:
+        """The portals that the user may sign in to with the password in `user`."""
+
+
+class Account(HasState, HasMembership, Protocol):
+    """The columns that sign-in reads."""
 
     id: int
     username: str
     password: str
     salt: str
     roles: RoleList
-    active: int
-    locked: bool
-    expiration_date: datetime | None
     mfa_enabled: bool | None
-
-    @property
-    def active_in(self) -> frozenset[int]:
-        """The active portals that the user is linked to (models.campus.MEMBERSHIP)."""
-
-    @property
-    def signs_in_to(self) -> frozenset[int]:
-        """The portals that the user may sign in to with a password (models.campus.MEMBERSHIP)."""
 
 
 def refusal(account: HasState, now: datetime) -> str | None:

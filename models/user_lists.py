@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Integer, Result, Select, bindparam, func, select
@@ -14,7 +15,7 @@ from models.campus import ids_linked_to, ids_seen_by
 from models.compiled_reads import Read, Reader
 from models.portal_members import Make, MemberList, Members, PortalMembers
 from models.user import User
-from models.user_pages import Window, in_order, page_statement, window_of
+from models.user_pages import Window, page_statement, window_of
 from models.user_search import Wanted, candidates, has_sqlite_index, match_expression
 from models.user_table import UserTable
 from models.user_total import UserTotals
@@ -26,7 +27,7 @@ MOST_CANDIDATES = 20_000
 #: the order of the list up to the page.
 FEW_MATCHES = 300
 
-#: A page of a portal's users is searched among the first users of the campus only if the list is this many times as long.
+#: A page of a portal's users is looked for among the first users of the campus if the portal's are this many times as many.
 _FEWER = 4
 
 # Each combination of filters compiles to a statement of up to 200 KB, so these have a cache of their own. It grows by half of
@@ -35,6 +36,9 @@ _COMPILED = 24
 
 # The statements of an unfiltered list take 100 KB. There is a list for each combination of fields and portals in use.
 _MOST_READS = 64
+
+# The statements of a list: the one that counts, and those that fetch a page, by its window's `is_deep` and `is_from_end`.
+_Reads = tuple[Read, Mapping[tuple[bool, ...], Read]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +70,12 @@ class UserLists:
     """Lists all users, or some of them."""
 
     def __init__(
-        self,
-        reader: Reader,
-        session: Callable[[], Session],
-        users: UserTable,
-        timer: Callable[[], float] = time.monotonic,
+        self, reader: Reader, session: Callable[[], Session], users: UserTable, timer: Callable[[], float] = time.monotonic
     ) -> None:
-        """Take the sources. Nothing is read before the first use."""
-        self._reader = reader
-        self._session = session
-        self._users = users
-        self._totals = UserTotals(reader, session, is_campus=users.is_campus, timer=timer)
-        self._members = PortalMembers(reader, session, users, self._totals.changes, timer)
+        """Take the sources. `session` runs the filtered lists."""
+        self._reader, self._session, self._users = reader, session, users
+        self._totals = UserTotals(reader, is_campus=users.is_campus, timer=timer)
+        self._members = PortalMembers(reader, users, self._totals.changes, timer)
         self._reads: dict[tuple[tuple[str, ...], Make, bool, frozenset[int] | None], _Reads] = {}
         self._has_index: bool | None = None
         self._compiled: MutableMapping[Any, Any] = LRUCache(_COMPILED)
@@ -110,51 +108,43 @@ class UserLists:
             members=self._members.of(rows.portals) if rows.portals is not None and rows.seen_by is None else None,
         )
 
-    def _make_reads(self, columns: tuple[str, ...], make: Make, rows: Rows) -> "_Reads":
-        session, everyone = self._session(), rows.seen_by is None
-        users = self._users.select(session, columns)
-        session.rollback()
+    def _make_reads(self, columns: tuple[str, ...], make: Make, rows: Rows) -> _Reads:
+        with self._reader.session() as session:
+            users = self._users.select(session, columns)
+        everyone = rows.seen_by is None
         conditions = rows.conditions(None if everyone else bindparam("user_id", type_=Integer))
         count = select(func.count()).select_from(User).where(*conditions)
         limit: BindParameter[int] = bindparam("limit")
         offset: BindParameter[int] = bindparam("offset")
         windows = [Window(limit, offset, deep, from_end) for deep in (False, True) for from_end in (False, True)]
         pages = [(window, page_statement(users, conditions, (User.id,), window)) for window in windows]
-        made = _Reads(
-            Read(count, (1, lambda values: values[0]), is_kept=True),
-            {window[2:]: Read(page, (len(columns), make), is_kept=True) for window, page in pages},
-        )
         if len(self._reads) >= _MOST_READS:
             self._reads.clear()
-        self._reads[columns, make, everyone, rows.portals] = made
+        made = self._reads[columns, make, everyone, rows.portals] = (
+            Read(count, (1, itemgetter(0)), is_kept=True),
+            {window[2:]: Read(page, (len(columns), make), is_kept=True) for window, page in pages},
+        )
         return made
-
-
-@dataclass(frozen=True, slots=True)
-class _Reads:
-    """The statements of a list: the one that counts, and those that fetch a page, by its window's `is_deep` and `is_from_end`."""
-
-    count: Read
-    pages: Mapping[tuple[bool, ...], Read]
 
 
 class UserList:
     """An unfiltered list, for rest.pagination. Call `count` before `fetch`."""
 
     def __init__(self, reader: Reader, reads: _Reads, total: Callable[[], int] | None, parameters: dict[str, Any]) -> None:
-        self._reader, self._reads, self._total, self._parameters = reader, reads, total, parameters
+        self._reader, self._total, self._parameters = reader, total, parameters
+        self._read_count, self._read_pages = reads
         self._counted = 0
 
     def count(self) -> int:
         """Return the number of users in the list."""
-        self._counted = int(self._reader.rows(self._reads.count, self._parameters)[0]) if self._total is None else self._total()
+        self._counted = int(self._reader.rows(self._read_count, self._parameters)[0]) if self._total is None else self._total()
         return self._counted
 
     def fetch(self, limit: int, offset: int) -> Sequence[Any]:
         """Return a page."""
         window = window_of(limit, offset, self._counted)
         parameters = self._parameters | {"limit": window.limit, "offset": window.offset}
-        return window.in_order(self._reader.rows(self._reads.pages[window[2:]], parameters))
+        return window.in_order(self._reader.rows(self._read_pages[window[2:]], parameters))
 
 
 @dataclass(kw_only=True)
@@ -218,7 +208,7 @@ class FilteredList:
         return window.in_order(self._made(page_statement(self.users, conditions, self.filters.order, window)))
 
     def _first_members(self, members: Members, limit: int, offset: int) -> Sequence[Any]:
-        """Search a page among the first users of the whole campus in this order. Return nothing if these are too many.
+        """Look for a page among the first users of the whole campus in this order. Return nothing if they are too many.
 
         If links are joined to all users instead, MariaDB uses no index for the order: it reads and sorts all members.
         """
@@ -227,7 +217,7 @@ class FilteredList:
             return []
         everyone = select(User.id).where(*self.filters.conditions).order_by(*self.filters.order).limit(first).subquery("everyone")
         users = self.users.join(everyone, everyone.c.id == User.id).where(members.are_linked)
-        return self._made(in_order(users, self.filters.order, limit, offset))
+        return self._made(users.order_by(*self.filters.order).limit(limit).offset(offset))
 
     def _made(self, statement: Select[Any]) -> list[Any]:
         return [self.make(tuple(row)) for row in self.execute(statement)]

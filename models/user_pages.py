@@ -37,14 +37,9 @@ def page_statement(users: Select[Any], conditions: Sequence[Any], order: Sequenc
     """Return the statement for the users of a page that meet the conditions; a page from the end is in reverse order."""
     ordered = list(_backwards(order)) if window.is_from_end else order
     if not window.is_deep:
-        return in_order(users.where(*conditions), ordered, window.limit, window.offset)
-    page = in_order(select(User.id).where(*conditions), ordered, window.limit, window.offset).subquery("page")
+        return users.where(*conditions).order_by(*ordered).limit(window.limit).offset(window.offset)
+    page = select(User.id).where(*conditions).order_by(*ordered).limit(window.limit).offset(window.offset).subquery("page")
     return users.join(page, page.c.id == User.id).order_by(*ordered)
-
-
-def in_order(users: Select[Any], order: Sequence[Any], limit: Any, offset: Any) -> Select[Any]:
-    """Return the statement for at most `limit` users after an offset."""
-    return users.order_by(*order).limit(limit).offset(offset)
 
 
 def _backwards(order: Iterable[Any]) -> Iterable[Any]:

@@ -45,15 +45,11 @@ DEFAULTS: Mapping[str, Any] = {
 def complete_row(columns: Columns, encoding: str, values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Return a whole new row: values, defaults, copies, and fillers for unknown columns."""
     row: dict[str, Any] = dict.fromkeys(columns.names & OWN_COLUMNS - {"id"})
-    row |= dict(DEFAULTS) | _made(now) | dict(values)
+    row |= dict(DEFAULTS) | {"roles": [], "salt": secrets.token_hex(20), "uuid": uuid.uuid4().bytes}
+    row |= dict.fromkeys(("expires_at", "created_at", "updated_at"), now) | dict(values)
     row |= copies_of(row)
     row["roles"] = RoleList(row["roles"], encoding)
     return {name: value for name, value in row.items() if name in columns.names} | dict(columns.fillers)
-
-
-def _made(now: datetime) -> dict[str, Any]:
-    times = dict.fromkeys(("expires_at", "created_at", "updated_at"), now)
-    return {"roles": [], "salt": secrets.token_hex(20), "uuid": uuid.uuid4().bytes} | times
 
 
 def copies_of(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,19 +5,7 @@ from datetime import date, datetime, time
 from types import MappingProxyType
 from typing import Any, cast
 
-from sqlalchemy import (
-    CursorResult,
-    Select,
-    column,
-    delete,
-    insert,
-    inspect,
-    null,
-    select,
-    table,
-    type_coerce,
-    update,
-)
+from sqlalchemy import CursorResult, Select, column, delete, insert, inspect, null, select, table, type_coerce, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models.campus import MEMBERSHIP, PortalIds
@@ -128,7 +116,11 @@ class UserTable:
         complete = [complete_row(columns, encoding, self._defaults | dict(row), now) for row in rows]
         for with_id in (True, False):  # all rows of a statement need the same columns
             if group := [row for row in complete if ("id" in row) is with_id]:
-                session.execute(self._statement_for_many(session, group[0]), group)
+                statement = insert(self._as_it_is(group[0]))
+                if session.get_bind().dialect.name == "sqlite":
+                    # With RETURNING, SQLAlchemy sends few long statements. Many short ones are slow with SQLite's search index.
+                    statement = statement.returning(User.id)
+                session.execute(statement, group)
                 continue_after_given_ids(session, User.__table__)
 
     def change(self, session: Session, held: HasRoles, changes: Mapping[str, Any]) -> None:
@@ -177,14 +169,12 @@ class UserTable:
         """Tell whether a campus is Chamilo 2 or 3, from the roles of its newest user or, without users, from its columns."""
         return "3" if self._encoding_of_new_rows(session, self.columns(session)) == "json" else "2"
 
-    def _statement_for_many(self, session: Session, row: Mapping[str, Any]) -> Any:
-        statement = insert(self._as_it_is(row))
-        # With RETURNING, SQLAlchemy sends few long statements. Many short ones are slow with SQLite's search index.
-        return statement.returning(User.id) if session.get_bind().dialect.name == "sqlite" else statement
-
     def _as_it_is(self, row: Mapping[str, Any]) -> Any:
         """Return the table to insert a row into. A campus's lacks some of our columns, and has others that need fillers."""
-        return table("user", *(column(name, _type_of(name)) for name in row)) if self.is_campus else User.__table__
+        if not self.is_campus:
+            return User.__table__
+        known = User.__table__.columns  # the driver converts the values of other columns
+        return table("user", *(column(name, known[name].type if name in known else None) for name in row))
 
     def _is_named(self, username: str) -> Any:
         if self.is_campus:
@@ -214,11 +204,6 @@ def _read_columns(session: Session) -> Columns:
         if name not in OWN_COLUMNS and not described["nullable"] and described["default"] is None
     }
     return Columns(frozenset(found), fillers)
-
-
-def _type_of(name: str) -> Any:
-    """Return the type of a known column, or None for an unknown one, whose values the driver converts."""
-    return User.__table__.columns[name].type if name in OWN_COLUMNS else None
 
 
 def _zero(kind: Any) -> Any:

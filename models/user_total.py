@@ -7,6 +7,8 @@ CPU time of a first page, and the slowest tenth of the pages took 20 times as lo
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -58,25 +60,19 @@ class _Counted:
 class UserTotals:
     """Tells how many users there are, at a cost that does not grow with their number."""
 
-    def __init__(
-        self, reader: Reader, session: Callable[[], Session], *, is_campus: bool, timer: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, reader: Reader, *, is_campus: bool, timer: Callable[[], float] = time.monotonic) -> None:
         """Take the sources; beside a campus another program writes to the table too. `timer` is monotonic."""
-        self._reader = reader
-        self._session = session
-        self._is_campus = is_campus
-        self._timer = timer
+        self._reader, self._is_campus, self._timer = reader, is_campus, timer
         self._lock = Lock()
         self._counted: _Counted | None = None
-        self._has_table: bool | None = None
         newest = select(func.coalesce(func.max(User.id), 0)).scalar_subquery()
         known = select(UserTotal.changes, UserTotal.total, UserTotal.newest_id, newest)
         self._known = Read(known, (len(_Known._fields), _Known._make))
-        self._count = Read(select(func.count()).select_from(User), (1, lambda values: values[0]))
+        self._count = Read(select(func.count()).select_from(User), (1, itemgetter(0)))
 
     def changes(self) -> ColumnElement[Any]:
         """Return an SQL expression whose value changes with each user that Poort inserts or deletes; null without our table."""
-        return select(UserTotal.changes).scalar_subquery() if self._has_own_table() else null()
+        return select(UserTotal.changes).scalar_subquery() if self._has_own_table else null()
 
     def of_everyone(self) -> int:
         """Return the number of users. If there are many, and another program writes to the table, the number may be 5 s old."""
@@ -84,7 +80,7 @@ class UserTotals:
             number: int = self._reader.rows(self._count, {})[0]
             if number <= FEW:
                 return number
-        known = self._find_known()
+        known: _Known | None = next(iter(self._reader.rows(self._known, {})), None) if self._has_own_table else None
         if known is not None and not self._is_campus and known.newest_id == known.newest_there:
             return known.total
         # One thread counts; the others use its result.
@@ -95,16 +91,10 @@ class UserTotals:
                 counted = self._counted = _Counted(self._reader.rows(self._count, {})[0], known, began_at)
             return counted.number
 
+    @cached_property
     def _has_own_table(self) -> bool:
-        if self._has_table is None:  # a read-only server may run beside a campus without our tables
-            session = self._session()
-            self._has_table = inspect(session.connection()).has_table(UserTotal.__tablename__)
-            session.rollback()
-        return self._has_table
-
-    def _find_known(self) -> _Known | None:
-        rows: list[_Known] = self._reader.rows(self._known, {}) if self._has_own_table() else []
-        return rows[0] if rows else None
+        with self._reader.session() as session:  # a read-only server may run beside a campus without our tables
+            return inspect(session.connection()).has_table(UserTotal.__tablename__)
 
 
 def count_change(session: Session, user_id: int, change: int, *, is_campus: bool) -> None:

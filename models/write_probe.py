@@ -19,20 +19,17 @@ _POSTGRESQL = ("25006", "53100", "42501")  # read-only, disk full, no right
 _MARIADB = ("1290", "1792", "1836", "1021", "1114", "1142")  # read-only (three), disk full, table full, no right
 _LOST = (*_SQLITE, *_POSTGRESQL, *_MARIADB)
 
-# Limit the wait for a lock, since a health check must answer soon.
-_IMPATIENT = {
-    "sqlite": ("PRAGMA busy_timeout = 0", "PRAGMA cache_size = 1"),
+# These limit the wait for a lock, since a health check must answer soon. SQLite's also write more than fits into its cache of one
+# page, so that it writes to its log on disk before the rollback.
+_STATEMENTS = {
+    "sqlite": (
+        *("PRAGMA busy_timeout = 0", "PRAGMA cache_size = 1", "BEGIN IMMEDIATE"),
+        *("CREATE TABLE poort_write_probe (pages)", "INSERT INTO poort_write_probe VALUES (zeroblob(65536))"),
+    ),
     "postgresql": ("SET LOCAL lock_timeout = '1s'",),
     "mysql": ("SET SESSION lock_wait_timeout = 1",),
     "mariadb": ("SET SESSION lock_wait_timeout = 1",),
 }
-
-# These pages do not fit into the cache of one page, so SQLite writes them to its log on disk before the rollback.
-_SQLITE_WRITE = (
-    "BEGIN IMMEDIATE",
-    "CREATE TABLE poort_write_probe (pages)",
-    "INSERT INTO poort_write_probe VALUES (zeroblob(65536))",
-)
 
 
 def refuses_to_write(error: BaseException) -> bool:
@@ -95,11 +92,8 @@ class WriteProbe:
 
 def _write_nothing(connection: Connection) -> None:
     kind = connection.dialect.name
-    for statement in _IMPATIENT[kind]:
+    for statement in _STATEMENTS[kind]:
         connection.exec_driver_sql(statement)
-    if kind == "sqlite":
-        for statement in _SQLITE_WRITE:
-            connection.exec_driver_sql(statement)
-    else:
+    if kind != "sqlite":
         connection.execute(update(ThrottledLogin).where(false()).values(key=ThrottledLogin.key))
     connection.rollback()

@@ -10,9 +10,9 @@ from flask_jwt_extended import decode_token
 
 from models.api_keys import FoundKey
 from models.caller import Callers, FoundCaller
-from models.campus import HasMembership, refusal_of_portal
+from models.campus import refusal_of_portal
 from models.platform import STAND_ALONE, Platform, PortalOfRequest
-from models.user import refusal
+from models.user import HasMembership, refusal
 from security.api_keys import ApiKeys, presented_key
 from security.errors import AccessDenied, BadCredentials, InvalidToken, MissingToken, RefusedByPortal
 from security.tokens import AccessTokens, Claims, StrictJWTManager

@@ -65,7 +65,7 @@ class _ExtraKey:
         return comparable(row.extra.get(self._field_id) or "") or None
 
     def find(self, session: Session, names: Iterable[str], values: Collection[str]) -> Iterator[tuple[str, Any]]:
-        user_id, field_id, value = self._fields.value_columns(session)
+        user_id, field_id, value, _ = self._fields.value_columns(session)
         chosen = select(user_id, value).where(field_id == self._field_id, value.in_(values))
         form = comparable if self._users.is_campus else str
         known = {found: form(text) for found, text in session.execute(chosen)}

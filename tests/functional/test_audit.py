@@ -20,6 +20,8 @@ from sqlalchemy.orm import Session
 from blueprints.users import writing
 from config.logging import JsonFormatter
 from models import AuditRecord, User
+from models.audit_record import remove_records_before
+from models.database import epoch_ms
 from security.audit import AuditTrail, Event
 
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
@@ -415,6 +417,16 @@ def test_prune_goes_in_chunks(runner: FlaskCliRunner, five: Database, monkeypatc
     monkeypatch.setattr(import_module("commands.audit"), "CHUNK", 2)
     assert runner.invoke(args=["audit", "prune", "--older-than", "1"]).output == "4 events removed.\n"
     assert [row.event for row in five.rows(AuditRecord)] == ["event_4", "audit_pruned"]
+
+
+def test_prune_removes_the_oldest_events_first(database: Database) -> None:
+    """What an interrupted one leaves has no gaps."""
+    for days_old, record_id in ((1, 30), (2, 20), (3, 10)):
+        with database.session() as session:
+            session.add(AuditRecord(id=record_id, at_ms=epoch_ms(START - timedelta(days=days_old)), event="old"))
+    with database.session() as session:
+        assert remove_records_before(session, START, 1) == 1
+    assert [row.id for row in database.rows(AuditRecord)] == [20, 30]
 
 
 def test_id_of_a_pruned_event_is_not_given_again(app: Flask, five: Database, runner: FlaskCliRunner, clock: Clock) -> None:

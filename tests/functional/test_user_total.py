@@ -138,7 +138,7 @@ def totals(database: Database) -> Iterator[Any]:
 
     def make(timer: Timer) -> UserTotals:
         readers.append(Reader(lambda: database.engine))
-        return UserTotals(readers[-1], lambda: Session(database.engine), is_campus=True, timer=timer)
+        return UserTotals(readers[-1], is_campus=True, timer=timer)
 
     yield make
     for reader in readers:
