@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from clients.browser import Browser, chromium
-from clients.installing import Npm, run
+from clients.installing import HERE, Npm, run
 from clients.serving import Served, serve
+
+from config.settings import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +39,22 @@ def served(servers: Callable[[str], Served], version: str) -> Served:
 
 
 @pytest.fixture(scope="session")
-def npm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Npm:
-    """The packages of npm/package-lock.json."""
+def npm_cache(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of installed packages, which later runs of the tests find again."""
     cache = getattr(request.config, "cache", None)
-    return Npm.install(cache.mkdir("npm") if cache else tmp_path_factory.mktemp("npm"))
+    return cache.mkdir("npm") if cache else tmp_path_factory.mktemp("npm")
+
+
+@pytest.fixture(scope="session")
+def npm_of_example(npm_cache: Path) -> Npm:
+    """The packages of examples/admin, as its users install them."""
+    return Npm.install(npm_cache, ROOT / "examples" / "admin")
+
+
+@pytest.fixture(scope="session")
+def npm(npm_cache: Path, npm_of_example: Npm) -> Npm:
+    """The packages of npm/package-lock.json, and API Platform Admin and React from those of examples/admin."""
+    return Npm.install(npm_cache, HERE / "npm", npm_of_example)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,8 @@ from installed import needed
 from benchmarks.services import find_program
 
 HERE = Path(__file__).parent
+
+QUIETLY = ("--no-audit", "--no-fund", "--ignore-scripts")
 
 
 def require(program: str) -> str:
@@ -37,10 +40,14 @@ class Npm:
     source: Path
 
     @classmethod
-    def install(cls, cache: Path, source: Path = HERE / "npm") -> "Npm":
-        """Install the packages that `source` locks, unless they are in the cache."""
+    def install(cls, cache: Path, source: Path, shared: "Npm | None" = None) -> "Npm":
+        """Install the packages that `source` locks, unless they are in the cache; link to the direct dependencies of `shared`.
+
+        API Platform Admin brings 60,000 files with it, so it is unpacked for one of the two only.
+        """
         node, npm = require("node"), require("npm")
-        digest = hashlib.sha256((source / "package-lock.json").read_bytes()).hexdigest()[:16]
+        locks = [folder / "package-lock.json" for folder in (source, *([shared.source] if shared else []))]
+        digest = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks)).hexdigest()[:16]
         folder = cache / digest
         with (cache / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # another process of the tests may install them too
@@ -49,9 +56,19 @@ class Npm:
                 half_done.mkdir()
                 for name in ("package.json", "package-lock.json"):
                     shutil.copy(source / name, half_done)
-                run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], half_done)
+                # Peers would be second copies of what is linked, and React works as one copy only.
+                run([npm, "ci", *QUIETLY, *(["--omit=peer"] if shared else [])], half_done)
+                if shared:
+                    shared.link_into(half_done)
                 half_done.rename(folder)
         return cls(folder, node, source)
+
+    def link_into(self, folder: Path) -> None:
+        """Make the direct dependencies importable in another folder of the cache."""
+        for name in json.loads((self.folder / "package.json").read_text())["dependencies"]:
+            link = folder / "node_modules" / name
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(os.path.relpath(self.folder / "node_modules" / name, link.parent))
 
     @property
     def axe(self) -> str:

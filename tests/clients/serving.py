@@ -1,8 +1,11 @@
 """A server that is set up as tests/contract/README.md says, with one more administrator."""
 
+import atexit
 import json
 import shutil
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from factories import CONTRACT
@@ -35,11 +38,18 @@ class Served:
 
 
 def serve(folder: Path, **variables: str) -> Served:
-    """Make a database with the fixture users of the contract, and serve it."""
+    """Serve a database with the fixture users of the contract."""
+    home = home_in(folder, **variables)
+    shutil.copytree(folder_with_users() / "var", folder / "var")
+    return Served(home, home.serve())
+
+
+def home_in(folder: Path, **variables: str) -> Home:
+    """Make a folder with the keys of the contract and an `.env`."""
     (folder / "config").mkdir()
     shutil.copytree(CONTRACT / "jwt", folder / "config" / "jwt")
     (folder / "config" / "jwt" / "private.pem").chmod(0o600)
-    home = Home(folder).write_env(
+    return Home(folder).write_env(
         **{
             "JWT_PASSPHRASE": (CONTRACT / "jwt" / "PASSPHRASE").read_text().strip(),
             "APP_ENABLE_API_ENTRYPOINT": "1",
@@ -48,10 +58,18 @@ def serve(folder: Path, **variables: str) -> Served:
             **variables,
         }
     )
+
+
+@cache
+def folder_with_users() -> Path:
+    """Make the database once, since its two commands take two seconds: it is the same with the settings of all these tests."""
+    folder = Path(tempfile.mkdtemp(prefix="poort-users-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    home = home_in(folder)
     root = {"id": ROOT_ID, "username": ROOT_USER, "email": "root@example.com", "roles": ["ROLE_ADMIN"], "password": ROOT_PASSWORD}
     users = folder / "users.json"
     users.write_text(json.dumps([*json.loads((CONTRACT / "users.json").read_text()), root]))
     for command in (("db", "upgrade", "heads"), ("users", "import", str(users))):
         done = home.flask(*command)
         assert done.returncode == 0, done.stderr
-    return Served(home, home.serve())
+    return folder

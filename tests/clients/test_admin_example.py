@@ -13,7 +13,6 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from benchmarks.services import free_port
-from config.settings import ROOT
 from rest.dialect import DIALECTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.services]
@@ -22,10 +21,9 @@ VITE = "node_modules/vite/bin/vite.js"
 
 
 @pytest.fixture(scope="module")
-def admin(request: pytest.FixtureRequest, served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def admin(npm_of_example: Npm, served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the built example, whose proxy leads to the server."""
-    cache = getattr(request.config, "cache", None)
-    npm = Npm.install(cache.mkdir("npm") if cache else tmp_path_factory.mktemp("npm"), ROOT / "examples" / "admin")
+    npm = npm_of_example
     folder, port = npm.programs(tmp_path_factory.mktemp("admin")), free_port()
     run([npm.node, VITE, "build"], folder)
     preview = subprocess.Popen(

@@ -52,7 +52,7 @@ def test_typescript_clients_work_with_their_defaults(
             (tmp_path / folder / f"with-{name}.ts").write_text(programs[name].read_text().replace(*VIOLATIONS[version]))
     for path in programs.values():
         path.unlink()
-    node("node_modules/typescript/bin/tsc", "--project", "generated/tsconfig.json", "--skipLibCheck")
+    node("node_modules/tsc/bin/tsc", "--project", "generated/tsconfig.json", "--skipLibCheck")
     said: dict[str, dict[str, Any]] = {version: {} for version in DIALECTS}
     for version, of_version in said.items():
         for name in GENERATORS:
@@ -90,8 +90,8 @@ def test_linters_find_nothing_in_the_documents(node: Callable[..., str], tmp_pat
 @pytest.mark.services
 @pytest.mark.parametrize("version", DIALECTS, indirect=True)
 def test_openapi_typescript_and_openapi_fetch(served: Served, node: Callable[..., str]) -> None:
-    node("node_modules/openapi-typescript/bin/cli.js", f"{served.url}/api/docs.jsonopenapi", "-o", "src/schema.d.ts")
-    node("node_modules/typescript/bin/tsc", "--project", "tsconfig.json")
+    node("node_modules/openapi-typescript/bin/cli.js", f"{served.url}/api/docs.jsonopenapi", "-o", "src/schema.ts")
+    node("node_modules/tsc/bin/tsc", "--project", "tsconfig.json")
     assert json.loads(node("out/manage.js", served.url, "admin", PASSWORDS["admin"])) == {
         "names": ["alice"],
         "email": "typed@example.com",

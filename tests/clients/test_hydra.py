@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from clients.serving import Served
 
+from rest.dialect import DIALECTS
+
 pytestmark = pytest.mark.services
 
 READ_ONLY = {"illustrationUrl", "lastLogin", "active", "fullName", "passwordUpdatedAt"}
@@ -23,7 +25,7 @@ RANGES = {
 }
 
 
-@pytest.mark.parametrize("version", ["2", "3"], indirect=True)
+@pytest.mark.parametrize("version", DIALECTS, indirect=True)
 def test_api_doc_parser_finds_the_resource(served: Served, node: Callable[..., str]) -> None:
     parsed: dict[str, Any] = json.loads(node("src/parse.mjs", served.url))
     hydra, openapi = parsed["hydra"], parsed["openapi"]
@@ -59,8 +61,9 @@ def test_api_doc_parser_finds_the_resource(served: Served, node: Callable[..., s
     assert [(operation["method"], operation["type"]) for operation in same["operations"]] == item
 
 
-@pytest.mark.parametrize("version", ["2", "3"], indirect=True)
-def test_api_platform_admin(served: Served, node: Callable[..., str]) -> None:
-    """Run the client's own tests in npm/src; a failure shows their output."""
-    variables = {"POORT_URL": served.url, "POORT_TOKEN": served.token(), "NO_COLOR": "1"}
-    node("node_modules/vitest/vitest.mjs", "run", **variables)
+def test_api_platform_admin(servers: Callable[[str], Served], node: Callable[..., str]) -> None:
+    """Run the client's own tests in npm/src on both versions; a failure shows their output."""
+    started = {version: servers(version) for version in DIALECTS}
+    given = [{"version": version, "url": served.url, "token": served.token()} for version, served in started.items()]
+    said = node("node_modules/vitest/vitest.mjs", "run", POORT_SERVERS=json.dumps(given), NO_COLOR="1")
+    assert f"{11 * len(DIALECTS)} passed" in said, said

@@ -1,4 +1,4 @@
-// Runs src/*.test.jsx in a browser's stead: POORT_URL and POORT_TOKEN say which server they talk to.
+// Runs src/*.test.jsx in a browser's stead: POORT_SERVERS says which servers they talk to.
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -7,8 +7,8 @@ export default defineConfig({
     environment: "jsdom",
     environmentOptions: { jsdom: { url: "http://localhost/" } },
     include: ["src/*.test.jsx"],
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 120_000, // on a busy machine a page of React takes half a minute
+    hookTimeout: 120_000,
     fileParallelism: false,
   },
 });

@@ -1,16 +1,23 @@
-// The server that the tests talk to, and the token for it.
+// The servers that the tests talk to, each with its version, its URL and a token for it.
 import { fetchHydra, hydraDataProvider } from "@api-platform/admin";
 
-const { POORT_URL, POORT_TOKEN } = process.env;
+export class Server {
+  constructor({ version, url, token }) {
+    this.version = version;
+    this.url = url;
+    this.entrypoint = `${url}/api`;
+    this.headers = { Authorization: `Bearer ${token}` };
+  }
 
-export const entrypoint = `${POORT_URL}/api`;
+  makeDataProvider() {
+    const { entrypoint, headers } = this;
+    return hydraDataProvider({ entrypoint, httpClient: (url, options = {}) => fetchHydra(url, { ...options, headers }) });
+  }
 
-export const headers = { Authorization: `Bearer ${POORT_TOKEN}` };
-
-export const makeDataProvider = () =>
-  hydraDataProvider({ entrypoint, httpClient: (url, options = {}) => fetchHydra(url, { ...options, headers }) });
-
-export async function ask(path, options = {}) {
-  const response = await fetch(`${POORT_URL}${path}`, { ...options, headers: { ...headers, ...options.headers } });
-  return response.status === 204 ? null : response.json();
+  ask = async (path, options = {}) => {
+    const response = await fetch(`${this.url}${path}`, { ...options, headers: { ...this.headers, ...options.headers } });
+    return response.status === 204 ? null : response.json();
+  };
 }
+
+export const servers = JSON.parse(process.env.POORT_SERVERS).map((served) => new Server(served));
