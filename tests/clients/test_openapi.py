@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from clients.attack import attack
+from clients.attack import Run, attack
 from clients.serving import ROOT_PASSWORD, ROOT_USER, Served, serve
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -81,35 +82,32 @@ RUNS = (
 
 @pytest.mark.parametrize("version", DIALECTS)
 def test_schemathesis_finds_nothing(tmp_path: Path, version: str) -> None:
+    runs: list[Run] = []
+    tested: list[int] = []
+    with ExitStack() as stack:
+        for server, choices in enumerate(RUNS):
+            folder = tmp_path / str(server)
+            folder.mkdir()
+            # Without a mail server, a valid `sendEmail` is 501.
+            served = serve(folder, CHAMILO_VERSION=version, MAILER_DSN=f"smtp://127.0.0.1:{free_port()}")
+            stack.callback(served.server.stop)
+            for number, (operations, choice) in enumerate(choices):
+                runs.append(Run(served.url, {"username": ROOT_USER, "password": ROOT_PASSWORD}, folder, SEED + number, choice))
+                tested.append(operations)
+        found = attack(runs, tmp_path, max_examples=50)
+        document = served.server.request("GET", "/api/docs.jsonopenapi")[2]
     answers: Counter[tuple[str, int]] = Counter()
-    for number, runs in enumerate(RUNS):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        # Without a mail server, a valid `sendEmail` is 501.
-        served = serve(folder, CHAMILO_VERSION=version, MAILER_DSN=f"smtp://127.0.0.1:{free_port()}")
-        try:
-            answers += attack_and_judge(served, folder, runs)
-            document = served.server.request("GET", "/api/docs.jsonopenapi")[2]
-        finally:
-            served.server.stop()
+    for of_run, operations in zip(found, tested, strict=True):
+        assert [str(finding) for finding in of_run.unexpected] == []
+        assert f"Tested: {operations}" in of_run.output, of_run.output
+        assert "Error" not in of_run.without_answers, of_run.output
+        answers += of_run.answers
     # Prove that each operation was reached.
-    operations = {(method, path): of for path, methods in document["paths"].items() for method, of in methods.items()}
-    for (method, path), described in operations.items():
-        done = next(int(status) for status in described["responses"] if status.startswith("2"))
+    described = {(method, path): of for path, methods in document["paths"].items() for method, of in methods.items()}
+    for (method, path), operation in described.items():
+        done = next(int(status) for status in operation["responses"] if status.startswith("2"))
         reached = REACHED_WITHOUT_A_CODE.get((method, path), done)
         if path != "/api/authentication_token":
             assert answers[f"{method.upper()} {path}", reached] > 0, (method, path, answers)
     assert sum(answers.values()) > 1000
     assert {status for _, status in answers if status >= 500 or not status} == set()
-
-
-def attack_and_judge(served: Served, tmp_path: Path, runs: list[tuple[int, tuple[str, str]]]) -> Counter[tuple[str, int]]:
-    answers: Counter[tuple[str, int]] = Counter()
-    for number, (tested, choice) in enumerate(runs):
-        token = served.token(ROOT_USER, ROOT_PASSWORD)
-        found = attack(served.url, token, tmp_path, seed=SEED + number, max_examples=50, choice=choice)
-        assert [str(finding) for finding in found.unexpected] == []
-        assert f"Tested: {tested}" in found.output, found.output
-        assert "Error" not in found.without_answers, found.output
-        answers += found.answers
-    return answers
