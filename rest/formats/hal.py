@@ -2,11 +2,11 @@
 
 from typing import Any, NoReturn
 
-from rest.format import BodyType, Format, Schema
+from rest.format import BodyType, Format
 from rest.problem import UnreadableRequest
 from rest.representation import Collection, Item
 from rest.resource import Resource
-from rest.schema import read_schema, reference, schema_name, with_properties
+from rest.schema import Schema, read_schema, reference, schema_name, with_properties
 
 
 def item(item: Item) -> Any:

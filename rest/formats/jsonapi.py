@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from rest.format import BodyType, Format, Schema
+from rest.format import BodyType, Format
 from rest.problem import UnreadableRequest
 from rest.representation import Collection, Item
 from rest.resource import Resource
-from rest.schema import reference, schema_name
+from rest.schema import Schema, reference, schema_name
 
 
 def item(item: Item) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from rest.format import BodyType, Format, Schema
+from rest.format import BodyType, Format
 from rest.representation import Collection, Item
 from rest.resource import Resource
-from rest.schema import IRI, read_schema, reference, schema_name, with_properties
+from rest.schema import IRI, Schema, read_schema, reference, schema_name, with_properties
 
 
 def item(item: Item) -> Any:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from rest.format import BodyType, Format, Schema
+from rest.format import BodyType, Format
 from rest.representation import Collection, Item
 from rest.resource import Resource
-from rest.schema import read_schema, reference, schema_name
+from rest.schema import Schema, read_schema, reference, schema_name
 
 
 def item(item: Item) -> Any:
