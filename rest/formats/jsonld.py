@@ -8,11 +8,6 @@ from rest.resource import Resource
 from rest.schema import IRI, Schema, read_schema, reference, schema_name, with_properties
 
 
-def item(item: Item) -> Any:
-    """Render an item."""
-    return item.as_json(_document)
-
-
 def collection(collection: Collection) -> dict[str, Any]:
     """Render a page of a collection."""
     resource = collection.resource
@@ -75,19 +70,11 @@ def _name(resource: Resource) -> str:
     return schema_name(resource, "read", BODY.infix)
 
 
-def _schemas(resource: Resource) -> dict[str, Schema]:
-    return {_name(resource): with_properties(_NODE, read_schema(resource))}
-
-
-def _item_schema(resource: Resource) -> Schema:
-    return reference(_name(resource))
-
-
 def _collection_schema(resource: Resource) -> Schema:
     links = ("@id", "hydra:first", "hydra:last", "hydra:previous", "hydra:next")
     properties: Schema = {
         **_NODE,
-        "hydra:member": {"type": "array", "items": _item_schema(resource)},
+        "hydra:member": {"type": "array", "items": reference(_name(resource))},
         "hydra:totalItems": {"type": "integer", "minimum": 0},
         "hydra:view": {"type": "object", "properties": dict.fromkeys(links, IRI)},
         "hydra:search": {"type": "object"},
@@ -101,10 +88,10 @@ FORMAT = Format(
     name="jsonld",
     media_types=(BODY.media_type,),
     unlisted_media_types=("text/html",),  # browsers
-    item=item,
+    item=lambda item: item.as_json(_document),
     collection=collection,
     body=BODY,
-    schemas=_schemas,
-    item_schema=_item_schema,
+    schemas=lambda resource: {_name(resource): with_properties(_NODE, read_schema(resource))},
+    item_schema=lambda resource: reference(_name(resource)),
     collection_schema=_collection_schema,
 )
