@@ -1,6 +1,5 @@
 """JSON Schema (2020-12) of a resource, built from the declaration that also validates and renders it."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from rest.resource import MOST_TEXTS, Kind, Property, Resource
@@ -55,8 +54,13 @@ def with_properties(more: Schema, schema: Schema) -> Schema:
 
 def read_schema(resource: Resource) -> Schema:
     """Describe an item in an answer. Only public properties that cannot be null are always there."""
-    schema = _object(resource, resource.readable, [prop.name for prop in resource.public if not prop.nullable])
-    return schema | {"additionalProperties": False}
+    return {
+        "type": "object",
+        "externalDocs": {"url": resource.iri_type},
+        "properties": {prop.name: _described(prop) | ({} if prop.writable else {"readOnly": True}) for prop in resource.readable},
+        "required": [prop.name for prop in resource.public if not prop.nullable],
+        "additionalProperties": False,
+    }
 
 
 def write_schema(resource: Resource, *, complete: bool) -> Schema:
@@ -66,22 +70,8 @@ def write_schema(resource: Resource, *, complete: bool) -> Schema:
     return {"type": "object", "properties": properties} | ({"required": required} if required else {})
 
 
-def _object(resource: Resource, properties: Iterable[Property], required: list[str]) -> Schema:
-    return {
-        "type": "object",
-        "externalDocs": {"url": resource.iri_type},
-        "properties": {prop.name: _read(prop) for prop in properties},
-        "required": required,
-    }
-
-
-def _read(prop: Property) -> Schema:
-    schema = _described(prop, dict(_TYPES[prop.kind]))
-    return schema if prop.writable else schema | {"readOnly": True}
-
-
 def _written(prop: Property) -> Schema:
-    schema = _described(prop, dict(_TYPES[prop.kind]))
+    schema = _described(prop)
     if prop.kind is Kind.STRING:
         schema["pattern"] = _NOT_BLANK if prop.not_blank and not prop.email else _NO_NUL
     if prop.kind is Kind.DATE_TIME:
@@ -104,7 +94,8 @@ def _written(prop: Property) -> Schema:
     return schema
 
 
-def _described(prop: Property, schema: Schema) -> Schema:
+def _described(prop: Property) -> Schema:
+    schema = dict(_TYPES[prop.kind])
     if prop.description:
         schema["description"] = prop.description
     if prop.example is not None:
