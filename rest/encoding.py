@@ -4,15 +4,12 @@ import json
 from typing import Any, NoReturn
 
 import orjson
-from orjson import Fragment
 
 #: The default depth of PHP's json_decode.
 MAX_DEPTH = 512
 
 #: PHP's largest integer. PHP decodes a larger number as a double.
 INT_MAX = 2**63 - 1
-
-__all__ = ["INT_MAX", "MAX_DEPTH", "Fragment", "NotJson", "compact", "decode_json", "encode_json"]
 
 
 class NotJson(ValueError):

@@ -9,7 +9,9 @@ from itertools import chain, count
 from sys import getsizeof
 from typing import Any, Self
 
-from rest.encoding import Fragment, compact, encode_json
+from orjson import Fragment
+
+from rest.encoding import compact, encode_json
 from rest.pagination import Page
 from rest.query import Parameters, build_query, parse_query
 from rest.remembered import OF_ITEMS
