@@ -88,14 +88,6 @@ _SIGN_IN_TYPES = ("application/json", "application/x-json", "application/ld+json
 _SIGN_IN_TYPES_OF_3 = (*_SIGN_IN_TYPES, "application/vnd.api+json")
 
 
-def _at_item(_environ: Mapping[str, Any], iri: str, _format: str) -> Fields:
-    return (("Content-Location", iri),)
-
-
-def _nowhere(_environ: Mapping[str, Any], _iri: str, _format: str) -> Fields:
-    return ()
-
-
 def _at_suffix(environ: Mapping[str, Any], iri: str, format_: str) -> Fields:
     """Return, unless the method is GET, a `Content-Location`: the path with the format as suffix, and the request's query."""
     if environ["REQUEST_METHOD"] == "GET":
@@ -106,10 +98,6 @@ def _at_suffix(environ: Mapping[str, Any], iri: str, format_: str) -> Fields:
 
 
 _IN_QUERIES = "%!$&'()*+,;=:@/?[]~"
-
-
-def _no_fields(_routed: Iterable[RoutedOperation]) -> dict[Operation, Fields]:
-    return {}
 
 
 def _methods_of_paths(routed: Iterable[RoutedOperation]) -> dict[Operation, Fields]:
@@ -134,9 +122,9 @@ CHAMILO_2 = Dialect(
     sign_in_types=_SIGN_IN_TYPES,
     listed_sign_in_types=_SIGN_IN_TYPES,
     preflight_status=204,
-    item_location=_at_item,
-    page_location=_nowhere,
-    fields_of_paths=_no_fields,
+    item_location=lambda _environ, iri, _format: (("Content-Location", iri),),
+    page_location=lambda _environ, _iri, _format: (),
+    fields_of_paths=lambda _routed: {},
     offers={
         "": (_JSON_LD, _JSON, _HTML),
         "/index.jsonld": (_JSON_LD,),
