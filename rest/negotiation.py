@@ -202,7 +202,7 @@ def _body_type(takes: tuple[BodyType, ...]) -> BodyType | None:
     by_media_type = {body_type.media_type: body_type for body_type in takes}
     listed = [body_type.media_type for body_type in takes if body_type.listed]
     try:
-        return by_media_type[request_media_type(request, list(by_media_type), listed)]
+        return by_media_type[request_media_type(request, by_media_type, listed)]
     except MissingMediaType:  # as in Chamilo, this is refused only when the body is read
         return None
 
