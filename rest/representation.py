@@ -38,7 +38,7 @@ class Item:
     @classmethod
     def of(cls, resource: Resource, properties: Properties, row: Any) -> Self:
         """Make an item from a row, with the properties that the caller sees."""
-        return cls(resource, resource.item_iri(row), fields(properties, row))
+        return cls(resource, resource.item_iri(row.id), fields(properties, row))
 
     def shared(self) -> Self:
         """Give this item its unique number, and return the item."""
