@@ -28,7 +28,7 @@ TOO_LONG_CODE = "d94b19cc-114f-4f44-9cc4-4138e80a87b9"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _EMAIL = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})+")
 
-# PHP's name of the type that a property has in a body, which error texts contain, and the classes of its JSON values.
+# For each kind: PHP's name of its type, as error texts have it, and the Python classes of the JSON values that it accepts.
 _TYPES: dict[Kind, tuple[str, Any]] = {
     Kind.STRING: ("string", str),
     Kind.BOOLEAN: ("bool", bool),
@@ -113,7 +113,7 @@ def _read_value(prop: Property, value: Any) -> Any:
     if value is None and prop.nullable:
         return None
     type_name, classes = _TYPES[prop.kind]
-    # In Python a boolean is an int, and so is a number that is too large for PHP's.
+    # In Python, booleans and numbers that are too large for PHP are ints, too.
     if not isinstance(value, classes) or (prop.kind is Kind.INTEGER and php_type(value) != "integer"):
         raise wrong_type(f'"{prop.name}" attribute', type_name, value)
     if prop.kind is Kind.DATE_TIME:
@@ -154,7 +154,7 @@ def _read_date_time(prop: Property, value: str) -> datetime:
 
 
 def wrong_type(what: str, expected: str, value: Any) -> UnreadableRequest:
-    """Return the failure of a part of a body that has the wrong type, with API Platform's text."""
+    """Return the failure for a value with a wrong JSON type. `what` names the value in the text."""
     return UnreadableRequest(f'The type of the {what} must be "{expected}", "{php_type(value)}" given.')
 
 
@@ -174,8 +174,8 @@ def find_violations(
 ) -> list[Violation]:
     """Return the violations of a resource's constraints, in the order of its properties.
 
-    `values` has the names in bodies as keys. A `complete` body must have all properties that must not be blank. `unchanged` has
-    the names of values that equal the stored ones. These may be too long, since clients send whole records back.
+    The keys of `values` are the names that bodies use. A `complete` body must have all properties that must not be blank.
+    `unchanged` names the values that equal the stored ones. These may be too long, since clients send whole records back.
     """
     return [
         Violation(prop.name, *constraint)

@@ -1,6 +1,6 @@
 """Where the answers of Chamilo 2 and Chamilo 3 differ: a `Dialect` holds every difference (docs/compatibility.md#chamilo-3).
 
-An application gets one of the two dialects when it is made. Otherwise only the text of the start page depends on the version.
+An application gets one of the two dialects when it is made. Apart from that, only the start page's text depends on the version.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping
@@ -37,10 +37,10 @@ class NoSuchEntrypoint(NotAcceptable):
 class Dialect:
     """The answers that depend on the version of Chamilo.
 
-    Failures: those of the classes `documented_failures` are answered with a JSON-LD or problem document. `document` makes it
-    from the failure, and from whether the client gets plain JSON. With `refuses_bad_tokens_first`, an invalid token is refused
-    before an unknown suffix (404), 415 and 406. `sign_in_types` are the media types that a sign-in accepts; the text of its 415
-    names only `listed_sign_in_types`. Preflight requests get `preflight_status`.
+    Failures: for those of the classes `documented_failures`, clients get a JSON-LD or problem document. `document` makes it
+    from the failure; its second argument tells whether the client gets plain JSON. With `refuses_bad_tokens_first`, an invalid
+    token is refused before an unknown suffix (404), 415 and 406. `sign_in_types` are the media types that a sign-in accepts; the
+    text of its 415 names only `listed_sign_in_types`. Preflight requests get `preflight_status`.
 
     Answers: `item_location` and `page_location` return the `Content-Location` of an answer, if it has one. They take the
     environment of the request, the path of the item or the collection, and the name of the format. `fields_of_paths` returns
@@ -73,7 +73,7 @@ class Dialect:
 
 
 class _StructuredJson(tuple[str, ...]):
-    """Media types that also include every `application/…+json` for which Symfony 7.4 has no format of its own."""
+    """Media types, and with them every `application/…+json` for which Symfony 7.4 has no format of its own."""
 
     __slots__ = ()
 
@@ -89,7 +89,7 @@ _SIGN_IN_TYPES_OF_3 = (*_SIGN_IN_TYPES, "application/vnd.api+json")
 
 
 def _at_suffix(environ: Mapping[str, Any], iri: str, format_: str) -> Fields:
-    """Return, unless the method is GET, a `Content-Location`: the path with the format as suffix, and the request's query."""
+    """Return a `Content-Location` with the format as the path's suffix, and with the request's query. A GET gets none."""
     if environ["REQUEST_METHOD"] == "GET":
         return ()
     query = environ.get("QUERY_STRING", "")

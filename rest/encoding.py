@@ -22,7 +22,7 @@ def encode_json(value: Any) -> bytes:
 
 
 def compact(text: bytes) -> bytes:
-    """Copy bytes for a cache: those that orjson returns occupy several kilobytes, however short the text is."""
+    """Copy bytes before they are cached: the ones that orjson returns occupy several kilobytes, even for a short text."""
     return bytes(memoryview(text))
 
 

@@ -18,8 +18,8 @@ class BodyType:
     """A media type of request bodies, which are JSON.
 
     `unwrap` finds the properties in the decoded object, or raises UnreadableRequest. A type that is not `listed` is left out of
-    the documents and of the text of 415. `infix` is part of the names of its schemas. `schema` and `example` make those of the
-    body from those of the properties. For `leads` see `leading_first`.
+    the documents and of the text of 415. `infix` is part of the names of its schemas. `schema` and `example` turn the schema and
+    the example of the properties into those of the body. For `leads` see `leading_first`.
     """
 
     media_type: str

@@ -136,7 +136,7 @@ def render_collection(collection: Collection) -> Response:
 
 
 def _page_key(operation: Operation, chosen: Format, collection: Collection) -> tuple[Any, ...] | None:
-    """Return the cache key of a page, or None if some items serve this request alone, and so have no number."""
+    """Return the cache key of a page, or None if an item has no number, because it serves only this request."""
     numbers = tuple([member.number for member in collection.members])
     if not all(numbers):
         return None

@@ -24,7 +24,7 @@ _BYTES_OF_ITEM = 600
 
 
 class Item:
-    """An item as a caller sees it: its fields by the names in answers, in the order of answers. Do not change it.
+    """An item as a caller sees it, with its fields by name, in the order of answers. Do not change it.
 
     An item that several requests share has a unique `number`, the key of its cache entries in `rest.remembered`. An item with
     number 0 serves a single request and is not cached.

@@ -1,4 +1,4 @@
-"""The declaration of a resource, by which answers are rendered, bodies validated, and documents written."""
+"""The declaration of a resource, which decides how answers are rendered, bodies validated, and documents written."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
-#: The most entries of a property of the kind TEXTS_BY_NAME: each may cost a look-up.
+#: The most entries that a property of the kind TEXTS_BY_NAME may have, since each may need a look-up.
 MOST_TEXTS = 500
 
 
@@ -56,7 +56,7 @@ class Property:
     iri: str = ""
 
 
-class Properties(tuple[Property, ...]):  # noqa: SLOT001 - a cached property needs a place
+class Properties(tuple[Property, ...]):  # noqa: SLOT001 - a cached property needs `__dict__`
     """Properties of a resource, in the order of answers. Each selection is made only once, so its identity serves as its hash."""
 
     __hash__ = object.__hash__

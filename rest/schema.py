@@ -15,10 +15,10 @@ _TYPES: dict[Kind, Schema] = {
     Kind.TEXTS_BY_NAME: {"type": "object", "additionalProperties": {"type": ["string", "null"]}},
 }
 
-# No database here stores NUL in every kind of text. The second pattern also demands a visible character.
+# No supported database can store NUL in all kinds of text. The second pattern also requires a visible character.
 _NO_NUL, _NOT_BLANK = r"^[^\u0000]*$", r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
-# The accepted times in the form of RFC 3339 (docs/compatibility.md#finite-dates). The server accepts other forms, too.
+# The accepted times in RFC 3339's form (docs/compatibility.md#finite-dates). The server also accepts other forms.
 _FINITE = r"^[1-9][0-9]{3}-[^ ]*([Zz]|[+-](0[0-9]|1[0-4]):[0-5][0-9])$"
 
 #: Any text.
@@ -30,7 +30,7 @@ MAX_ID = 2**31 - 1
 #: The schema of an id.
 ID: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
 
-#: An id that no user has, so that an example that is sent unchanged changes nobody.
+#: An id that no user has. If a reader sends an example unchanged, it changes nobody.
 EXAMPLE_ID = 1_234_567_890
 
 #: A link, absolute or relative.
@@ -53,7 +53,7 @@ def with_properties(more: Schema, schema: Schema) -> Schema:
 
 
 def read_schema(resource: Resource) -> Schema:
-    """Describe an item in an answer. Only public properties that cannot be null are always there."""
+    """Describe an item in an answer. Every answer has the public properties that cannot be null; all others may be missing."""
     return {
         "type": "object",
         "externalDocs": {"url": resource.iri_type},

@@ -11,10 +11,10 @@ _PROBLEM, _JSON_LD, _JSON = "application/problem+json", "application/ld+json", "
 
 
 class FailureSchemas(NamedTuple):
-    """The schemas of all failures by name, and the schema names of unreadable and invalid requests (400 and 422).
+    """The schemas of failures by name, and which of them describe unreadable and invalid requests (400 and 422).
 
-    These names are by status and media type. `of_all` is for a document of all formats, `of_json` for a document of plain JSON
-    only, and `of_json_ld` for a document of any other single format.
+    The last three fields map a status and a media type to the name of a schema: `of_all` in a document of all formats, `of_json`
+    in a document of plain JSON only, and `of_json_ld` in a document of any other single format.
     """
 
     schemas: Document

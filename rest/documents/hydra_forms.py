@@ -13,8 +13,8 @@ HYDRA = "http://www.w3.org/ns/hydra/core#"
 class HydraForm(NamedTuple):
     """A way to write the documentation.
 
-    `class_id` names the class of a resource, `in_context` adds to the terms of the documentation, and `contexts` has the names
-    of the contexts of failures.
+    `class_id` names the class of a resource, `in_context` adds to the terms of the documentation, and `contexts` names the
+    contexts of failures.
     """
 
     class_id: Callable[[Resource], str]
