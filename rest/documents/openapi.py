@@ -6,15 +6,13 @@ from typing import Any
 
 from rest.documents.examples import answer_example, failure_in
 from rest.documents.failures import FAILURES_WITH_API_KEYS
-from rest.documents.parameters import parameters_of
+from rest.documents.parameters import Document, parameters_of
 from rest.documents.selection import Selection
 from rest.error_codes import HEADER
 from rest.format import TOTAL_HEADER, BodyType, Format
 from rest.operation import Operation, RoutedOperation, Shape
 from rest.resource import Resource
 from rest.schema import TEXT, reference, schema_name, write_schema
-
-Document = dict[str, Any]
 
 #: Chamilo's own title; clients show it.
 TITLE = "Chamilo Api"
