@@ -28,13 +28,14 @@ TOO_LONG_CODE = "d94b19cc-114f-4f44-9cc4-4138e80a87b9"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _EMAIL = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})+")
 
-_PHP_TYPE_NAMES = {
-    Kind.STRING: "string",
-    Kind.BOOLEAN: "bool",
-    Kind.DATE_TIME: "string",
-    Kind.STRINGS: "array",
-    Kind.INTEGER: "int",
-    Kind.TEXTS_BY_NAME: "array",
+# For each kind: PHP's name of its type, as error texts have it, and the Python classes of the JSON values that it accepts.
+_TYPES: dict[Kind, tuple[str, Any]] = {
+    Kind.STRING: ("string", str),
+    Kind.BOOLEAN: ("bool", bool),
+    Kind.DATE_TIME: ("string", str),
+    Kind.STRINGS: ("array", list),
+    Kind.INTEGER: ("int", int),
+    Kind.TEXTS_BY_NAME: ("array", (dict, list)),
 }
 
 
@@ -95,7 +96,7 @@ def read_object(body_type: BodyType, body: bytes) -> dict[str, Any]:
     if isinstance(document, dict):
         document = body_type.unwrap(document)
     if not isinstance(document, dict):
-        raise UnreadableRequest(f'The type of the body must be "object", "{php_type(document)}" given.')
+        raise wrong_type("body", "object", document)
     return document
 
 
@@ -111,29 +112,20 @@ def read_changes(resource: Resource, document: Mapping[str, Any], writable: froz
 def _read_value(prop: Property, value: Any) -> Any:
     if value is None and prop.nullable:
         return None
-    readable = {
-        Kind.STRING: isinstance(value, str),
-        Kind.BOOLEAN: isinstance(value, bool),
-        Kind.DATE_TIME: isinstance(value, str),
-        Kind.STRINGS: isinstance(value, list),
-        Kind.INTEGER: php_type(value) == "integer",
-        Kind.TEXTS_BY_NAME: isinstance(value, dict | list),
-    }
-    if not readable[prop.kind]:
-        raise UnreadableRequest(
-            f'The type of the "{prop.name}" attribute must be "{_PHP_TYPE_NAMES[prop.kind]}", "{php_type(value)}" given.'
-        )
+    type_name, classes = _TYPES[prop.kind]
+    # In Python, booleans and numbers that are too large for PHP are ints, too.
+    if not isinstance(value, classes) or (prop.kind is Kind.INTEGER and php_type(value) != "integer"):
+        raise wrong_type(f'"{prop.name}" attribute', type_name, value)
     if prop.kind is Kind.DATE_TIME:
         return _read_date_time(prop, value)
     if prop.kind is Kind.TEXTS_BY_NAME:
         return _read_texts(prop, value)
-    if prop.kind is Kind.STRING and "\0" in value:
-        raise UnreadableRequest(f'The "{prop.name}" attribute must not contain a NUL character.')
+    if prop.kind is Kind.STRING:
+        _refuse_nul(prop, value)
     for element in value if prop.kind is Kind.STRINGS else ():
         if not isinstance(element, str):
-            raise UnreadableRequest(f'The type of the "{prop.name}" elements must be "string", "{php_type(element)}" given.')
-        if "\0" in element:
-            raise UnreadableRequest(f'The "{prop.name}" attribute must not contain a NUL character.')
+            raise wrong_type(f'"{prop.name}" elements', "string", element)
+        _refuse_nul(prop, element)
     return value
 
 
@@ -143,10 +135,14 @@ def _read_texts(prop: Property, value: dict[str, Any] | list[Any]) -> dict[str, 
     texts = value if isinstance(value, dict) else {str(place): text for place, text in enumerate(value)}
     for name, text in texts.items():
         if not isinstance(text, str | None):
-            raise UnreadableRequest(f'The type of the "{prop.name}" attribute must be "string", "{php_type(text)}" given.')
-        if "\0" in name or "\0" in (text or ""):
-            raise UnreadableRequest(f'The "{prop.name}" attribute must not contain a NUL character.')
+            raise wrong_type(f'"{prop.name}" attribute', "string", text)
+        _refuse_nul(prop, name + (text or ""))
     return texts
+
+
+def _refuse_nul(prop: Property, text: str) -> None:
+    if "\0" in text:
+        raise UnreadableRequest(f'The "{prop.name}" attribute must not contain a NUL character.')
 
 
 def _read_date_time(prop: Property, value: str) -> datetime:
@@ -155,6 +151,11 @@ def _read_date_time(prop: Property, value: str) -> datetime:
     except ValueError:
         text = f'The "{prop.name}" attribute must be a date and time like "2026-09-22T10:00:00+00:00".'
         raise UnreadableRequest(text) from None
+
+
+def wrong_type(what: str, expected: str, value: Any) -> UnreadableRequest:
+    """Return the failure for a value with a wrong JSON type. `what` names the value in the text."""
+    return UnreadableRequest(f'The type of the {what} must be "{expected}", "{php_type(value)}" given.')
 
 
 def php_type(value: Any) -> str:
@@ -173,8 +174,8 @@ def find_violations(
 ) -> list[Violation]:
     """Return the violations of a resource's constraints, in the order of its properties.
 
-    `values` has the names in bodies as keys. A `complete` body must have all properties that must not be blank. `unchanged` has
-    the names of values that equal the stored ones. These may be too long, since clients send whole records back.
+    The keys of `values` are the names that bodies use. A `complete` body must have all properties that must not be blank.
+    `unchanged` names the values that equal the stored ones. These may be too long, since clients send whole records back.
     """
     return [
         Violation(prop.name, *constraint)

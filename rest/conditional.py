@@ -14,7 +14,7 @@ def tag_of_item(item: Item, format_name: str) -> str:
 
 
 def tag_of_collection(collection: Collection, format_name: str) -> str:
-    """Return the entity tag of a page, a digest of its items, the total and the query."""
+    """Return the entity tag of a page: a digest of its link, the total and its items, and the name of the format."""
     parts = [collection.link.to_page(collection.page.number), str(collection.page.total_items)]
     parts += [f"{member.iri} {member.digest}" for member in collection.members]
     return f"{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:32]}-{format_name}"
@@ -30,7 +30,7 @@ def not_modified(request: Request, response: Response) -> Response:
 
 
 def require_match(request: Request, item: Item) -> None:
-    """Raise PreconditionFailed if `If-Match` is sent and names no tag of the item, in whatever format."""
+    """Raise PreconditionFailed if the request has an `If-Match` without a tag of the item. Tags of all formats match."""
     if "If-Match" not in request.headers:
         return
     wanted = request.if_match

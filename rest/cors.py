@@ -16,7 +16,7 @@ MAX_AGE_SECONDS = 3600
 
 
 def cors_headers(origin: str, allowed: Pattern[str] | None, exposed: str = EXPOSED) -> dict[str, str]:
-    """Return the header fields that let scripts of an origin read an answer, none if the origin is not allowed."""
+    """Return the header fields that let scripts of an origin read an answer. An origin that is not allowed gets none."""
     if allowed is None or not allowed.search(origin):
         return {}
     return {
@@ -27,7 +27,7 @@ def cors_headers(origin: str, allowed: Pattern[str] | None, exposed: str = EXPOS
 
 
 def preflight_headers(origin: str, allowed: Pattern[str] | None) -> dict[str, str]:
-    """Return the header fields that answer a preflight request, none if the origin is not allowed."""
+    """Return the header fields that answer a preflight request. An origin that is not allowed gets none."""
     headers = cors_headers(origin, allowed)
     if not headers:
         return {}

@@ -1,4 +1,4 @@
-"""Parse dates and times in bodies, in those forms of PHP that are unambiguous (docs/compatibility.md#finite-dates)."""
+"""Parse dates and times in bodies: those of PHP's forms that are unambiguous (docs/compatibility.md#finite-dates)."""
 
 import re
 from datetime import UTC, datetime, timedelta

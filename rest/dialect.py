@@ -1,6 +1,6 @@
 """Where the answers of Chamilo 2 and Chamilo 3 differ: a `Dialect` holds every difference (docs/compatibility.md#chamilo-3).
 
-An application gets one of the two dialects when it is made. Otherwise only the text of the start page depends on the version.
+An application gets one of the two dialects when it is made. Apart from that, only the start page's text depends on the version.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping
@@ -37,10 +37,10 @@ class NoSuchEntrypoint(NotAcceptable):
 class Dialect:
     """The answers that depend on the version of Chamilo.
 
-    Failures: those of the classes `documented_failures` are answered with a JSON-LD or problem document. `document` makes it
-    from the failure, and from whether the client gets plain JSON. With `refuses_bad_tokens_first`, an invalid token is refused
-    before an unknown suffix (404), 415 and 406. `sign_in_types` are the media types that a sign-in accepts; the text of its 415
-    names only `listed_sign_in_types`. Preflight requests get `preflight_status`.
+    Failures: for those of the classes `documented_failures`, clients get a JSON-LD or problem document. `document` makes it
+    from the failure; its second argument tells whether the client gets plain JSON. With `refuses_bad_tokens_first`, an invalid
+    token is refused before an unknown suffix (404), 415 and 406. `sign_in_types` are the media types that a sign-in accepts; the
+    text of its 415 names only `listed_sign_in_types`. Preflight requests get `preflight_status`.
 
     Answers: `item_location` and `page_location` return the `Content-Location` of an answer, if it has one. They take the
     environment of the request, the path of the item or the collection, and the name of the format. `fields_of_paths` returns
@@ -73,7 +73,7 @@ class Dialect:
 
 
 class _StructuredJson(tuple[str, ...]):
-    """Media types that also include every `application/…+json` for which Symfony 7.4 has no format of its own."""
+    """Media types, and with them every `application/…+json` for which Symfony 7.4 has no format of its own."""
 
     __slots__ = ()
 
@@ -88,16 +88,8 @@ _SIGN_IN_TYPES = ("application/json", "application/x-json", "application/ld+json
 _SIGN_IN_TYPES_OF_3 = (*_SIGN_IN_TYPES, "application/vnd.api+json")
 
 
-def _at_item(_environ: Mapping[str, Any], iri: str, _format: str) -> Fields:
-    return (("Content-Location", iri),)
-
-
-def _nowhere(_environ: Mapping[str, Any], _iri: str, _format: str) -> Fields:
-    return ()
-
-
 def _at_suffix(environ: Mapping[str, Any], iri: str, format_: str) -> Fields:
-    """Return, unless the method is GET, a `Content-Location`: the path with the format as suffix, and the request's query."""
+    """Return a `Content-Location` with the format as the path's suffix, and with the request's query. A GET gets none."""
     if environ["REQUEST_METHOD"] == "GET":
         return ()
     query = environ.get("QUERY_STRING", "")
@@ -106,10 +98,6 @@ def _at_suffix(environ: Mapping[str, Any], iri: str, format_: str) -> Fields:
 
 
 _IN_QUERIES = "%!$&'()*+,;=:@/?[]~"
-
-
-def _no_fields(_routed: Iterable[RoutedOperation]) -> dict[Operation, Fields]:
-    return {}
 
 
 def _methods_of_paths(routed: Iterable[RoutedOperation]) -> dict[Operation, Fields]:
@@ -134,9 +122,9 @@ CHAMILO_2 = Dialect(
     sign_in_types=_SIGN_IN_TYPES,
     listed_sign_in_types=_SIGN_IN_TYPES,
     preflight_status=204,
-    item_location=_at_item,
-    page_location=_nowhere,
-    fields_of_paths=_no_fields,
+    item_location=lambda _environ, iri, _format: (("Content-Location", iri),),
+    page_location=lambda _environ, _iri, _format: (),
+    fields_of_paths=lambda _routed: {},
     offers={
         "": (_JSON_LD, _JSON, _HTML),
         "/index.jsonld": (_JSON_LD,),

@@ -4,15 +4,12 @@ import json
 from typing import Any, NoReturn
 
 import orjson
-from orjson import Fragment
 
 #: The default depth of PHP's json_decode.
 MAX_DEPTH = 512
 
 #: PHP's largest integer. PHP decodes a larger number as a double.
 INT_MAX = 2**63 - 1
-
-__all__ = ["INT_MAX", "MAX_DEPTH", "Fragment", "NotJson", "compact", "decode_json", "encode_json"]
 
 
 class NotJson(ValueError):
@@ -25,7 +22,7 @@ def encode_json(value: Any) -> bytes:
 
 
 def compact(text: bytes) -> bytes:
-    """Copy bytes for a cache: those that orjson returns occupy several kilobytes, however short the text is."""
+    """Copy bytes before they are cached: the ones that orjson returns occupy several kilobytes, even for a short text."""
     return bytes(memoryview(text))
 
 

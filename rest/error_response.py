@@ -21,12 +21,15 @@ def error_response(
     """Answer a failed request. A GET with a superfluous slash at the end is redirected if `routes` has the path without it."""
     if error.response is not None:  # a redirect of Werkzeug's
         return error.response  # type: ignore[return-value]
+    code = error_code(error)
     if request.routing_exception is error:
-        if isinstance(error, NotFound) and routes and _exists_without_slash(request, routes):
-            return _redirect_without_slash(request)
+        if isinstance(error, NotFound):
+            if routes and _exists_without_slash(request, routes):
+                return _redirect_without_slash(request)
+            code = ROUTE_NOT_FOUND
         error.description = _route_not_found(error, request)
     body, content_type, fields = dialect.body_of(error, as_problem_json)
-    headers = [(HEADER, _code(error, request)), *fields]
+    headers = [(HEADER, code), *fields]
     response = Response(encode_json(body), error.code, content_type=content_type, headers=headers)
     for name, value in error.get_headers():
         if name not in {"Content-Type", "Content-Length"}:
@@ -34,11 +37,6 @@ def error_response(
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = _allowed(error)
     return response
-
-
-def _code(error: HTTPException, request: Request) -> str:
-    is_of_path = request.routing_exception is error and isinstance(error, NotFound)
-    return ROUTE_NOT_FOUND if is_of_path else error_code(error)
 
 
 def _route_not_found(error: HTTPException, request: Request) -> str:

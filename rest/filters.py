@@ -10,7 +10,7 @@ from rest.query import Parameters
 
 Column = InstrumentedAttribute[Any]
 
-_TRUE, _FALSE = ("1", "true"), ("0", "false")
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def texts(value: "str | Parameters | None", fold: Callable[[str], str]) -> list[str]:
@@ -35,9 +35,7 @@ def contains_any(columns: Sequence[Column], wanted: Sequence[str]) -> ColumnElem
 
 def boolean(value: "str | Parameters | None") -> bool | None:
     """Read `true`, `1`, `false` or `0`; None for any other value."""
-    if value in _TRUE:
-        return True
-    return False if value in _FALSE else None
+    return _BOOLEANS.get(value) if isinstance(value, str) else None
 
 
 def order(value: "str | Parameters | None", columns: Mapping[str, Column]) -> dict[str, ColumnElement[Any]]:

@@ -2,36 +2,15 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from rest.encoding import encode_json
 from rest.representation import Collection, Item
 from rest.resource import Resource
-
-Schema = dict[str, Any]
+from rest.schema import TEXT, Schema
 
 #: The header field with the total of a collection, for formats whose bodies have no place for a total.
 TOTAL_HEADER = "X-Total-Count"
-
-
-def _whole(document: dict[str, Any]) -> dict[str, Any]:
-    return document
-
-
-def _plain_schema(attributes: Schema, *, complete: bool) -> Schema:  # noqa: ARG001 - JSON:API needs it
-    return attributes
-
-
-def _plain_example(_resource: Resource, attributes: Schema) -> Schema:
-    return attributes
-
-
-def _no_schemas(_resource: Resource) -> dict[str, Schema]:
-    return {}
-
-
-def _text_schema(_resource: Resource) -> Schema:
-    return {"type": "string"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +18,17 @@ class BodyType:
     """A media type of request bodies, which are JSON.
 
     `unwrap` finds the properties in the decoded object, or raises UnreadableRequest. A type that is not `listed` is left out of
-    the documents and of the text of 415. `infix` is part of the names of its schemas. `schema` and `example` make those of the
-    body from those of the properties. For `leads` see `leading_first`.
+    the documents and of the text of 415. `infix` is part of the names of its schemas. `schema` and `example` turn the schema and
+    the example of the properties into those of the body. For `leads` see `leading_first`.
     """
 
     media_type: str
-    unwrap: Callable[[dict[str, Any]], Any] = _whole
+    unwrap: Callable[[dict[str, Any]], Any] = lambda document: document
     listed: bool = True
     leads: bool = False
     infix: str = ""
-    schema: Callable[..., Schema] = _plain_schema
-    example: Callable[[Resource, Schema], Schema] = _plain_example
+    schema: Callable[..., Schema] = lambda attributes, **_: attributes
+    example: Callable[[Resource, Schema], Schema] = lambda _resource, attributes: attributes
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -75,17 +54,12 @@ class Format:
     problem_json: bool = False
     total_in_header: bool = False
     leads: bool = False
-    schemas: Callable[[Resource], dict[str, Schema]] = _no_schemas
-    item_schema: Callable[[Resource], Schema] = _text_schema
-    collection_schema: Callable[[Resource], Schema] = _text_schema
+    schemas: Callable[[Resource], dict[str, Schema]] = lambda _resource: {}
+    item_schema: Callable[[Resource], Schema] = lambda _resource: TEXT
+    collection_schema: Callable[[Resource], Schema] = lambda _resource: TEXT
 
 
-class _Leading(Protocol):
-    @property
-    def leads(self) -> bool: ...
-
-
-Declared = TypeVar("Declared", bound=_Leading)
+Declared = TypeVar("Declared", BodyType, Format)
 
 
 def leading_first(declared: Iterable[Declared]) -> list[Declared]:

@@ -33,15 +33,11 @@ Rendered = tuple[bytes, Fields]
 
 
 class Negotiation(NamedTuple):
-    """The settings of an application on which its answers depend.
-
-    `fields_of_paths` has header fields of operations. `before_refusing` is called before a request is refused for its suffix
-    or its media types. It may raise another error, which then takes precedence.
-    """
+    """The settings of an application on which its answers depend. `refuse_bad_token` raises the error of an invalid token."""
 
     dialect: Dialect
     fields_of_paths: Mapping[Operation, Fields]
-    before_refusing: Callable[[], object]
+    refuse_bad_token: Callable[[], object]
 
 
 class Negotiated(NamedTuple):
@@ -58,12 +54,7 @@ def install_negotiation(
     app: Flask, dialect: Dialect, routed: Iterable[RoutedOperation], refuse_bad_token: Callable[[], object]
 ) -> None:
     """Set the dialect in which views that are decorated with `speaks` answer."""
-    before_refusing = refuse_bad_token if dialect.refuses_bad_tokens_first else _pass
-    app.extensions[_EXTENSION] = Negotiation(dialect, dialect.fields_of_paths(routed), before_refusing)
-
-
-def _pass() -> None:
-    """Do nothing: in Chamilo 2's dialect a request is refused for its format before its token is checked."""
+    app.extensions[_EXTENSION] = Negotiation(dialect, dialect.fields_of_paths(routed), refuse_bad_token)
 
 
 class UnknownFormat(NotFound):
@@ -97,7 +88,8 @@ def speaks(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:
                 body_type = _body_type(operation.takes)
                 chosen = _format(suffix, environ.get("HTTP_ACCEPT", "").strip())
             except (UnknownFormat, UnsupportedMediaType, NotAcceptable):
-                negotiation.before_refusing()
+                if negotiation.dialect.refuses_bad_tokens_first:
+                    negotiation.refuse_bad_token()
                 raise
             app_ctx.g.negotiated = Negotiated(operation, body_type, chosen, environ, negotiation)
             return view(*args, **kwargs)
@@ -144,7 +136,7 @@ def render_collection(collection: Collection) -> Response:
 
 
 def _page_key(operation: Operation, chosen: Format, collection: Collection) -> tuple[Any, ...] | None:
-    """Return the cache key of a page, or None if some items serve this request alone, and so have no number."""
+    """Return the cache key of a page, or None if an item has no number, because it serves only this request."""
     numbers = tuple([member.number for member in collection.members])
     if not all(numbers):
         return None
@@ -210,7 +202,7 @@ def _body_type(takes: tuple[BodyType, ...]) -> BodyType | None:
     by_media_type = {body_type.media_type: body_type for body_type in takes}
     listed = [body_type.media_type for body_type in takes if body_type.listed]
     try:
-        return by_media_type[request_media_type(request, list(by_media_type), listed)]
+        return by_media_type[request_media_type(request, by_media_type, listed)]
     except MissingMediaType:  # as in Chamilo, this is refused only when the body is read
         return None
 

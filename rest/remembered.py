@@ -18,7 +18,7 @@ class Remembered:
     """
 
     def __init__(self, most_bytes_each: int, most_bytes: int = 8 * 1024 * 1024) -> None:
-        """Take the most bytes of one entry, including its key, and of all entries together."""
+        """Take two limits in bytes: for one entry with its key, and for all entries together."""
         self._most_bytes_each = most_bytes_each
         self._entries: FIFOCache[Hashable | None, tuple[Any, int]] = FIFOCache(most_bytes, getsizeof=lambda entry: entry[1])
         self._lock = Lock()

@@ -9,7 +9,9 @@ from itertools import chain, count
 from sys import getsizeof
 from typing import Any, Self
 
-from rest.encoding import Fragment, compact, encode_json
+from orjson import Fragment
+
+from rest.encoding import compact, encode_json
 from rest.pagination import Page
 from rest.query import Parameters, build_query, parse_query
 from rest.remembered import OF_ITEMS
@@ -22,7 +24,7 @@ _BYTES_OF_ITEM = 600
 
 
 class Item:
-    """An item as a caller sees it: its fields by the names in answers, in the order of answers. Do not change it.
+    """An item as a caller sees it, with its fields by name, in the order of answers. Do not change it.
 
     An item that several requests share has a unique `number`, the key of its cache entries in `rest.remembered`. An item with
     number 0 serves a single request and is not cached.
@@ -36,7 +38,7 @@ class Item:
     @classmethod
     def of(cls, resource: Resource, properties: Properties, row: Any) -> Self:
         """Make an item from a row, with the properties that the caller sees."""
-        return cls(resource, resource.item_iri(row), fields(properties, row))
+        return cls(resource, resource.item_iri(row.id), fields(properties, row))
 
     def shared(self) -> Self:
         """Give this item its unique number, and return the item."""

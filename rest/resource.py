@@ -1,4 +1,4 @@
-"""The declaration of a resource, by which answers are rendered, bodies validated, and documents written."""
+"""The declaration of a resource, which decides how answers are rendered, bodies validated, and documents written."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
-#: The most entries of a property of the kind TEXTS_BY_NAME: each may cost a look-up.
+#: The most entries that a property of the kind TEXTS_BY_NAME may have, since each may need a look-up.
 MOST_TEXTS = 500
 
 
@@ -28,10 +28,11 @@ class Kind(StrEnum):
 class Property:
     """One property of a resource.
 
-    `attributes` names the columns that it needs. `value` computes it from a row; by default it is the first column. Every caller
-    sees `public` properties, and privileged callers see all `readable` ones. `element_pattern` is a regular expression for each
-    text of a list in a body. `max_length` counts characters, `max_bytes` bytes of UTF-8. `iri` is the property's term in another
-    vocabulary. A property that is not `tagged` has no effect on the entity tag.
+    `attributes` names the columns that it needs. `value` computes it from a row, as None or, if it is a time, as an aware
+    datetime; by default it is the first column. Every caller sees `public` properties, and privileged callers see all `readable`
+    ones. `element_pattern` is a regular expression for each text of a list in a body. `max_length` counts characters,
+    `max_bytes` bytes of UTF-8. `iri` is the property's term in another vocabulary. A property that is not `tagged` has no effect
+    on the entity tag.
     """
 
     name: str
@@ -54,13 +55,8 @@ class Property:
     example: Any = None
     iri: str = ""
 
-    @property
-    def read(self) -> Callable[[Any], Any]:
-        """Return a function that takes a row and returns the value: None if there is none, an aware datetime for a time."""
-        return self.value or attrgetter(self.attributes[0])
 
-
-class Properties(tuple[Property, ...]):  # noqa: SLOT001 - a cached property needs a place
+class Properties(tuple[Property, ...]):  # noqa: SLOT001 - a cached property needs `__dict__`
     """Properties of a resource, in the order of answers. Each selection is made only once, so its identity serves as its hash."""
 
     __hash__ = object.__hash__
@@ -68,7 +64,7 @@ class Properties(tuple[Property, ...]):  # noqa: SLOT001 - a cached property nee
     @cached_property
     def readers(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
         """Return the name of each property and the function that reads it from a row."""
-        return tuple((prop.name, prop.read) for prop in self)
+        return tuple((prop.name, prop.value or attrgetter(prop.attributes[0])) for prop in self)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -94,9 +90,9 @@ class Resource:
     is_single: bool = False
     group: str = ""
 
-    def item_iri(self, row: Any) -> str:
+    def item_iri(self, id_: int) -> str:
         """Return the path of an item."""
-        return self.iri if self.is_single else f"{self.iri}/{row.id}"
+        return self.iri if self.is_single else f"{self.iri}/{id_}"
 
     @cached_property
     def readable(self) -> Properties:

@@ -1,6 +1,5 @@
 """JSON Schema (2020-12) of a resource, built from the declaration that also validates and renders it."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from rest.resource import MOST_TEXTS, Kind, Property, Resource
@@ -16,10 +15,10 @@ _TYPES: dict[Kind, Schema] = {
     Kind.TEXTS_BY_NAME: {"type": "object", "additionalProperties": {"type": ["string", "null"]}},
 }
 
-# No database here stores NUL in every kind of text. The second pattern also demands a visible character.
+# No supported database can store NUL in all kinds of text. The second pattern also requires a visible character.
 _NO_NUL, _NOT_BLANK = r"^[^\u0000]*$", r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
-# The accepted times in the form of RFC 3339 (docs/compatibility.md#finite-dates). The server accepts other forms, too.
+# The accepted times in RFC 3339's form (docs/compatibility.md#finite-dates). The server also accepts other forms.
 _FINITE = r"^[1-9][0-9]{3}-[^ ]*([Zz]|[+-](0[0-9]|1[0-4]):[0-5][0-9])$"
 
 #: Any text.
@@ -31,7 +30,7 @@ MAX_ID = 2**31 - 1
 #: The schema of an id.
 ID: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
 
-#: An id that no user has, so that an example that is sent unchanged changes nobody.
+#: An id that no user has. If a reader sends an example unchanged, it changes nobody.
 EXAMPLE_ID = 1_234_567_890
 
 #: A link, absolute or relative.
@@ -54,9 +53,14 @@ def with_properties(more: Schema, schema: Schema) -> Schema:
 
 
 def read_schema(resource: Resource) -> Schema:
-    """Describe an item in an answer. Only public properties that cannot be null are always there."""
-    schema = _object(resource, resource.readable, [prop.name for prop in resource.public if not prop.nullable])
-    return schema | {"additionalProperties": False}
+    """Describe an item in an answer. Every answer has the public properties that cannot be null; all others may be missing."""
+    return {
+        "type": "object",
+        "externalDocs": {"url": resource.iri_type},
+        "properties": {prop.name: _described(prop) | ({} if prop.writable else {"readOnly": True}) for prop in resource.readable},
+        "required": [prop.name for prop in resource.public if not prop.nullable],
+        "additionalProperties": False,
+    }
 
 
 def write_schema(resource: Resource, *, complete: bool) -> Schema:
@@ -66,22 +70,8 @@ def write_schema(resource: Resource, *, complete: bool) -> Schema:
     return {"type": "object", "properties": properties} | ({"required": required} if required else {})
 
 
-def _object(resource: Resource, properties: Iterable[Property], required: list[str]) -> Schema:
-    return {
-        "type": "object",
-        "externalDocs": {"url": resource.iri_type},
-        "properties": {prop.name: _read(prop) for prop in properties},
-        "required": required,
-    }
-
-
-def _read(prop: Property) -> Schema:
-    schema = _described(prop, dict(_TYPES[prop.kind]))
-    return schema if prop.writable else schema | {"readOnly": True}
-
-
 def _written(prop: Property) -> Schema:
-    schema = _described(prop, dict(_TYPES[prop.kind]))
+    schema = _described(prop)
     if prop.kind is Kind.STRING:
         schema["pattern"] = _NOT_BLANK if prop.not_blank and not prop.email else _NO_NUL
     if prop.kind is Kind.DATE_TIME:
@@ -104,7 +94,8 @@ def _written(prop: Property) -> Schema:
     return schema
 
 
-def _described(prop: Property, schema: Schema) -> Schema:
+def _described(prop: Property) -> Schema:
+    schema = dict(_TYPES[prop.kind])
     if prop.description:
         schema["description"] = prop.description
     if prop.example is not None:

@@ -16,7 +16,7 @@ from blueprints.users.writing import validate_user
 from models import db
 from models.campus import find_portal
 from models.roles import roles_to_store
-from rest.body import php_type, read_changes
+from rest.body import read_changes, wrong_type
 from rest.negotiation import render_collection, render_item, render_nothing, request_object, speaks
 from rest.pagination import PAGING, Listing, paginate, read_paging
 from rest.paths import read_id
@@ -139,7 +139,7 @@ def _require_portal_of_new_user(document: dict[str, Any]) -> tuple[int, Rule]:
 
 def _read_portal(iri: Any) -> int:
     if not isinstance(iri, str):
-        raise UnreadableRequest(f'The type of the "currentUrl" attribute must be "string", "{php_type(iri)}" given.')
+        raise wrong_type('"currentUrl" attribute', "string", iri)
     match = _PORTAL_IRI.fullmatch(iri)
     if match is None:
         raise UnreadableRequest(f'Invalid IRI "{iri}".')

@@ -32,19 +32,12 @@ _TEXTS = {
 
 def answer_example(operation: Operation, resource: Resource, format_: Format) -> Any:
     """Return an example of an operation's answer in a format: decoded if the format is JSON, else as text."""
-    item = _item(resource)
-    if operation.shape is Shape.COLLECTION:
-        page = Page((item,), Paging(1, DEFAULT_ITEMS_PER_PAGE), 1)
-        encoded = format_.encode(format_.collection(Collection(resource, page, PageLink(resource.iri, ""))))
-    else:
-        encoded = format_.encode(format_.item(item))
-    return decode_json(encoded) if format_.media_types[0].endswith("json") else encoded.decode()
-
-
-def _item(resource: Resource) -> Item:
     fields = {prop.name: prop.example for prop in resource.readable if prop.example is not None}
-    iri = resource.iri if resource.is_single else f"{resource.iri}/{fields.get('id', EXAMPLE_ID)}"
-    return Item(resource, iri, fields)
+    item = Item(resource, resource.item_iri(fields.get("id", EXAMPLE_ID)), fields)
+    page = Page((item,), Paging(1, DEFAULT_ITEMS_PER_PAGE), 1)
+    collection = Collection(resource, page, PageLink(resource.iri, ""))
+    encoded = format_.encode(format_.collection(collection) if operation.shape is Shape.COLLECTION else format_.item(item))
+    return decode_json(encoded) if format_.media_types[0].endswith("json") else encoded.decode()
 
 
 def failure_in(status: HTTPStatus, operation: Operation, media_type: str) -> HTTPException:

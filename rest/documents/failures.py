@@ -11,10 +11,10 @@ _PROBLEM, _JSON_LD, _JSON = "application/problem+json", "application/ld+json", "
 
 
 class FailureSchemas(NamedTuple):
-    """The schemas of all failures by name, and the schema names of unreadable and invalid requests (400 and 422).
+    """The schemas of failures by name, and which of them describe unreadable and invalid requests (400 and 422).
 
-    These names are by status and media type. `of_all` is for a document of all formats, `of_json` for a document of plain JSON
-    only, and `of_json_ld` for a document of any other single format.
+    The last three fields map a status and a media type to the name of a schema: `of_all` in a document of all formats, `of_json`
+    in a document of plain JSON only, and `of_json_ld` in a document of any other single format.
     """
 
     schemas: Document
@@ -41,11 +41,14 @@ _PLAIN: Document = {
 _VIOLATIONS: Document = {"violations": {"type": "array", "items": reference("Violation")}}
 _STATUS: Document = {"status": {"type": "integer"}}
 
-_HYDRA_OF_2 = _texts("@context", "@type", "hydra:title", "hydra:description")
-_PROBLEM_OF_2 = _texts("type", "title", "detail")
 
-_HYDRA_OF_3 = _texts("@context", "@id", "@type", "detail") | _STATUS | _texts("type", "hydra:description", "hydra:title")
-_PROBLEM_OF_3 = _texts("title", "detail") | _STATUS | _texts("type")
+def _schemas(hydra: Document, problem: Document, list_name: str) -> Document:
+    return _PLAIN | {
+        "Error.jsonld": _object(hydra),
+        "Problem": _object(problem),
+        f"{list_name}.jsonld": _object(hydra | _VIOLATIONS),
+        list_name: _object(problem | _VIOLATIONS),
+    }
 
 
 def _chosen(problem: str, violations: str, media_type: str) -> dict[HTTPStatus, dict[str, str]]:
@@ -54,13 +57,11 @@ def _chosen(problem: str, violations: str, media_type: str) -> dict[HTTPStatus, 
 
 #: In Chamilo 2, each form of a failure has a media type of its own.
 OF_2 = FailureSchemas(
-    _PLAIN
-    | {
-        "Error.jsonld": _object(_HYDRA_OF_2),
-        "Problem": _object(_PROBLEM_OF_2),
-        "ConstraintViolationList.jsonld": _object(_HYDRA_OF_2 | _VIOLATIONS),
-        "ConstraintViolationList": _object(_PROBLEM_OF_2 | _VIOLATIONS),
-    },
+    _schemas(
+        _texts("@context", "@type", "hydra:title", "hydra:description"),
+        _texts("type", "title", "detail"),
+        "ConstraintViolationList",
+    ),
     {
         HTTPStatus.BAD_REQUEST: {_PROBLEM: "Problem", _JSON_LD: "Error.jsonld", _JSON: "Error"},
         HTTPStatus.UNPROCESSABLE_ENTITY: {_PROBLEM: "ConstraintViolationList", _JSON_LD: "ConstraintViolationList.jsonld"},
@@ -71,12 +72,12 @@ OF_2 = FailureSchemas(
 
 #: In Chamilo 3, both forms have the same media type, so the schema for it must accept either.
 OF_3 = FailureSchemas(
-    _PLAIN
+    _schemas(
+        _texts("@context", "@id", "@type", "detail") | _STATUS | _texts("type", "hydra:description", "hydra:title"),
+        _texts("title", "detail") | _STATUS | _texts("type"),
+        "ConstraintViolation",
+    )
     | {
-        "Error.jsonld": _object(_HYDRA_OF_3),
-        "Problem": _object(_PROBLEM_OF_3),
-        "ConstraintViolation.jsonld": _object(_HYDRA_OF_3 | _VIOLATIONS),
-        "ConstraintViolation": _object(_PROBLEM_OF_3 | _VIOLATIONS),
         "Problem.any": {"anyOf": [reference("Problem"), reference("Error.jsonld")]},
         "ConstraintViolation.any": {"anyOf": [reference("ConstraintViolation"), reference("ConstraintViolation.jsonld")]},
     },
@@ -89,6 +90,4 @@ OF_3 = FailureSchemas(
 )
 
 #: Replaces a schema if API keys are accepted: the answer to a refused key has no `code` (docs/compatibility.md#api-keys).
-FAILURES_WITH_API_KEYS: Document = {
-    "AuthenticationFailure": _PLAIN["AuthenticationFailure"] | {"required": ["message"]},
-}
+FAILURES_WITH_API_KEYS: Document = {"AuthenticationFailure": _PLAIN["AuthenticationFailure"] | {"required": ["message"]}}

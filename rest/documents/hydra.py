@@ -1,25 +1,16 @@
 """The Hydra documentation and the JSON-LD contexts, built from the declarations of the operations."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from rest.documents.hydra_forms import HYDRA, HydraForm
+from rest.documents.hydra_forms import HYDRA, Document, HydraForm, describe_property
 from rest.documents.openapi import TITLE
-from rest.operation import Operation, RoutedOperation, Shape
+from rest.operation import RoutedOperation, Shape
 from rest.resource import Kind, Property, Resource
-
-Document = dict[str, Any]
 
 DOCUMENTATION = "/api/docs.jsonld"
 
-_RANGES = {
-    Kind.STRING: "xmls:string",
-    Kind.INTEGER: "xmls:integer",
-    Kind.BOOLEAN: "xmls:boolean",
-    Kind.DATE_TIME: "xmls:dateTime",
-    Kind.STRINGS: "xmls:string",
-    Kind.TEXTS_BY_NAME: "xmls:string",
-}
+# The types of values that are not texts.
+_RANGES = {Kind.INTEGER: "xmls:integer", Kind.BOOLEAN: "xmls:boolean", Kind.DATE_TIME: "xmls:dateTime"}
 
 _ACTIONS = {
     "GET": "schema:FindAction",
@@ -42,26 +33,23 @@ def build_context(resource: Resource, origin: str) -> Document:
 
 def build_fixed_contexts(resources: Iterable[Resource], origin: str, form: HydraForm) -> Mapping[str, Document]:
     """Build the contexts of the entrypoint and of errors."""
-    links = {
-        _entry(resource): {"@id": f"Entrypoint/{_entry(resource)}", "@type": "@id"}
-        for resource in resources
-        if not resource.is_single
-    }
+    links = {name: {"@id": f"Entrypoint/{name}", "@type": "@id"} for name in _collections(resources)}
     plain = {"@context": _vocabulary(origin)}
     return {"Entrypoint": {"@context": _vocabulary(origin) | links}, **dict.fromkeys(form.contexts, plain)}
 
 
 def build_entrypoint(resources: Iterable[Resource]) -> Document:
     """Build the entrypoint, which links to the collection of each resource."""
-    links = {_entry(resource): resource.iri for resource in resources if not resource.is_single}
+    links = {name: resource.iri for name, resource in _collections(resources).items()}
     return {"@context": "/api/contexts/Entrypoint", "@id": "/api", "@type": "Entrypoint", **links}
 
 
 def build_documentation(routed: Sequence[RoutedOperation], origin: str, form: HydraForm) -> Document:
     """Build the ApiDocumentation (https://www.hydra-cg.com/spec/latest/core/#documenting-a-web-api)."""
-    # Hydra has no terms for an operation whose body is not the resource.
-    operations = [(one.method, one.operation) for one in routed if one.operation.resource and one.operation.body is None]
     resources = resources_of(routed).values()
+    # Hydra has no terms for an operation whose body is not the resource.
+    routed = [one for one in routed if one.operation.body is None]
+    links = [_collection_link(name, one, routed, form.class_id(one)) for name, one in _collections(resources).items()]
     return {
         "@context": form.in_context(_documentation_context(origin)),
         "@id": DOCUMENTATION,
@@ -69,8 +57,8 @@ def build_documentation(routed: Sequence[RoutedOperation], origin: str, form: Hy
         "hydra:title": TITLE,
         "hydra:entrypoint": "/api",
         "hydra:supportedClass": [
-            *(_class(resource, operations, form) for resource in resources),
-            _entrypoint_class([resource for resource in resources if not resource.is_single], operations, form),
+            *(_class(resource, routed, form.class_id(resource)) for resource in resources),
+            _entrypoint_class(links),
             *form.failure_classes,
         ],
     }
@@ -81,49 +69,39 @@ def _vocabulary(origin: str) -> Document:
 
 
 def _documentation_context(origin: str) -> Document:
-    as_id = {"@type": "@id"}
+    links = ("rdfs:domain", "rdfs:range", "rdfs:subClassOf", "hydra:expects", "hydra:returns")
     return _vocabulary(origin) | {
         "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
         "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
         "xmls": "http://www.w3.org/2001/XMLSchema#",
         "owl": "http://www.w3.org/2002/07/owl#",
         "schema": "https://schema.org/",
-        "domain": {"@id": "rdfs:domain", **as_id},
-        "range": {"@id": "rdfs:range", **as_id},
-        "subClassOf": {"@id": "rdfs:subClassOf", **as_id},
-        "expects": {"@id": "hydra:expects", **as_id},
-        "returns": {"@id": "hydra:returns", **as_id},
+        **{term.partition(":")[2]: {"@id": term, "@type": "@id"} for term in links},
     }
 
 
-def _entry(resource: Resource) -> str:
-    return resource.name[0].lower() + resource.name[1:]
+def _collections(resources: Iterable[Resource]) -> dict[str, Resource]:
+    """Return the resources that have a collection, by the names of their links in the entrypoint."""
+    return {resource.name[0].lower() + resource.name[1:]: resource for resource in resources if not resource.is_single}
 
 
-def _class(resource: Resource, operations: list[tuple[str, Operation]], form: HydraForm) -> Document:
-    own = [
-        (method, operation) for method, operation in operations if operation.resource is resource and not operation.of_collection
-    ]
+def _class(resource: Resource, routed: Iterable[RoutedOperation], class_id: str) -> Document:
+    own = [one for one in routed if one.operation.resource is resource and not one.operation.of_collection]
     return {
-        "@id": form.class_id(resource),
+        "@id": class_id,
         "@type": "hydra:Class",
         "rdfs:label": resource.name,
         "hydra:title": resource.name,
-        "hydra:supportedProperty": [_property(resource, prop, form) for prop in resource.properties if prop.name != "id"],
-        "hydra:supportedOperation": [_operation(method, operation, form) for method, operation in own],
+        "hydra:supportedProperty": [_property(resource, prop, class_id) for prop in resource.properties if prop.name != "id"],
+        "hydra:supportedOperation": [_operation(one, class_id) for one in own],
     }
 
 
-def _property(resource: Resource, prop: Property, form: HydraForm) -> Document:
+def _property(resource: Resource, prop: Property, class_id: str) -> Document:
+    iri, range_ = prop.iri or f"#{resource.name}/{prop.name}", _RANGES.get(prop.kind, "xmls:string")
     described: Document = {
         "@type": "hydra:SupportedProperty",
-        "hydra:property": {
-            "@id": prop.iri or f"#{resource.name}/{prop.name}",
-            "@type": "rdf:Property",
-            "rdfs:label": prop.name,
-            "domain": form.class_id(resource),
-            "range": _RANGES[prop.kind],
-        },
+        "hydra:property": describe_property(iri, prop.name, class_id, range_),
         "hydra:title": prop.name,
         "hydra:required": prop.not_blank,
         "hydra:readable": prop.readable,
@@ -132,8 +110,8 @@ def _property(resource: Resource, prop: Property, form: HydraForm) -> Document:
     return described | ({"hydra:description": prop.description} if prop.description else {})
 
 
-def _operation(method: str, operation: Operation, form: HydraForm) -> Document:
-    class_id = form.class_id(operation.resource) if operation.resource else ""
+def _operation(routed: RoutedOperation, class_id: str) -> Document:
+    method, operation = routed.method, routed.operation
     returns = {Shape.ITEM: class_id, Shape.COLLECTION: "hydra:Collection", Shape.NOTHING: "owl:Nothing"}
     return {
         "@type": ["hydra:Operation", _ACTIONS[method]] if method in _ACTIONS else "hydra:Operation",
@@ -145,12 +123,12 @@ def _operation(method: str, operation: Operation, form: HydraForm) -> Document:
     }
 
 
-def _entrypoint_class(resources: list[Resource], operations: list[tuple[str, Operation]], form: HydraForm) -> Document:
+def _entrypoint_class(links: list[Document]) -> Document:
     return {
         "@id": "#Entrypoint",
         "@type": "hydra:Class",
         "hydra:title": "The API entrypoint",
-        "hydra:supportedProperty": [_collection_link(resource, operations, form) for resource in resources],
+        "hydra:supportedProperty": links,
         "hydra:supportedOperation": {
             "@type": "hydra:Operation",
             "hydra:method": "GET",
@@ -161,26 +139,21 @@ def _entrypoint_class(resources: list[Resource], operations: list[tuple[str, Ope
     }
 
 
-def _collection_link(resource: Resource, operations: list[tuple[str, Operation]], form: HydraForm) -> Document:
+def _collection_link(name: str, resource: Resource, routed: Iterable[RoutedOperation], class_id: str) -> Document:
     title = f"The collection of {resource.name} resources"
-    own = [(method, operation) for method, operation in operations if operation.resource is resource and operation.of_collection]
+    own = [one for one in routed if one.operation.resource is resource and one.operation.of_collection]
     return {
         "@type": "hydra:SupportedProperty",
         "hydra:property": {
-            "@id": f"#Entrypoint/{_entry(resource)}",
+            "@id": f"#Entrypoint/{name}",
             "@type": "hydra:Link",
             "domain": "#Entrypoint",
             "rdfs:label": title,
             "rdfs:range": [
                 {"@id": "hydra:Collection"},
-                {
-                    "owl:equivalentClass": {
-                        "owl:onProperty": {"@id": "hydra:member"},
-                        "owl:allValuesFrom": {"@id": form.class_id(resource)},
-                    }
-                },
+                {"owl:equivalentClass": {"owl:onProperty": {"@id": "hydra:member"}, "owl:allValuesFrom": {"@id": class_id}}},
             ],
-            "hydra:supportedOperation": [_operation(method, operation, form) for method, operation in own],
+            "hydra:supportedOperation": [_operation(one, class_id) for one in own],
         },
         "hydra:title": title,
         "hydra:readable": True,

@@ -13,8 +13,8 @@ HYDRA = "http://www.w3.org/ns/hydra/core#"
 class HydraForm(NamedTuple):
     """A way to write the documentation.
 
-    `class_id` names the class of a resource, `in_context` adds to the terms of the documentation, and `contexts` has the names
-    of the contexts of failures.
+    `class_id` names the class of a resource, `in_context` adds to the terms of the documentation, and `contexts` names the
+    contexts of failures.
     """
 
     class_id: Callable[[Resource], str]
@@ -23,16 +23,15 @@ class HydraForm(NamedTuple):
     contexts: tuple[str, ...]
 
 
+def describe_property(iri: str, name: str, domain: str, range_: str) -> Document:
+    """Describe a property: its IRI, its name, the class that has it, and the type of its values."""
+    return {"@id": iri, "@type": "rdf:Property", "rdfs:label": name, "domain": domain, "range": range_}
+
+
 def _failure_property(owner: str, name: str, range_: str) -> Document:
     return {
         "@type": "hydra:SupportedProperty",
-        "hydra:property": {
-            "@id": f"#{owner}/{name}",
-            "@type": "rdf:Property",
-            "rdfs:label": name,
-            "domain": f"#{owner}",
-            "range": range_,
-        },
+        "hydra:property": describe_property(f"#{owner}/{name}", name, f"#{owner}", range_),
         "hydra:title": name,
         "hydra:readable": True,
         "hydra:writeable": False,
@@ -66,11 +65,8 @@ _CLASSES_OF_3 = (
         "rdfs:label": "ConstraintViolation",
         "hydra:title": "ConstraintViolation",
         "hydra:supportedProperty": [
-            _failure_property("ConstraintViolation", name, range_)
-            for name, range_ in (
-                *(("status", "xmls:integer"), ("violations", "xmls:string")),
-                *((text, "xmls:string") for text in ("detail", "type", "title")),
-            )
+            _failure_property("ConstraintViolation", name, "xmls:integer" if name == "status" else "xmls:string")
+            for name in ("status", "violations", "detail", "type", "title")
         ],
     },
 )

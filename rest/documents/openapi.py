@@ -6,15 +6,13 @@ from typing import Any
 
 from rest.documents.examples import answer_example, failure_in
 from rest.documents.failures import FAILURES_WITH_API_KEYS
-from rest.documents.parameters import parameters_of
+from rest.documents.parameters import Document, parameters_of
 from rest.documents.selection import Selection
 from rest.error_codes import HEADER
 from rest.format import TOTAL_HEADER, BodyType, Format
 from rest.operation import Operation, RoutedOperation, Shape
 from rest.resource import Resource
 from rest.schema import TEXT, reference, schema_name, write_schema
-
-Document = dict[str, Any]
 
 #: Chamilo's own title; clients show it.
 TITLE = "Chamilo Api"
@@ -52,18 +50,11 @@ _HEADERS: Document = {
 
 
 def build_openapi(
-    operations: Sequence[RoutedOperation],
-    selection: Selection = _EVERY_FORMAT,
-    *,
-    version: str,
-    takes_api_keys: bool = False,
+    operations: Sequence[RoutedOperation], selection: Selection = _EVERY_FORMAT, *, version: str, takes_api_keys: bool = False
 ) -> Document:
     """Describe every declared operation. With `takes_api_keys`, describe API keys as a second way to authenticate."""
-    paths: Document = {}
-    for routed in operations:
-        described = _operation(routed, selection, takes_api_keys=takes_api_keys)
-        paths.setdefault(selection.path(routed), {})[routed.method.lower()] = described
     declared = [routed.operation for routed in operations]
+    paths = _paths(operations, selection, takes_api_keys=takes_api_keys)
     schemes = _SCHEMES | _KEY_SCHEMES if takes_api_keys else _SCHEMES
     failures = selection.dialect.failure_schemas.schemas | (FAILURES_WITH_API_KEYS if takes_api_keys else {})
     schemas = failures | _resource_schemas(declared, selection) | _body_schemas(declared, selection)
@@ -82,6 +73,14 @@ def build_openapi(
     }
     renamed: Document = _renamed(document, {f"{_SCHEMAS}{name}": f"{_SCHEMAS}{selection.schema_name(name)}" for name in schemas})
     return renamed
+
+
+def _paths(operations: Iterable[RoutedOperation], selection: Selection, *, takes_api_keys: bool) -> Document:
+    paths: Document = {}
+    for routed in operations:
+        described = _operation(routed, selection, takes_api_keys=takes_api_keys)
+        paths.setdefault(selection.path(routed), {})[routed.method.lower()] = described
+    return paths
 
 
 def _operation(routed: RoutedOperation, selection: Selection, *, takes_api_keys: bool) -> Document:
@@ -144,19 +143,18 @@ def _body_schemas(operations: Iterable[Operation], selection: Selection) -> Docu
 
 
 def _success(operation: Operation, selection: Selection) -> Document:
-    if operation.response_schema is not None:
-        content: Document = {"schema": operation.response_schema, "example": operation.response_example}
-        return {"description": operation.summary, "content": {"application/json": content}}
-    if operation.shape is Shape.NOTHING or operation.resource is None:
-        return {"description": operation.summary}
     described: Document = {"description": operation.summary}
-    if operation.shape is Shape.COLLECTION and any(format_.total_in_header for format_ in selection.formats):
-        described["headers"] = {TOTAL_HEADER: {"$ref": f"#/components/headers/{_TOTAL}"}}
-    described["content"] = {
-        media_type: _answer(format_, operation, operation.resource)
-        for format_ in selection.formats
-        for media_type in format_.media_types
-    }
+    if operation.response_schema is not None:
+        content = {"schema": operation.response_schema, "example": operation.response_example}
+        described["content"] = {"application/json": content}
+    elif operation.shape is not Shape.NOTHING and operation.resource:
+        if operation.shape is Shape.COLLECTION and any(format_.total_in_header for format_ in selection.formats):
+            described["headers"] = {TOTAL_HEADER: {"$ref": f"#/components/headers/{_TOTAL}"}}
+        described["content"] = {
+            media_type: _answer(format_, operation, operation.resource)
+            for format_ in selection.formats
+            for media_type in format_.media_types
+        }
     return described
 
 
@@ -210,7 +208,7 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def _renamed(value: Any, names: dict[str, str]) -> Any:
-    """Return a part of the document in which the new names replace all texts that are keys of `names`."""
+    """Copy a part of the document, with new names for texts. Without a copy, shared parts would get anchors in YAML."""
     if isinstance(value, dict):
         return {key: _renamed(inner, names) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -10,38 +10,31 @@ from rest.schema import EXAMPLE_ID, ID, TEXT
 Document = dict[str, Any]
 
 _PAGE = {"type": "integer", "default": 1, "minimum": 1}
-_PER_PAGE = {"type": "integer", "default": DEFAULT_ITEMS_PER_PAGE, "minimum": 0}
+_SIZE = {"type": "integer", "default": DEFAULT_ITEMS_PER_PAGE, "minimum": 0}
 
 
 def parameters_of(path: str, operation: Operation) -> list[Document]:
     """Describe the parameters of an operation under a path."""
-    return [*_in_path(path, operation), *_in_query(operation)]
+    parameters: list[Document] = []
+    if "{id}" in path:
+        of_id = {"schema": operation.id_schema or ID, "example": operation.id_example or EXAMPLE_ID}
+        parameters.append({"name": "id", "in": "path", "description": "Identifier", "required": True, **of_id})
+    if operation.shape is Shape.COLLECTION and operation.resource:
+        parameters += [
+            _in_query("page", "The collection page number", _PAGE),
+            _in_query("itemsPerPage", "The number of items per page; 0 returns only the total. Other text counts as 0.", _SIZE),
+            *map(_filter, operation.resource.search),
+        ]
+    return parameters
 
 
-def _in_path(path: str, operation: Operation) -> list[Document]:
-    if "{id}" not in path:
-        return []
-    schema, example = operation.id_schema or ID, operation.id_example or EXAMPLE_ID
-    return [{"name": "id", "in": "path", "description": "Identifier", "required": True, "schema": schema, "example": example}]
-
-
-def _in_query(operation: Operation) -> list[Document]:
-    if operation.shape is not Shape.COLLECTION or operation.resource is None:
-        return []
-    return [
-        _query("page", "The collection page number", _PAGE),
-        _query("itemsPerPage", "The number of items per page; 0 returns only the total. Other text counts as 0.", _PER_PAGE),
-        *(_filter(filter_) for filter_ in operation.resource.search),
-    ]
-
-
-def _query(name: str, description: str, schema: Document) -> Document:
+def _in_query(name: str, description: str, schema: Document) -> Document:
     return {"name": name, "in": "query", "description": description, "required": False, "schema": schema}
 
 
 def _filter(filter_: Filter) -> Document:
     schema, description = _schema_and_description(filter_)
-    return _query(filter_.variable, filter_.description or description, schema)
+    return _in_query(filter_.variable, filter_.description or description, schema)
 
 
 def _schema_and_description(filter_: Filter) -> tuple[Document, str]:

@@ -36,14 +36,14 @@ class Selection:
         return name.replace(".", "-") if self.only else name
 
     def bodies(self, takes: Iterable[BodyType]) -> list[BodyType]:
-        """Return the body types to show. If none is of the only format, it is the operation's first, such as a merge patch."""
+        """Return the body types to show. If none has the only format, show the operation's first, such as a merge patch."""
         listed = [body_type for body_type in leading_first(takes) if body_type.listed]
         if self.only is None:
             return listed
         return [body_type for body_type in listed if body_type is self.only.body] or listed[:1]
 
     def failures(self, status: HTTPStatus) -> dict[str, str] | None:
-        """Return the schemas, by media type, of a failure whose form depends on the format; None if it does not."""
+        """Return the names of a failure's schemas by media type, or None if its form does not depend on the format."""
         known = self.dialect.failure_schemas
         if self.only is None:
             return known.of_all.get(status)

@@ -5,20 +5,9 @@ import io
 from typing import Any
 
 from rest.format import Format
-from rest.representation import Collection, Item
 from rest.resource import texts
 
 Row = dict[str, Any]
-
-
-def item(item: Item) -> list[Row]:
-    """Render an item as one row."""
-    return [_flat(item.fields)]
-
-
-def collection(collection: Collection) -> list[Row]:
-    """Render a page of a collection."""
-    return [_flat(member.fields) for member in collection.members]
 
 
 def encode(rows: list[Row]) -> bytes:
@@ -54,4 +43,10 @@ def _columns(rows: list[Row]) -> list[str]:
     return columns
 
 
-FORMAT = Format(name="csv", media_types=("text/csv",), item=item, collection=collection, encode=encode)
+FORMAT = Format(
+    name="csv",
+    media_types=("text/csv",),
+    item=lambda item: [_flat(item.fields)],
+    collection=lambda collection: [_flat(member.fields) for member in collection.members],
+    encode=encode,
+)

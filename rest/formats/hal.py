@@ -2,16 +2,11 @@
 
 from typing import Any, NoReturn
 
-from rest.format import BodyType, Format, Schema
+from rest.format import BodyType, Format
 from rest.problem import UnreadableRequest
 from rest.representation import Collection, Item
 from rest.resource import Resource
-from rest.schema import read_schema, reference, schema_name, with_properties
-
-
-def item(item: Item) -> Any:
-    """Render an item."""
-    return item.as_json(_document)
+from rest.schema import Schema, read_schema, reference, schema_name, with_properties
 
 
 def _document(item: Item) -> dict[str, Any]:
@@ -36,16 +31,8 @@ def _name(resource: Resource) -> str:
     return schema_name(resource, "read", ".jsonhal")
 
 
-def _schemas(resource: Resource) -> dict[str, Schema]:
-    return {_name(resource): with_properties({"_links": {"type": "object"}}, read_schema(resource))}
-
-
-def _item_schema(resource: Resource) -> Schema:
-    return reference(_name(resource))
-
-
 def _collection_schema(resource: Resource) -> Schema:
-    members = {"type": "array", "items": _item_schema(resource)}
+    members = {"type": "array", "items": reference(_name(resource))}
     properties: Schema = {
         "_links": {"type": "object"},
         "_embedded": {"type": "object", "properties": {"item": members}},
@@ -64,11 +51,11 @@ MEDIA_TYPE = "application/hal+json"
 FORMAT = Format(
     name="jsonhal",
     media_types=(MEDIA_TYPE,),
-    item=item,
+    item=lambda item: item.as_json(_document),
     collection=collection,
     # As in Chamilo, a HAL body gets 400, while an unknown media type gets 415 (docs/compatibility.md#formats).
     body=BodyType(MEDIA_TYPE, _refuse_body, listed=False),
-    schemas=_schemas,
-    item_schema=_item_schema,
+    schemas=lambda resource: {_name(resource): with_properties({"_links": {"type": "object"}}, read_schema(resource))},
+    item_schema=lambda resource: reference(_name(resource)),
     collection_schema=_collection_schema,
 )

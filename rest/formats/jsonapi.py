@@ -2,16 +2,11 @@
 
 from typing import Any
 
-from rest.format import BodyType, Format, Schema
+from rest.format import BodyType, Format
 from rest.problem import UnreadableRequest
 from rest.representation import Collection, Item
 from rest.resource import Resource
-from rest.schema import reference, schema_name
-
-
-def item(item: Item) -> dict[str, Any]:
-    """Render an item."""
-    return {"data": item.as_json(_resource_object)}
+from rest.schema import Schema, reference, schema_name
 
 
 def collection(collection: Collection) -> dict[str, Any]:
@@ -40,11 +35,6 @@ def body_schema(attributes: Schema, *, complete: bool) -> Schema:
     return {"type": "object", "properties": {"data": data}} | ({"required": ["data"]} if complete else {})
 
 
-def example(resource: Resource, attributes: Schema) -> Schema:
-    """Return an example of a document in a body."""
-    return {"data": {"type": resource.name, "attributes": attributes}}
-
-
 def _resource_object(item: Item) -> dict[str, Any]:
     # JSON:API uses `id` for the IRI, so the property `id` becomes `_id`.
     attributes = {("_id" if name == "id" else name): value for name, value in item.fields.items()}
@@ -60,16 +50,8 @@ def _document_name(resource: Resource) -> str:
 
 
 def _schemas(resource: Resource) -> dict[str, Schema]:
-    document = {
-        "type": "object",
-        "properties": {"data": reference(_name(resource))},
-        "required": ["data"],
-    }
+    document = {"type": "object", "properties": {"data": reference(_name(resource))}, "required": ["data"]}
     return {_name(resource): _RESOURCE_OBJECT, _document_name(resource): document}
-
-
-def _item_schema(resource: Resource) -> Schema:
-    return reference(_document_name(resource))
 
 
 def _collection_schema(resource: Resource) -> Schema:
@@ -84,15 +66,21 @@ _RESOURCE_OBJECT: Schema = {
     "required": ["id", "type", "attributes"],
 }
 
-BODY = BodyType("application/vnd.api+json", attributes, infix=".jsonapi", schema=body_schema, example=example)
+BODY = BodyType(
+    "application/vnd.api+json",
+    attributes,
+    infix=".jsonapi",
+    schema=body_schema,
+    example=lambda resource, attributes: {"data": {"type": resource.name, "attributes": attributes}},
+)
 
 FORMAT = Format(
     name="jsonapi",
     media_types=(BODY.media_type,),
-    item=item,
+    item=lambda item: {"data": item.as_json(_resource_object)},
     collection=collection,
     body=BODY,
     schemas=_schemas,
-    item_schema=_item_schema,
+    item_schema=lambda resource: reference(_document_name(resource)),
     collection_schema=_collection_schema,
 )

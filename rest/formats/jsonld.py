@@ -2,15 +2,10 @@
 
 from typing import Any
 
-from rest.format import BodyType, Format, Schema
+from rest.format import BodyType, Format
 from rest.representation import Collection, Item
 from rest.resource import Resource
-from rest.schema import IRI, read_schema, reference, schema_name, with_properties
-
-
-def item(item: Item) -> Any:
-    """Render an item."""
-    return item.as_json(_document)
+from rest.schema import IRI, Schema, read_schema, reference, schema_name, with_properties
 
 
 def collection(collection: Collection) -> dict[str, Any]:
@@ -38,21 +33,15 @@ def _node(item: Item) -> dict[str, Any]:
     return {"@id": item.iri, "@type": item.resource.iri_type, **item.fields}
 
 
+_LINKS = {"first": "hydra:first", "last": "hydra:last", "prev": "hydra:previous", "next": "hydra:next"}
+
+
 def _view(collection: Collection) -> dict[str, Any]:
-    page, link = collection.page, collection.link
-    if page.last == 1:
-        return {"@id": link.without_page(), "@type": "hydra:PartialCollectionView"}
-    view = {
-        "@id": link.to_page(page.number),
-        "@type": "hydra:PartialCollectionView",
-        "hydra:first": link.to_page(1),
-        "hydra:last": link.to_page(page.last),
-    }
-    if page.number > 1:
-        view["hydra:previous"] = link.to_page(page.number - 1)
-    if page.number < page.last:
-        view["hydra:next"] = link.to_page(page.number + 1)
-    return view
+    links = collection.page_links()
+    if collection.page.number > collection.page.last:
+        links.pop("next", None)
+    view = {"@id": links.pop("self"), "@type": "hydra:PartialCollectionView"}
+    return view | {_LINKS[name]: href for name, href in links.items()}
 
 
 def _search(resource: Resource, path: str) -> dict[str, Any]:
@@ -75,21 +64,12 @@ def _name(resource: Resource) -> str:
     return schema_name(resource, "read", BODY.infix)
 
 
-def _schemas(resource: Resource) -> dict[str, Schema]:
-    return {_name(resource): with_properties(_NODE, read_schema(resource))}
-
-
-def _item_schema(resource: Resource) -> Schema:
-    return reference(_name(resource))
-
-
 def _collection_schema(resource: Resource) -> Schema:
-    links = ("@id", "hydra:first", "hydra:last", "hydra:previous", "hydra:next")
     properties: Schema = {
         **_NODE,
-        "hydra:member": {"type": "array", "items": _item_schema(resource)},
+        "hydra:member": {"type": "array", "items": reference(_name(resource))},
         "hydra:totalItems": {"type": "integer", "minimum": 0},
-        "hydra:view": {"type": "object", "properties": dict.fromkeys(links, IRI)},
+        "hydra:view": {"type": "object", "properties": dict.fromkeys(("@id", *_LINKS.values()), IRI)},
         "hydra:search": {"type": "object"},
     }
     return {"type": "object", "properties": properties, "required": ["hydra:member", "hydra:totalItems"]}
@@ -101,10 +81,10 @@ FORMAT = Format(
     name="jsonld",
     media_types=(BODY.media_type,),
     unlisted_media_types=("text/html",),  # browsers
-    item=item,
+    item=lambda item: item.as_json(_document),
     collection=collection,
     body=BODY,
-    schemas=_schemas,
-    item_schema=_item_schema,
+    schemas=lambda resource: {_name(resource): with_properties(_NODE, read_schema(resource))},
+    item_schema=lambda resource: reference(_name(resource)),
     collection_schema=_collection_schema,
 )

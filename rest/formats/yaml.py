@@ -5,18 +5,7 @@ from typing import Any
 import yaml
 
 from rest.format import Format
-from rest.representation import Collection, Item
 from rest.resource import texts
-
-
-def item(item: Item) -> dict[str, Any]:
-    """Render an item."""
-    return texts(item.fields)
-
-
-def collection(collection: Collection) -> Any:
-    """Render a page of a collection. An empty page is an empty mapping: PHP cannot tell it from an empty list."""
-    return [texts(member.fields) for member in collection.members] or {}
 
 
 def encode(value: Any) -> bytes:
@@ -27,5 +16,11 @@ def encode(value: Any) -> bytes:
 # The writer of libyaml is ten times as fast as PyYAML's own, but not every platform has libyaml.
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-
-FORMAT = Format(name="yaml", media_types=("application/x-yaml",), item=item, collection=collection, encode=encode)
+FORMAT = Format(
+    name="yaml",
+    media_types=("application/x-yaml",),
+    item=lambda item: texts(item.fields),
+    # An empty page is an empty mapping: PHP cannot tell it from an empty list.
+    collection=lambda collection: [texts(member.fields) for member in collection.members] or {},
+    encode=encode,
+)
