@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from flask import Flask
 from flask_jwt_extended import JWTManager
 
-from security.claims import claims_for, party_claims
 from security.errors import ExpiredToken, InvalidToken, MissingUsername
 from security.keys.pair import KeyPair
 
@@ -88,8 +87,10 @@ class AccessTokens:
         This may first publish the key in a separate transaction. Commit your own writes before you call it, since SQLite
         has one writer at a time. Raises SQLAlchemyError if the key cannot be published.
         """
-        claims = claims_for(username, roles, issued_at or self.clock(), ttl_seconds or self.ttl_seconds, session_id)
-        claims |= party_claims(self.issuer, self.audience)
+        second, ttl = int((issued_at or self.clock()).timestamp()), ttl_seconds or self.ttl_seconds
+        # The order is lexik's, since some clients compare tokens as text (docs/compatibility.md#token).
+        claims: dict[str, Any] = {"iat": second, "exp": second + ttl, "roles": roles, "username": username}
+        claims |= {name: value for name, value in (("sid", session_id), ("iss", self.issuer), ("aud", self.audience)) if value}
         pair = self.keys.signing_pair(claims["exp"] + self.clock_skew_seconds)
         header = {"typ": "JWT", "alg": _ALGORITHM} | ({"kid": pair.kid} if self.names_key else {})
         return jwt.encode(claims, pair.signing_key, _ALGORITHM, header, sort_headers=False)
