@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, NoReturn, cast
 
 import jwt
 from cryptography.exceptions import InvalidSignature
@@ -22,7 +22,7 @@ from flask import Flask
 from flask_jwt_extended import JWTManager
 
 from security.errors import ExpiredToken, InvalidToken, MissingUsername
-from security.keys.pair import KeyPair
+from security.keys.key_set import KeySet
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
 
@@ -30,22 +30,6 @@ _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", r
 _MAX_LENGTH = 8190
 
 _ALGORITHM = "RS256"
-
-
-class Keys(Protocol):
-    """The keys that sign and verify; in a server a security.keys.key_set.KeySet."""
-
-    def signing_pair(self, until: int) -> KeyPair:
-        """Return the pair that signs. Every host must accept its tokens up to `until`, in seconds since the epoch."""
-
-    def verification_keys(self) -> Mapping[str, RSAPublicKey]:
-        """Return the public keys of the set by `kid`; the signing pair's comes first."""
-
-    def verification_kids(self) -> frozenset[str]:
-        """Return the `kid`s of `verification_keys`."""
-
-    def newer_verification_keys(self) -> Mapping[str, RSAPublicKey]:
-        """Return the public keys of the set, read again if they are not fresh."""
 
 
 class Claims(dict[str, Any]):
@@ -65,7 +49,7 @@ class AccessTokens:
     If `issuer` or `audience` is set, issued tokens carry it and accepted tokens must match it.
     """
 
-    keys: Keys
+    keys: KeySet
     clock: Callable[[], datetime]
     ttl_seconds: int
     clock_skew_seconds: int
