@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn, cast
@@ -140,15 +141,11 @@ class StrictJWTManager(JWTManager):
 
 
 def _find_verifying_kid(keys: Mapping[str, RSAPublicKey], signed: bytes, signature: bytes) -> str | None:
-    return next((kid for kid, key in keys.items() if _verifies(key, signed, signature)), None)
-
-
-def _verifies(key: RSAPublicKey, signed: bytes, signature: bytes) -> bool:
-    try:
-        key.verify(signature, signed, PKCS1v15(), SHA256())
-    except InvalidSignature:
-        return False
-    return True
+    for kid, key in keys.items():
+        with suppress(InvalidSignature):
+            key.verify(signature, signed, PKCS1v15(), SHA256())
+            return kid
+    return None
 
 
 def _is_for(audience: str, aud: Any) -> bool:
