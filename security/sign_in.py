@@ -102,11 +102,8 @@ class SignIns:
         raise ClockBehind(retry_after=_MAX_WAIT_SECONDS)
 
     def _hold(self, session: Session, checked: Account) -> Account:
-        account: Account | None
-        if self.may_write:
-            account = self.users.lock(session, checked.id, ACCOUNT)
-        else:
-            account = self.users.find_account(session, checked.username)
+        users = self.users
+        account = users.lock(session, checked.id, ACCOUNT) if self.may_write else users.find_account(session, checked.username)
         if account is None or account.password != checked.password or refusal(account, self.clock()):
             raise BadCredentials("changed while signing in")
         return account
@@ -124,10 +121,8 @@ def _check(account: Account | None, password: str, now: datetime, rules: SignInR
         )
         spend_time([cost])
         raise BadCredentials("a stored hash that is too costly to check")
-    if not verify_password(password, account.password, account.salt, allow_md5=rules.allows_md5):
-        spend_time(padding_costs(account.password, cost))
-        raise BadCredentials("wrong password")
-    if reason := refusal(account, now):
+    is_right = verify_password(password, account.password, account.salt, allow_md5=rules.allows_md5)
+    if reason := refusal(account, now) if is_right else "wrong password":
         spend_time(padding_costs(account.password, cost))
         raise BadCredentials(reason)
     is_old = rules.rehashes and needs_rehash(account.password, cost)
