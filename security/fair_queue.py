@@ -35,15 +35,11 @@ class FairQueue(Generic[Ticket]):
         if not self._networks:
             return None
         network = _first_other(self._networks, self._served.network)
-        users = self._networks.pop(network)
+        users = self._networks[network] = self._networks.pop(network)
         username = _first_other(users, self._served.username)
-        tickets = users.pop(username)
-        ticket = tickets.popleft()
-        if tickets:
-            users[username] = tickets
-        if users:
-            self._networks[network] = users
-        self._served = Requester(network, username)
+        tickets = users[username] = users.pop(username)
+        ticket, self._served = tickets[0], Requester(network, username)
+        self.discard(self._served, ticket)
         return ticket
 
     def discard(self, requester: Requester, ticket: Ticket) -> bool:
