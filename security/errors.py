@@ -39,9 +39,10 @@ class AuthenticationFailure(Unauthorized):
     error_code: str
     challenge: WWWAuthenticate | None = WWWAuthenticate("Bearer")
 
-    def __init__(self, message: str | None = None) -> None:
-        """Take a message; by default the one of the class."""
+    def __init__(self, message: str | None = None, **about: Any) -> None:
+        """Take a message, by default the one of the class, and fields of security.audit.Event."""
         super().__init__(message or self.message, www_authenticate=self.challenge)
+        self.about = about
 
 
 class BadCredentials(AuthenticationFailure):
@@ -130,11 +131,6 @@ class RefusedApiKey(AuthenticationFailure):
     challenge = None
     error_code = "api_key_refused"
 
-    def __init__(self, message: str, **about: Any) -> None:
-        """Take Chamilo's words, and fields of security.audit.Event."""
-        super().__init__(message)
-        self.about = about
-
 
 class MissingRefreshToken(AuthenticationFailure):
     """The body has no refresh token."""
@@ -151,9 +147,8 @@ class InvalidRefreshToken(AuthenticationFailure):
 
     def __init__(self, reason: str, **about: Any) -> None:
         """Take the true reason, and fields of security.audit.Event."""
-        super().__init__()
+        super().__init__(**about)
         self.reason = reason
-        self.about = about
 
 
 class ReusedRefreshToken(InvalidRefreshToken):
