@@ -55,7 +55,6 @@ class ApiKeys:
     def __init__(
         self, table: ApiKeyTable, limiter: LoginLimiter, engine: Callable[[], Engine], *, is_campus: bool, marks_use: bool
     ) -> None:
-        """Take the table, the throttle, a function that returns the engine, and whether to record the use of keys."""
         self._table = table
         self._limiter = limiter
         self._engine = engine

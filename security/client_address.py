@@ -31,7 +31,6 @@ class TrustedProxies:
     """
 
     def __init__(self, app: Application, networks: tuple[Network, ...]) -> None:
-        """Take the application, and the networks of trusted proxies."""
         self._app = app
         self._behind_proxy = ProxyFix(app, x_for=0, x_proto=1, x_host=1, x_port=1, x_prefix=0)
         self._networks = networks

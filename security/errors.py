@@ -52,7 +52,6 @@ class BadCredentials(AuthenticationFailure):
     error_code = "invalid_credentials"
 
     def __init__(self, reason: str) -> None:
-        """Take the true reason."""
         super().__init__()
         self.reason = reason
 
@@ -63,7 +62,6 @@ class RefusedByPortal(BadCredentials):
     error_code = "refused_by_portal"
 
     def __init__(self, reason: str) -> None:
-        """Take Chamilo's words."""
         super().__init__(reason)
         self.description = reason
 
@@ -146,7 +144,6 @@ class InvalidRefreshToken(AuthenticationFailure):
     error_code = "refresh_token_invalid"
 
     def __init__(self, reason: str, **about: Any) -> None:
-        """Take the true reason, and fields of security.audit.Event."""
         super().__init__(**about)
         self.reason = reason
 

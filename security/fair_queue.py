@@ -18,7 +18,6 @@ class FairQueue(Generic[Ticket]):
     """Waiting tickets. Not thread-safe: the caller must hold a lock."""
 
     def __init__(self) -> None:
-        """Start empty."""
         # Ordered dictionaries: the network and user just served move to the end.
         self._networks: dict[str, dict[str, deque[Ticket]]] = {}
         self._served = Requester()

@@ -48,7 +48,6 @@ class HashingThread:
     """
 
     def __init__(self, most_waiting: int, wait_seconds: int) -> None:
-        """Take how many callers may wait, and for how long."""
         self._most_inside = most_waiting + 1
         self._wait_seconds = wait_seconds
         #: Since the start of this process: refusals, turns, and the total wait of those turns.

@@ -37,7 +37,6 @@ class Claims(dict[str, Any]):
     """The claims of a verified token, and the `kid` of the key that verified it."""
 
     def __init__(self, claims: Mapping[str, Any], kid: str) -> None:
-        """Take the claims and the `kid`."""
         super().__init__(claims)
         self.kid = kid
 
@@ -129,7 +128,6 @@ class StrictJWTManager(JWTManager):
     """flask-jwt-extended with our verification instead of its own, which is lax and parses a token four times."""
 
     def __init__(self, app: Flask, tokens: AccessTokens) -> None:
-        """Take the application, and the object that verifies its tokens."""
         self._tokens = tokens
         super().__init__(app)
 

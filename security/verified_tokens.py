@@ -55,7 +55,6 @@ class VerifiedTokens:
     """Caches verified tokens under their SHA-256, with the id of the key that verified each. All threads share it."""
 
     def __init__(self) -> None:
-        """Start empty."""
         self._tokens: dict[bytes, tuple[str, BearerToken]] = {}
         self._lock = Lock()
 

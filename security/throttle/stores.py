@@ -72,7 +72,6 @@ class MemoryWindows:
     """Windows in the memory of one worker, for a read-only server."""
 
     def __init__(self) -> None:
-        """Start empty."""
         self._lock = threading.Lock()
         self._windows: dict[str, tuple[int, int]] = {}
 
