@@ -67,8 +67,11 @@ class AuditTrail:
         Pass `has_row=False` for events that anyone could cause without limit. `once_for` names a network or a session: this
         process writes the event once a minute for each.
         """
-        if once_for is not None and not self._is_first(event, once_for, has_row=has_row):
-            return
+        if once_for is not None:
+            # Two memories, since anyone can fill the one for events without a row: events with a row must still be written.
+            seen, now_ms = self._recorded if has_row else self._logged, epoch_ms(self._clock())
+            if not seen.is_first(f"{event.event}:{once_for}", now_ms, now_ms + _WINDOW_MS):
+                return
         values = fitted(asdict(event))
         _log(values)
         if not self._writes_rows or not has_row:
@@ -79,11 +82,6 @@ class AuditTrail:
                 session.commit()
         except SQLAlchemyError as reason:
             logger.error("an audit event has no row: %s", type(reason).__name__, extra={"event": event.event})
-
-    def _is_first(self, event: Event, once_for: str, *, has_row: bool) -> bool:
-        # Two memories, since anyone can fill the one for events without a row: events with a row must still be written.
-        seen, now_ms = self._recorded if has_row else self._logged, epoch_ms(self._clock())
-        return seen.is_first(f"{event.event}:{once_for}", now_ms, now_ms + _WINDOW_MS)
 
 
 @listens_for(Session, "after_commit")
