@@ -110,7 +110,7 @@ class KeyFiles:
 
     def repair(self, pair: KeyPair) -> None:
         """Rewrite the public key if a killed rotation has replaced only the private one. Raises OSError."""
-        if is_pem(self.public) or read_public_key(self.public).public_numbers() == pair.verification_key.public_numbers():
+        if is_pem(self.public) or read_public_key(self.public) == pair.verification_key:
             return
         path = Path(self.public).resolve()
         _replace(path, pair.public_pem.encode(), like=path)
