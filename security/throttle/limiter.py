@@ -30,8 +30,9 @@ OWN_PASSWORD_HASHES = 10
 #: The limit of an address, under all names together, is this many times the limit of one name.
 ADDRESS_FACTOR = 5
 
-#: The prefix lengths of IPv6 networks (a subscriber, a site), each with the factor by which it exceeds the limits for IPv4.
-NETWORKS = ((64, 1), (48, 10))
+#: The prefix lengths of IPv6 networks (a site, a subscriber), each with the factor by which it exceeds the limits for IPv4.
+#: An IPv4 address is its own network for every length, so the last factor, 1, must remain.
+NETWORKS = ((48, 10), (64, 1))
 
 #: This many failed sign-ins with one name in an hour, from any address, cause an extra audit event. Nobody is refused for them.
 FAILURES_TO_REPORT = 100
@@ -85,8 +86,7 @@ class LoginLimiter:
         BadCredentials is raised. Raises TooManyAttempts if a window is full. Other networks can still sign in with the name.
         """
         name = throttled_name(username)
-        # An IPv4 address is its own network for every length, so the last factor, 1, remains.
-        factors = {network_of(address, length): factor for length, factor in reversed(NETWORKS)}
+        factors = {network_of(address, length): factor for length, factor in NETWORKS}
         by_name = (self._window("name", f"{name}-{network}", factor) for network, factor in factors.items())
         by_address = (self._window("address", network, factor * ADDRESS_FACTOR) for network, factor in factors.items())
         return self._hold(*by_name, *by_address)
@@ -112,15 +112,13 @@ class LoginLimiter:
 
     def is_flooding(self, address: str) -> bool:
         """Count a refused API key of an address. Tell whether there were too many before. Works even if the throttle is off."""
-        factors = {network_of(address, length): factor for length, factor in reversed(NETWORKS)}
-        limits = {self._key("api-key", network): REFUSED_KEYS * factor for network, factor in factors.items()}
-        windows = tuple(Window(key, limit, _MINUTE_MS) for key, limit in limits.items())
+        limits = {self._key("api-key", network_of(address, length)): REFUSED_KEYS * factor for length, factor in NETWORKS}
         now_ms = self._now_ms()
+        # Once a window is known to be full, a flood costs the store nothing.
+        if any(self._refusals.knows(key, now_ms) for key in limits):
+            return True
         try:
-            # Once a window is known to be full, a flood costs the store nothing.
-            if any(self._refusals.knows(window.key, now_ms) for window in windows):
-                return True
-            self._take(windows)
+            self._take(tuple(Window(key, limit, _MINUTE_MS) for key, limit in limits.items()))
         except TooManyAttempts:
             return True
         return False
@@ -178,11 +176,10 @@ class LoginLimiter:
         try:
             yield
         except BadCredentials:
+            taken = []  # the slots of a failed attempt stay taken
             raise
-        except BaseException:
+        finally:
             self._give_back(taken)
-            raise
-        self._give_back(taken)
 
     def _take(self, windows: tuple[Window, ...]) -> list[Slot]:
         now_ms = self._now_ms()
@@ -206,12 +203,11 @@ class LoginLimiter:
         return taken
 
     def _give_back(self, slots: list[Slot]) -> None:
-        for slot in slots:
-            try:
+        try:
+            for slot in slots:
                 self._store.give_back(slot)
-            except StoreUnavailable as reason:
-                self._count_unavailable("the throttle's store cannot be reached: %s; a slot stays taken", reason)
-                break
+        except StoreUnavailable as reason:
+            self._count_unavailable("the throttle's store cannot be reached: %s; a slot stays taken", reason)
 
     def _reserve(self, kind: str, text: str, limit: int, interval_ms: int) -> Slot | None:
         """Take a slot that is not given back. Return None if the store is down; the surrounding attempt has then logged that."""
