@@ -8,7 +8,6 @@ import secrets
 from base64 import urlsafe_b64encode
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
 
 import pyotp
 from cryptography.fernet import Fernet, InvalidToken
@@ -26,6 +25,8 @@ from models.second_factor import (
     use_backup_code,
     use_step,
 )
+from models.user import Account
+from security.bearer import Caller
 from security.errors import BadCredentials
 
 logger = logging.getLogger(__name__)
@@ -50,23 +51,15 @@ _TOTP_CODE = re.compile(r"[0-9]{6}", re.ASCII)
 _SEPARATORS = re.compile(r"[\s-]+")
 
 
+#: A user with an id and a user name.
+HasName = Account | Caller
+
+
 class Shown(StrEnum):
     """The kind of a code."""
 
     TOTP = "totp"
     BACKUP_CODE = "backup_code"
-
-
-class HasName(Protocol):
-    """A user: an account, or a caller."""
-
-    @property
-    def id(self) -> int:
-        """The id of the user."""
-
-    @property
-    def username(self) -> str:
-        """The user name."""
 
 
 class SecondFactors:
