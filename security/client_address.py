@@ -7,8 +7,6 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.sansio.utils import get_host
 
-Network = IPv4Network | IPv6Network
-
 # The longest text form of an IPv6 address (RFC 4291, section 2.2), and the width of our columns.
 _MAX_LENGTH = 45
 
@@ -29,7 +27,7 @@ class TrustedProxies:
     trusted proxy.
     """
 
-    def __init__(self, app: WSGIApplication, networks: tuple[Network, ...]) -> None:
+    def __init__(self, app: WSGIApplication, networks: tuple[IPv4Network | IPv6Network, ...]) -> None:
         self._app = app
         self._behind_proxy = ProxyFix(app, x_for=0, x_proto=1, x_host=1, x_port=1, x_prefix=0)
         self._networks = networks
