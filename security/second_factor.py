@@ -6,6 +6,7 @@ import logging
 import re
 import secrets
 from base64 import urlsafe_b64encode
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 
@@ -104,13 +105,11 @@ class SecondFactors:
 
     def step_of(self, user: HasName, enrolment: Enrolment, code: str, now: datetime) -> int:
         """Return the time step (RFC 6238) of an app's code, used or not. Raises BadCredentials."""
-        totp = pyotp.TOTP(self._decrypted(user, enrolment.secret))
-        if not _TOTP_CODE.fullmatch(_normalized(code)):
-            raise BadCredentials("wrong second factor")
-        try:
-            return totp.verify_and_get_timecode(_normalized(code), for_time=now, valid_window=_STEPS_AROUND)
-        except OTPVerificationError:
-            raise BadCredentials("wrong second factor") from None
+        totp, shown = pyotp.TOTP(self._decrypted(user, enrolment.secret)), _normalized(code)
+        if _TOTP_CODE.fullmatch(shown):
+            with suppress(OTPVerificationError):
+                return totp.verify_and_get_timecode(shown, for_time=now, valid_window=_STEPS_AROUND)
+        raise BadCredentials("wrong second factor")
 
     def use_totp(self, session: Session, user: HasName, enrolment: Enrolment, code: str, now: datetime) -> None:
         """Use up an app's code in the current transaction, which stays open. Raises BadCredentials."""
