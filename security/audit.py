@@ -48,7 +48,6 @@ class AuditTrail:
     """Writes events to the log and to the database."""
 
     def __init__(self, engine: Callable[[], Engine], clock: Callable[[], datetime], *, writes_rows: bool) -> None:
-        """Take a function that returns the engine of the application context, the clock, and whether to write rows."""
         self._engine = engine
         self._clock = clock
         self._writes_rows = writes_rows
