@@ -81,7 +81,7 @@ class ApiKeys:
         return used, owner, item
 
     def _mark_used(self, key: FoundKey, now: datetime) -> None:
-        """Record the use of a key, unless one was recorded lately. Only the first failure is logged; none stops the request."""
+        """Record the use of a key, unless a use was recorded lately. Only the first failure is logged; none stops the request."""
         is_waiting = self._marks_again_at is not None and now < self._marks_again_at
         if not self._marks_use or is_waiting or key.was_used_lately(now):
             return

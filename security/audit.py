@@ -61,7 +61,7 @@ class AuditTrail:
         session.info.setdefault(_PENDING, []).append(values)
 
     def record_now(self, event: Event, *, has_row: bool = True, once_for: str | None = None) -> None:
-        """Write an event in a separate transaction, since a refusal rolls back that of the view. A failed write is only logged.
+        """Write an event in a separate transaction, since a refusal rolls back the view's. A failed write is only logged.
 
         Pass `has_row=False` for events that anyone could cause without limit. `once_for` names a network or a session: this
         process writes the event once a minute for each.

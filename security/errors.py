@@ -80,7 +80,7 @@ class TooManyAttempts(AuthenticationFailure):
     error_code = "too_many_attempts"
 
     def __init__(self, retry_after_seconds: int, *, is_first: bool = True) -> None:
-        """Take the seconds until the window ends (1 or more), and whether this is the first refusal of this process in it."""
+        """Take the seconds until the window ends (1 or more), and whether this is the process's first refusal in it."""
         minutes = -(-retry_after_seconds // 60)
         unit = "minute" if minutes == 1 else "minutes"
         super().__init__(f"Too many failed login attempts, please try again in {minutes} {unit}.")

@@ -57,9 +57,9 @@ class FairQueue(Generic[Ticket]):
     def displaceable(self, requester: Requester) -> Requester | None:
         """Return the client that must give up its newest ticket to `requester` if the queue is full, or None.
 
-        That is the busiest user of the busiest network, if it has at least two tickets more than `requester`'s network; else the
-        busiest user of `requester`'s network, with at least two more than `requester`. Otherwise the two would displace each
-        other in turn.
+        That is the busiest user of the busiest network, if that network has at least two tickets more than `requester`'s. Else
+        it is the busiest user of `requester`'s network, if that user has at least two more than `requester`. With a difference
+        of one, the two would displace each other in turn.
         """
         waiting = {network: sum(map(len, users.values())) for network, users in self._networks.items()}
         network = max(waiting, key=lambda name: waiting[name], default=requester.network)

@@ -30,7 +30,7 @@ class BearerToken(NamedTuple):
     def of(cls, token: str, claims: dict[str, Any]) -> Self:
         """Read the claims of a token. Its key is a hash of its `jti`, or else of its payload.
 
-        A hash of the whole text would miss the same claims under another header.
+        A hash of the whole text would miss a token with the same claims and another header.
         """
         jti, session_id = claims.get("jti"), claims.get("sid")
         key = _hash(f"jti:{jti}" if isinstance(jti, str) and jti else f"payload:{token.split('.')[1]}")

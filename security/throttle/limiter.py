@@ -1,6 +1,6 @@
-"""The throttle of failed sign-ins and codes by user name and network, and other limits per window, for all workers together.
+"""The throttle: limits on failed sign-ins and codes, by user name and network, and on other actions.
 
-What clients see: docs/compatibility.md#throttle.
+All workers share the windows, except those in memory (stores.py). What clients see: docs/compatibility.md#throttle.
 """
 
 import hashlib
@@ -95,8 +95,8 @@ class LoginLimiter:
         """Hold a slot of the name's window for codes, as `attempt` does, while a code is checked after the right password.
 
         The window is the same for all addresses: only a client with the right password can fill it, so nobody else can lock the
-        user out. Each full window of wrong codes in a row doubles its length, up to an hour. After a reset, another `series`
-        begins a new window.
+        user out. Each window that is full of wrong codes in a row makes the next one twice as long, up to an hour. A new
+        `series`, as after a reset, begins a new window.
         """
         doublings = wrong_in_a_row // max(1, self._max_attempts)
         interval_ms = min(self._interval_ms << doublings, max(_HOUR_MS, self._interval_ms))
@@ -138,7 +138,7 @@ class LoginLimiter:
             self._store.clear(self._key("token failures", key))
 
     def is_to_report(self, username: str) -> bool:
-        """Count a failed sign-in of a name from any address. Return True if there were too many, in each process once an hour."""
+        """Count a failed sign-in of a name from any address. Return True if there were too many, once an hour in each process."""
         slot = self._reserve("failures", throttled_name(username), FAILURES_TO_REPORT - 1, _HOUR_MS)
         if slot is None or slot.taken or not self._reports.is_first(slot.key, self._now_ms(), slot.ends_at_ms):
             return False
