@@ -107,10 +107,8 @@ def make_key_pair(passphrase: str, bits: int) -> tuple[bytes, bytes]:
     """Make a pair: the private key as PKCS#8 PEM, encrypted unless the passphrase is empty, the public one as SPKI PEM."""
     key = generate_private_key(public_exponent=65537, key_size=bits)
     encryption = BestAvailableEncryption(os.fsencode(passphrase)) if passphrase else NoEncryption()
-    return (
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption),
-        public_pem_of(key.public_key()).encode(),
-    )
+    private_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+    return private_pem, public_pem_of(key.public_key()).encode()
 
 
 def write_key_pair(private_path: Path, public_path: Path, private_pem: bytes, public_pem: bytes) -> None:
