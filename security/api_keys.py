@@ -28,15 +28,6 @@ KEY_START = "chamilo_ext_"
 # PHP's `trim` also removes tabs and vertical tabs. Proxies and servers let no other white space through.
 _HEADER = re.compile(rf"Bearer [ \t\v]*({KEY_START}[A-Za-z0-9_-]{{43}})[ \t\v]*", re.ASCII)
 
-_FLOODED = "Too many authentication attempts."
-_OFF = "External API key authentication is disabled on this portal."
-_NO_PORTAL = "The current Chamilo portal could not be resolved."
-_INVALID = "Invalid or revoked external API key."
-_INACTIVE = "The external API key user account is inactive."
-_EXPIRED = "The external API key user account has expired."
-_NOT_LINKED = "The external API key user is not active on this Chamilo portal."
-_WRONG_SOURCE = "User authentication method not allowed"
-
 
 def new_key() -> str:
     """Return a new random key: 32 bytes in base64url."""
@@ -55,7 +46,6 @@ class ApiKeys:
     def __init__(
         self, table: ApiKeyTable, limiter: LoginLimiter, engine: Callable[[], Engine], *, is_campus: bool, marks_use: bool
     ) -> None:
-        """Take the table, the throttle, a function that returns the engine, and whether to record the use of keys."""
         self._table = table
         self._limiter = limiter
         self._engine = engine
@@ -76,7 +66,7 @@ class ApiKeys:
         self, text: str, address: str, portal: PortalOfRequest, item_id: int, now: datetime
     ) -> tuple[FoundKey, FoundCaller, object]:
         """Return the key with this text, its user, and the user `item_id`. Counts refusals; raises RefusedApiKey."""
-        key = user = item = None
+        user = None
         try:
             if self._is_campus:
                 _require_on(portal)
@@ -84,13 +74,14 @@ class ApiKeys:
             used, owner = require_usable(key, user, portal, now)
         except RefusedApiKey as reason:
             about = {"username": user.username, "user_id": user.id} if user else {}
-            message = _FLOODED if self._limiter.is_flooding(address) else str(reason.description)
+            is_flooding = self._limiter.is_flooding(address)
+            message = "Too many authentication attempts." if is_flooding else str(reason.description)
             raise RefusedApiKey(message, details={"key_prefix": text[:PREFIX_LENGTH]}, **about) from None
         self._mark_used(used, now)
         return used, owner, item
 
     def _mark_used(self, key: FoundKey, now: datetime) -> None:
-        """Record the use of a key, unless one was recorded lately. Only the first failure is logged; none stops the request."""
+        """Record the use of a key, unless a use was recorded lately. Only the first failure is logged; none stops the request."""
         is_waiting = self._marks_again_at is not None and now < self._marks_again_at
         if not self._marks_use or is_waiting or key.was_used_lately(now):
             return
@@ -108,23 +99,25 @@ def require_usable(
 ) -> tuple[FoundKey, FoundCaller]:
     """Return a key and its user, if the key is valid and the user may use it at a portal. Raises RefusedApiKey."""
     if key is None or not key.is_valid(now):
-        raise RefusedApiKey(_INVALID)
+        raise RefusedApiKey("Invalid or revoked external API key.")
     reason = refusal(user, now) if user else "deleted"
     if user is None or reason:
-        raise RefusedApiKey(_EXPIRED if reason == "expired" else _INACTIVE)
+        if reason == "expired":
+            raise RefusedApiKey("The external API key user account has expired.")
+        raise RefusedApiKey("The external API key user account is inactive.")
     if portal is not STAND_ALONE:
         if portal.id not in user.active_in:
-            raise RefusedApiKey(_NOT_LINKED)
+            raise RefusedApiKey("The external API key user is not active on this Chamilo portal.")
         if portal.id not in user.signs_in_to:
-            raise RefusedApiKey(_WRONG_SOURCE)
+            raise RefusedApiKey("User authentication method not allowed")
     return key, user
 
 
 def _require_on(portal: PortalOfRequest) -> None:
     if _is_off(portal):
-        raise RefusedApiKey(_OFF)
+        raise RefusedApiKey("External API key authentication is disabled on this portal.")
     if portal.id not in portal.portals:
-        raise RefusedApiKey(_NO_PORTAL)
+        raise RefusedApiKey("The current Chamilo portal could not be resolved.")
 
 
 def _is_off(portal: PortalOfRequest) -> bool:

@@ -48,7 +48,6 @@ class AuditTrail:
     """Writes events to the log and to the database."""
 
     def __init__(self, engine: Callable[[], Engine], clock: Callable[[], datetime], *, writes_rows: bool) -> None:
-        """Take a function that returns the engine of the application context, the clock, and whether to write rows."""
         self._engine = engine
         self._clock = clock
         self._writes_rows = writes_rows
@@ -62,13 +61,16 @@ class AuditTrail:
         session.info.setdefault(_PENDING, []).append(values)
 
     def record_now(self, event: Event, *, has_row: bool = True, once_for: str | None = None) -> None:
-        """Write an event in a separate transaction, since a refusal rolls back that of the view. A failed write is only logged.
+        """Write an event in a separate transaction, since a refusal rolls back the view's. A failed write is only logged.
 
         Pass `has_row=False` for events that anyone could cause without limit. `once_for` names a network or a session: this
         process writes the event once a minute for each.
         """
-        if once_for is not None and not self._is_first(event, once_for, has_row=has_row):
-            return
+        if once_for is not None:
+            # Two memories, since anyone can fill the one for events without a row: events with a row must still be written.
+            seen, now_ms = self._recorded if has_row else self._logged, epoch_ms(self._clock())
+            if not seen.is_first(f"{event.event}:{once_for}", now_ms, now_ms + _WINDOW_MS):
+                return
         values = fitted(asdict(event))
         _log(values)
         if not self._writes_rows or not has_row:
@@ -79,11 +81,6 @@ class AuditTrail:
                 session.commit()
         except SQLAlchemyError as reason:
             logger.error("an audit event has no row: %s", type(reason).__name__, extra={"event": event.event})
-
-    def _is_first(self, event: Event, once_for: str, *, has_row: bool) -> bool:
-        # Two memories, since anyone can fill the one for events without a row: events with a row must still be written.
-        seen, now_ms = self._recorded if has_row else self._logged, epoch_ms(self._clock())
-        return seen.is_first(f"{event.event}:{once_for}", now_ms, now_ms + _WINDOW_MS)
 
 
 @listens_for(Session, "after_commit")

@@ -76,7 +76,7 @@ def install_bearers(app: Flask, manager: StrictJWTManager, authentication: Authe
 
 
 def authenticate_caller(item_id: int = 0) -> tuple[Caller, Any]:
-    """Return the caller of the current request, and the user with the id `item_id`, or None.
+    """Return the caller of the current request, and the user with the id `item_id` (None if there is no such user).
 
     Raises security.errors.AuthenticationFailure.
     """
@@ -128,7 +128,7 @@ def portal_of(platform: Platform | None) -> PortalOfRequest:
 
 
 def bearer_token(header: str) -> str | None:
-    """Return the token of an `Authorization` header, or None: `Bearer` in any case, one space, one word.
+    """Return the token of an `Authorization` header that has `Bearer` in any case, one space and one word; else None.
 
     See docs/compatibility.md#bearer.
     """
@@ -141,8 +141,8 @@ def bearer_token(header: str) -> str | None:
 def get_caller(found: FoundCaller | None, bearer: BearerToken, now: datetime, portal: PortalOfRequest) -> Caller:
     """Return the caller, if the row that was found for their token allows it.
 
-    Raises BadCredentials if the account may not be used, RefusedByPortal if not at this portal, InvalidToken if the token
-    was revoked or ended.
+    Raises BadCredentials if the account may not be used at all, RefusedByPortal if it may not be used at this portal, and
+    InvalidToken if the token was revoked or ended.
     """
     if found is None:
         raise BadCredentials("unknown user")

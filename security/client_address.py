@@ -2,13 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.sansio.utils import get_host
-
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-Network = IPv4Network | IPv6Network
 
 # The longest text form of an IPv6 address (RFC 4291, section 2.2), and the width of our columns.
 _MAX_LENGTH = 45
@@ -30,13 +27,12 @@ class TrustedProxies:
     trusted proxy.
     """
 
-    def __init__(self, app: Application, networks: tuple[Network, ...]) -> None:
-        """Take the application, and the networks of trusted proxies."""
+    def __init__(self, app: WSGIApplication, networks: tuple[IPv4Network | IPv6Network, ...]) -> None:
         self._app = app
         self._behind_proxy = ProxyFix(app, x_for=0, x_proto=1, x_host=1, x_port=1, x_prefix=0)
         self._networks = networks
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Set the client's address and call the application."""
         peer = environ.get("REMOTE_ADDR", "")
         if not self._is_trusted(peer):
@@ -62,7 +58,7 @@ class TrustedProxies:
         return any(form in network for network in self._networks for form in forms)
 
 
-def _last_value(environ: dict[str, Any], name: str) -> str:
+def _last_value(environ: WSGIEnvironment, name: str) -> str:
     value: str = environ.get(name, "").rpartition(",")[2]
     return value.strip().lower()
 

@@ -1,26 +1,13 @@
 """The failures of authentication and authorization, with the one message that a client sees of each.
 
 AuthenticationFailure (401)
-├── BadCredentials          unknown user, wrong password, or an account that may not sign in; clients cannot tell which
-│   └── RefusedByPortal     the password was right, but the campus portal refuses the user, in Chamilo's words
-├── CodeRequired            the password was right, but the code of the user's second factor is missing
-├── TooManyAttempts         the throttle; 401 with Retry-After, as in Symfony
-├── MissingToken            the request has no bearer token
-├── InvalidToken            a token that is malformed, forged, not valid yet, revoked or ended
-├── ExpiredToken            `exp` has passed: 401 `Expired JWT Token`
-├── MissingUsername         a valid token that names no user
-├── RefusedApiKey           an API key that is unknown, revoked or not valid now, or whose user may not use it here
-├── MissingRefreshToken     the body has no refresh token
-└── InvalidRefreshToken     an unknown or expired refresh token, or one whose user may not sign in
-    └── ReusedRefreshToken  used before, and after the grace period: its session has ended
-AccessDenied (403)          the caller is known, but not allowed to do this
-├── OwnAccount              nobody deletes themselves
-├── LastAdministratorStays  the change would leave no administrator
-├── UngrantableRole         the role of a global administrator, from a caller who may not grant it
-├── WrongPassword           the password that confirms a change is wrong; a 401 would mean that the token is invalid
-└── WrongCode               the same for a code of the second factor
-TooManyPasswords (503)      the queue of the hashing thread is full
-ClockBehind (503)           a new token would be refused: by this clock, the user's tokens were ended in the future
+├── BadCredentials ── RefusedByPortal
+├── CodeRequired, TooManyAttempts
+├── MissingToken, InvalidToken, ExpiredToken, MissingUsername
+├── RefusedApiKey
+└── MissingRefreshToken, InvalidRefreshToken ── ReusedRefreshToken
+AccessDenied (403) ── OwnAccount, LastAdministratorStays, UngrantableRole, WrongPassword, WrongCode
+TooManyPasswords, ClockBehind (503)
 
 `rest.problem.plain_body` renders them all. `error_code` is the word in `X-Error-Code` (docs/errors.md); failures that clients
 must not tell apart share it. The messages of tokens are lexik's (docs/compatibility.md#bearer).
@@ -39,19 +26,19 @@ class AuthenticationFailure(Unauthorized):
     error_code: str
     challenge: WWWAuthenticate | None = WWWAuthenticate("Bearer")
 
-    def __init__(self, message: str | None = None) -> None:
-        """Take a message; by default the one of the class."""
+    def __init__(self, message: str | None = None, **about: Any) -> None:
+        """Take a message, by default the one of the class, and fields of security.audit.Event."""
         super().__init__(message or self.message, www_authenticate=self.challenge)
+        self.about = about
 
 
 class BadCredentials(AuthenticationFailure):
-    """The caller could not prove who they are. `reason` is for the audit; clients never see it."""
+    """Unknown user, wrong password, or an account that may not sign in. Clients cannot tell which; `reason` is for the audit."""
 
     message = "Invalid credentials."
     error_code = "invalid_credentials"
 
     def __init__(self, reason: str) -> None:
-        """Take the true reason."""
         super().__init__()
         self.reason = reason
 
@@ -62,7 +49,6 @@ class RefusedByPortal(BadCredentials):
     error_code = "refused_by_portal"
 
     def __init__(self, reason: str) -> None:
-        """Take Chamilo's words."""
         super().__init__(reason)
         self.description = reason
 
@@ -76,12 +62,12 @@ class CodeRequired(AuthenticationFailure):
 
 
 class TooManyAttempts(AuthenticationFailure):
-    """A window of the throttle, such as that of a user name, is full. Only a refusal with `is_first` is audited."""
+    """A window of the throttle is full: 401 with Retry-After, as in Symfony. Only a refusal with `is_first` is audited."""
 
     error_code = "too_many_attempts"
 
     def __init__(self, retry_after_seconds: int, *, is_first: bool = True) -> None:
-        """Take the seconds until the window ends (1 or more), and whether this is the first refusal of this process in it."""
+        """Take the seconds until the window ends (1 or more), and whether this is the process's first refusal in it."""
         minutes = -(-retry_after_seconds // 60)
         unit = "minute" if minutes == 1 else "minutes"
         super().__init__(f"Too many failed login attempts, please try again in {minutes} {unit}.")
@@ -122,18 +108,14 @@ class MissingUsername(AuthenticationFailure):
 
 
 class RefusedApiKey(AuthenticationFailure):
-    """An API key was refused. The response has Chamilo's words, no `WWW-Authenticate`, and no `code` in the body.
+    """An API key is unknown, revoked or not valid now, or its user may not use it here.
 
-    `about` has fields of security.audit.Event: the start of the key, and the user if the key has one.
+    The response has Chamilo's words, no `WWW-Authenticate`, and no `code` in the body. `about` has the start
+    of the key, and the user if the key has one.
     """
 
     challenge = None
     error_code = "api_key_refused"
-
-    def __init__(self, message: str, **about: Any) -> None:
-        """Take Chamilo's words, and fields of security.audit.Event."""
-        super().__init__(message)
-        self.about = about
 
 
 class MissingRefreshToken(AuthenticationFailure):
@@ -144,16 +126,17 @@ class MissingRefreshToken(AuthenticationFailure):
 
 
 class InvalidRefreshToken(AuthenticationFailure):
-    """A refresh token was refused. `reason` and `about` (the user and session) are for the audit; clients never see them."""
+    """A refresh token is unknown or expired, or its user may not sign in.
+
+    `reason` and `about` (the user and session) are for the audit; clients never see them.
+    """
 
     message = "Invalid JWT Refresh Token"
     error_code = "refresh_token_invalid"
 
     def __init__(self, reason: str, **about: Any) -> None:
-        """Take the true reason, and fields of security.audit.Event."""
-        super().__init__()
+        super().__init__(**about)
         self.reason = reason
-        self.about = about
 
 
 class ReusedRefreshToken(InvalidRefreshToken):
@@ -187,7 +170,7 @@ class UngrantableRole(AccessDenied):
 
 
 class WrongPassword(AccessDenied):
-    """The password that confirms a change is wrong."""
+    """The password that confirms a change is wrong. A 401 would mean that the token is invalid."""
 
     description = "The password is not right."
     error_code = "wrong_password"

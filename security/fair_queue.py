@@ -18,7 +18,6 @@ class FairQueue(Generic[Ticket]):
     """Waiting tickets. Not thread-safe: the caller must hold a lock."""
 
     def __init__(self) -> None:
-        """Start empty."""
         # Ordered dictionaries: the network and user just served move to the end.
         self._networks: dict[str, dict[str, deque[Ticket]]] = {}
         self._served = Requester()
@@ -35,15 +34,11 @@ class FairQueue(Generic[Ticket]):
         if not self._networks:
             return None
         network = _first_other(self._networks, self._served.network)
-        users = self._networks.pop(network)
+        users = self._networks[network] = self._networks.pop(network)
         username = _first_other(users, self._served.username)
-        tickets = users.pop(username)
-        ticket = tickets.popleft()
-        if tickets:
-            users[username] = tickets
-        if users:
-            self._networks[network] = users
-        self._served = Requester(network, username)
+        tickets = users[username] = users.pop(username)
+        ticket, self._served = tickets[0], Requester(network, username)
+        self.discard(self._served, ticket)
         return ticket
 
     def discard(self, requester: Requester, ticket: Ticket) -> bool:
@@ -62,9 +57,9 @@ class FairQueue(Generic[Ticket]):
     def displaceable(self, requester: Requester) -> Requester | None:
         """Return the client that must give up its newest ticket to `requester` if the queue is full, or None.
 
-        That is the busiest user of the busiest network, if it has at least two tickets more than `requester`'s network; else the
-        busiest user of `requester`'s network, with at least two more than `requester`. Otherwise the two would displace each
-        other in turn.
+        That is the busiest user of the busiest network, if that network has at least two tickets more than `requester`'s. Else
+        it is the busiest user of `requester`'s network, if that user has at least two more than `requester`. With a difference
+        of one, the two would displace each other in turn.
         """
         waiting = {network: sum(map(len, users.values())) for network, users in self._networks.items()}
         network = max(waiting, key=lambda name: waiting[name], default=requester.network)

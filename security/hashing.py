@@ -38,13 +38,6 @@ class _Turn:
     queued_at: float
     result: Future[Any] = field(default_factory=Future)
 
-    def run(self) -> None:
-        """Do the work."""
-        try:
-            self.result.set_result(self.work())
-        except BaseException as failure:
-            self.result.set_exception(failure)
-
 
 class HashingThread:
     """Runs the hashing of one process, one turn at a time. A few callers may wait, the others are refused with 503.
@@ -55,7 +48,6 @@ class HashingThread:
     """
 
     def __init__(self, most_waiting: int, wait_seconds: int) -> None:
-        """Take how many callers may wait, and for how long."""
         self._most_inside = most_waiting + 1
         self._wait_seconds = wait_seconds
         #: Since the start of this process: refusals, turns, and the total wait of those turns.
@@ -83,7 +75,7 @@ class HashingThread:
     def require_room(self, requester: Requester = NOBODY) -> None:
         """Raise 503 now if the queue has no room for this requester, before the caller does other work."""
         with self._lock:
-            has_room = self._is_open_to(requester)
+            has_room = self.inside < self._most_inside or self._waiting.displaceable(requester) is not None
         if not has_room:
             raise self._refusal()
 
@@ -108,17 +100,13 @@ class HashingThread:
                 self.inside -= 1
                 self._observe(self.inside)
 
-    def _is_open_to(self, requester: Requester) -> bool:
-        return self.inside < self._most_inside or self._waiting.displaceable(requester) is not None
-
     def _enter(self, turn: _Turn) -> None:
         """Queue a turn; if the queue is full, displace another one. Raises 503."""
-        displaced = None
         with self._lock:
-            has_room = self._is_open_to(turn.requester)
+            is_full = self.inside >= self._most_inside
+            displaced = self._waiting.displace_for(turn.requester) if is_full else None
+            has_room = displaced is not None or not is_full
             if has_room:
-                if self.inside >= self._most_inside:
-                    displaced = self._waiting.displace_for(turn.requester)
                 self._waiting.add(turn.requester, turn)
                 self.inside += 1
                 self._observe(self.inside)
@@ -131,10 +119,14 @@ class HashingThread:
         """Run the next turn, if there still is one."""
         with self._lock:
             turn = self._waiting.take()
-        if turn is not None:
-            self.turns_total += 1
-            self.waited_seconds_total += time.monotonic() - turn.queued_at
-            turn.run()
+        if turn is None:
+            return
+        self.turns_total += 1
+        self.waited_seconds_total += time.monotonic() - turn.queued_at
+        try:
+            turn.result.set_result(turn.work())
+        except BaseException as failure:
+            turn.result.set_exception(failure)
 
     def _refusal(self) -> TooManyPasswords:
         now = time.monotonic()

@@ -129,8 +129,8 @@ class Sessions:
     def refresh(self, session: Session, presented: Presented) -> Refreshed:
         """Exchange a refresh token for its successor. The caller commits.
 
-        Locks the user's row, then the session's, so that a change that ends them runs either before or after. The grace period is
-        measured at the arrival of the request, `presented.asked_at`, so waiting for locks does not use it up.
+        Locks the user's row, then the session's. So a change that ends the session runs either before or after this refresh. The
+        grace period is measured at the arrival of the request, `presented.asked_at`: waiting for locks does not use it up.
 
         Raises InvalidRefreshToken, its subclass ReusedRefreshToken (then the caller must commit as well), or ClockBehind.
         """
@@ -173,7 +173,7 @@ class Sessions:
     def _find_successor(
         self, session: Session, held: SignInSession, row: RefreshToken, presented: Presented, now: datetime
     ) -> str | None:
-        """Return the next token: new at the first use, the same within the grace period, None later or once it was used."""
+        """Return the next token: new at first use, the same within the grace period. None later, or once that one was used."""
         used_at_ms, salt = row.used_at_ms, row.salt
         if salt is None:
             return None

@@ -19,7 +19,6 @@ class SaidOnce:
     """
 
     def __init__(self, max_keys: int = _MAX_KEYS) -> None:
-        """Take the number of keys to hold at most."""
         self._max_keys = max_keys
         self._lock = threading.Lock()
         self._ends_at_ms: dict[bytes, int] = {}

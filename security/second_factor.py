@@ -6,9 +6,9 @@ import logging
 import re
 import secrets
 from base64 import urlsafe_b64encode
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
 
 import pyotp
 from cryptography.fernet import Fernet, InvalidToken
@@ -26,6 +26,8 @@ from models.second_factor import (
     use_backup_code,
     use_step,
 )
+from models.user import Account
+from security.bearer import Caller
 from security.errors import BadCredentials
 
 logger = logging.getLogger(__name__)
@@ -50,23 +52,15 @@ _TOTP_CODE = re.compile(r"[0-9]{6}", re.ASCII)
 _SEPARATORS = re.compile(r"[\s-]+")
 
 
+#: A user with an id and a user name.
+HasName = Account | Caller
+
+
 class Shown(StrEnum):
     """The kind of a code."""
 
     TOTP = "totp"
     BACKUP_CODE = "backup_code"
-
-
-class HasName(Protocol):
-    """A user: an account, or a caller."""
-
-    @property
-    def id(self) -> int:
-        """The id of the user."""
-
-    @property
-    def username(self) -> str:
-        """The user name."""
 
 
 class SecondFactors:
@@ -111,13 +105,11 @@ class SecondFactors:
 
     def step_of(self, user: HasName, enrolment: Enrolment, code: str, now: datetime) -> int:
         """Return the time step (RFC 6238) of an app's code, used or not. Raises BadCredentials."""
-        totp = pyotp.TOTP(self._decrypted(user, enrolment.secret))
-        if not _TOTP_CODE.fullmatch(_normalized(code)):
-            raise BadCredentials("wrong second factor")
-        try:
-            return totp.verify_and_get_timecode(_normalized(code), for_time=now, valid_window=_STEPS_AROUND)
-        except OTPVerificationError:
-            raise BadCredentials("wrong second factor") from None
+        totp, shown = pyotp.TOTP(self._decrypted(user, enrolment.secret)), _normalized(code)
+        if _TOTP_CODE.fullmatch(shown):
+            with suppress(OTPVerificationError):
+                return totp.verify_and_get_timecode(shown, for_time=now, valid_window=_STEPS_AROUND)
+        raise BadCredentials("wrong second factor")
 
     def use_totp(self, session: Session, user: HasName, enrolment: Enrolment, code: str, now: datetime) -> None:
         """Use up an app's code in the current transaction, which stays open. Raises BadCredentials."""

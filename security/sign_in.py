@@ -64,23 +64,18 @@ class SignIns:
 
         Raises BadCredentials with the true reason, and 503 if too many passwords are being checked.
         """
-        return self._verify(session, username, password, requester, partial(_check, now=now, rules=self.rules))
-
-    def verify_password(self, session: Session, username: str, password: str, requester: Requester, now: datetime) -> None:
-        """Check the password of a signed-in user once more. Raises BadCredentials and 503 as `authenticate` does."""
-        rules = replace(self.rules, rehashes=False)
-        self._verify(session, username, password, requester, partial(_check, now=now, rules=rules))
-
-    def _verify(
-        self, session: Session, username: str, password: str, requester: Requester, check: Callable[..., SignedIn]
-    ) -> SignedIn:
         if not username or not password or len(username) > MAX_USERNAME_LENGTH:
             # A refusal writes rows. The cost of a hash limits how many rows a client can cause.
             self.hashing.run(partial(spend_time, [self.rules.hash_cost]), requester)
             raise BadCredentials("an empty or over-long user name or password")
         account = self.users.find_account(session, username)
         session.rollback()
-        return self.hashing.run(partial(check, account, password), requester)
+        return self.hashing.run(partial(_check, account, password, now, self.rules), requester)
+
+    def verify_password(self, session: Session, username: str, password: str, requester: Requester, now: datetime) -> None:
+        """Check the password of a signed-in user once more. Raises BadCredentials and 503 as `authenticate` does."""
+        unchanging = replace(self, rules=replace(self.rules, rehashes=False))
+        unchanging.authenticate(session, username, password, requester, now)
 
     def admit(self, session: Session, checked: Account) -> Account:
         """Begin the transaction of a sign-in whose password was right. Return the account as it is now, with its roles.
@@ -107,11 +102,8 @@ class SignIns:
         raise ClockBehind(retry_after=_MAX_WAIT_SECONDS)
 
     def _hold(self, session: Session, checked: Account) -> Account:
-        account: Account | None
-        if self.may_write:
-            account = self.users.lock(session, checked.id, ACCOUNT)
-        else:
-            account = self.users.find_account(session, checked.username)
+        users = self.users
+        account = users.lock(session, checked.id, ACCOUNT) if self.may_write else users.find_account(session, checked.username)
         if account is None or account.password != checked.password or refusal(account, self.clock()):
             raise BadCredentials("changed while signing in")
         return account
@@ -129,10 +121,8 @@ def _check(account: Account | None, password: str, now: datetime, rules: SignInR
         )
         spend_time([cost])
         raise BadCredentials("a stored hash that is too costly to check")
-    if not verify_password(password, account.password, account.salt, allow_md5=rules.allows_md5):
-        spend_time(padding_costs(account.password, cost))
-        raise BadCredentials("wrong password")
-    if reason := refusal(account, now):
+    is_right = verify_password(password, account.password, account.salt, allow_md5=rules.allows_md5)
+    if reason := refusal(account, now) if is_right else "wrong password":
         spend_time(padding_costs(account.password, cost))
         raise BadCredentials(reason)
     is_old = rules.rehashes and needs_rehash(account.password, cost)

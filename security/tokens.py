@@ -9,9 +9,10 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, NoReturn, cast
 
 import jwt
 from cryptography.exceptions import InvalidSignature
@@ -21,9 +22,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from flask import Flask
 from flask_jwt_extended import JWTManager
 
-from security.claims import claims_for, party_claims
 from security.errors import ExpiredToken, InvalidToken, MissingUsername
-from security.keys.pair import KeyPair
+from security.keys.key_set import KeySet
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
 
@@ -33,27 +33,10 @@ _MAX_LENGTH = 8190
 _ALGORITHM = "RS256"
 
 
-class Keys(Protocol):
-    """The keys that sign and verify; in a server a security.keys.key_set.KeySet."""
-
-    def signing_pair(self, until: int) -> KeyPair:
-        """Return the pair that signs. Every host must accept its tokens up to `until`, in seconds since the epoch."""
-
-    def verification_keys(self) -> Mapping[str, RSAPublicKey]:
-        """Return the public keys of the set by `kid`; the signing pair's comes first."""
-
-    def verification_kids(self) -> frozenset[str]:
-        """Return the `kid`s of `verification_keys`."""
-
-    def newer_verification_keys(self) -> Mapping[str, RSAPublicKey]:
-        """Return the public keys of the set, read again if they are not fresh."""
-
-
 class Claims(dict[str, Any]):
     """The claims of a verified token, and the `kid` of the key that verified it."""
 
     def __init__(self, claims: Mapping[str, Any], kid: str) -> None:
-        """Take the claims and the `kid`."""
         super().__init__(claims)
         self.kid = kid
 
@@ -66,7 +49,7 @@ class AccessTokens:
     If `issuer` or `audience` is set, issued tokens carry it and accepted tokens must match it.
     """
 
-    keys: Keys
+    keys: KeySet
     clock: Callable[[], datetime]
     ttl_seconds: int
     clock_skew_seconds: int
@@ -88,8 +71,10 @@ class AccessTokens:
         This may first publish the key in a separate transaction. Commit your own writes before you call it, since SQLite
         has one writer at a time. Raises SQLAlchemyError if the key cannot be published.
         """
-        claims = claims_for(username, roles, issued_at or self.clock(), ttl_seconds or self.ttl_seconds, session_id)
-        claims |= party_claims(self.issuer, self.audience)
+        second, ttl = int((issued_at or self.clock()).timestamp()), ttl_seconds or self.ttl_seconds
+        # The order is lexik's, since some clients compare tokens as text (docs/compatibility.md#token).
+        claims: dict[str, Any] = {"iat": second, "exp": second + ttl, "roles": roles, "username": username}
+        claims |= {name: value for name, value in (("sid", session_id), ("iss", self.issuer), ("aud", self.audience)) if value}
         pair = self.keys.signing_pair(claims["exp"] + self.clock_skew_seconds)
         header = {"typ": "JWT", "alg": _ALGORITHM} | ({"kid": pair.kid} if self.names_key else {})
         return jwt.encode(claims, pair.signing_key, _ALGORITHM, header, sort_headers=False)
@@ -143,7 +128,6 @@ class StrictJWTManager(JWTManager):
     """flask-jwt-extended with our verification instead of its own, which is lax and parses a token four times."""
 
     def __init__(self, app: Flask, tokens: AccessTokens) -> None:
-        """Take the application, and the object that verifies its tokens."""
         self._tokens = tokens
         super().__init__(app)
 
@@ -155,15 +139,11 @@ class StrictJWTManager(JWTManager):
 
 
 def _find_verifying_kid(keys: Mapping[str, RSAPublicKey], signed: bytes, signature: bytes) -> str | None:
-    return next((kid for kid, key in keys.items() if _verifies(key, signed, signature)), None)
-
-
-def _verifies(key: RSAPublicKey, signed: bytes, signature: bytes) -> bool:
-    try:
-        key.verify(signature, signed, PKCS1v15(), SHA256())
-    except InvalidSignature:
-        return False
-    return True
+    for kid, key in keys.items():
+        with suppress(InvalidSignature):
+            key.verify(signature, signed, PKCS1v15(), SHA256())
+            return kid
+    return None
 
 
 def _is_for(audience: str, aud: Any) -> bool:

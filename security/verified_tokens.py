@@ -30,7 +30,7 @@ class BearerToken(NamedTuple):
     def of(cls, token: str, claims: dict[str, Any]) -> Self:
         """Read the claims of a token. Its key is a hash of its `jti`, or else of its payload.
 
-        A hash of the whole text would miss the same claims under another header.
+        A hash of the whole text would miss a token with the same claims and another header.
         """
         jti, session_id = claims.get("jti"), claims.get("sid")
         key = _hash(f"jti:{jti}" if isinstance(jti, str) and jti else f"payload:{token.split('.')[1]}")
@@ -55,7 +55,6 @@ class VerifiedTokens:
     """Caches verified tokens under their SHA-256, with the id of the key that verified each. All threads share it."""
 
     def __init__(self) -> None:
-        """Start empty."""
         self._tokens: dict[bytes, tuple[str, BearerToken]] = {}
         self._lock = Lock()
 

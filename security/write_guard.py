@@ -27,7 +27,6 @@ class WriteGuard:
     """Begins transactions that write."""
 
     def __init__(self, users: UserTable, validity: TokenValidity, keys: ApiKeyTable, clock: Callable[[], datetime]) -> None:
-        """Take the tables of users, of ended tokens and of API keys, and the clock."""
         self._users = users
         self._validity = validity
         self._keys = keys

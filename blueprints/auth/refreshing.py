@@ -108,7 +108,7 @@ def _recorded_refresh() -> Iterator[None]:
         raise
     except AuthenticationFailure as refusal:
         db.session.rollback()
-        reason, about = getattr(refusal, "reason", refusal.description), getattr(refusal, "about", None)
+        reason, about = getattr(refusal, "reason", refusal.description), refusal.about
         if about:
             record_now("refresh_refused", once_for=about["details"]["session"], reason=reason, **about)
         else:

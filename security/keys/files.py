@@ -110,7 +110,7 @@ class KeyFiles:
 
     def repair(self, pair: KeyPair) -> None:
         """Rewrite the public key if a killed rotation has replaced only the private one. Raises OSError."""
-        if is_pem(self.public) or read_public_key(self.public).public_numbers() == pair.verification_key.public_numbers():
+        if is_pem(self.public) or read_public_key(self.public) == pair.verification_key:
             return
         path = Path(self.public).resolve()
         _replace(path, pair.public_pem.encode(), like=path)
@@ -133,23 +133,19 @@ class KeyFiles:
 
     @contextmanager
     def next_pair(self, bits: int) -> Iterator[NextPair]:
-        """Write a new pair next to the current one. If `take_over` is not called, remove it at the end. Raises OSError."""
+        """Write a new pair next to the current one. If `take_over` is not called, remove it at the end.
+
+        Call it under the lock. Raises OSError.
+        """
         private, public = Path(self.private).resolve(), Path(self.public).resolve()
-        self._remove_unfinished()
+        for path in (private, public):
+            for left in path.parent.glob(f".{path.stem}*.pem.*"):  # unfinished files of killed rotations
+                left.unlink(missing_ok=True)
         private_pem, public_pem = make_key_pair(self.passphrase, bits)
         with ExitStack() as stack:
-            unfinished = {}
-            for path, content in ((private, private_pem), (public, public_pem)):
-                unfinished[path] = _write_like(path, content, like=path)
-                stack.callback(unfinished[path].unlink, missing_ok=True)
+            contents = {private: private_pem, public: public_pem}
+            unfinished = {path: stack.enter_context(_written_like(path, pem, path)) for path, pem in contents.items()}
             yield NextPair(KeyFiles(private_pem.decode(), public_pem.decode(), self.passphrase).load(), unfinished)
-
-    def _remove_unfinished(self) -> None:
-        """Remove the unfinished files of killed rotations. Needs the lock."""
-        for source in (self.private, self.public):
-            path = Path(source).resolve()
-            for left in path.parent.glob(f".{path.stem}*.pem.*"):
-                left.unlink(missing_ok=True)
 
 
 def file_version(source: str) -> tuple[int, ...]:
@@ -162,18 +158,19 @@ def file_version(source: str) -> tuple[int, ...]:
 
 
 def _replace(path: Path, content: bytes, *, like: Path, modified_at: datetime | None = None) -> None:
-    unfinished = _write_like(path, content, like=like)
-    try:
+    with _written_like(path, content, like) as unfinished:
         if modified_at is not None:
             os.utime(unfinished, (modified_at.timestamp(), modified_at.timestamp()))
         unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     sync(path.parent)
 
 
-def _write_like(path: Path, content: bytes, *, like: Path) -> Path:
-    """Write an unfinished file next to `path`. It gets owner and mode of `like`, so the server can read what root wrote."""
+@contextmanager
+def _written_like(path: Path, content: bytes, like: Path) -> Iterator[Path]:
+    """Write an unfinished file next to `path`, and remove it at the end if it was not moved.
+
+    It gets owner and mode of `like`, so the server can read what root wrote.
+    """
     wanted = like.stat()
     unfinished = write_beside(path, content, 0o600)
     try:
@@ -181,10 +178,9 @@ def _write_like(path: Path, content: bytes, *, like: Path) -> Path:
         if (written.st_uid, written.st_gid) != (wanted.st_uid, wanted.st_gid):
             os.chown(unfinished, wanted.st_uid, wanted.st_gid)
         unfinished.chmod(stat.S_IMODE(wanted.st_mode))
-    except OSError:
-        unfinished.unlink()
-        raise
-    return unfinished
+        yield unfinished
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

@@ -102,7 +102,7 @@ class KeySet:
         return snapshot.keys
 
     def refused_elsewhere(self) -> str:
-        """Return the `kid` that signs here if the other hosts do not know it and this one may not publish it; else empty."""
+        """Return the `kid` of the key that signs here if other hosts do not know it and this one may not publish it; else ""."""
         kid = self._current().pair.kid
         is_known = self.writes_rows or not self._rows or any(row.kid == kid and not row.is_withdrawn for row in self._rows)
         return "" if is_known else kid
@@ -205,7 +205,7 @@ class KeySet:
         return key if fits else None
 
     def _log(self, topic: str, problem: str) -> None:
-        """Log the problem of a topic once, until it changes. An empty text means that it is solved."""
+        """Log the problem of a topic, unless it is the one that was logged last. An empty text means that it is solved."""
         if problem and self._logged.get(topic) != problem:
             logger.error("%s", problem)
         self._logged[topic] = problem

@@ -69,7 +69,7 @@ def load_key_pair(private: str, public: str, passphrase: str) -> KeyPair:
     """
     pair = KeyPair(read_private_key(private, passphrase))
     given = read_public_key(public, private)
-    if pair.verification_key.public_numbers() != given.public_numbers() and not _was_put_aside(public, given):
+    if pair.verification_key != given and (is_pem(public) or not path_put_aside(public, thumbprint(given)).exists()):
         raise UnusableKey(
             f"The public key {_describe(public)} does not belong to the private key {_describe(private)}. "
             f"If the private key is the right one, run {_extracting(private, public)}; else restore both from your backup; "
@@ -83,10 +83,6 @@ def path_put_aside(public: str, kid: str) -> Path:
     return Path(public).resolve().parent / f"public-{kid}.pem"
 
 
-def _was_put_aside(public: str, key: RSAPublicKey) -> bool:
-    return not is_pem(public) and path_put_aside(public, thumbprint(key)).exists()
-
-
 def refuse_weak_passphrase(passphrase: str) -> None:
     """Raise UnusableKey if a passphrase is empty, or the one that Chamilo ships."""
     if passphrase in {"", _SHIPPED_PASSPHRASE}:
@@ -97,18 +93,13 @@ def refuse_weak_passphrase(passphrase: str) -> None:
         )
 
 
-def refuse_open_private_key(private: str) -> None:
-    """Raise UnusableKey if every user of this machine may read or write the file of the private key."""
-    if not is_pem(private) and Path(private).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-        raise UnusableKey(f"Everyone on this machine may read the private key {private}. Run `chmod 600 {private}`.")
-
-
 def check_keys(private: str, public: str, passphrase: str, *, weak_passphrase_is_fine: bool) -> KeyPair:
     """Load the pair, and check that a server can sign safely with it. Raises UnusableKey."""
     if not weak_passphrase_is_fine:
         refuse_weak_passphrase(passphrase)
     pair = load_key_pair(private, public, passphrase)
-    refuse_open_private_key(private)
+    if not is_pem(private) and Path(private).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        raise UnusableKey(f"Everyone on this machine may read the private key {private}. Run `chmod 600 {private}`.")
     return pair
 
 
@@ -116,10 +107,8 @@ def make_key_pair(passphrase: str, bits: int) -> tuple[bytes, bytes]:
     """Make a pair: the private key as PKCS#8 PEM, encrypted unless the passphrase is empty, the public one as SPKI PEM."""
     key = generate_private_key(public_exponent=65537, key_size=bits)
     encryption = BestAvailableEncryption(os.fsencode(passphrase)) if passphrase else NoEncryption()
-    return (
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption),
-        public_pem_of(key.public_key()).encode(),
-    )
+    private_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+    return private_pem, public_pem_of(key.public_key()).encode()
 
 
 def write_key_pair(private_path: Path, public_path: Path, private_pem: bytes, public_pem: bytes) -> None:

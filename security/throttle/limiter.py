@@ -1,6 +1,6 @@
-"""The throttle of failed sign-ins and codes by user name and network, and other limits per window, for all workers together.
+"""The throttle: limits on failed sign-ins and codes, by user name and network, and on other actions.
 
-What clients see: docs/compatibility.md#throttle.
+All workers share the windows, except those in memory (stores.py). What clients see: docs/compatibility.md#throttle.
 """
 
 import hashlib
@@ -30,8 +30,9 @@ OWN_PASSWORD_HASHES = 10
 #: The limit of an address, under all names together, is this many times the limit of one name.
 ADDRESS_FACTOR = 5
 
-#: The prefix lengths of IPv6 networks (a subscriber, a site), each with the factor by which it exceeds the limits for IPv4.
-NETWORKS = ((64, 1), (48, 10))
+#: The prefix lengths of IPv6 networks (a site, a subscriber), each with the factor by which it exceeds the limits for IPv4.
+#: An IPv4 address is its own network for every length, so the last factor, 1, must remain.
+NETWORKS = ((48, 10), (64, 1))
 
 #: This many failed sign-ins with one name in an hour, from any address, cause an extra audit event. Nobody is refused for them.
 FAILURES_TO_REPORT = 100
@@ -85,8 +86,7 @@ class LoginLimiter:
         BadCredentials is raised. Raises TooManyAttempts if a window is full. Other networks can still sign in with the name.
         """
         name = throttled_name(username)
-        # An IPv4 address is its own network for every length, so the last factor, 1, remains.
-        factors = {network_of(address, length): factor for length, factor in reversed(NETWORKS)}
+        factors = {network_of(address, length): factor for length, factor in NETWORKS}
         by_name = (self._window("name", f"{name}-{network}", factor) for network, factor in factors.items())
         by_address = (self._window("address", network, factor * ADDRESS_FACTOR) for network, factor in factors.items())
         return self._hold(*by_name, *by_address)
@@ -95,8 +95,8 @@ class LoginLimiter:
         """Hold a slot of the name's window for codes, as `attempt` does, while a code is checked after the right password.
 
         The window is the same for all addresses: only a client with the right password can fill it, so nobody else can lock the
-        user out. Each full window of wrong codes in a row doubles its length, up to an hour. After a reset, another `series`
-        begins a new window.
+        user out. Each window that is full of wrong codes in a row makes the next one twice as long, up to an hour. A new
+        `series`, as after a reset, begins a new window.
         """
         doublings = wrong_in_a_row // max(1, self._max_attempts)
         interval_ms = min(self._interval_ms << doublings, max(_HOUR_MS, self._interval_ms))
@@ -112,15 +112,13 @@ class LoginLimiter:
 
     def is_flooding(self, address: str) -> bool:
         """Count a refused API key of an address. Tell whether there were too many before. Works even if the throttle is off."""
-        factors = {network_of(address, length): factor for length, factor in reversed(NETWORKS)}
-        limits = {self._key("api-key", network): REFUSED_KEYS * factor for network, factor in factors.items()}
-        windows = tuple(Window(key, limit, _MINUTE_MS) for key, limit in limits.items())
+        limits = {self._key("api-key", network_of(address, length)): REFUSED_KEYS * factor for length, factor in NETWORKS}
         now_ms = self._now_ms()
+        # Once a window is known to be full, a flood costs the store nothing.
+        if any(self._refusals.knows(key, now_ms) for key in limits):
+            return True
         try:
-            # Once a window is known to be full, a flood costs the store nothing.
-            if any(self._refusals.knows(window.key, now_ms) for window in windows):
-                return True
-            self._take(windows)
+            self._take(tuple(Window(key, limit, _MINUTE_MS) for key, limit in limits.items()))
         except TooManyAttempts:
             return True
         return False
@@ -140,7 +138,7 @@ class LoginLimiter:
             self._store.clear(self._key("token failures", key))
 
     def is_to_report(self, username: str) -> bool:
-        """Count a failed sign-in of a name from any address. Return True if there were too many, in each process once an hour."""
+        """Count a failed sign-in of a name from any address. Return True if there were too many, once an hour in each process."""
         slot = self._reserve("failures", throttled_name(username), FAILURES_TO_REPORT - 1, _HOUR_MS)
         if slot is None or slot.taken or not self._reports.is_first(slot.key, self._now_ms(), slot.ends_at_ms):
             return False
@@ -178,11 +176,10 @@ class LoginLimiter:
         try:
             yield
         except BadCredentials:
+            taken = []  # the slots of a failed attempt stay taken
             raise
-        except BaseException:
+        finally:
             self._give_back(taken)
-            raise
-        self._give_back(taken)
 
     def _take(self, windows: tuple[Window, ...]) -> list[Slot]:
         now_ms = self._now_ms()
@@ -206,12 +203,11 @@ class LoginLimiter:
         return taken
 
     def _give_back(self, slots: list[Slot]) -> None:
-        for slot in slots:
-            try:
+        try:
+            for slot in slots:
                 self._store.give_back(slot)
-            except StoreUnavailable as reason:
-                self._count_unavailable("the throttle's store cannot be reached: %s; a slot stays taken", reason)
-                break
+        except StoreUnavailable as reason:
+            self._count_unavailable("the throttle's store cannot be reached: %s; a slot stays taken", reason)
 
     def _reserve(self, kind: str, text: str, limit: int, interval_ms: int) -> Slot | None:
         """Take a slot that is not given back. Return None if the store is down; the surrounding attempt has then logged that."""

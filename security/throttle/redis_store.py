@@ -74,7 +74,8 @@ class RedisWindows:
         self._failures: tuple[type[Exception], ...] = (redis.RedisError, OSError, UnicodeError)
         self._reserve, self._give_back = client.register_script(_RESERVE), client.register_script(_GIVE_BACK)
         self._clear = client.register_script(_CLEAR)
-        self._close = client.close
+        #: Closes the connections of this process.
+        self.close: Callable[[], None] = client.close
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._retry_at: float | None = None
@@ -92,10 +93,6 @@ class RedisWindows:
     def clear(self, key: str) -> None:
         """Remove a window."""
         self._run(self._clear, key)
-
-    def close(self) -> None:
-        """Close the connections of this process."""
-        self._close()
 
     def _run(self, script: Any, key: str, *arguments: int) -> Any:
         """Run a script. After a failure, one caller tries again after each pause; the others get StoreUnavailable at once."""

@@ -39,7 +39,6 @@ class DatabaseWindows:
     """Windows in the database. Each step is a short transaction, separate from that of the request."""
 
     def __init__(self, engine: Callable[[], Engine]) -> None:
-        """Take a function that returns the engine of the application context."""
         self._engine = engine
 
     def reserve(self, key: str, limit: int, now_ms: int, interval_ms: int) -> Slot:
@@ -72,7 +71,6 @@ class MemoryWindows:
     """Windows in the memory of one worker, for a read-only server."""
 
     def __init__(self) -> None:
-        """Start empty."""
         self._lock = threading.Lock()
         self._windows: dict[str, tuple[int, int]] = {}
 
