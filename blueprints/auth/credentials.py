@@ -1,6 +1,7 @@
 """Reading bodies as Symfony's JSON login does (docs/compatibility.md#sign-in)."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -10,10 +11,10 @@ from werkzeug.exceptions import BadRequest
 from rest.body import request_bytes, request_media_type
 from rest.dialect import CHAMILO_2, Dialect
 from rest.encoding import NotJson, decode_json
-from rest.operation import Tag
+from rest.operation import Operation, Schema, Tag
 
-#: The group of all operations on tokens, sessions and second factors.
-SIGN_IN_TAG = Tag("Login Check", "Signing in")
+#: Declares an operation on tokens, sessions or second factors.
+declare = partial(Operation, tag=Tag("Login Check", "Signing in"))
 
 #: The statuses of answers to bodies that cannot be read.
 BODY_FAILURES = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
@@ -23,6 +24,11 @@ EXAMPLE_JWT = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJpYXQiOjE3OTAwNzU2MDB9.c2l
 
 #: The largest body of a sign-in or a refresh. Anybody may send one, and a real one is short.
 MOST_BYTES = 16 * 1024
+
+
+def object_schema(**properties: Schema) -> Schema:
+    """Describe an object that has all of these properties."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,22 +6,21 @@ from http import HTTPStatus
 from flask import Blueprint, Response, request
 
 from blueprints.auditing import record_event
-from blueprints.auth.credentials import BODY_FAILURES, SIGN_IN_TAG, InvalidKey, read_object, require_json
+from blueprints.auth.credentials import BODY_FAILURES, InvalidKey, declare, read_object, require_json
 from blueprints.auth.refreshing import record_session_end
 from blueprints.parts import parts, refuse_when_read_only
 from models import db
 from models.token_validity import end_all_tokens, revoke
 from models.transactions import commit
-from rest.operation import Operation, Shape, documented
+from rest.operation import Shape, documented
 from security.access import current_caller, has_signed_in, requires
 from security.bearer import Caller
 from security.refresh import find_session
 
 _FAILURES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 
-INVALIDATE = Operation(
+INVALIDATE = declare(
     id="token_invalidate_post",
-    tag=SIGN_IN_TAG,
     summary="Ends the token of the request.",
     description="Signs out: from then on the token is refused.",
     shape=Shape.NOTHING,
