@@ -11,9 +11,9 @@ from flasgger import Swagger
 from flasgger.base import APIDocsView
 from flasgger.commands import generate_api_schema
 from flask import Blueprint, Flask, Response
-from flask.typing import RouteCallable
 
-from blueprints.docs.routes import protect_page
+from blueprints.docs.routes import protect_page, show_openapi
+from rest.dialect import Dialect
 from security.access import public
 
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
@@ -25,9 +25,9 @@ generate_api_schema.hidden = True
 class Explorer(Swagger):  # type: ignore[misc]
     """flasgger without its old bundle, its extra routes and its hook into the application's routes."""
 
-    def __init__(self, app: Flask, document: str, show_document: RouteCallable) -> None:
-        """Mount the page. `document` is the path of the OpenAPI document, and `show_document` is its view."""
-        self._document, self._show_document = document, show_document
+    def __init__(self, app: Flask, dialect: Dialect) -> None:
+        """Mount the page, which loads the OpenAPI document of a dialect."""
+        self._dialect = dialect
         super().__init__(app, config={"specs_route": "/api/docs.html", "specs": [{"endpoint": "openapi"}], "title": "Poort"})
 
     def init_app(self, app: Flask, decorators: Iterable[Callable[..., Any]] | None = None) -> None:  # noqa: ARG002
@@ -39,7 +39,7 @@ class Explorer(Swagger):  # type: ignore[misc]
         flasgger = Blueprint("flasgger", "flasgger", static_folder=str(_SWAGGER_UI), static_url_path="/api/docs/assets")
         page = APIDocsView.as_view("apidocs", view_args={"config": self.config})
         flasgger.add_url_rule(self.config["specs_route"], "apidocs", view_func=public(page))
-        flasgger.add_url_rule(self._document, "openapi", view_func=self._show_document)
+        flasgger.add_url_rule(self._dialect.explorer_document, "openapi", view_func=show_openapi(self._dialect))
         flasgger.after_request(protect_page)
         app.register_blueprint(flasgger)
         for files in ("flasgger.static", "docs.static"):
