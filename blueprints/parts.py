@@ -20,7 +20,6 @@ from models.folding import canonical_username
 from models.outages import setting_at_fault
 from models.password_policy import PasswordPolicy
 from models.platform import STAND_ALONE, Platform, PortalOfRequest
-from models.token_validity import TokenValidity
 from models.user_lists import UserLists
 from models.user_table import UnusableTable, UserTable
 from models.write_probe import WriteProbe
@@ -55,14 +54,11 @@ class Parts:
     users: UserTable
     extra_fields: ExtraFields
     limiter: LoginLimiter
-    hashing: HashingThread
     password_policy: PasswordPolicy
     audit: AuditTrail
-    validity: TokenValidity
     second_factors: SecondFactors
     reader: Reader
     lists: UserLists
-    sleep: Callable[[float], None]
     guard: WriteGuard
     write_probe: WriteProbe
     api_keys: ApiKeys | None
@@ -70,6 +66,16 @@ class Parts:
     sign_ins: SignIns
     sessions: Sessions
     mailer: Mailer | None
+
+    @property
+    def sleep(self) -> Callable[[float], None]:
+        """The function that waits for some seconds."""
+        return self.sign_ins.sleep
+
+    @property
+    def hashing(self) -> HashingThread:
+        """The thread that hashes passwords."""
+        return self.sign_ins.hashing
 
     def home_portal(self) -> PortalOfRequest:
         """Return the portal for work outside a request. For example, commands link new users to it."""
