@@ -120,7 +120,7 @@ def _build_parts(app: Flask, settings: Settings, clock: Callable[[], datetime], 
     limiter, key_table = _limiter(settings, clock), ApiKeyTable(reader, db.session, users, _ITEM)
     return Parts(
         settings=settings,
-        clock=clock,
+        sleep=sleep,
         keys=keys,
         tokens=_access_tokens(settings, keys, clock),
         users=users,

@@ -48,7 +48,7 @@ class Parts:
     """The shared objects of an application."""
 
     settings: Settings
-    clock: Callable[[], datetime]
+    sleep: Callable[[float], None]
     keys: KeySet
     tokens: AccessTokens
     users: UserTable
@@ -68,9 +68,9 @@ class Parts:
     mailer: Mailer | None
 
     @property
-    def sleep(self) -> Callable[[float], None]:
-        """The function that waits for some seconds."""
-        return self.sign_ins.sleep
+    def clock(self) -> Callable[[], datetime]:
+        """The clock, which tells the time in UTC."""
+        return self.sign_ins.clock
 
     @property
     def hashing(self) -> HashingThread:
