@@ -1,13 +1,12 @@
 """The explorer: flasgger's page with a current Swagger UI instead of the bundled one of 2020."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import flask_swagger_ui
-from flasgger import Swagger
 from flasgger.base import APIDocsView
 from flasgger.commands import generate_api_schema
 from flask import Blueprint, Flask, Response
@@ -22,28 +21,19 @@ _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 generate_api_schema.hidden = True
 
 
-class Explorer(Swagger):  # type: ignore[misc]
-    """flasgger without its old bundle, its extra routes and its hook into the application's routes."""
+def add_explorer(app: Flask, dialect: Dialect) -> None:
+    """Register flasgger's page, the document that it shows, and its static files.
 
-    def __init__(self, app: Flask, dialect: Dialect) -> None:
-        """Mount the page, which loads the OpenAPI document of a dialect."""
-        self._dialect = dialect
-        super().__init__(app, config={"specs_route": "/api/docs.html", "specs": [{"endpoint": "openapi"}], "title": "Poort"})
-
-    def init_app(self, app: Flask, decorators: Iterable[Callable[..., Any]] | None = None) -> None:  # noqa: ARG002
-        """Register the views. flasgger would also replace `app.add_url_rule`."""
-        self.register_views(app)
-
-    def register_views(self, app: Flask) -> None:
-        """Register the page, its document and its static files."""
-        flasgger = Blueprint("flasgger", "flasgger", static_folder=str(_SWAGGER_UI), static_url_path="/api/docs/assets")
-        page = APIDocsView.as_view("apidocs", view_args={"config": self.config})
-        flasgger.add_url_rule(self.config["specs_route"], "apidocs", view_func=public(page))
-        flasgger.add_url_rule(self._dialect.explorer_document, "openapi", view_func=show_openapi(self._dialect))
-        flasgger.after_request(protect_page)
-        app.register_blueprint(flasgger)
-        for files in ("flasgger.static", "docs.static"):
-            app.view_functions[files] = public(partial(_show_file, app.view_functions[files]))
+    flasgger's own extension would also replace `app.add_url_rule`, and add routes.
+    """
+    flasgger = Blueprint("flasgger", "flasgger", static_folder=str(_SWAGGER_UI), static_url_path="/api/docs/assets")
+    page = APIDocsView.as_view("apidocs", view_args={"config": {"specs": [{"endpoint": "openapi"}], "title": "Poort"}})
+    flasgger.add_url_rule("/api/docs.html", "apidocs", view_func=public(page))
+    flasgger.add_url_rule(dialect.explorer_document, "openapi", view_func=show_openapi(dialect))
+    flasgger.after_request(protect_page)
+    app.register_blueprint(flasgger)
+    for files in ("flasgger.static", "docs.static"):
+        app.view_functions[files] = public(partial(_show_file, app.view_functions[files]))
 
 
 def _show_file(show: Callable[..., Any], filename: str) -> Response:
