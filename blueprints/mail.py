@@ -164,8 +164,6 @@ class _Connection(smtplib.SMTP):
     def __init__(self, server: MailServer) -> None:
         self._server = server
         self._ends_at = time.monotonic() + DELIVERY_SECONDS
-        self._handle: socket.socket | None = None
-        self._watchdog: Timer | None = None
         super().__init__(server.host, server.port, server.local_domain, DELIVERY_SECONDS)
 
     def prepare(self) -> None:
@@ -196,16 +194,13 @@ class _Connection(smtplib.SMTP):
 
     def _cut(self) -> None:
         with suppress(OSError):  # already closed
-            if self._handle is not None:
-                self._handle.shutdown(socket.SHUT_RDWR)
+            self._handle.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection and stop the watchdog."""
         super().close()
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-        if self._handle is not None:
-            self._handle.close()
+        self._watchdog.cancel()
+        self._handle.close()
 
 
 def _tls_context(server: MailServer) -> ssl.SSLContext:
