@@ -135,8 +135,7 @@ def _texts_by_field(values: Mapping[str, Any]) -> dict[int, str | None]:
 def _defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the status, its role, and a locale and time zone: by default, those of the request's portal."""
     ours, of_portal = parts(), current_caller().portal.settings
-    given = values.get("status")
-    status = STATUS_STUDENT if given is None else given
+    status = values.get("status") or STATUS_STUDENT
     fallback = ("en", "Europe/Paris") if ours.users.is_campus else (ours.settings.default_locale, ours.settings.default_timezone)
     return {
         "status": status,
