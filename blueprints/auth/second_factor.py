@@ -12,9 +12,8 @@ from werkzeug.exceptions import Conflict, ServiceUnavailable
 
 from blueprints.auditing import record_event
 from blueprints.auth import totp_operations as operations
-from blueprints.auth.codes import use_code
+from blueprints.auth.codes import codes_bounded, guesses_bounded, use_code
 from blueprints.auth.credentials import read_text, require_json
-from blueprints.auth.guessing import codes_bounded, guesses_bounded
 from blueprints.parts import parts, refuse_when_read_only, requester_of
 from models import db
 from models.second_factor import Enrolment, begin, confirm, count_backup_codes, remove_second_factor, replace_backup_codes

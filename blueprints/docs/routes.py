@@ -78,7 +78,6 @@ def _show_entrypoint(media_types: Sequence[str]) -> Response:
 
 
 def _show_index(media_types: Sequence[str]) -> Response:
-    """Show the Hydra entrypoint."""
     return _answer(hydra.build_entrypoint(_resources().values()), _choose(media_types))
 
 
