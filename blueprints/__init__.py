@@ -33,6 +33,6 @@ def register_blueprints(app: Flask, settings: Settings, dialect: Dialect) -> Non
     if settings.app_enable_api_entrypoint:
         app.register_blueprint(docs_routes.document_blueprint(dialect), url_prefix="/api")
         # Imported here, so that a server without the explorer does not import flasgger: each worker is then 1 MB smaller.
-        import_string("blueprints.docs.explorer.add_explorer")(app, dialect)
+        import_string("blueprints.docs.explorer.add_explorer")(app)
     for blueprint in (start_page.bp, jwk_set.bp, health_routes.bp):
         app.register_blueprint(blueprint)

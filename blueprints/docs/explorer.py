@@ -11,25 +11,23 @@ from flasgger.base import APIDocsView
 from flasgger.commands import generate_api_schema
 from flask import Blueprint, Flask, Response
 
-from blueprints.docs.routes import protect_page, show_openapi
-from rest.dialect import Dialect
+from blueprints.docs.routes import protect_page
 from security.access import public
-
-_SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 
 # This command of flasgger extracts documents from docstrings. Ours contain none, so hide the command.
 generate_api_schema.hidden = True
 
 
-def add_explorer(app: Flask, dialect: Dialect) -> None:
-    """Register flasgger's page, the document that it shows, and its static files.
+def add_explorer(app: Flask) -> None:
+    """Register flasgger's page, which shows the document `docs.openapi`, and its static files.
 
     flasgger's own extension would also replace `app.add_url_rule`, and add routes.
     """
-    flasgger = Blueprint("flasgger", "flasgger", static_folder=str(_SWAGGER_UI), static_url_path="/api/docs/assets")
-    page = APIDocsView.as_view("apidocs", view_args={"config": {"specs": [{"endpoint": "openapi"}], "title": "Poort"}})
+    swagger_ui = Path(flask_swagger_ui.__file__).parent / "dist"
+    flasgger = Blueprint("flasgger", "flasgger", static_folder=swagger_ui, static_url_path="/api/docs/assets")
+    config = {"endpoint": "docs", "specs": [{"endpoint": "openapi"}], "title": "Poort"}
+    page = APIDocsView.as_view("apidocs", view_args={"config": config})
     flasgger.add_url_rule("/api/docs.html", "apidocs", view_func=public(page))
-    flasgger.add_url_rule(dialect.explorer_document, "openapi", view_func=show_openapi(dialect))
     flasgger.after_request(protect_page)
     app.register_blueprint(flasgger)
     for files in ("flasgger.static", "docs.static"):

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, NoReturn
 
 from flask import Blueprint, Flask, Response, current_app, g, request
-from flask.typing import RouteCallable
 from werkzeug.exceptions import NotAcceptable, NotFound
 from werkzeug.http import HTTP_STATUS_CODES
 
@@ -45,8 +44,9 @@ def document_blueprint(dialect: Dialect) -> Blueprint:
     docs.after_request(protect_page)
     for path, media_types in dialect.offers.items():
         show = {"": _show_entrypoint, "/index.jsonld": _show_index}.get(path, _show_docs)
-        if f"/api{path}" != dialect.explorer_document:
-            docs.add_url_rule(path, path.strip("/").replace(".", "_") or "entrypoint", public(partial(show, media_types)))
+        is_for_explorer = f"/api{path}" == dialect.explorer_document
+        name = "openapi" if is_for_explorer else path.strip("/").replace(".", "_") or "entrypoint"
+        docs.add_url_rule(path, name, public(partial(show, media_types)))
     if dialect.has_unknown_documents:
         docs.add_url_rule("/docs.<segment:suffix>", "refuse_format", public(_refuse_format))
     return docs
@@ -61,11 +61,6 @@ def context_blueprint(dialect: Dialect) -> Blueprint:
         contexts.add_url_rule("/errors/<segment:status><suffix:suffix>", "show_error", public(show_error))
         contexts.add_url_rule("/validation_errors/<segment:codes>", "refuse_violations", public(_refuse_violations))
     return contexts
-
-
-def show_openapi(dialect: Dialect) -> RouteCallable:
-    """Make the view of the OpenAPI document that the explorer loads."""
-    return public(partial(_show_docs, dialect.offers[dialect.explorer_document.removeprefix("/api")]))
 
 
 def _show_entrypoint(media_types: Sequence[str]) -> Response:
