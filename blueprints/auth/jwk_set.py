@@ -10,8 +10,6 @@ from security.keys.json_web_key import json_web_key
 
 bp = Blueprint("jwk_set", __name__)
 
-_MAX_AGE_SECONDS = 300
-
 
 @bp.get("/.well-known/jwks.json")
 @public
@@ -22,6 +20,6 @@ def show_keys() -> Response:
     ]
     response = Response(encode_json({"keys": keys}), content_type="application/jwk-set+json")
     # A shared cache must not reuse the CORS fields of another origin.
-    response.headers.update({"Cache-Control": f"public, max-age={_MAX_AGE_SECONDS}", "Vary": "Origin"})
+    response.headers.update({"Cache-Control": "public, max-age=300", "Vary": "Origin"})
     response.add_etag()
     return not_modified(request, response)

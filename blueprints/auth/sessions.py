@@ -78,8 +78,7 @@ def list_sessions() -> Response:
     caller = current_caller()
     own_id = caller.access_token.session_id if caller.has_signed_in else None
     alive = live_sessions_of(db.session(), caller.id, parts().clock())
-    shown = [_shown(session, is_current=session.id == own_id) for session in alive]
-    return answer_json(shown)
+    return answer_json([_shown(session, is_current=session.id == own_id) for session in alive])
 
 
 @bp.delete("/me/sessions")

@@ -20,8 +20,6 @@ _POLICY = (
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-_ABOUT = "Poort serves the API authentication and users API of Chamilo {}."
-
 _HOW_TO_SWITCH_ON = "Set APP_ENABLE_API_ENTRYPOINT=1 in .env or in the environment, and restart the server."
 
 _ALWAYS = {
@@ -44,7 +42,8 @@ _WITH_EXPLORER = {
 def show_start_page() -> Response:
     """Answer HTML to a browser, and JSON to any other client."""
     settings = parts().settings
-    is_on, about = settings.app_enable_api_entrypoint, _ABOUT.format(settings.chamilo_version)
+    is_on = settings.app_enable_api_entrypoint
+    about = f"Poort serves the API authentication and users API of Chamilo {settings.chamilo_version}."
     links = (_WITH_EXPLORER if is_on else {}) | _ALWAYS
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         page = render_template(
