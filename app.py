@@ -164,9 +164,13 @@ def _user_table(settings: Settings) -> UserTable:
 
 
 def _key_set(app: Flask, settings: Settings, clock: Callable[[], datetime]) -> KeySet:
+    def engine() -> Engine:
+        with app.app_context():
+            return db.engine
+
     return KeySet(
         KeyFiles(settings.jwt_secret_key, settings.jwt_public_key, settings.jwt_passphrase),
-        lambda: _engine_of(app),
+        engine,
         clock,
         settings.jwt_token_ttl_seconds + settings.jwt_clock_skew_seconds,
         writes_rows=not settings.read_only,
@@ -235,8 +239,3 @@ def _api_keys(settings: Settings, table: ApiKeyTable, limiter: LoginLimiter) -> 
 
 def _password_policy(settings: Settings) -> PasswordPolicy:
     return PasswordPolicy(settings.password_min_length, common_passwords() if settings.password_refuse_common else frozenset())
-
-
-def _engine_of(app: Flask) -> Engine:
-    with app.app_context():
-        return db.engine

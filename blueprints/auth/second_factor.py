@@ -79,7 +79,8 @@ def takes_json(view: RouteCallable) -> RouteCallable:
 def show_second_factor() -> Response:
     """Show whether the caller has a second factor, and how many backup codes are left."""
     caller = current_caller()
-    enabled = _is_confirmed(_find(caller))
+    enrolment = _find(caller)
+    enabled = enrolment is not None and enrolment.is_confirmed
     left = count_backup_codes(db.session(), caller.id) if enabled else 0
     return answer_json({"enabled": enabled, "backupCodesLeft": left})
 
@@ -189,12 +190,8 @@ def _hold(caller: Caller) -> Enrolment | None:
     return parts().second_factors.find(db.session(), caller.id)
 
 
-def _is_confirmed(enrolment: Enrolment | None) -> bool:
-    return enrolment is not None and enrolment.is_confirmed
-
-
 def _refuse_second(enrolment: Enrolment | None) -> None:
-    if _is_confirmed(enrolment):
+    if enrolment is not None and enrolment.is_confirmed:
         raise AlreadyOn
 
 
