@@ -54,7 +54,7 @@ def use_code(user: HasName, enrolment: Enrolment, code: str) -> Shown:
 
 
 def _use_at_sign_in(user: HasName, enrolment: Enrolment, code: str) -> Shown:
-    """Use up a code as `use_code` does. It counts as wrong from before the check until it proves right."""
+    """Use up a code as `use_code` does. The code counts as wrong before the check, and no longer once it proves right."""
     session, factors = db.session(), parts().second_factors
     with _rolled_back():
         is_last = factors.begin_guess(session, user, enrolment)
@@ -93,7 +93,7 @@ def _used(user: HasName, shown: Shown) -> Shown:
 
 @contextmanager
 def codes_bounded(caller: Caller) -> Iterator[None]:
-    """Limit guesses of a code. After too many wrong codes at sign-ins, every code is refused, here as well."""
+    """Limit guesses of a code. If too many wrong codes at sign-ins locked the second factor, this refuses every code, too."""
     with guesses_bounded(caller, WrongCode):
         parts().second_factors.require_unlocked(db.session(), caller)
         db.session.rollback()
@@ -104,8 +104,8 @@ def codes_bounded(caller: Caller) -> Iterator[None]:
 def guesses_bounded(caller: Caller, wrong: type[AccessDenied]) -> Iterator[None]:
     """Limit guesses, and end the token and its session after too many wrong ones.
 
-    A wrong guess raises `wrong` (403), and guesses that come too fast raise 429, instead of the 401 of a sign-in. The audit gets
-    the true reason. The limits are for the token or its session, not for the user: a thief of a token cannot lock the user out.
+    A wrong guess raises `wrong` (403), and too many guesses raise 429. A sign-in would raise 401 for both. The audit gets the
+    true reason. The limits are for the token or its session, not for the user: a thief of a token cannot lock the user out.
     """
     limiter, key = parts().limiter, caller.access_token.keys[-1]
     try:
@@ -124,7 +124,7 @@ def guesses_bounded(caller: Caller, wrong: type[AccessDenied]) -> Iterator[None]
 
 
 def _longest_life_seconds(token: BearerToken) -> int:
-    """Return for how long to remember failures: the longest life of the session or, without a session, of the token."""
+    """Return how long to remember failures: as long as the session can live or, without a session, the token."""
     rules = parts().sessions.rules
     if token.session_id:
         return rules.max_lifetime_seconds

@@ -33,7 +33,7 @@ def object_schema(**properties: Schema) -> Schema:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An unverified user name and password, and the code of a second factor, or None if that is missing, empty or not a text."""
+    """A user name and a password, not verified yet, and a code of a second factor. A code that is empty or not a text is None."""
 
     username: str
     password: str = field(repr=False)
@@ -61,7 +61,7 @@ def read_credentials(request: Request, dialect: Dialect) -> Credentials:
 
 
 def require_json(request: Request, dialect: Dialect = CHAMILO_2) -> None:
-    """Raise 415 unless the media type of the body is JSON. Only at a sign-in do the accepted types depend on the dialect."""
+    """Raise 415 unless the media type of the body is JSON. The dialect changes only the types of a sign-in."""
     request_media_type(request, dialect.sign_in_types, dialect.listed_sign_in_types)
 
 

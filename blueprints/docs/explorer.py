@@ -35,7 +35,7 @@ def add_explorer(app: Flask) -> None:
 
 
 def _show_file(show: Callable[..., Any], filename: str) -> Response:
-    """Answer with the content of a file. A file would occupy a gunicorn thread for as long as the client takes to read it."""
+    """Answer with the content of a file. An open file would occupy a gunicorn thread until a slow client has read it."""
     response: Response = show(filename=filename)
     if response.is_sequence or response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
         return response

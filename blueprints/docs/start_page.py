@@ -14,7 +14,7 @@ bp = Blueprint("start_page", __name__, template_folder="templates")
 
 _STYLE = (Path(__file__).parent / "templates" / "start_page.css").read_text()
 
-# The page loads nothing. Its only style sheet is part of it, and allowed by this hash.
+# The page loads nothing. Its only style sheet is inline, and this hash allows it.
 _POLICY = (
     f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -46,7 +46,7 @@ def insert(
 ) -> Item:
     """Insert a user who can sign in to a portal; `rule` is the access rule of the route.
 
-    `complete` gets the new id in the same transaction, while no other user can be inserted. Raises 401, 403, 422 and 503.
+    `complete` takes the new id, in the same transaction. No other user can be inserted meanwhile. Raises 401, 403, 422 and 503.
     """
     ours, session = parts(), db.session()
     columns = columns_to_write(values, _hashed(password, None), g.now)

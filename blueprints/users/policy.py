@@ -53,7 +53,7 @@ def may_add_to_portal(caller: Caller) -> bool:
 
 
 def may_see_everyone(caller: Caller) -> bool:
-    """Show all users in lists, with every readable property, to administrators, teachers, session managers and HR."""
+    """Allow administrators, teachers, session managers and HR managers to list all users, with every readable property."""
     return any(caller.is_granted(role) for role in _SEES_EVERYONE)
 
 
@@ -125,7 +125,7 @@ def require_changeable(caller: Caller, user: Target, columns: Mapping[str, Any],
 def require_administrator_left(
     session: Session, user: HasRolesAndState, columns: Mapping[str, Any], now: datetime
 ) -> frozenset[int]:
-    """Return the other administrators' ids if a change ends this one's rights, else none. Raises AccessDenied without others."""
+    """Return the other administrators' ids if a change ends this one's rights, else none. Raises AccessDenied for the last."""
     try:
         return find_others(session, user, columns, now)
     except LastAdministrator as refusal:
@@ -142,7 +142,7 @@ def _require_grantable(caller: Caller, granted: Collection[str], *, is_own: bool
 
 
 def _may_take_over(caller: Caller, user: HeldUser) -> bool:
-    """Tell whether a caller may change those columns, or the password, that would let the caller act as the user."""
+    """Tell whether a caller may change what a user signs in with, or may do, and so could act as the user."""
     is_protected = ROLE_GLOBAL_ADMIN in roles_to_store(user.roles)
     return not is_protected or caller.id == user.id or caller.is_granted(ROLE_GLOBAL_ADMIN)
 

@@ -27,13 +27,13 @@ def full_name(row: Any, form: str = FIRST_LAST) -> str:
 
 
 def _own_full_name(row: Any, form: str = FIRST_LAST) -> str:
-    """Return the full name without blanks around it, or the user name if both names are empty, so never a comma alone."""
+    """Return the full name without surrounding blanks. If both names are empty, return the user name, not a lone comma."""
     return full_name(row, form).strip() if full_name(row).strip() else row.username
 
 
 @cache
 def in_name_form(properties: Properties, form: str) -> Properties:
-    """Return properties of a user with the full name in a form of models.portals."""
+    """Return the properties with the full name in one of the forms of models.portals."""
     return Properties(
         replace(prop, value=partial(cast("Any", prop.value), form=form)) if prop.name == "fullName" else prop
         for prop in properties
@@ -128,7 +128,7 @@ NEW_PASSWORD = replace(
 )
 # fmt: on
 
-#: The most search texts of a list: each is searched for in up to three columns of every row.
+#: The most search texts of one list: the database looks for each in up to three columns of every row.
 MOST_TERMS = 20
 
 #: Turns pairs of a field and a value into conditions; a user must meet all of them. Raises UnknownExtraField.

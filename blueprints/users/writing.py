@@ -49,7 +49,7 @@ def validate_user(session: Session, ours: Parts, values: Mapping[str, Any], stor
 
 
 def user_violations(ours: Parts, resource: Resource, values: Mapping[str, Any], stored: HeldUser | None) -> list[Violation]:
-    """Return the violations that are found without the database, under the property names of a resource."""
+    """Return the violations that can be found without the database. They name the properties of a resource."""
     same = {name for name, column in COLUMNS.items() if name in values and values[name] == getattr(stored, column, None)}
     password = next(prop.name for prop in resource.writable if prop.is_password)
     are_valid = are_role_names(values.get("roles", ()), stored.roles if stored else ())
@@ -125,7 +125,7 @@ def remove_user(session: Session, ours: Parts, held: HeldUser, *, is_forced: boo
     now, for_good = ours.clock(), ours.settings.user_delete_mode == "hard"
     if for_good:
         ours.users.remove(session, held.id)
-        # A database may give the id to a new user.
+        # A database may give the same id to a new user.
         remove_second_factor(session, held.id)
         remove_key(session, held.id)
     else:
