@@ -28,14 +28,11 @@ def register_blueprints(app: Flask, settings: Settings, dialect: Dialect) -> Non
         # Beside a campus, Chamilo manages second factors.
         api.append(second_factor.bp)
     api.append(docs_routes.context_blueprint(dialect))
-    if settings.app_enable_api_entrypoint:
-        api.append(docs_routes.document_blueprint(dialect))
     for blueprint in api:
         app.register_blueprint(blueprint, url_prefix="/api")
     if settings.app_enable_api_entrypoint:
+        app.register_blueprint(docs_routes.document_blueprint(dialect), url_prefix="/api")
         # Imported here, so that a server without the explorer does not import flasgger: each worker is then 1 MB smaller.
-        explorer = import_string("blueprints.docs.explorer.Explorer")
-        explorer(app, dialect.explorer_document, docs_routes.show_openapi(dialect))
-    app.register_blueprint(start_page.bp)
-    app.register_blueprint(jwk_set.bp)
-    app.register_blueprint(health_routes.bp)
+        import_string("blueprints.docs.explorer.add_explorer")(app)
+    for blueprint in (start_page.bp, jwk_set.bp, health_routes.bp):
+        app.register_blueprint(blueprint)

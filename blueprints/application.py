@@ -14,7 +14,7 @@ from rest.paths import is_canonical
 
 
 class NoSessions(SessionInterface):
-    """Sessions that nobody can change: this server sets no cookies. Flask would look for a secret in each request."""
+    """An empty session for all requests, since this server sets no cookies. Flask's would look for a secret each time."""
 
     _session = NullSession()
 

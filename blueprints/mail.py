@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 #: How many mails may wait while one is delivered. Further mails are dropped.
 QUEUE_LENGTH = 100
 
-#: How long a delivery may take, and how long a process that ends waits for its queue.
+#: How long one delivery may take, and how long a process waits for the queue before it ends.
 DELIVERY_SECONDS = 5.0
 END_SECONDS = 5.0
 
@@ -45,7 +45,7 @@ class Mailer:
     """Sends mail to new users after they are stored. Callers do not wait for a mail, and no failure reaches them."""
 
     def __init__(self, server: MailServer, sender: str) -> None:
-        """Take the server and the sender's address; empty means `noreply@` and the portal's host. Starts no thread yet."""
+        """Take the server and the sender. By default the sender is `noreply@` and the portal's host. Starts no thread yet."""
         self._server = server
         self._sender = sender
         self._waiting: Queue[Registration] = Queue(QUEUE_LENGTH)
@@ -87,7 +87,7 @@ class Mailer:
             logger.error("the process ends before all mails are delivered", extra={"mails": left})
 
     def _start(self) -> None:
-        """Start the thread with the first mail. A thread that started before the fork would be missing in the workers."""
+        """Start the thread at the first mail. If it were started before gunicorn forks, the workers would not have it."""
         with self._lock:
             if self._thread is None:
                 thread = Thread(target=self._deliver_all, name="mail", daemon=True)
@@ -164,8 +164,6 @@ class _Connection(smtplib.SMTP):
     def __init__(self, server: MailServer) -> None:
         self._server = server
         self._ends_at = time.monotonic() + DELIVERY_SECONDS
-        self._handle: socket.socket | None = None
-        self._watchdog: Timer | None = None
         super().__init__(server.host, server.port, server.local_domain, DELIVERY_SECONDS)
 
     def prepare(self) -> None:
@@ -196,16 +194,13 @@ class _Connection(smtplib.SMTP):
 
     def _cut(self) -> None:
         with suppress(OSError):  # already closed
-            if self._handle is not None:
-                self._handle.shutdown(socket.SHUT_RDWR)
+            self._handle.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection and stop the watchdog."""
         super().close()
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-        if self._handle is not None:
-            self._handle.close()
+        self._watchdog.cancel()
+        self._handle.close()
 
 
 def _tls_context(server: MailServer) -> ssl.SSLContext:

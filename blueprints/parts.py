@@ -20,7 +20,6 @@ from models.folding import canonical_username
 from models.outages import setting_at_fault
 from models.password_policy import PasswordPolicy
 from models.platform import STAND_ALONE, Platform, PortalOfRequest
-from models.token_validity import TokenValidity
 from models.user_lists import UserLists
 from models.user_table import UnusableTable, UserTable
 from models.write_probe import WriteProbe
@@ -49,20 +48,17 @@ class Parts:
     """The shared objects of an application."""
 
     settings: Settings
-    clock: Callable[[], datetime]
+    sleep: Callable[[float], None]
     keys: KeySet
     tokens: AccessTokens
     users: UserTable
     extra_fields: ExtraFields
     limiter: LoginLimiter
-    hashing: HashingThread
     password_policy: PasswordPolicy
     audit: AuditTrail
-    validity: TokenValidity
     second_factors: SecondFactors
     reader: Reader
     lists: UserLists
-    sleep: Callable[[float], None]
     guard: WriteGuard
     write_probe: WriteProbe
     api_keys: ApiKeys | None
@@ -70,6 +66,16 @@ class Parts:
     sign_ins: SignIns
     sessions: Sessions
     mailer: Mailer | None
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """The clock, which tells the time in UTC."""
+        return self.sign_ins.clock
+
+    @property
+    def hashing(self) -> HashingThread:
+        """The thread that hashes passwords."""
+        return self.sign_ins.hashing
 
     def home_portal(self) -> PortalOfRequest:
         """Return the portal for work outside a request. For example, commands link new users to it."""
@@ -146,7 +152,7 @@ def takes_api_keys() -> bool:
 
 
 def requester_of(username: str) -> Requester:
-    """Return the client's network and user name, by which the queue for hashing shares its turns fairly."""
+    """Return the client's network and user name. In the queue for hashing, networks take turns, and their users."""
     return Requester(network_of(request.remote_addr or ""), canonical_username(username))
 
 

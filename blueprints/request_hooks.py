@@ -157,8 +157,7 @@ def _give_connection_back(_error: BaseException | None) -> None:
 def _answer_failure(error: HTTPException) -> Response:
     app_ctx.g.setdefault("failure", error)  # for the counters in deploy/metrics
     context: Any = request_ctx
-    routes, dialect = context.url_adapter, dialect_at_hand()
-    return error_response(error, context.request, routes, dialect, as_problem_json=wants_problem_json)
+    return error_response(error, context.request, context.url_adapter, dialect_at_hand(), as_problem_json=wants_problem_json)
 
 
 def _answer_refused_key(error: RefusedApiKey) -> Response:

@@ -1,15 +1,26 @@
-"""Codes of a second factor: demanding one at sign-in, and using it up in a short transaction of its own."""
+"""Codes of a second factor: demanding one at sign-in, using it up, and limits on guessing codes and passwords."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from werkzeug.exceptions import TooManyRequests
+
 from blueprints.auditing import record_event, record_now
+from blueprints.auth.refreshing import record_session_end
 from blueprints.parts import parts, refuse_when_read_only
 from models import db
 from models.second_factor import Enrolment, count_wrong_codes, forget_wrong_codes, take_guess_back
+from models.token_validity import revoke
+from models.transactions import commit
 from models.user import Account
-from security.errors import BadCredentials, CodeRequired
+from models.user_table import ACCOUNT
+from security.bearer import Caller
+from security.errors import AccessDenied, BadCredentials, CodeRequired, TooManyAttempts, WrongCode
 from security.second_factor import LOCKED, HasName, Shown
+from security.verified_tokens import BearerToken
+
+# A token that Chamilo signed may expire later than any column can hold.
+_YEAR_SECONDS = 366 * 86_400
 
 
 def demand_code(account: Account, code: str | None) -> str:
@@ -43,13 +54,13 @@ def use_code(user: HasName, enrolment: Enrolment, code: str) -> Shown:
 
 
 def _use_at_sign_in(user: HasName, enrolment: Enrolment, code: str) -> Shown:
-    """Use up a code as `use_code` does. It counts as wrong from before the check until it proves right."""
+    """Use up a code as `use_code` does. The code counts as wrong before the check, and no longer once it proves right."""
     session, factors = db.session(), parts().second_factors
-    with rolled_back():
+    with _rolled_back():
         is_last = factors.begin_guess(session, user, enrolment)
         session.commit()
     try:
-        with rolled_back():
+        with _rolled_back():
             shown = factors.use(session, user, enrolment, code, parts().clock())
             forget_wrong_codes(session, user.id)
             return _used(user, shown)
@@ -64,7 +75,7 @@ def _use_at_sign_in(user: HasName, enrolment: Enrolment, code: str) -> Shown:
 
 
 @contextmanager
-def rolled_back() -> Iterator[None]:
+def _rolled_back() -> Iterator[None]:
     """Roll back on failure, before the throttle around this block writes in a transaction of its own."""
     try:
         yield
@@ -78,3 +89,61 @@ def _used(user: HasName, shown: Shown) -> Shown:
         record_event("backup_code_used", username=user.username, user_id=user.id)
     db.session.commit()
     return shown
+
+
+@contextmanager
+def codes_bounded(caller: Caller) -> Iterator[None]:
+    """Limit guesses of a code. If too many wrong codes at sign-ins locked the second factor, this refuses every code, too."""
+    with guesses_bounded(caller, WrongCode):
+        parts().second_factors.require_unlocked(db.session(), caller)
+        db.session.rollback()
+        yield
+
+
+@contextmanager
+def guesses_bounded(caller: Caller, wrong: type[AccessDenied]) -> Iterator[None]:
+    """Limit guesses, and end the token and its session after too many wrong ones.
+
+    A wrong guess raises `wrong` (403), and too many guesses raise 429. A sign-in would raise 401 for both. The audit gets the
+    true reason. The limits are for the token or its session, not for the user: a thief of a token cannot lock the user out.
+    """
+    limiter, key = parts().limiter, caller.access_token.keys[-1]
+    try:
+        with limiter.attempt_by_token(key), _rolled_back():
+            yield
+    except TooManyAttempts as refusal:
+        if refusal.is_first:
+            record_now("totp_refused", has_row=False, username=caller.username, user_id=caller.id, reason=refusal.description)
+        raise TooManyRequests(refusal.description, retry_after=refusal.retry_after_seconds) from None
+    except BadCredentials as refusal:
+        record_now("totp_refused", username=caller.username, user_id=caller.id, reason=refusal.reason)
+        if limiter.is_last_failure(key, _longest_life_seconds(caller.access_token)):
+            _end_token(caller)
+        raise wrong from None
+    limiter.forget_failures(key)
+
+
+def _longest_life_seconds(token: BearerToken) -> int:
+    """Return how long to remember failures: as long as the session can live or, without a session, the token."""
+    rules = parts().sessions.rules
+    if token.session_id:
+        return rules.max_lifetime_seconds
+    return min(max(rules.access_ttl_seconds, token.expires_at - int(token.issued_at)), _YEAR_SECONDS)
+
+
+def _end_token(caller: Caller) -> None:
+    ours, reason = parts(), "too many wrong codes or passwords in a row"
+    session, token = db.session(), caller.access_token
+
+    def write() -> None:
+        ours.users.lock(session, caller.id, ACCOUNT)
+        now = ours.clock()
+        if token.session_id and ours.sessions.end(session, token.session_id, caller.id, now):
+            record_session_end(caller.username, caller.id, token.session_id, reason)
+        own_end = token.expires_at + ours.settings.jwt_clock_skew_seconds
+        until = max(own_end, int(now.timestamp()) + ours.sessions.rules.access_ttl_seconds)
+        for key in token.keys:
+            revoke(session, key, until, now)
+        record_event("token_ended", username=caller.username, user_id=caller.id, reason=reason)
+
+    commit(session, write)

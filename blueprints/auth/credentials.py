@@ -1,6 +1,7 @@
 """Reading bodies as Symfony's JSON login does (docs/compatibility.md#sign-in)."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -10,10 +11,10 @@ from werkzeug.exceptions import BadRequest
 from rest.body import request_bytes, request_media_type
 from rest.dialect import CHAMILO_2, Dialect
 from rest.encoding import NotJson, decode_json
-from rest.operation import Tag
+from rest.operation import Operation, Schema, Tag
 
-#: The group of all operations on tokens, sessions and second factors.
-SIGN_IN_TAG = Tag("Login Check", "Signing in")
+#: Declares an operation on tokens, sessions or second factors.
+declare = partial(Operation, tag=Tag("Login Check", "Signing in"))
 
 #: The statuses of answers to bodies that cannot be read.
 BODY_FAILURES = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
@@ -25,9 +26,14 @@ EXAMPLE_JWT = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJpYXQiOjE3OTAwNzU2MDB9.c2l
 MOST_BYTES = 16 * 1024
 
 
+def object_schema(**properties: Schema) -> Schema:
+    """Describe an object that has all of these properties."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An unverified user name and password, and the code of a second factor, or None if that is missing, empty or not a text."""
+    """A user name and a password, not verified yet, and a code of a second factor. A code that is empty or not a text is None."""
 
     username: str
     password: str = field(repr=False)
@@ -55,7 +61,7 @@ def read_credentials(request: Request, dialect: Dialect) -> Credentials:
 
 
 def require_json(request: Request, dialect: Dialect = CHAMILO_2) -> None:
-    """Raise 415 unless the media type of the body is JSON. Only at a sign-in do the accepted types depend on the dialect."""
+    """Raise 415 unless the media type of the body is JSON. The dialect changes only the types of a sign-in."""
     request_media_type(request, dialect.sign_in_types, dialect.listed_sign_in_types)
 
 

@@ -10,18 +10,15 @@ from security.keys.json_web_key import json_web_key
 
 bp = Blueprint("jwk_set", __name__)
 
-_MAX_AGE_SECONDS = 300
-
 
 @bp.get("/.well-known/jwks.json")
 @public
 def show_keys() -> Response:
     """Show every verification key, the current signing key first."""
-    keys = [
-        json_web_key(key) | {"use": "sig", "alg": "RS256", "kid": kid} for kid, key in parts().keys.verification_keys().items()
-    ]
+    known = parts().keys.verification_keys()
+    keys = [json_web_key(key) | {"use": "sig", "alg": "RS256", "kid": kid} for kid, key in known.items()]
     response = Response(encode_json({"keys": keys}), content_type="application/jwk-set+json")
     # A shared cache must not reuse the CORS fields of another origin.
-    response.headers.update({"Cache-Control": f"public, max-age={_MAX_AGE_SECONDS}", "Vary": "Origin"})
+    response.headers.update({"Cache-Control": "public, max-age=300", "Vary": "Origin"})
     response.add_etag()
     return not_modified(request, response)

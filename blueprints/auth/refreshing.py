@@ -9,12 +9,12 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from blueprints.auditing import record_event, record_now
-from blueprints.auth.credentials import BODY_FAILURES, EXAMPLE_JWT, MOST_BYTES, SIGN_IN_TAG, read_object, require_json
+from blueprints.auth.credentials import BODY_FAILURES, EXAMPLE_JWT, MOST_BYTES, declare, object_schema, read_object, require_json
 from blueprints.parts import parts, portal_at_hand
 from models import db
 from models.user import Account, shown_roles
 from rest.answer import answer_json
-from rest.operation import Operation, documented
+from rest.operation import documented
 from rest.schema import TEXT
 from security.access import public
 from security.client_address import network_of
@@ -26,21 +26,16 @@ bp = Blueprint("refreshing", __name__)
 #: The most requests to refresh a session in a minute, refused ones included.
 MOST_REFRESHES = 60
 
-REFRESH_TOKEN = Operation(
+REFRESH_TOKEN = declare(
     id="token_refresh_post",
-    tag=SIGN_IN_TAG,
     summary="Exchanges a refresh token for a new access token and a new refresh token.",
     description="A refresh token works once. Keep the new one: if the old one is used again, the session ends.",
-    request_schema={"type": "object", "properties": {"refresh_token": TEXT}, "required": ["refresh_token"]},
-    response_schema={
-        "type": "object",
-        "properties": {
-            "token": TEXT,
-            "refresh_token": TEXT,
-            "refresh_token_expiration": {"type": "integer", "description": "Seconds since the epoch"},
-        },
-        "required": ["token", "refresh_token", "refresh_token_expiration"],
-    },
+    request_schema=object_schema(refresh_token=TEXT),
+    response_schema=object_schema(
+        token=TEXT,
+        refresh_token=TEXT,
+        refresh_token_expiration={"type": "integer", "description": "Seconds since the epoch"},
+    ),
     response_example={
         "token": EXAMPLE_JWT,
         "refresh_token": "the next refresh token",

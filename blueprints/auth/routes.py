@@ -8,14 +8,14 @@ from flask import Blueprint, Response, g, request
 
 from blueprints.auditing import record_event, record_now
 from blueprints.auth.codes import demand_code
-from blueprints.auth.credentials import BODY_FAILURES, EXAMPLE_JWT, SIGN_IN_TAG, read_credentials
+from blueprints.auth.credentials import BODY_FAILURES, EXAMPLE_JWT, declare, object_schema, read_credentials
 from blueprints.auth.refreshing import answer_with_token, begin_session_of
 from blueprints.parts import parts, portal_at_hand, requester_of
 from models import db
 from models.sign_in_record import record_failure, record_success
 from models.user import shown_roles
 from rest.negotiation import dialect_at_hand
-from rest.operation import Operation, documented
+from rest.operation import documented
 from rest.schema import TEXT
 from security.access import public
 from security.bearer import require_portal
@@ -24,9 +24,8 @@ from security.throttle.limiter import FAILURES_TO_REPORT
 
 bp = Blueprint("auth", __name__)
 
-CREATE_TOKEN = Operation(
+CREATE_TOKEN = declare(
     id="login_check_post",
-    tag=SIGN_IN_TAG,
     summary="Creates a user token.",
     description="Exchanges a user name and a password for a token, which other operations need.",
     request_schema={
@@ -38,7 +37,7 @@ CREATE_TOKEN = Operation(
         },
         "required": ["username", "password"],
     },
-    response_schema={"type": "object", "properties": {"token": TEXT | {"readOnly": True}}, "required": ["token"]},
+    response_schema=object_schema(token=TEXT | {"readOnly": True}),
     response_example={"token": EXAMPLE_JWT},
     example={"username": "alice", "password": "a long enough secret"},
     failures=(*BODY_FAILURES, HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE),

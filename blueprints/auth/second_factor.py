@@ -12,9 +12,8 @@ from werkzeug.exceptions import Conflict, ServiceUnavailable
 
 from blueprints.auditing import record_event
 from blueprints.auth import totp_operations as operations
-from blueprints.auth.codes import use_code
+from blueprints.auth.codes import codes_bounded, guesses_bounded, use_code
 from blueprints.auth.credentials import read_text, require_json
-from blueprints.auth.guessing import codes_bounded, guesses_bounded
 from blueprints.parts import parts, refuse_when_read_only, requester_of
 from models import db
 from models.second_factor import Enrolment, begin, confirm, count_backup_codes, remove_second_factor, replace_backup_codes
@@ -80,7 +79,8 @@ def takes_json(view: RouteCallable) -> RouteCallable:
 def show_second_factor() -> Response:
     """Show whether the caller has a second factor, and how many backup codes are left."""
     caller = current_caller()
-    enabled = _is_confirmed(_find(caller))
+    enrolment = _find(caller)
+    enabled = enrolment is not None and enrolment.is_confirmed
     left = count_backup_codes(db.session(), caller.id) if enabled else 0
     return answer_json({"enabled": enabled, "backupCodesLeft": left})
 
@@ -190,12 +190,8 @@ def _hold(caller: Caller) -> Enrolment | None:
     return parts().second_factors.find(db.session(), caller.id)
 
 
-def _is_confirmed(enrolment: Enrolment | None) -> bool:
-    return enrolment is not None and enrolment.is_confirmed
-
-
 def _refuse_second(enrolment: Enrolment | None) -> None:
-    if _is_confirmed(enrolment):
+    if enrolment is not None and enrolment.is_confirmed:
         raise AlreadyOn
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response
 from werkzeug.exceptions import NotFound
 
-from blueprints.auth.credentials import SIGN_IN_TAG
+from blueprints.auth.credentials import declare, object_schema
 from blueprints.auth.refreshing import record_session_end
 from blueprints.auth.sign_out import INVALIDATE_ALL, end_everything_of
 from blueprints.parts import parts
@@ -15,7 +15,7 @@ from models import db
 from models.refresh_token import SignInSession, live_sessions_of
 from models.transactions import commit
 from rest.answer import answer_json
-from rest.operation import Operation, documented
+from rest.operation import documented
 from rest.resource import format_date_time
 from rest.schema import TEXT
 from security.access import current_caller, has_signed_in, is_authenticated, requires
@@ -60,16 +60,12 @@ END_SESSION = replace(
     id_example=_EXAMPLE["id"],
     failures=(*END_SESSIONS.failures, HTTPStatus.NOT_FOUND),
 )
-LIST_SESSIONS = Operation(
+LIST_SESSIONS = declare(
     id="me_sessions_get",
-    tag=SIGN_IN_TAG,
     summary="Lists the sessions of the signed-in user.",
     description="Lists the live sessions of the signed-in user, the newest first.",
     response_example=[_EXAMPLE],
-    response_schema={
-        "type": "array",
-        "items": {"type": "object", "properties": _PROPERTIES, "required": list(_PROPERTIES)},
-    },
+    response_schema={"type": "array", "items": object_schema(**_PROPERTIES)},
     failures=END_SESSIONS.failures,
 )
 
@@ -82,8 +78,7 @@ def list_sessions() -> Response:
     caller = current_caller()
     own_id = caller.access_token.session_id if caller.has_signed_in else None
     alive = live_sessions_of(db.session(), caller.id, parts().clock())
-    shown = [_shown(session, is_current=session.id == own_id) for session in alive]
-    return answer_json(shown)
+    return answer_json([_shown(session, is_current=session.id == own_id) for session in alive])
 
 
 @bp.delete("/me/sessions")

@@ -6,22 +6,21 @@ from http import HTTPStatus
 from flask import Blueprint, Response, request
 
 from blueprints.auditing import record_event
-from blueprints.auth.credentials import BODY_FAILURES, SIGN_IN_TAG, InvalidKey, read_object, require_json
+from blueprints.auth.credentials import BODY_FAILURES, InvalidKey, declare, read_object, require_json
 from blueprints.auth.refreshing import record_session_end
 from blueprints.parts import parts, refuse_when_read_only
 from models import db
 from models.token_validity import end_all_tokens, revoke
 from models.transactions import commit
-from rest.operation import Operation, Shape, documented
+from rest.operation import Shape, documented
 from security.access import current_caller, has_signed_in, requires
 from security.bearer import Caller
 from security.refresh import find_session
 
 _FAILURES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 
-INVALIDATE = Operation(
+INVALIDATE = declare(
     id="token_invalidate_post",
-    tag=SIGN_IN_TAG,
     summary="Ends the token of the request.",
     description="Signs out: from then on the token is refused.",
     shape=Shape.NOTHING,
@@ -48,37 +47,28 @@ INVALIDATE_ALL = replace(
 def sign_out_blueprint(*, has_sessions: bool) -> Blueprint:
     """Return the routes of this module. With sessions, the body of /token/invalidate may have a refresh token."""
     bp = Blueprint("sign_out", __name__)
-    bp.post("/token/invalidate", endpoint="end_token")(invalidate_session if has_sessions else invalidate_token)
-    bp.post("/token/invalidate-all")(invalidate_all_tokens)
+
+    @bp.post("/token/invalidate")
+    @requires(has_signed_in)
+    @documented(INVALIDATE_SESSION if has_sessions else INVALIDATE)
+    def end_token() -> Response:
+        """End the token of the request, its session, and the session of a refresh token in the body.
+
+        A refresh token that is unknown or belongs to another user is ignored (RFC 7009, section 2.2).
+        """
+        refuse_when_read_only()
+        return _end(_read_refresh_token() if has_sessions else None)
+
+    @bp.post("/token/invalidate-all")
+    @requires(has_signed_in)
+    @documented(INVALIDATE_ALL)
+    def invalidate_all_tokens() -> Response:
+        """End every token and session of the caller, the current ones included."""
+        refuse_when_read_only()
+        end_everything_of(current_caller())
+        return Response(status=HTTPStatus.NO_CONTENT)
+
     return bp
-
-
-@requires(has_signed_in)
-@documented(INVALIDATE)
-def invalidate_token() -> Response:
-    """End the token of the request."""
-    refuse_when_read_only()
-    return _end(None)
-
-
-@requires(has_signed_in)
-@documented(INVALIDATE_SESSION)
-def invalidate_session() -> Response:
-    """End the token of the request, its session, and the session of a refresh token in the body.
-
-    A refresh token that is unknown or belongs to another user is ignored (RFC 7009, section 2.2).
-    """
-    has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
-    return _end(_read_refresh_token() if has_body else None)
-
-
-@requires(has_signed_in)
-@documented(INVALIDATE_ALL)
-def invalidate_all_tokens() -> Response:
-    """End every token and session of the caller, the current ones included."""
-    refuse_when_read_only()
-    end_everything_of(current_caller())
-    return Response(status=HTTPStatus.NO_CONTENT)
 
 
 def end_everything_of(caller: Caller) -> None:
@@ -117,7 +107,9 @@ def _end(refresh_token: str | None) -> Response:
 
 
 def _read_refresh_token() -> str | None:
-    """Read the optional refresh token of a body. Raises 415 and 400 as a sign-in does."""
+    """Read the refresh token of a body, if there is one. Raises 415 and 400 as a sign-in does."""
+    if not request.content_length and "Transfer-Encoding" not in request.headers:
+        return None
     require_json(request)
     token = read_object(request).get("refresh_token")
     if token is not None and not isinstance(token, str):

@@ -1,53 +1,41 @@
 """The explorer: flasgger's page with a current Swagger UI instead of the bundled one of 2020."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import flask_swagger_ui
-from flasgger import Swagger
 from flasgger.base import APIDocsView
 from flasgger.commands import generate_api_schema
 from flask import Blueprint, Flask, Response
-from flask.typing import RouteCallable
 
 from blueprints.docs.routes import protect_page
 from security.access import public
-
-_SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 
 # This command of flasgger extracts documents from docstrings. Ours contain none, so hide the command.
 generate_api_schema.hidden = True
 
 
-class Explorer(Swagger):  # type: ignore[misc]
-    """flasgger without its old bundle, its extra routes and its hook into the application's routes."""
+def add_explorer(app: Flask) -> None:
+    """Register flasgger's page, which shows the document `docs.openapi`, and its static files.
 
-    def __init__(self, app: Flask, document: str, show_document: RouteCallable) -> None:
-        """Mount the page. `document` is the path of the OpenAPI document, and `show_document` is its view."""
-        self._document, self._show_document = document, show_document
-        super().__init__(app, config={"specs_route": "/api/docs.html", "specs": [{"endpoint": "openapi"}], "title": "Poort"})
-
-    def init_app(self, app: Flask, decorators: Iterable[Callable[..., Any]] | None = None) -> None:  # noqa: ARG002
-        """Register the views. flasgger would also replace `app.add_url_rule`."""
-        self.register_views(app)
-
-    def register_views(self, app: Flask) -> None:
-        """Register the page, its document and its static files."""
-        flasgger = Blueprint("flasgger", "flasgger", static_folder=str(_SWAGGER_UI), static_url_path="/api/docs/assets")
-        page = APIDocsView.as_view("apidocs", view_args={"config": self.config})
-        flasgger.add_url_rule(self.config["specs_route"], "apidocs", view_func=public(page))
-        flasgger.add_url_rule(self._document, "openapi", view_func=self._show_document)
-        flasgger.after_request(protect_page)
-        app.register_blueprint(flasgger)
-        for files in ("flasgger.static", "docs.static"):
-            app.view_functions[files] = public(partial(_show_file, app.view_functions[files]))
+    flasgger's own extension would also replace `app.add_url_rule`, and add routes.
+    """
+    swagger_ui = Path(flask_swagger_ui.__file__).parent / "dist"
+    flasgger = Blueprint("flasgger", "flasgger", static_folder=swagger_ui, static_url_path="/api/docs/assets")
+    config = {"endpoint": "docs", "specs": [{"endpoint": "openapi"}], "title": "Poort"}
+    page = APIDocsView.as_view("apidocs", view_args={"config": config})
+    flasgger.add_url_rule("/api/docs.html", "apidocs", view_func=public(page))
+    flasgger.after_request(protect_page)
+    app.register_blueprint(flasgger)
+    for files in ("flasgger.static", "docs.static"):
+        app.view_functions[files] = public(partial(_show_file, app.view_functions[files]))
 
 
 def _show_file(show: Callable[..., Any], filename: str) -> Response:
-    """Answer with the content of a file. A file would occupy a gunicorn thread for as long as the client takes to read it."""
+    """Answer with the content of a file. An open file would occupy a gunicorn thread until a slow client has read it."""
     response: Response = show(filename=filename)
     if response.is_sequence or response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
         return response

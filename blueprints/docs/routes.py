@@ -1,12 +1,11 @@
 """/api and /api/docs*, if the settings enable them, and /api/contexts/*, which every JSON-LD body refers to."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NoReturn
 
 from flask import Blueprint, Flask, Response, current_app, g, request
-from flask.typing import RouteCallable
 from werkzeug.exceptions import NotAcceptable, NotFound
 from werkzeug.http import HTTP_STATUS_CODES
 
@@ -25,9 +24,6 @@ from rest.paths import origin_of
 from rest.problem import PROBLEM, in_hydra_form
 from rest.resource import Resource
 from security.access import is_public, needs_sign_in, public
-
-# The explorer's page (blueprints/docs/explorer.py).
-_PAGE = "flasgger.apidocs"
 
 # The page uses no other hosts and no inline scripts. Swagger UI sets inline styles.
 _POLICY = (
@@ -48,8 +44,9 @@ def document_blueprint(dialect: Dialect) -> Blueprint:
     docs.after_request(protect_page)
     for path, media_types in dialect.offers.items():
         show = {"": _show_entrypoint, "/index.jsonld": _show_index}.get(path, _show_docs)
-        if f"/api{path}" != dialect.explorer_document:
-            docs.add_url_rule(path, path.strip("/").replace(".", "_") or "entrypoint", public(partial(show, media_types)))
+        is_for_explorer = f"/api{path}" == dialect.explorer_document
+        name = "openapi" if is_for_explorer else path.strip("/").replace(".", "_") or "entrypoint"
+        docs.add_url_rule(path, name, public(partial(show, media_types)))
     if dialect.has_unknown_documents:
         docs.add_url_rule("/docs.<segment:suffix>", "refuse_format", public(_refuse_format))
     return docs
@@ -66,23 +63,17 @@ def context_blueprint(dialect: Dialect) -> Blueprint:
     return contexts
 
 
-def show_openapi(dialect: Dialect) -> RouteCallable:
-    """Make the view of the OpenAPI document that the explorer loads."""
-    return public(partial(_show_docs, dialect.offers[dialect.explorer_document.removeprefix("/api")]))
-
-
 def _show_entrypoint(media_types: Sequence[str]) -> Response:
     """Show the explorer to a browser, the Hydra entrypoint to any other client. Raises NoSuchEntrypoint."""
     try:
         media_type = _choose(media_types)
     except NotAcceptable as refused:
         raise NoSuchEntrypoint(refused.description) from None
-    return _show_explorer() if media_type == _HTML else _answer(hydra.build_entrypoint(_resources()), media_type)
+    return _show_explorer() if media_type == _HTML else _answer(hydra.build_entrypoint(_resources().values()), media_type)
 
 
 def _show_index(media_types: Sequence[str]) -> Response:
-    """Show the Hydra entrypoint."""
-    return _answer(hydra.build_entrypoint(_resources()), _choose(media_types))
+    return _answer(hydra.build_entrypoint(_resources().values()), _choose(media_types))
 
 
 def _show_docs(media_types: Sequence[str]) -> Response:
@@ -90,7 +81,10 @@ def _show_docs(media_types: Sequence[str]) -> Response:
     media_type = _choose(media_types)
     if media_type == _HTML:
         return _show_explorer()
-    return _answer(_build_documentation() if media_type == _JSON_LD else _build_openapi(), media_type)
+    if media_type != _JSON_LD:
+        return _answer(_build_openapi(), media_type)
+    operations = declared_operations(current_app)
+    return _answer(hydra.build_documentation(operations, origin_of(request), dialect_at_hand().hydra), media_type)
 
 
 def _refuse_format(suffix: str) -> NoReturn:
@@ -100,7 +94,7 @@ def _refuse_format(suffix: str) -> NoReturn:
 def show_context(name: str) -> Response:
     """Show a JSON-LD context."""
     _choose((_JSON_LD, _JSON))
-    resources = hydra.resources_of(declared_operations(current_app))
+    resources = _resources()
     if name in resources:
         return _answer(hydra.build_context(resources[name], origin_of(request)), _JSON_LD)
     fixed = hydra.build_fixed_contexts(resources.values(), origin_of(request), dialect_at_hand().hydra)
@@ -132,22 +126,20 @@ def _choose(media_types: Sequence[str]) -> str:
 
 def declared_operations(app: Flask) -> list[RoutedOperation]:
     """Return the operations that the routes of an application declare, in the order of registration."""
-    return list(_declared_operations(app))
-
-
-def _declared_operations(app: Flask) -> Iterator[RoutedOperation]:
+    declared = []
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
-        operation = operation_of(view)
-        if operation is not None:
+        if operation := operation_of(view):
             path = rule.rule.removesuffix("<suffix:suffix>")
             template = re.sub(r"<segment:\w+?_id>", "{id}", path)
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-                yield RoutedOperation(template, method, operation, is_public(view), needs_sign_in(view), path != rule.rule)
+                one = RoutedOperation(template, method, operation, is_public(view), needs_sign_in(view), path != rule.rule)
+                declared.append(one)
+    return declared
 
 
-def _resources() -> Collection[Resource]:
-    return hydra.resources_of(declared_operations(current_app)).values()
+def _resources() -> dict[str, Resource]:
+    return hydra.resources_of(declared_operations(current_app))
 
 
 def _build_openapi() -> dict[str, Any]:
@@ -160,12 +152,8 @@ def _build_openapi() -> dict[str, Any]:
     return build_openapi(declared_operations(current_app), selection, version=VERSION, takes_api_keys=takes_api_keys())
 
 
-def _build_documentation() -> dict[str, Any]:
-    return hydra.build_documentation(declared_operations(current_app), origin_of(request), dialect_at_hand().hydra)
-
-
 def _show_explorer() -> Response:
-    page: Any = current_app.view_functions[_PAGE]()
+    page: Any = current_app.view_functions["flasgger.apidocs"]()  # blueprints/docs/explorer.py
     response: Response = current_app.make_response(page)
     response.headers["Vary"] = "Accept"
     return response

@@ -14,13 +14,11 @@ bp = Blueprint("start_page", __name__, template_folder="templates")
 
 _STYLE = (Path(__file__).parent / "templates" / "start_page.css").read_text()
 
-# The page loads nothing. Its only style sheet is part of it, and allowed by this hash.
+# The page loads nothing. Its only style sheet is inline, and this hash allows it.
 _POLICY = (
     f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-
-_ABOUT = "Poort serves the API authentication and users API of Chamilo {}."
 
 _HOW_TO_SWITCH_ON = "Set APP_ENABLE_API_ENTRYPOINT=1 in .env or in the environment, and restart the server."
 
@@ -44,7 +42,8 @@ _WITH_EXPLORER = {
 def show_start_page() -> Response:
     """Answer HTML to a browser, and JSON to any other client."""
     settings = parts().settings
-    is_on, about = settings.app_enable_api_entrypoint, _ABOUT.format(settings.chamilo_version)
+    is_on = settings.app_enable_api_entrypoint
+    about = f"Poort serves the API authentication and users API of Chamilo {settings.chamilo_version}."
     links = (_WITH_EXPLORER if is_on else {}) | _ALWAYS
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         page = render_template(

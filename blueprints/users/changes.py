@@ -5,6 +5,7 @@ Every rule is checked before a password is hashed, and again in the transaction,
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import g, request
@@ -13,13 +14,14 @@ from werkzeug.exceptions import NotFound
 from blueprints.parts import parts, requester_of
 from blueprints.users import policy
 from blueprints.users.resource import USER, in_name_form
-from blueprints.users.writing import change_user, columns_to_write, insert_user, new_password_hash, remove_user, save
+from blueprints.users.writing import change_user, columns_to_write, insert_user, remove_user, save
 from models import User, db
 from models.administrators import ADMINISTRATOR_COLUMNS, require_other
+from models.passwords import hash_password
 from models.user import SOFT_DELETED
 from rest.conditional import require_match
 from rest.representation import Item
-from security.access import current_caller
+from security.access import Rule, current_caller
 from security.bearer import Caller
 from security.write_guard import Held
 
@@ -39,12 +41,12 @@ def insert(
     values: dict[str, Any],
     password: str | None,
     access_url_id: int,
-    rule: Callable[[Caller], bool],
+    rule: Rule,
     complete: Callable[[int], None] = lambda _user_id: None,
 ) -> Item:
     """Insert a user who can sign in to a portal; `rule` is the access rule of the route.
 
-    `complete` gets the new id in the same transaction, while no other user can be inserted. Raises 401, 403, 422 and 503.
+    `complete` takes the new id, in the same transaction. No other user can be inserted meanwhile. Raises 401, 403, 422 and 503.
     """
     ours, session = parts(), db.session()
     columns = columns_to_write(values, _hashed(password, None), g.now)
@@ -100,10 +102,19 @@ def _require_allowed(caller: Caller, user: Any, columns: dict[str, Any], passwor
 
 
 def _hashed(password: str | None, user_id: int | None) -> str | None:
-    """Hash a new password, if there is one; `user_id` is None for a new user. Raises 429 and 503."""
-    caller = current_caller()
-    own_id = caller.id if caller.id == user_id else None
-    return new_password_hash(db.session(), parts(), password, requester_of(caller.username), own_id) if password else None
+    """Hash a new password, if there is one, while no database connection is held. `user_id` is None for a new user.
+
+    Raises 503 if the queue is full, 429 after too many hashes of one's own password (docs/compatibility.md#own-password-rate).
+    """
+    if not password:
+        return None
+    caller, ours = current_caller(), parts()
+    requester = requester_of(caller.username)
+    db.session.rollback()
+    ours.hashing.require_room(requester)
+    if caller.id == user_id:
+        ours.limiter.count_own_password(caller.id)
+    return ours.hashing.run(partial(hash_password, password, ours.settings.password_hash_cost), requester)
 
 
 def _hold(user_id: int, columns: dict[str, Any]) -> Held:

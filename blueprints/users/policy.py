@@ -1,8 +1,8 @@
 """Who may do what with users (docs/compatibility.md#users). Nothing else in this package looks at the caller's roles.
 
-Functions `may_…` tell whether a caller may do something, or return a rule that tells so. Functions `require_…` raise
-AccessDenied. resource.py declares which properties can be written at all. An administrator's scope is everyone or, on a campus
-of several portals, the users of some of them (security/portal_scope.py).
+Functions `may_…` tell whether a caller may do something. Functions `require_…` raise AccessDenied. resource.py declares which
+properties can be written at all. An administrator's scope is everyone or, on a campus of several portals, the users of some of
+them (security/portal_scope.py).
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -12,11 +12,12 @@ from typing import Any, Protocol
 from sqlalchemy.orm import Session
 
 from blueprints.users.resource import USER, USER_OF_PORTAL
-from blueprints.users.writing import HeldUser
+from blueprints.users.writing import HeldUser, sets_other_roles
 from models.administrators import HasRolesAndState, LastAdministrator, find_others
 from models.campus import are_acquainted
 from models.roles import ROLE_ADMIN, ROLE_GLOBAL_ADMIN, roles_to_store
 from models.user_lists import Rows
+from security.access import Rule
 from security.bearer import Caller
 from security.errors import AccessDenied, LastAdministratorStays, OwnAccount, UngrantableRole
 from security.portal_scope import is_in_scope, is_unrestricted, listed_portals, manages_portal
@@ -52,7 +53,7 @@ def may_add_to_portal(caller: Caller) -> bool:
 
 
 def may_see_everyone(caller: Caller) -> bool:
-    """Show all users in lists, with every readable property, to administrators, teachers, session managers and HR."""
+    """Allow administrators, teachers, session managers and HR managers to list all users, with every readable property."""
     return any(caller.is_granted(role) for role in _SEES_EVERYONE)
 
 
@@ -61,14 +62,9 @@ def rows_in_lists(caller: Caller) -> Rows:
     return Rows(None if may_see_everyone(caller) else caller.id, listed_portals(caller))
 
 
-def may_add_to(portal_id: int) -> Callable[[Caller], bool]:
-    """Return a rule that combines two: `may_add_to_portal`, and that the caller manages the portal."""
-    return lambda caller: may_add_to_portal(caller) and manages_portal(caller, portal_id)
-
-
-def may_create_in(portal_id: int) -> Callable[[Caller], bool]:
-    """Return a rule that combines two: `may_create_users`, and that the caller manages the portal."""
-    return lambda caller: may_create_users(caller) and manages_portal(caller, portal_id)
+def in_portal(rule: Rule, portal_id: int) -> Rule:
+    """Return a rule that adds a condition to another rule: the caller manages the portal."""
+    return lambda caller: rule(caller) and manages_portal(caller, portal_id)
 
 
 def may_edit_user(caller: Caller, user: Target) -> bool:
@@ -87,7 +83,7 @@ def require_visible(session: Callable[[], Session], caller: Caller, user_id: int
         raise AccessDenied
 
 
-def require_creatable(caller: Caller, rule: Callable[[Caller], bool], roles: Collection[str]) -> None:
+def require_creatable(caller: Caller, rule: Rule, roles: Collection[str]) -> None:
     """Check that the caller passes the rule of a route and may grant the roles."""
     if not rule(caller):
         raise AccessDenied
@@ -129,7 +125,7 @@ def require_changeable(caller: Caller, user: Target, columns: Mapping[str, Any],
 def require_administrator_left(
     session: Session, user: HasRolesAndState, columns: Mapping[str, Any], now: datetime
 ) -> frozenset[int]:
-    """Return the other administrators' ids if a change ends this one's rights, else none. Raises AccessDenied without others."""
+    """Return the other administrators' ids if a change ends this one's rights, else none. Raises AccessDenied for the last."""
     try:
         return find_others(session, user, columns, now)
     except LastAdministrator as refusal:
@@ -146,12 +142,11 @@ def _require_grantable(caller: Caller, granted: Collection[str], *, is_own: bool
 
 
 def _may_take_over(caller: Caller, user: HeldUser) -> bool:
-    """Tell whether a caller may change those columns, or the password, that would let the caller act as the user."""
+    """Tell whether a caller may change what a user signs in with, or may do, and so could act as the user."""
     is_protected = ROLE_GLOBAL_ADMIN in roles_to_store(user.roles)
     return not is_protected or caller.id == user.id or caller.is_granted(ROLE_GLOBAL_ADMIN)
 
 
 def _changes_account(user: HeldUser, columns: Mapping[str, Any]) -> bool:
-    if "roles" in columns and set(columns["roles"]) != set(roles_to_store(user.roles)):
-        return True
-    return any(name in columns and columns[name] != getattr(user, name) for name in ("username", "email", "active"))
+    others = ("username", "email", "active")
+    return sets_other_roles(user, columns) or any(name in columns and columns[name] != getattr(user, name) for name in others)

@@ -24,7 +24,7 @@ from rest.negotiation import render_item, request_object, speaks
 from rest.paths import read_id
 from rest.problem import ValidationFailed
 from rest.representation import Item
-from security.access import current_caller, requires
+from security.access import Rule, current_caller, requires
 
 bp = Blueprint("portal_users", __name__)
 
@@ -73,18 +73,13 @@ class ExtraFieldNotFound(exceptions.BadRequest):
 def add_user_to_portal(url_id: str) -> Response:
     """Create a user in a portal, with the role of the status and values of extra fields, and tell the user by mail."""
     refuse_when_read_only()
-    portal = get_managed_portal(read_id(url_id))
-    values = read_user_of_portal(request_object())
-    return render_item(create_user_of_portal(portal, values))
-
-
-def get_managed_portal(portal_id: int) -> Any:
-    """Return the `id` and the `url` of a portal whose users the caller may create. Raises 403 and 404."""
-    portal = find_portal(db.session(), portal_id)
+    portal = find_portal(db.session(), read_id(url_id))
     if portal is None:
         raise PortalNotFound
-    policy.require_creatable(current_caller(), policy.may_add_to(portal.id), ())
-    return portal
+    rule = policy.in_portal(policy.may_add_to_portal, portal.id)
+    policy.require_creatable(current_caller(), rule, ())
+    values = read_user_of_portal(request_object())
+    return render_item(create_user_of_portal(values, portal, rule))
 
 
 def read_user_of_portal(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,7 +96,7 @@ def read_user_of_portal(document: Mapping[str, Any]) -> dict[str, Any]:
     return values | _defaults(values)
 
 
-def create_user_of_portal(portal: Any, values: dict[str, Any]) -> Item:
+def create_user_of_portal(values: dict[str, Any], portal: Any, rule: Rule) -> Item:
     """Insert a user with the values of extra fields, and send the mail. Raises 400, 401, 403, 409 and 503.
 
     The transaction repeats each check whose outcome may have changed, except, on a campus, the check of the e-mail address.
@@ -114,7 +109,7 @@ def create_user_of_portal(portal: Any, values: dict[str, Any]) -> Item:
             parts().extra_fields.write_values(db.session(), user_id, texts, parts().clock())
 
     try:
-        user = insert(values, values.get("password"), portal.id, policy.may_add_to(portal.id), complete)
+        user = insert(values, values.get("password"), portal.id, rule, complete)
     except ValidationFailed:  # another transaction took the name
         raise NameTaken from None
     if values.get("sendEmail", True):
@@ -140,8 +135,7 @@ def _texts_by_field(values: Mapping[str, Any]) -> dict[int, str | None]:
 def _defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the status, its role, and a locale and time zone: by default, those of the request's portal."""
     ours, of_portal = parts(), current_caller().portal.settings
-    given = values.get("status")
-    status = STATUS_STUDENT if given is None else given
+    status = values.get("status") or STATUS_STUDENT
     fallback = ("en", "Europe/Paris") if ours.users.is_campus else (ours.settings.default_locale, ours.settings.default_timezone)
     return {
         "status": status,

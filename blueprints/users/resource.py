@@ -1,12 +1,13 @@
 """The properties and filters of users in requests and answers, declared once (docs/compatibility.md#user-properties)."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
-from blueprints.users.extra_filter import Matching, conditions_of, read_pairs
-from models.extra_fields import Pair
+from sqlalchemy import ColumnElement
+
+from models.extra_fields import Pair, UnknownExtraField
 from models.passwords import MAX_PASSWORD_BYTES
 from models.portals import FIRST_LAST
 from models.roles import ROLE_OF_STATUS, roles_to_show
@@ -26,21 +27,20 @@ def full_name(row: Any, form: str = FIRST_LAST) -> str:
 
 
 def _own_full_name(row: Any, form: str = FIRST_LAST) -> str:
-    """Return the full name without blanks around it, or the user name if both names are empty, so never a comma alone."""
+    """Return the full name without surrounding blanks. If both names are empty, return the user name, not a lone comma."""
     return full_name(row, form).strip() if full_name(row).strip() else row.username
-
-
-_FULL_NAMES: dict[Any, Callable[..., str]] = {full_name: full_name, _own_full_name: _own_full_name}
 
 
 @cache
 def in_name_form(properties: Properties, form: str) -> Properties:
-    """Return properties of a user with the full name in a form of models.portals."""
+    """Return the properties with the full name in one of the forms of models.portals."""
     return Properties(
-        replace(prop, value=partial(_FULL_NAMES[prop.value], form=form)) if prop.value in _FULL_NAMES else prop
+        replace(prop, value=partial(cast("Any", prop.value), form=form)) if prop.name == "fullName" else prop
         for prop in properties
     )
 
+
+_ORDERED = ("username", "firstname", "lastname")
 
 # fmt: off
 USER = Resource(
@@ -70,13 +70,9 @@ USER = Resource(
         Property("passwordUpdatedAt", Kind.DATE_TIME, ("password_updated_at",), description="The time of the last password change.", example="2026-09-21T08:30:00+00:00"),
     ),
     search=(
-        Filter("username", "username"),
-        Filter("firstname", "firstname"),
-        Filter("lastname", "lastname"),
+        *(Filter(name, name) for name in _ORDERED),
         Filter("search", None),
-        Filter("order[username]", "username"),
-        Filter("order[firstname]", "firstname"),
-        Filter("order[lastname]", "lastname"),
+        *(Filter(f"order[{name}]", name) for name in _ORDERED),
         Filter("email", "email", listed=False),
         Filter("isActive", "active", listed=False, is_boolean=True),
         Filter("extrafield[]", None, listed=False, is_list=True, description="Names of extra fields. Each belongs to the value at the same position. Only for callers who see all fields."),
@@ -132,10 +128,11 @@ NEW_PASSWORD = replace(
 )
 # fmt: on
 
-_ORDERED = ("username", "firstname", "lastname")
-
-#: The most search texts of a list: each is searched for in up to three columns of every row.
+#: The most search texts of one list: the database looks for each in up to three columns of every row.
 MOST_TERMS = 20
+
+#: Turns pairs of a field and a value into conditions; a user must meet all of them. Raises UnknownExtraField.
+Matching = Callable[[Sequence[Pair]], list[ColumnElement[bool]]]
 
 
 def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, matching: Matching | None = None) -> Filters:
@@ -148,12 +145,12 @@ def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, 
     fields: list[tuple[str, tuple[str, ...]]] = [(name, (name,)) for name in (*_ORDERED, *(["email"] if privileged else []))]
     asked = [(names, filters.texts(parameters.get(field), table.fold)) for field, names in fields]
     asked.append((_ORDERED, filters.texts(filters.trimmed(parameters.get("search")), table.fold)))
-    pairs = read_pairs(parameters) if matching else []
+    pairs = _read_pairs(parameters) if matching else []
     _refuse_too_many(sum(len(texts) for _, texts in asked), pairs)
     wanted = [([columns[name] for name in names], texts) for names, texts in asked if texts]
     conditions = [filters.contains_any(searched, texts) for searched, texts in wanted]
     if matching and pairs:
-        conditions += conditions_of(pairs, matching)
+        conditions += _conditions_of(pairs, matching)
     is_active = filters.boolean(parameters.get("isActive"))
     if is_active is not None:
         conditions.append((User.active == ACTIVE) if is_active else (User.active != ACTIVE))
@@ -162,6 +159,39 @@ def read_filters(table: UserTable, parameters: Parameters, *, privileged: bool, 
     if table.is_campus and next(iter(order), None) == "username":
         ordered = ordered[:1]  # user names are unique there, and MariaDB uses their index only if no column follows
     return Filters(conditions, ordered, [([column.key for column in searched], texts) for searched, texts in wanted])
+
+
+def _read_pairs(parameters: Parameters) -> list[Pair]:
+    """Read `extrafield[]` and `extrafieldvalue[]` into pairs of a name and the value at the same position.
+
+    Raises UnreadableQuery for a name without a value, or a value without a name (docs/compatibility.md#extra-filter).
+    """
+    names, values = _listed(parameters.get("extrafield")), _listed(parameters.get("extrafieldvalue"))
+    pairs = [(name, values.get(position)) for position, name in names.items()]
+    texts = [(_storable(name), _storable(value)) for name, value in pairs if isinstance(name, str) and isinstance(value, str)]
+    if not len(texts) == len(names) == len(values):
+        raise UnreadableQuery("Extra field variables and values must have the same length.")
+    return texts
+
+
+def _conditions_of(pairs: Sequence[Pair], matching: Matching) -> list[ColumnElement[bool]]:
+    """Turn the pairs of a query into conditions; a user must meet all of them. Raises UnreadableQuery for an unknown field."""
+    try:
+        return matching(pairs)
+    except UnknownExtraField as unknown:
+        raise UnreadableQuery(f'Extra field "{unknown}" not found.') from None
+
+
+def _listed(given: "str | Parameters | None") -> Parameters:
+    """Return the values of a parameter by position; a single text is a list of one."""
+    if isinstance(given, dict):
+        return given
+    return {} if given is None else {"0": given}
+
+
+def _storable(text: str) -> str:
+    # PostgreSQL refuses to search for NUL, which no stored name or value contains.
+    return text.replace("\0", "\ufffd")
 
 
 def _refuse_too_many(texts: int, pairs: Collection[Pair]) -> None:

@@ -132,7 +132,7 @@ def _require_portal_of_new_user(document: dict[str, Any]) -> tuple[int, Rule]:
     if named is None:
         return current_caller().portal.id, policy.may_create_users
     portal_id = _read_portal(named)
-    rule = policy.may_create_in(portal_id)
+    rule = policy.in_portal(policy.may_create_users, portal_id)
     policy.require_creatable(current_caller(), rule, ())
     return portal_id, rule
 
@@ -146,5 +146,4 @@ def _read_portal(iri: Any) -> int:
     portal = find_portal(db.session(), read_id(match[1]))
     if portal is None:
         raise UnreadableRequest(f'Item not found for "{iri}".')
-    portal_id: int = portal.id
-    return portal_id
+    return int(portal.id)

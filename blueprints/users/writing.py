@@ -1,8 +1,7 @@
 """Validating and writing the values of a user, with consequences such as ended tokens (docs/compatibility.md#writing)."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.exc import IntegrityError
@@ -15,7 +14,6 @@ from models.api_keys import remove_key
 from models.campus import enrol
 from models.folding import canonical_username
 from models.password_policy import PasswordPolicy
-from models.passwords import hash_password
 from models.role_list import RoleList
 from models.roles import are_role_names, roles_to_store
 from models.second_factor import forget_wrong_codes, remove_second_factor
@@ -26,7 +24,6 @@ from models.user_table import UserTable
 from rest.body import NOT_A_CHOICE, TAKEN, TOO_COMMON, TOO_SHORT_CODE, find_violations, require_none
 from rest.problem import ValidationFailed, Violation
 from rest.resource import Resource
-from security.fair_queue import Requester
 
 Result = TypeVar("Result")
 
@@ -52,18 +49,15 @@ def validate_user(session: Session, ours: Parts, values: Mapping[str, Any], stor
 
 
 def user_violations(ours: Parts, resource: Resource, values: Mapping[str, Any], stored: HeldUser | None) -> list[Violation]:
-    """Return the violations that are found without the database, under the property names of a resource."""
+    """Return the violations that can be found without the database. They name the properties of a resource."""
     same = {name for name, column in COLUMNS.items() if name in values and values[name] == getattr(stored, column, None)}
     password = next(prop.name for prop in resource.writable if prop.is_password)
+    are_valid = are_role_names(values.get("roles", ()), stored.roles if stored else ())
     return [
         *find_violations(resource, values, complete=stored is None, unchanged=same),
         *password_violations(password, values.get(password), ours.password_policy),
-        *_role_violations(values.get("roles", ()), stored),
+        *([] if are_valid else [Violation("roles", *NOT_A_CHOICE)]),
     ]
-
-
-def _role_violations(roles: Collection[str], stored: HeldUser | None) -> list[Violation]:
-    return [] if are_role_names(roles, stored.roles if stored else ()) else [Violation("roles", *NOT_A_CHOICE)]
 
 
 def password_violations(name: str, password: str | None, policy: PasswordPolicy) -> list[Violation]:
@@ -77,18 +71,6 @@ def password_violations(name: str, password: str | None, policy: PasswordPolicy)
     if policy.is_common(password):
         violations.append(Violation(name, *TOO_COMMON))
     return violations
-
-
-def new_password_hash(session: Session, ours: Parts, password: str, requester: Requester, own_id: int | None) -> str:
-    """Hash a new password, while no database connection is held. `own_id` is the caller's id if the password is the caller's.
-
-    Raises 503 if the queue is full, 429 after too many hashes of one's own password (docs/compatibility.md#own-password-rate).
-    """
-    session.rollback()
-    ours.hashing.require_room(requester)
-    if own_id is not None:
-        ours.limiter.count_own_password(own_id)
-    return ours.hashing.run(partial(hash_password, password, ours.settings.password_hash_cost), requester)
 
 
 def columns_to_write(values: Mapping[str, Any], password_hash: str | None, now: datetime) -> dict[str, Any]:
@@ -126,7 +108,7 @@ def follow_change(
     """Write what follows from changing a user, whose row is locked: the end of their tokens, and the audit event."""
     if "password" in columns:
         forget_wrong_codes(session, held.id)
-    if _ends_tokens(held, columns):
+    if "password" in columns or sets_other_roles(held, columns) or columns.get("active", ACTIVE) != ACTIVE:
         end_all_tokens(session, held.id, held.username, now)
     elif canonical_username(columns.get("username", held.username)) != canonical_username(held.username):
         end_tokens_of_name(session, held.username, now)
@@ -143,7 +125,7 @@ def remove_user(session: Session, ours: Parts, held: HeldUser, *, is_forced: boo
     now, for_good = ours.clock(), ours.settings.user_delete_mode == "hard"
     if for_good:
         ours.users.remove(session, held.id)
-        # A database may give the id to a new user.
+        # A database may give the same id to a new user.
         remove_second_factor(session, held.id)
         remove_key(session, held.id)
     else:
@@ -153,9 +135,9 @@ def remove_user(session: Session, ours: Parts, held: HeldUser, *, is_forced: boo
     record_event("user_deleted", username=held.username, user_id=held.id, details=details)
 
 
-def _ends_tokens(held: HeldUser, columns: Mapping[str, Any]) -> bool:
-    has_other_roles = "roles" in columns and set(columns["roles"]) != set(roles_to_store(held.roles))
-    return "password" in columns or has_other_roles or columns.get("active", ACTIVE) != ACTIVE
+def sets_other_roles(user: HeldUser, columns: Mapping[str, Any]) -> bool:
+    """Tell whether a change sets roles that differ from the stored ones."""
+    return "roles" in columns and set(columns["roles"]) != set(roles_to_store(user.roles))
 
 
 def save(
