@@ -4,16 +4,14 @@ import click
 
 from blueprints.auditing import record_event
 from blueprints.parts import parts
-from blueprints.users.writing import save
 from commands.read_only import writes
 from commands.terminal import Commands, Refusal, say, say_row
 from commands.transfer.column_values import require_storable
 from commands.transfer.extra_columns import PREFIX
-from commands.users import get_user
+from commands.users import get_user, lock_user, saved
 from models import db
 from models.extra_fields import VARIABLE_LENGTH, UnknownExtraField, find_value, insert_field, list_fields
 from models.user import Account
-from models.user_table import ACCOUNT
 
 cli = Commands("extra-fields", help="Extra fields of users.")
 
@@ -41,7 +39,7 @@ def create(variable: str, label: str | None) -> None:
         insert_field(db.session(), variable, label, parts().clock())
         record_event("extra_field_created", details={"fields": [PREFIX + variable]})
 
-    save(db.session(), parts().users, write)
+    saved(write)
     say(f"Extra field {variable} created.")
 
 
@@ -87,15 +85,14 @@ def _write(user: Account, variable: str, value: str | None) -> bool:
         raise Refusal(f"There is no extra field {variable!r}.") from None
 
     def write() -> bool:
-        if parts().users.lock(session, user.id, ACCOUNT) is None:
-            raise Refusal(f"There is no user {user.username!r} any more.")
+        lock_user(user)
         if find_value(session, user.id, field_id) == value:
             return False
         fields.write_values(session, user.id, {field_id: value}, parts().clock())
         record_event("user_changed", username=user.username, user_id=user.id, details={"fields": [PREFIX + variable]})
         return True
 
-    return save(session, parts().users, write)
+    return saved(write)
 
 
 def _refuse_beside_campus() -> None:

@@ -144,6 +144,12 @@ def saved(write: Callable[[], Result], username: str | None = None) -> Result:
         raise Refusal("Another request is changing administrators. Nothing was written. Try again.") from None
 
 
+def lock_user(user: Account) -> None:
+    """Begin a transaction that locks a user's row. Raises Refusal if the user was deleted meanwhile."""
+    if parts().users.lock(db.session(), user.id, ACCOUNT) is None:
+        raise Refusal(f"There is no user {user.username!r} any more.")
+
+
 def hold(user: Account, wanted: Wanted, *, force: bool) -> tuple[Account, bool]:
     """Lock a user's row until the transaction ends. If an administrator would be lost, lock the others too.
 
