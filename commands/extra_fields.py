@@ -6,9 +6,8 @@ from blueprints.auditing import record_event
 from blueprints.parts import parts
 from commands.read_only import writes
 from commands.terminal import Commands, Refusal, say, say_row
-from commands.transfer.column_values import require_storable
 from commands.transfer.extra_columns import PREFIX
-from commands.users import get_user, lock_user, saved
+from commands.users import get_user, lock_user, refuse_what_is_no_text, saved
 from models import db
 from models.extra_fields import VARIABLE_LENGTH, UnknownExtraField, find_value, insert_field, list_fields
 from models.user import Account
@@ -29,7 +28,9 @@ def create(variable: str, label: str | None) -> None:
     """
     _refuse_beside_campus()
     for name, text in (("VARIABLE", variable), ("--label", label or "")):
-        _refuse_unfit(name, text, VARIABLE_LENGTH)
+        refuse_what_is_no_text(name, text)
+        if len(text) > VARIABLE_LENGTH:
+            raise Refusal(f"{name} has more than {VARIABLE_LENGTH} characters.")
     if not variable.strip():
         raise Refusal("VARIABLE must not be blank.")
 
@@ -70,7 +71,7 @@ def set_value(username: str, variable: str, value: str | None, unset: bool) -> N
     if (value is None) != unset:
         raise click.UsageError("Give a value, or --unset; one of them.")
     _refuse_beside_campus()
-    _refuse_unfit("VALUE", value or "")
+    refuse_what_is_no_text("VALUE", value)
     is_changed = _write(get_user(username), variable, value)
     state = "has no value in" if value is None else "has the value in"
     say(f"{username} {state} {variable}{'' if is_changed else ' already'}.")
@@ -98,12 +99,3 @@ def _write(user: Account, variable: str, value: str | None) -> bool:
 def _refuse_beside_campus() -> None:
     if parts().users.is_campus:
         raise Refusal("Beside a campus, extra fields are Chamilo's own: create and fill them there.")
-
-
-def _refuse_unfit(name: str, text: str, length: int | None = None) -> None:
-    try:
-        require_storable(text)
-    except ValueError as reason:
-        raise Refusal(f"{name} {reason}.") from None
-    if length is not None and len(text) > length:
-        raise Refusal(f"{name} has more than {length} characters.")
