@@ -49,11 +49,7 @@ def create(username: str, password_stdin: bool, generate_password: bool, **profi
     _refuse_invalid(values, None)
     now = parts().clock()
     columns = columns_to_write(values, _hash(password), now)
-
-    def write() -> int:
-        return insert_user(db.session(), parts().users, columns, now, parts().home_portal().id)
-
-    user_id = saved(write, username)
+    user_id = saved(lambda: insert_user(db.session(), parts().users, columns, now, parts().home_portal().id), username)
     say(f"User {username} created with the id {user_id}.")
     show_password(password, generated=generate_password)
 
