@@ -14,14 +14,13 @@ from commands import (
     users_export,
     users_import,
     users_rights,
-    users_totp,
     users_view,
 )
 from commands.doctor import command as doctor
 from commands.migrations import install_migrations
 
 # Loading a module adds its commands to their group.
-_USERS = (users, users_view, users_export, users_import, users_rights, users_totp)
+_USERS = (users, users_view, users_export, users_import, users_rights)
 _MODULES = (*_USERS, extra_fields, api_keys, jwt, jwt_rotation, audit, setup, doctor, backup)
 
 

@@ -15,6 +15,7 @@ from commands.transfer.column_values import require_storable
 from models import User, db
 from models.administrators import LastAdministrator, find_others, require_other
 from models.passwords import hash_password
+from models.second_factor import remove_second_factor
 from models.token_validity import end_all_tokens
 from models.transactions import ChangedMeanwhile
 from models.user import Account
@@ -89,6 +90,28 @@ def sign_out(username: str) -> None:
 
     saved(write)
     say(f"{username} is signed out everywhere.")
+
+
+@cli.command("reset-totp")
+@click.argument("username")
+@writes
+def reset_totp(username: str) -> None:
+    """Remove a user's second factor and backup codes. The user signs in with the password alone until they enroll again.
+
+    Example: bin/poort users reset-totp alice
+    """
+    if parts().users.is_campus:
+        raise Refusal("Beside a campus, Chamilo manages second factors. Reset this one there.")
+    user = get_user(username)
+
+    def write() -> bool:
+        parts().users.lock(db.session(), user.id, ACCOUNT)
+        was_there = remove_second_factor(db.session(), user.id)
+        if was_there:
+            record_event("totp_reset", username=user.username, user_id=user.id)
+        return was_there
+
+    say(f"The second factor of {user.username} is removed." if saved(write) else f"{user.username} has no second factor.")
 
 
 @cli.command("recount")
