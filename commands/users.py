@@ -8,7 +8,7 @@ import click
 from blueprints.auditing import record_event
 from blueprints.parts import parts
 from blueprints.users.writing import change_user, columns_to_write, insert_user, save, validate_user
-from commands.password_prompt import ask_password, show_password, with_password
+from commands.password_prompt import ask_password, with_password
 from commands.read_only import writes
 from commands.terminal import Commands, Refusal, say
 from commands.transfer.column_values import require_storable
@@ -52,7 +52,8 @@ def create(username: str, password_stdin: bool, generate_password: bool, **profi
     columns = columns_to_write(values, _hash(password), now)
     user_id = saved(lambda: insert_user(db.session(), parts().users, columns, now, parts().home_portal().id), username)
     say(f"User {username} created with the id {user_id}.")
-    show_password(password, generated=generate_password)
+    if generate_password:
+        say(f"password: {password}")
 
 
 @cli.command("set-password")
@@ -70,7 +71,8 @@ def set_password(username: str, password_stdin: bool, generate_password: bool) -
     columns = columns_to_write({}, _hash(password), parts().clock())
     change(user, lambda _held: columns)
     say(f"The password of {username} is changed.")
-    show_password(password, generated=generate_password)
+    if generate_password:
+        say(f"password: {password}")
 
 
 @cli.command("sign-out")
