@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from blueprints.auditing import record_event
 from blueprints.parts import Parts, parts
 from commands.terminal import Commands, Refusal, say
+from commands.users import get_user
 from models import db
 from models.user import shown_roles
 from models.verification_key import VerificationKey, withdraw_key
@@ -139,9 +140,7 @@ def generate_token(username: str, ttl: int | None) -> None:
 
     Example: curl -H "Authorization: Bearer $(bin/poort jwt generate-token alice)" http://127.0.0.1:8000/api/users
     """
-    account = parts().users.find_account(db.session(), username)
-    if account is None:
-        raise Refusal(f"There is no user {username!r}.")
+    account = get_user(username)
     try:
         token = parts().tokens.issue(account.username, shown_roles(account), ttl_seconds=ttl)
     except UnusableKey as problem:
