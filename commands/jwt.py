@@ -49,7 +49,9 @@ def generate_keypair(dry_run: bool, skip_if_exists: bool, overwrite: bool, no_in
     """
     ours = parts()
     if dry_run:
-        _show_key_pair(*make_key_pair(ours.settings.jwt_passphrase, bits))
+        private_pem, public_pem = make_key_pair(ours.settings.jwt_passphrase, bits)
+        click.echo("Your keys have been generated!\n")
+        click.echo(f"Your private key:\n\n{private_pem.decode()}\nYour public key:\n\n{public_pem.decode()}")
         return
     if skip_if_exists and overwrite:
         _stop("Both options `--skip-if-exists` and `--overwrite` cannot be combined.")
@@ -68,15 +70,11 @@ def _may_replace(skip_if_exists: bool, overwrite: bool, *, asks: bool) -> bool:
         return False
     if not overwrite:
         _stop("Your keys already exist. Use the `--overwrite` option to force regeneration.")
-    if asks and not _is_sure():
+    question = "You are about to replace your existing keys. Are you sure you wish to continue? (yes/no)"
+    if asks and not click.prompt(question, default="yes").strip().lower().startswith("y"):
         say("Your action was canceled.")
         return False
     return True
-
-
-def _show_key_pair(private_pem: bytes, public_pem: bytes) -> None:
-    click.echo("Your keys have been generated!\n")
-    click.echo(f"Your private key:\n\n{private_pem.decode()}\nYour public key:\n\n{public_pem.decode()}")
 
 
 def _write_key_pair(ours: Parts, private_path: Path, public_path: Path, bits: int) -> None:
@@ -107,12 +105,6 @@ def _end_tokens_of(keys: Mapping[str, RSAPublicKey], ours: Parts) -> None:
 def _stop(message: str) -> NoReturn:
     say(message)
     raise SystemExit(1)
-
-
-def _is_sure() -> bool:
-    question = "You are about to replace your existing keys. Are you sure you wish to continue? (yes/no)"
-    answer: str = click.prompt(question, default="yes")
-    return answer.strip().lower().startswith("y")
 
 
 @cli.command("check-config")
