@@ -21,11 +21,6 @@ from models.outages import missing_right, setting_at_fault
 class Commands(AppGroup):
     """A group of commands. It lists each with a whole sentence, and turns database errors and a full disk into a Refusal."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """Take what click's groups take."""
-        super().__init__(*arguments, **options)
-        complete(self)
-
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a command. Puts a backspace before the example in its help, so that click does not wrap that paragraph."""
         cmd.help = as_typed(re.sub(r"\n( *)Example: ", "\n\\1\b\n\\1Example: ", cmd.help or ""))
