@@ -1,10 +1,12 @@
-"""`bin/poort setup` and `bin/poort db check`: set up a server and check its tables."""
+"""`bin/poort setup` and `bin/poort db`: set up a server, migrate its tables and check them."""
 
 import secrets
 from pathlib import Path
+from typing import Any
 
+from flask import Flask
 from flask.cli import with_appcontext
-from flask_migrate import upgrade
+from flask_migrate import Migrate, upgrade
 from flask_migrate.cli import db as migration_commands
 from sqlalchemy import select
 
@@ -12,6 +14,7 @@ from blueprints.auditing import record_event
 from blueprints.parts import Parts, parts
 from commands.doctor.schema import lacking
 from commands.terminal import Commands, Refusal, complete, say
+from config.settings import ROOT
 from models import User, db
 from models.campus import enrol
 from models.passwords import hash_password
@@ -23,6 +26,19 @@ from security.keys.pair import make_key_pair, write_key_pair
 cli = Commands("poort", help="Set up and check the server.", hidden=True)
 
 _FIRST_USERNAME = "admin"
+
+
+def install_migrations(app: Flask) -> None:
+    """Install Flask-Migrate, limited to the branches of migrations that DATABASE_SCHEMA needs."""
+    migrate = Migrate(app, db, directory=str(ROOT / "migrations"), render_as_batch=True)
+    if app.config.get("DATABASE_IS_CAMPUS"):
+        # Chamilo owns its tables: beside a campus, Alembic does not even know the branch that creates them.
+        migrate.configure(_leave_out_the_tables_of_chamilo)
+
+
+def _leave_out_the_tables_of_chamilo(config: Any) -> Any:
+    config.set_main_option("version_locations", str(ROOT / "migrations" / "versions" / "poort"))
+    return config
 
 
 def check_schema(**_options: object) -> None:
