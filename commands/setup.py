@@ -10,13 +10,12 @@ from flask_migrate import Migrate, upgrade
 from flask_migrate.cli import db as migration_commands
 from sqlalchemy import select
 
-from blueprints.auditing import record_event
 from blueprints.parts import Parts, parts
+from blueprints.users.writing import insert_user
 from commands.doctor.schema import lacking
 from commands.terminal import Commands, Refusal, complete, say
 from config.settings import ROOT
 from models import User, db
-from models.campus import enrol
 from models.passwords import hash_password
 from models.roles import ROLE_ADMIN
 from models.user import STATUS_TEACHER
@@ -24,8 +23,6 @@ from security.keys.pair import make_key_pair, write_key_pair
 
 # Scripts name this group. People leave its name out: `bin/poort setup`.
 cli = Commands("poort", help="Set up and check the server.", hidden=True)
-
-_FIRST_USERNAME = "admin"
 
 
 def install_migrations(app: Flask) -> None:
@@ -96,15 +93,13 @@ def _make_first_user(ours: Parts) -> None:
         return
     password, now = secrets.token_urlsafe(12), ours.clock()
     values = {
-        "username": _FIRST_USERNAME,
+        "username": "admin",
         "email": "admin@example.com",
         "roles": [ROLE_ADMIN],
         "password": hash_password(password, ours.settings.password_hash_cost),
         "password_updated_at": now,
         "status": STATUS_TEACHER,
     }
-    user_id = ours.users.insert(db.session(), values, now)
-    enrol(db.session(), [user_id], ours.home_portal().id)
-    record_event("user_created", username=_FIRST_USERNAME, user_id=user_id, details={"roles": [ROLE_ADMIN]})
+    insert_user(db.session(), ours.users, values, now, ours.home_portal().id)
     db.session.commit()
     say(f"admin password: {password}")
