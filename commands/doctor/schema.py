@@ -1,14 +1,14 @@
-"""Compare the database with the code and the settings: tables, columns, migrations and the version of Chamilo."""
+"""Compare the database with the code and the settings: tables, migrations, the version of Chamilo and the time limit."""
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from blueprints.parts import Parts
 from commands.doctor.findings import OK, WARNING, Finding
 from models import db
-from models.database import VERSION_TABLE, missing_columns, missing_tables
+from models.database import STATEMENT_TIMEOUT_SECONDS, VERSION_TABLE, missing_columns, missing_tables
 from models.user_table import OPTIONAL_COLUMNS, REQUIRED_COLUMNS
 
 
@@ -37,6 +37,19 @@ def examine_version(ours: Parts) -> Finding:
     return Finding(
         "version", WARNING, says, f"Set CHAMILO_VERSION={found}, unless your clients were written for Chamilo {asked}."
     )
+
+
+def examine_time_limit() -> Finding:
+    """Check the time limit of statements on PostgreSQL, which a connection cannot set behind PgBouncer."""
+    found = db.session.execute(
+        text("SELECT current_setting('statement_timeout'), quote_ident(current_user), quote_ident(current_database())")
+    )
+    limit, role, name = found.one()
+    if limit == "0":
+        says = "statement_timeout is 0 behind PgBouncer: a slow statement goes on after its request was answered"
+        sql = f"ALTER ROLE {role} IN DATABASE {name} SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"
+        return Finding("database", WARNING, says, f"Run `{sql}`, and then RECONNECT in PgBouncer's console.")
+    return Finding("database", OK, f"statements end after {limit} behind PgBouncer, by the role's setting")
 
 
 def revisions() -> tuple[set[str], set[str]]:

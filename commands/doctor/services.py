@@ -13,9 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from blueprints.parts import Parts
 from commands.doctor.findings import ERROR, OK, WARNING, Finding, why
-from commands.doctor.limits import examine_time_limit
 from commands.doctor.rights import examine_rights
-from commands.doctor.schema import examine_version, lacking, revisions
+from commands.doctor.schema import examine_time_limit, examine_version, lacking, revisions
 from commands.doctor.writing import examine_writing
 from config.database_hosts import shown
 from config.parsing import AccessUrlId
