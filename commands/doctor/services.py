@@ -195,14 +195,11 @@ def examine_store(ours: Parts) -> Iterator[Finding]:
         says = "LOGIN_THROTTLING_MAX_ATTEMPTS is 0: passwords can be guessed without limit"
         yield Finding("store", WARNING, says, "Keep the default, 10, if others can reach the server.")
     elif not settings.redis_url:
-        says = (
-            "failed sign-ins are counted in the memory of each worker"
-            if settings.read_only
-            else "failed sign-ins are counted in the database"
-        )
-        yield Finding("store", OK, says)
+        where = "in the memory of each worker" if settings.read_only else "in the database"
+        yield Finding("store", OK, f"failed sign-ins are counted {where}")
     else:
-        where = _without_credentials(settings.redis_url)
+        url = urlsplit(settings.redis_url)
+        where = url._replace(netloc=url.netloc.rpartition("@")[2], query="").geturl()  # without credentials
         try:
             ours.limiter.check()
         except StoreUnavailable as reason:
@@ -225,8 +222,3 @@ def examine_mail(ours: Parts) -> Iterator[Finding]:
         yield Finding("mail", WARNING, says, "Check MAILER_DSN and the server. Until then, mail to new users is lost.")
     else:
         yield Finding("mail", OK, f"{server} answers")
-
-
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
