@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from blueprints.parts import Parts
-from commands.transfer.differences import Difference, difference
 from commands.transfer.keys import Key
 from commands.transfer.rows import BadRow, FileRow, field_of
 from commands.transfer.rules import blanks, find_taken, find_twice, violations
@@ -13,6 +13,7 @@ from models import db
 from models.administrators import ADMINISTRATOR_COLUMNS, find_administrators, loses_administrator
 from models.bulk_users import extra_values_of
 from models.database import CHUNK
+from models.roles import roles_to_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,17 @@ class Choices:
     force: bool = False
     dry_run: bool = False
     as_exported: bool = False
+
+
+class Difference(NamedTuple):
+    """What a row would change: columns of `user`, and values of extra fields by id."""
+
+    columns: dict[str, Any]
+    extra: dict[int, str | None]
+
+    def __bool__(self) -> bool:
+        """Tell whether the row changes anything."""
+        return bool(self.columns or self.extra)
 
 
 @dataclass(slots=True)
@@ -76,8 +88,15 @@ class Planner:
         return plan
 
     def difference(self, row: FileRow, stored: Any, extra: dict[int, str]) -> Difference:
-        """Return the changes that a row makes to a stored user."""
-        return difference(row, stored, extra, self._present, passwords=self._choices.set_passwords)
+        """Return the changes that a row makes to a stored user, who has these values of extra fields."""
+        # An import never changes an id, and a password only with `--set-passwords`.
+        compared = self._present - ({"id"} if self._choices.set_passwords else {"id", "password"})
+        columns = {
+            name: value
+            for name, value in row.columns.items()
+            if name in compared and _differs(name, value, getattr(stored, name))
+        }
+        return Difference(columns, {field: text for field, text in row.extra.items() if extra.get(field) != text})
 
     def _key_faults(self, rows: Sequence[FileRow], places: dict[str, str]) -> Iterator[BadRow]:
         for row in rows:
@@ -131,3 +150,10 @@ class Planner:
         if not self._choices.as_exported:
             yield from violations(self._ours, row, user)
         yield from blanks(row, user)
+
+
+def _differs(name: str, value: Any, stored: Any) -> bool:
+    if name == "roles":
+        return bool(value != roles_to_store(stored))
+    # Times are stored in whole seconds.
+    return bool((value.replace(microsecond=0) if isinstance(value, datetime) else value) != stored)

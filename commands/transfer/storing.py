@@ -11,10 +11,9 @@ from sqlalchemy import select, text
 
 from blueprints.parts import Parts
 from blueprints.users.writing import follow_change, save
-from commands.transfer.differences import Difference
 from commands.transfer.extra_columns import PREFIX
 from commands.transfer.pace import Pace
-from commands.transfer.planning import Planner
+from commands.transfer.planning import Difference, Planner
 from commands.transfer.rows import FileRow
 from models import User, db
 from models.administrators import LastAdministrator, find_administrators, is_administrator, loses_administrator
