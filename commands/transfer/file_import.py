@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from blueprints.auditing import record_event
 from blueprints.parts import parts
 from commands.terminal import Refusal, counted, is_log_screen, say
-from commands.transfer.extra_columns import PREFIX, resolve_fields
+from commands.transfer.extra_columns import resolve_fields
 from commands.transfer.keys import Key, key_of
 from commands.transfer.missing import Missing, find_missing
 from commands.transfer.planning import Choices, Plan, Planner
@@ -68,10 +68,9 @@ def _field_id(name: str) -> int:
 
 def _key(name: str) -> Key:
     try:
-        field_id = _field_id(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else 0
-    except UnknownExtraField:
-        raise Refusal(f"--key: there is no extra field {name.removeprefix(PREFIX)!r}.") from None
-    return key_of(name, parts().users, parts().extra_fields, field_id)
+        return key_of(db.session(), name, parts().users, parts().extra_fields)
+    except UnknownExtraField as variable:
+        raise Refusal(f"--key: there is no extra field {str(variable)!r}.") from None
 
 
 def _refuse_bad(bad: list[BadRow]) -> None:

@@ -56,7 +56,7 @@ class _ExtraKey:
     """An extra field, compared without case and accents."""
 
     def __init__(self, name: str, field_id: int, users: UserTable, fields: ExtraFields) -> None:
-        self.column = PREFIX + name
+        self.column = name
         self._field_id = field_id
         self._users = users
         self._fields = fields
@@ -73,6 +73,9 @@ class _ExtraKey:
             yield known[row.id], row
 
 
-def key_of(name: str, users: UserTable, fields: ExtraFields, field_id: int = 0) -> Key:
-    """Return the key with a name. If the key is an extra field, `field_id` is the id of the field."""
-    return _ExtraKey(name.removeprefix(PREFIX), field_id, users, fields) if name.startswith(PREFIX) else _NameKey(name, users)
+def key_of(session: Session, name: str, users: UserTable, fields: ExtraFields) -> Key:
+    """Return the key with a name. Raises UnknownExtraField."""
+    if not name.startswith(PREFIX):
+        return _NameKey(name, users)
+    variable = name.removeprefix(PREFIX)
+    return _ExtraKey(name, fields.resolve(session, [variable])[variable], users, fields)
