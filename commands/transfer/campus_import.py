@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, func, insert, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from commands.transfer.rows import COLUMNS
 from models.campus import AccessUrl, AccessUrlRelUser, UserAuthSource, UserRelUser
@@ -55,14 +55,12 @@ def move_links(source: Side, target: Side, ids: dict[int, int]) -> int:
     """Copy portals, and the missing links of copied users. Returns the number of new links."""
     _move_portals(source.session, target.session)
     moved = 0
-    for model, columns in (
-        (AccessUrlRelUser, (AccessUrlRelUser.access_url_id, AccessUrlRelUser.user_id)),
-        (UserAuthSource, (UserAuthSource.authentication, UserAuthSource.url_id, UserAuthSource.user_id)),
-        (UserRelUser, _RELATION),
-    ):
+    for model in (AccessUrlRelUser, UserAuthSource, UserRelUser):
+        columns = [column for column in model.__table__.columns if not column.primary_key]
+        # The first three tell links apart: the others are times.
         known = {tuple(row) for row in target.session.execute(select(*columns[:3]))}
         for rows in in_chunks(source.session, select(model.id, *columns), model.id):
-            mapped = list(_mapped(rows, columns, ids))
+            mapped = list(_mapped(rows, [column.key for column in columns], ids))
             new = [row for row in mapped if tuple(row.values())[:3] not in known]
             if new:
                 target.session.execute(insert(model), new)
@@ -71,22 +69,13 @@ def move_links(source: Side, target: Side, ids: dict[int, int]) -> int:
     return moved
 
 
-_RELATION = (
-    UserRelUser.user_id,
-    UserRelUser.friend_user_id,
-    UserRelUser.relation_type,
-    UserRelUser.created_at,
-    UserRelUser.updated_at,
-)
 _OF_USERS = {"user_id", "friend_user_id"}
 
 
-def _mapped(
-    rows: Sequence[Row[Any]], columns: Sequence[InstrumentedAttribute[Any]], ids: dict[int, int]
-) -> Iterator[dict[str, Any]]:
+def _mapped(rows: Sequence[Row[Any]], columns: Sequence[str], ids: dict[int, int]) -> Iterator[dict[str, Any]]:
     """Yield links with the target's user ids. Leaves out links to users who no longer exist."""
     for row in rows:
-        values = {column.key: getattr(row, column.key) for column in columns}
+        values = {column: getattr(row, column) for column in columns}
         if all(values[name] in ids for name in _OF_USERS & values.keys()):
             yield {name: ids[value] if name in _OF_USERS else value for name, value in values.items()}
 
