@@ -64,9 +64,8 @@ def prune(days: int) -> None:
     """
     _require_events()
     before, removed = parts().clock() - timedelta(days=days), 0
-    record_event(
-        "audit_pruned", details={"before": before.isoformat(timespec="seconds")}
-    )  # first, so that no removal goes unrecorded
+    # First, so that no removal goes unrecorded.
+    record_event("audit_pruned", details={"before": before.isoformat(timespec="seconds")})
     # One transaction per chunk: a single statement could exceed its time limit.
     while number := remove_records_before(db.session(), before, CHUNK):
         db.session.commit()
@@ -122,9 +121,7 @@ def _said(record: AuditRecord) -> dict[str, Any]:
 
 
 def _quoted(value: object) -> str:
-    if isinstance(value, str):
-        return quoted(value)
-    return json.dumps(value)
+    return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _time(record: AuditRecord) -> str:

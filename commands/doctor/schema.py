@@ -34,9 +34,8 @@ def examine_version(ours: Parts) -> Finding:
     if asked == found:
         return Finding("version", OK, f"clients meet Chamilo {asked}, like the tables")
     says = f"CHAMILO_VERSION is {asked}, but the tables are those of Chamilo {found}: its clients expect other errors and headers"
-    return Finding(
-        "version", WARNING, says, f"Set CHAMILO_VERSION={found}, unless your clients were written for Chamilo {asked}."
-    )
+    cure = f"Set CHAMILO_VERSION={found}, unless your clients were written for Chamilo {asked}."
+    return Finding("version", WARNING, says, cure)
 
 
 def examine_time_limit() -> Finding:

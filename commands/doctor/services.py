@@ -143,14 +143,12 @@ def _examine_schema(ours: Parts, missing: list[str]) -> Finding:
 def _examine_portals(platform: Platform, chosen: AccessUrlId) -> Finding:
     portals, home = platform.portals(), platform.default().id
     if isinstance(chosen, int) and chosen not in portals:
-        return Finding(
-            "portals", ERROR, f"ACCESS_URL_ID is {chosen}, and there is no such portal", "Set it to an id in `access_url`."
-        )
+        says = f"ACCESS_URL_ID is {chosen}, and there is no such portal"
+        return Finding("portals", ERROR, says, "Set it to an id in `access_url`.")
     if chosen is None and portals.are_several:
         says = f"ACCESS_URL_ID is not set: this server stands for portal {home}, and users of the other portals get 401"
-        return Finding(
-            "portals", WARNING, says, "Set ACCESS_URL_ID to the id of a portal, or to host if this server stands for all."
-        )
+        cure = "Set ACCESS_URL_ID to the id of a portal, or to host if this server stands for all."
+        return Finding("portals", WARNING, says, cure)
     which = "each request's Host header chooses the portal" if chosen == "host" else f"this server stands for portal {home}"
     return Finding("portals", OK, which)
 
@@ -160,9 +158,8 @@ def _examine_hashes(ours: Parts) -> Iterator[Finding]:
     cost = ours.settings.password_hash_cost
     found = find_dear_hashes(db.session(), cost)
     if found.dearer:
-        says = (
-            f"{found.dearer} stored hashes cost more than PASSWORD_HASH_COST={cost}, so the time of a refusal reveals their users"
-        )
+        says = f"{found.dearer} stored hashes cost more than PASSWORD_HASH_COST={cost},"
+        says += " so the time of a refusal reveals their users"
         cure = f"Set PASSWORD_HASH_COST={found.highest_cost}: then every refusal takes as long as the costliest of them."
         yield Finding("hashes", WARNING, says, cure)
     if found.refused:
