@@ -17,14 +17,20 @@ _OWN = ExtraFields()
 def move_values(source: Side, target: Side, ids: Mapping[int, int], now: datetime) -> int:
     """Copy the values of users, by their ids in the source and the target. Returns the number of new values.
 
-    Values that the target already has are kept. If fields share a name, or a user has several values in a field, one is copied.
+    Values that the target already has are kept. If fields share a name, the first one counts. If a user has several values in
+    a field, one of them is copied.
     """
     campus, moved, users = CampusExtraFields(), 0, sorted(ids)
     fields = _move_fields(campus.list_names(source.session), target.session, now)
     for start in range(0, len(users), CHUNK):
         chunk = users[start : start + CHUNK]
         values = extra_values_of(source.session, campus, chunk, list(fields))
-        given = {(ids[user_id], fields[field_id]): text for user_id, of in values.items() for field_id, text in of.items()}
+        # Where fields share a name, the value of the one with the smallest id replaces the others.
+        given = {
+            (ids[user_id], fields[field_id]): text
+            for user_id, of in values.items()
+            for field_id, text in sorted(of.items(), reverse=True)
+        }
         moved += _insert_new(target.session, [ids[user_id] for user_id in chunk], given, now)
         target.session.commit()
     return moved
@@ -32,7 +38,7 @@ def move_values(source: Side, target: Side, ids: Mapping[int, int], now: datetim
 
 def _move_fields(names: Mapping[int, str], target: Session, now: datetime) -> dict[int, int]:
     """Create the missing fields. Returns the ids of all fields in the target, by their ids in the source."""
-    for name in names.values():
+    for _, name in sorted(names.items()):
         if not _OWN.find(target, name):
             insert_field(target, name, None, now)
     target.commit()
