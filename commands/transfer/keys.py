@@ -66,7 +66,8 @@ class _ExtraKey:
 
     def find(self, session: Session, names: Iterable[str], values: Collection[str]) -> Iterator[tuple[str, Any]]:
         user_id, field_id, value = self._fields.value_columns(session)
-        chosen = select(user_id, value).where(field_id == self._field_id, value.in_(values))
+        # A user of a campus may have several values. The last one here counts, the smallest.
+        chosen = select(user_id, value).where(field_id == self._field_id, value.in_(values)).order_by(value.desc())
         form = comparable if self._users.is_campus else str
         known = {found: form(text) for found, text in session.execute(chosen)}
         for row in session.execute(self._users.select(session, names).where(User.id.in_(known)).order_by(User.id)):
