@@ -83,7 +83,7 @@ def _mapped(rows: Sequence[Row[Any]], columns: Sequence[str], ids: dict[int, int
 def _move_portals(source: Session, target: Session) -> None:
     known = set(target.scalars(select(AccessUrl.id)))
     columns = (AccessUrl.id, AccessUrl.url, AccessUrl.active, AccessUrl.parent_id)
-    portals = [dict(row._mapping) for row in source.execute(select(*columns))]  # noqa: SLF001 - public in spite of its name
+    portals = [dict(row) for row in source.execute(select(*columns)).mappings()]
     new = [portal | {"description": "", "created_by": 1} for portal in portals if portal["id"] not in known]
     if new:
         target.execute(insert(AccessUrl), new)
@@ -94,7 +94,7 @@ def _move_portals(source: Session, target: Session) -> None:
 def _ids_by_name(session: Session, rows: Sequence[Row[Any]]) -> dict[str, int]:
     names = [canonical_username(row.username) for row in rows]
     named = select(User.username_canonical, User.id).where(User.username_canonical.in_(names))
-    return {name: user_id for name, user_id in session.execute(named)}  # noqa: C416 - for mypy, rows are not pairs
+    return dict(session.execute(named).all())
 
 
 def _values(row: Row[Any], *, keep_id: bool) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def import_file(file: Path, choices: Choices, *, as_csv: bool) -> None:
         raise Refusal(f"{file} cannot be read: {reason.strerror}.") from None
     except ValueError as reason:
         raise Refusal(f"{file} cannot be read: {reason}") from None
-    fields, unknown = resolve_fields(rows, _field_id)
+    fields, unknown = resolve_fields(rows, lambda name: parts().extra_fields.resolve(db.session(), [name])[name])
     planner = Planner(parts(), _key(choices.key), choices, rows, fields)
     plan = planner.plan()
     _refuse_bad([*bad, *unknown, *plan.bad])
@@ -60,10 +60,6 @@ def _write(planner: Planner, plan: Plan, missing: list[int], *, passwords: bool)
             storing.change(plan.changed, passwords=passwords)
             storing.deactivate(missing)
     return storing
-
-
-def _field_id(name: str) -> int:
-    return parts().extra_fields.resolve(db.session(), [name])[name]
 
 
 def _key(name: str) -> Key:

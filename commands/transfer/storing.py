@@ -83,7 +83,7 @@ class Storing:
         hold_many(session, self._ours.users, ("id",), ())
         self._ours.users.insert_many(session, [row.columns for row in rows], now)
         named = select(User.username, User.id).where(User.username.in_([row.columns["username"] for row in rows]))
-        ids = {username: user_id for username, user_id in session.execute(named)}  # noqa: C416 - for mypy, rows are not pairs
+        ids = dict(session.execute(named).all())
         enrol(session, ids.values(), self._portal_id)
         values = [
             (ids[row.columns["username"]], field_id, value)
