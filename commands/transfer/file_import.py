@@ -14,8 +14,7 @@ from blueprints.parts import parts
 from commands.terminal import Refusal, counted, is_log_screen, say
 from commands.transfer.extra_columns import resolve_fields
 from commands.transfer.keys import Key, key_of
-from commands.transfer.missing import Missing, find_missing
-from commands.transfer.planning import Choices, Plan, Planner
+from commands.transfer.planning import Choices, Missing, Plan, Planner, find_missing
 from commands.transfer.reading import read_file
 from commands.transfer.rows import BadRow, in_order
 from commands.transfer.storing import Storing
@@ -26,6 +25,9 @@ from security.audit import audit_log
 
 # At most this many names of missing users are shown.
 _MOST_NAMES = 20
+
+# At most this share of the portal's active users is deactivated without `--force`: the file may be cut off.
+_LARGEST_SHARE = 0.1
 
 
 def import_file(file: Path, choices: Choices, *, as_csv: bool) -> None:
@@ -85,7 +87,7 @@ def _tell_missing(missing: Missing, choices: Choices) -> None:
         return
     names = ", ".join([*list(missing.names.values())[:_MOST_NAMES], *(["…"] if len(missing.names) > _MOST_NAMES else [])])
     say(f"Not in the file: {counted(len(missing.names), 'user')} of {missing.of_all:,}: {names}")
-    if choices.yes and missing.is_much and not choices.force:
+    if choices.yes and len(missing.names) > _LARGEST_SHARE * missing.of_all and not choices.force:
         raise Refusal(
             "That is more than a tenth of all users: the file may be cut off. Nothing was written.",
             "Add --force to do it anyway.",

@@ -3,17 +3,22 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
+
+from sqlalchemy import func, select
 
 from blueprints.parts import Parts
 from commands.transfer.keys import Key
 from commands.transfer.rows import BadRow, FileRow, field_of
 from commands.transfer.rules import blanks, find_taken, find_twice, violations
-from models import db
+from models import User, db
 from models.administrators import ADMINISTRATOR_COLUMNS, find_administrators, loses_administrator
 from models.bulk_users import extra_values_of
-from models.database import CHUNK
+from models.campus import is_linked_to
+from models.database import CHUNK, in_chunks
 from models.roles import roles_to_store
+from models.user import ACTIVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,15 @@ class Plan:
     found: set[int] = field(default_factory=set)
     losing: dict[int, FileRow] = field(default_factory=dict)
     bad: list[BadRow] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The home portal's active users whom a file lacks, by id; administrators who stay active; the number of all active users."""
+
+    names: dict[int, str]
+    kept: list[str]
+    of_all: int
 
 
 class Planner:
@@ -157,3 +171,17 @@ def _differs(name: str, value: Any, stored: Any) -> bool:
         return bool(value != roles_to_store(stored))
     # Times are stored in whole seconds.
     return bool((value.replace(microsecond=0) if isinstance(value, datetime) else value) != stored)
+
+
+def find_missing(ours: Parts, plan: Plan) -> Missing:
+    """Return the users whom a file lacks. Missing administrators stay active if no other would be left."""
+    session, portal_id = db.session(), ours.home_portal().id
+    users = select(User.id, User.username).where(is_linked_to([portal_id]), User.active == ACTIVE)
+    of_all = session.scalar(select(func.count()).select_from(users.subquery())) or 0
+    names = {row.id: row.username for row in chain.from_iterable(in_chunks(session, users, User.id)) if row.id not in plan.found}
+    administrators = find_administrators(session, ours.clock())
+    kept = []
+    if not administrators - plan.losing.keys() - names.keys():
+        kept = [names.pop(user_id) for user_id in sorted(administrators & names.keys())]
+    session.rollback()
+    return Missing(names, kept, of_all)
