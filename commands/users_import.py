@@ -14,8 +14,7 @@ from blueprints.auditing import record_event
 from blueprints.parts import parts
 from commands.read_only import require_writable
 from commands.terminal import Refusal, counted, say
-from commands.transfer.campus_import import Side, count_users, move_links, move_users
-from commands.transfer.campus_values import move_values
+from commands.transfer.campus_import import Side, count_users, move_links, move_users, move_values
 from commands.transfer.extra_columns import PREFIX
 from commands.transfer.file_import import import_file
 from commands.transfer.planning import Choices

@@ -1,6 +1,6 @@
-"""Copy users, hashes and links from the database of a campus to our own schema. Can be repeated."""
+"""Copy users, hashes, links and values of extra fields from the database of a campus to our own schema. Can be repeated."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,13 +9,17 @@ from sqlalchemy import Row, func, insert, select
 from sqlalchemy.orm import Session
 
 from commands.transfer.rows import COLUMNS
+from models.bulk_users import extra_values_of
 from models.campus import AccessUrl, AccessUrlRelUser, UserAuthSource, UserRelUser
-from models.database import continue_after_given_ids, in_chunks
+from models.campus_extra_fields import CampusExtraFields
+from models.database import CHUNK, continue_after_given_ids, in_chunks
+from models.extra_fields import ExtraFields, insert_field
 from models.folding import canonical_username
 from models.user import User
 from models.user_table import UserTable
 
 _COLUMNS = [column.key for column in COLUMNS.values()]
+_OWN = ExtraFields()
 _NOT_NULL = {column.name for column in User.__table__.columns if not column.nullable}
 
 
@@ -101,3 +105,41 @@ def _values(row: Row[Any], *, keep_id: bool) -> dict[str, Any]:
     """Return the values of a row, without nulls that our schema does not allow."""
     values = {name: getattr(row, name) for name in _COLUMNS if name != "id" or keep_id}
     return {name: value for name, value in values.items() if value is not None or name not in _NOT_NULL}
+
+
+def move_values(source: Side, target: Side, ids: Mapping[int, int], now: datetime) -> int:
+    """Copy the values of users, by their ids in the source and the target. Returns the number of new values.
+
+    Values that the target already has are kept. If fields share a name, the first one counts. If a user has several values in
+    a field, one of them is copied.
+    """
+    campus, moved, users = CampusExtraFields(), 0, sorted(ids)
+    fields = _move_fields(campus.list_names(source.session), target.session, now)
+    for start in range(0, len(users), CHUNK):
+        chunk = users[start : start + CHUNK]
+        values = extra_values_of(source.session, campus, chunk, list(fields))
+        # Where fields share a name, the value of the one with the smallest id replaces the others.
+        given = {
+            (ids[user_id], fields[field_id]): text
+            for user_id, of in values.items()
+            for field_id, text in sorted(of.items(), reverse=True)
+        }
+        moved += _insert_new(target.session, [ids[user_id] for user_id in chunk], given, now)
+        target.session.commit()
+    return moved
+
+
+def _move_fields(names: Mapping[int, str], target: Session, now: datetime) -> dict[int, int]:
+    """Create the missing fields. Returns the ids of all fields in the target, by their ids in the source."""
+    for _, name in sorted(names.items()):
+        if not _OWN.find(target, name):
+            insert_field(target, name, None, now)
+    target.commit()
+    return {field_id: _OWN.resolve(target, [name])[name] for field_id, name in names.items()}
+
+
+def _insert_new(target: Session, users: Sequence[int], given: Mapping[tuple[int, int], str], now: datetime) -> int:
+    known = extra_values_of(target, _OWN, users, list({field_id for _, field_id in given}))
+    new = [(user, field, text) for (user, field), text in given.items() if field not in known.get(user, {})]
+    _OWN.insert_values(target, new, now)
+    return len(new)
