@@ -19,7 +19,7 @@ from models import User, db
 from models.passwords import hash_password
 from models.roles import ROLE_ADMIN
 from models.user import STATUS_TEACHER
-from security.keys.pair import make_key_pair, write_key_pair
+from security.keys.pair import MINIMUM_BITS, make_key_pair, write_key_pair
 
 # Scripts name this group. People leave its name out: `bin/poort setup`.
 cli = Commands("poort", help="Set up and check the server.", hidden=True)
@@ -79,13 +79,10 @@ def setup() -> None:
 
 
 def _make_keys(ours: Parts) -> None:
-    settings = ours.settings
-    if not ours.keys.files.are_paths:
-        return
-    private_path, public_path = Path(settings.jwt_secret_key), Path(settings.jwt_public_key)
-    if not private_path.exists() and not public_path.exists():
-        write_key_pair(private_path, public_path, *make_key_pair(settings.jwt_passphrase, 2048))
-        say(f"key pair written: {private_path}")
+    paths = Path(ours.settings.jwt_secret_key), Path(ours.settings.jwt_public_key)
+    if ours.keys.files.are_paths and not any(path.exists() for path in paths):
+        write_key_pair(*paths, *make_key_pair(ours.settings.jwt_passphrase, MINIMUM_BITS))
+        say(f"key pair written: {paths[0]}")
 
 
 def _make_first_user(ours: Parts) -> None:

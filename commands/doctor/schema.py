@@ -22,10 +22,8 @@ def lacking(ours: Parts) -> tuple[list[str], list[str]]:
         return missing, []
     found = {column["name"] for column in inspect(db.engine).get_columns("user")}
     required = REQUIRED_COLUMNS if ours.users.is_campus else REQUIRED_COLUMNS | OPTIONAL_COLUMNS
-    not_needed = OPTIONAL_COLUMNS - found if ours.users.is_campus else ()
-    return missing + [f"column user.{name}" for name in sorted(required - found)], [
-        f"column user.{name}" for name in sorted(not_needed)
-    ]
+    missing += [f"column user.{name}" for name in sorted(required - found)]
+    return missing, [f"column user.{name}" for name in sorted(OPTIONAL_COLUMNS - required - found)]
 
 
 def examine_version(ours: Parts) -> Finding:
