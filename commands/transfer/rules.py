@@ -11,6 +11,7 @@ from blueprints.users import writing
 from blueprints.users.resource import USER
 from commands.transfer.column_values import to_json
 from commands.transfer.rows import COLUMNS, BadRow, FileRow, field_of
+from models.database import CHUNK
 from models.folding import canonical_username
 from models.user import User
 
@@ -20,13 +21,9 @@ _PASSWORD = "plainPassword"  # noqa: S105 - the name of a property
 _PROPERTIES = {writing.COLUMNS[prop.name]: prop.name for prop in USER.writable if prop.name in writing.COLUMNS}
 _FIELDS = {prop: field_of(column) for column, prop in _PROPERTIES.items()} | {_PASSWORD: "password"}
 
-_REQUIRED = ("username", "email")
-
 # By field name. User names are compared in their canonical form.
 _UNIQUE = {name: COLUMNS[name] for name in ("id", "username", "uuid", "api_token", "resource_node_id")}
 _UNIQUE["username"] = User.username_canonical
-
-_LOOK_UP_CHUNK = 500
 
 
 def violations(ours: Parts, row: FileRow, stored: Any) -> Iterator[BadRow]:
@@ -40,7 +37,7 @@ def violations(ours: Parts, row: FileRow, stored: Any) -> Iterator[BadRow]:
 
 def blanks(row: FileRow, stored: Any) -> Iterator[BadRow]:
     """Yield a fault for each required field that is blank. `--as-exported` does not skip this check."""
-    for column in _REQUIRED:
+    for column in ("username", "email"):
         value = row.columns.get(column, "" if stored is None else "given")
         if not (value or "").strip():
             yield BadRow(row.place, column, "must not be blank")
@@ -64,8 +61,8 @@ def find_taken(session: Session, rows: Sequence[tuple[FileRow, int]], present: f
     for field, column in _UNIQUE.items():
         wanted = {value: pair for pair in rows if (value := _unique_value(pair[0], field)) is not None}
         values = list(wanted) if column.key in present else []
-        for start in range(0, len(values), _LOOK_UP_CHUNK):
-            chosen = select(column, User.id).where(column.in_(values[start : start + _LOOK_UP_CHUNK])).order_by(User.id)
+        for start in range(0, len(values), CHUNK):
+            chosen = select(column, User.id).where(column.in_(values[start : start + CHUNK])).order_by(User.id)
             for value, user_id in session.execute(chosen):
                 row, own_id = wanted.get(value, (None, user_id))
                 if row is not None and user_id != own_id:
