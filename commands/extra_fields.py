@@ -64,12 +64,12 @@ def list_extra_fields() -> None:
 def set_value(username: str, variable: str, value: str | None, unset: bool) -> None:
     """Set a user's value in a field, or remove it.
 
-    An empty value is a value: `extrafieldvalue[]=` finds it, and no user without one.
+    An empty value is also a value: the filter `extrafieldvalue[]=` finds users who have it, but not users without a value.
 
     Example: bin/poort extra-fields set alice legal_id AB-12
     """
     if (value is None) != unset:
-        raise click.UsageError("Give a value, or --unset; one of them.")
+        raise click.UsageError("Give either a value or --unset.")
     _refuse_beside_campus()
     refuse_what_is_no_text("VALUE", value)
     is_changed = _write(get_user(username), variable, value)
