@@ -21,7 +21,7 @@ from models.roles import ROLE_ADMIN
 from models.user import STATUS_TEACHER
 from security.keys.pair import MINIMUM_BITS, make_key_pair, write_key_pair
 
-# Scripts name this group. People leave its name out: `bin/poort setup`.
+# Its commands can also be called without its name: `bin/poort setup` (register_commands).
 cli = Commands("poort", help="Set up and check the server.", hidden=True)
 
 

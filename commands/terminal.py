@@ -28,7 +28,7 @@ class Commands(AppGroup):
 
 
 def complete(command: click.Command) -> click.Command:
-    """Have lists show a command's first sentence uncut, and its errors become a Refusal, as in Commands. Returns the command."""
+    """Prepare a command like those of Commands: lists show its first sentence uncut, and its errors become a Refusal."""
     # click itself cuts the first sentence at the width of the terminal.
     command.short_help = _SENTENCE.match(" ".join((command.help or "").partition("\n\n")[0].split()))[0]  # type: ignore[index]
     if command.callback is not None:
@@ -104,7 +104,7 @@ def is_log_screen() -> bool:
 
 
 def is_terminal() -> bool:
-    """Tell whether somebody can answer a question."""
+    """Tell whether standard input is a terminal, so that somebody can answer a question."""
     return sys.stdin.isatty()
 
 

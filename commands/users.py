@@ -172,9 +172,10 @@ def lock_user(user: Account) -> None:
 
 
 def hold(user: Account, wanted: Wanted, *, force: bool) -> tuple[Account, bool]:
-    """Lock a user's row until the transaction ends. If an administrator would be lost, lock the others too.
+    """Lock the row of a user who is about to be changed as `wanted` says, until the transaction ends.
 
-    Returns the current row, and whether the change removes the last administrator. Without `force`, that raises Refusal.
+    If the user would no longer be an administrator, the rows of the other administrators are locked, too. Returns the current
+    row, and whether the change removes the last administrator. Without `force`, such a change raises Refusal.
     """
     session, users, now = db.session(), parts().users, parts().clock()
     stored: Account | None = session.execute(users.select(session, ACCOUNT).where(User.id == user.id)).one_or_none()

@@ -59,7 +59,7 @@ def _rows(*, has_extra: bool) -> Iterator[tuple[Any, Mapping[str, str]]]:
 
 
 def is_csv(file: Path, form: str | None) -> bool:
-    """Tell whether a file is CSV, by the option or else by its extension. A pipe without one is JSON. Raises Refusal."""
+    """Tell whether a file is CSV, by --format or else by its extension; a pipe without either is JSON. Raises Refusal."""
     ending = file.suffix.lower()
     if form is None and ending not in {".json", ".csv"} and is_regular(file):
         raise Refusal(f"{file} ends neither in .json nor in .csv. Add --format json or --format csv.")

@@ -27,7 +27,7 @@ from security.throttle.stores import StoreUnavailable
 
 _OLD_KEY = timedelta(days=365)
 
-# Clocks that a time service sets differ by less.
+# Clocks that a time service keeps differ by less than this.
 _SMALL_DIFFERENCE_SECONDS = 2
 
 # The code of an authenticator app is valid this long before and after its own interval.

@@ -14,7 +14,7 @@ from models.user_row import DEFAULTS
 NULL, EMPTY = r"\N", r"\E"
 _ESCAPE = "\\"
 
-# More digits than any column holds, and fewer than `int` refuses.
+# More digits than any column holds, but fewer than the limit of `int`.
 _MOST_DIGITS = 20
 
 #: The value of an empty cell.

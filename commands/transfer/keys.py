@@ -23,7 +23,7 @@ class Key(Protocol):
         """Return a row's value of the key, in the form in which values are compared; None if it has no value."""
 
     def find(self, session: Session, names: Iterable[str], values: Collection[str]) -> Iterator[tuple[str, Any]]:
-        """Yield the users that have one of the values, by their ids: the value, and a row with the columns `names`."""
+        """Yield each user that has one of the values, by ascending id: the value, and a row with the columns `names`."""
 
 
 class _NameKey:
@@ -66,7 +66,7 @@ class _ExtraKey:
 
     def find(self, session: Session, names: Iterable[str], values: Collection[str]) -> Iterator[tuple[str, Any]]:
         user_id, field_id, value = self._fields.value_columns(session)
-        # A user of a campus may have several values. The last one here counts, the smallest.
+        # A user of a campus may have several of the values. The smallest counts: it comes last, and replaces the others.
         chosen = select(user_id, value).where(field_id == self._field_id, value.in_(values)).order_by(value.desc())
         form = comparable if self._users.is_campus else str
         known = {found: form(text) for found, text in session.execute(chosen)}

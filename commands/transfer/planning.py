@@ -50,8 +50,8 @@ class Difference(NamedTuple):
 class Plan:
     """What an import would write: `new` users, and the rows that change a user, each with the user's id.
 
-    `found` holds the ids of all existing users in the file. `losing` holds, by id, the rows
-    after which a user is no longer an administrator.
+    `found` holds the ids of all existing users in the file. `losing` holds the rows that make a user lose the administrator's
+    role, by the user's id.
     """
 
     new: list[FileRow] = field(default_factory=list)
@@ -63,7 +63,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The home portal's active users whom a file lacks, by id; administrators who stay active; the number of all active users."""
+    """The active users of the home portal whom a file lacks: their names by id.
+
+    `kept` names the administrators among them who stay active. `of_all` is the number of all active users of the portal.
+    """
 
     names: dict[int, str]
     kept: list[str]

@@ -37,7 +37,7 @@ class Storing:
         self._planner = planner
         self._advance = advance
         self._pace = Pace()
-        # Hashes at the low priority of sign-ins, or they would wait for the import. The thread never holds a database lock.
+        # This thread hashes at the low priority of sign-ins, so that they need not wait. It never holds a database lock.
         self._hasher = ThreadPoolExecutor(1, "hashing", lower_priority)
         self._portal_id = ours.home_portal().id
         self._is_sqlite = db.engine.dialect.name == "sqlite"
