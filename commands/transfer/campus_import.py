@@ -124,8 +124,11 @@ def move_values(source: Side, target: Side, ids: Mapping[int, int], now: datetim
             for user_id, of in values.items()
             for field_id, text in sorted(of.items(), reverse=True)
         }
-        moved += _insert_new(target.session, [ids[user_id] for user_id in chunk], given, now)
+        known = extra_values_of(target.session, _OWN, [ids[user_id] for user_id in chunk], list(fields.values()))
+        new = [(user, field, text) for (user, field), text in given.items() if field not in known.get(user, {})]
+        _OWN.insert_values(target.session, new, now)
         target.session.commit()
+        moved += len(new)
     return moved
 
 
@@ -136,10 +139,3 @@ def _move_fields(names: Mapping[int, str], target: Session, now: datetime) -> di
             insert_field(target, name, None, now)
     target.commit()
     return {field_id: _OWN.resolve(target, [name])[name] for field_id, name in names.items()}
-
-
-def _insert_new(target: Session, users: Sequence[int], given: Mapping[tuple[int, int], str], now: datetime) -> int:
-    known = extra_values_of(target, _OWN, users, list({field_id for _, field_id in given}))
-    new = [(user, field, text) for (user, field), text in given.items() if field not in known.get(user, {})]
-    _OWN.insert_values(target, new, now)
-    return len(new)
