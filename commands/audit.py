@@ -108,8 +108,8 @@ def _recent_ids(last: int) -> set[int]:
 
 
 def _line(record: AuditRecord) -> str:
-    said = [f"{name}={_quoted(value)}" for name, value in _said(record).items()]
-    return " ".join((_time(record), _quoted(record.event)[1:-1], *said))
+    said = [f"{name}={quoted(value) if isinstance(value, str) else json.dumps(value)}" for name, value in _said(record).items()]
+    return " ".join((_time(record), quoted(record.event)[1:-1], *said))
 
 
 def _json_line(record: AuditRecord) -> str:
@@ -118,10 +118,6 @@ def _json_line(record: AuditRecord) -> str:
 
 def _said(record: AuditRecord) -> dict[str, Any]:
     return {name: value for name in _FIELDS if (value := getattr(record, name))}
-
-
-def _quoted(value: object) -> str:
-    return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _time(record: AuditRecord) -> str:

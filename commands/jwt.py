@@ -24,13 +24,11 @@ logger = logging.getLogger(__name__)
 
 cli = Commands("jwt", help="Manage keys and tokens.")
 
-_MAX_BITS = 16_384
-
 #: The maximum of JWT_TOKEN_TTL, and of --ttl.
 MAX_TTL_SECONDS = 10**9
 
 with_bits = click.option(
-    "--bits", type=click.IntRange(MINIMUM_BITS, _MAX_BITS), default=MINIMUM_BITS, show_default=True, help="Size of the RSA key."
+    "--bits", type=click.IntRange(MINIMUM_BITS, 16_384), default=MINIMUM_BITS, show_default=True, help="Size of the RSA key."
 )
 
 
@@ -123,9 +121,7 @@ def check_config() -> None:
 @cli.command("generate-token")
 @click.argument("username")
 @click.option(
-    "--ttl",
-    type=click.IntRange(1, MAX_TTL_SECONDS),
-    help="The lifetime of the token in seconds.  [default: JWT_TOKEN_TTL]",
+    "--ttl", type=click.IntRange(1, MAX_TTL_SECONDS), help="The lifetime of the token in seconds.  [default: JWT_TOKEN_TTL]"
 )
 def generate_token(username: str, ttl: int | None) -> None:
     """Print a token for a user, without a password.
