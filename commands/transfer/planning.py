@@ -50,8 +50,8 @@ class Difference(NamedTuple):
 class Plan:
     """What an import would write: `new` users, and the rows that change a user, each with the user's id.
 
-    `found` holds the ids of all existing users in the file. `losing` holds the rows that make a user lose the administrator's
-    role, by the user's id.
+    `found` holds the ids of all existing users in the file. `losing` holds, by the user's id, the rows after which
+    the user is no longer an administrator.
     """
 
     new: list[FileRow] = field(default_factory=list)
