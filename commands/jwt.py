@@ -13,12 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from blueprints.auditing import record_event
 from blueprints.parts import Parts, parts
-from commands.terminal import Commands, Refusal, say
+from commands.terminal import Commands, say
 from commands.users import get_user
 from models import db
 from models.user import shown_roles
 from models.verification_key import VerificationKey, withdraw_key
-from security.keys.pair import MINIMUM_BITS, UnusableKey, make_key_pair, public_pem_of, write_key_pair
+from security.keys.pair import MINIMUM_BITS, make_key_pair, public_pem_of, write_key_pair
 
 logger = logging.getLogger(__name__)
 
@@ -111,10 +111,7 @@ def check_config() -> None:
 
     Example: bin/poort jwt check-config && systemctl start poort
     """
-    try:
-        parts().check_keys()
-    except UnusableKey as problem:
-        raise Refusal(str(problem)) from None
+    parts().check_keys()
     say("The configuration seems correct.")
 
 
@@ -129,10 +126,7 @@ def generate_token(username: str, ttl: int | None) -> None:
     Example: curl -H "Authorization: Bearer $(bin/poort jwt generate-token alice)" http://127.0.0.1:8000/api/users
     """
     account = get_user(username)
-    try:
-        token = parts().tokens.issue(account.username, shown_roles(account), ttl_seconds=ttl)
-    except UnusableKey as problem:
-        raise Refusal(str(problem)) from None
+    token = parts().tokens.issue(account.username, shown_roles(account), ttl_seconds=ttl)
     details = {"ttl_seconds": ttl or parts().tokens.ttl_seconds}
     record_event("token_issued", username=account.username, user_id=account.id, details=details)
     db.session.commit()

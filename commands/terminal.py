@@ -16,10 +16,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from config.home import as_typed
 from config.logging import printable
 from models.outages import missing_right, setting_at_fault
+from security.keys.pair import UnusableKey
 
 
 class Commands(AppGroup):
-    """A group of commands. It lists each with a whole sentence, and turns database errors and a full disk into a Refusal."""
+    """A group of commands. It lists each with a whole sentence, and turns common failures into a Refusal.
+
+    These are an unusable key pair, errors of the database, and a full disk.
+    """
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a command. Puts a backspace before the example in its help, so that click does not wrap that paragraph."""
@@ -48,6 +52,8 @@ def _refusing(callback: Callable[..., Any]) -> Callable[..., Any]:
         except (DBAPIError, PoolTimeout) as failure:
             # The failure's own text quotes values unescaped.
             raise Refusal(_sentence_of(failure)) from None
+        except UnusableKey as problem:
+            raise Refusal(str(problem)) from None
         except OSError as failure:
             if failure.errno != ENOSPC:
                 raise
