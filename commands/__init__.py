@@ -14,22 +14,21 @@ from commands import (
     users_export,
     users_import,
     users_rights,
-    users_totp,
     users_view,
 )
 from commands.doctor import command as doctor
-from commands.migrations import install_migrations
+from commands.terminal import complete
 
 # Loading a module adds its commands to their group.
-_USERS = (users, users_view, users_export, users_import, users_rights, users_totp)
+_USERS = (users, users_view, users_export, users_import, users_rights)
 _MODULES = (*_USERS, extra_fields, api_keys, jwt, jwt_rotation, audit, setup, doctor, backup)
 
 
 def register_commands(app: Flask) -> None:
     """Add the commands to an application, and the migrations of its database."""
-    install_migrations(app)
+    setup.install_migrations(app)
     for group in {module.cli for module in _MODULES}:
-        app.cli.add_command(group)
+        app.cli.add_command(complete(group))
     # Otherwise `bin/poort doctor` would be `bin/poort poort doctor`.
     for command in setup.cli.commands.values():
         app.cli.add_command(command)

@@ -1,20 +1,16 @@
 """`bin/poort api-key`: keys that let a user's programs call the API without signing in. Only for our own schema."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 
 from blueprints.auditing import record_event
 from blueprints.parts import parts
-from blueprints.users.writing import save
 from commands.read_only import writes
 from commands.terminal import Commands, Refusal, say, say_row
-from commands.users import get_user
+from commands.users import get_user, lock_user, saved
 from models import ApiKey, db
 from models.api_keys import PREFIX_LENGTH, find_key_of, list_keys, replace_key, revoke_key
-from models.user import Account
-from models.user_table import ACCOUNT
 from security.api_keys import new_key
 
 cli = Commands("api-key", help="API keys of users.")
@@ -41,11 +37,12 @@ def create(username: str, until: datetime | None) -> None:
         raise Refusal("--until must be in the future.")
 
     def write() -> None:
-        _lock(user)
+        lock_user(user)
         replace_key(db.session(), user.id, key, ends_at, parts().clock())
-        record_event("api_key_created", **_about(user, key[:PREFIX_LENGTH]))
+        details = {"key_prefix": key[:PREFIX_LENGTH]}
+        record_event("api_key_created", username=user.username, user_id=user.id, details=details)
 
-    save(db.session(), parts().users, write)
+    saved(write)
     say(key)
     if not parts().settings.api_keys:
         say("The server takes no API keys yet: set API_KEYS=1 and restart it.", err=True)
@@ -63,17 +60,17 @@ def revoke(username: str) -> None:
     user = get_user(username)
 
     def write() -> bool:
-        _lock(user)
+        lock_user(user)  # as a write that uses the key does, so it either ends first or sees the change
         key = find_key_of(db.session(), user.id)
         if key is None:
             raise Refusal(f"{username} has no API key.")
         prefix = key.key_prefix
         is_revoked = revoke_key(db.session(), user.id, parts().clock())
         if is_revoked:
-            record_event("api_key_revoked", **_about(user, prefix))
+            record_event("api_key_revoked", username=user.username, user_id=user.id, details={"key_prefix": prefix})
         return is_revoked
 
-    is_revoked = save(db.session(), parts().users, write)
+    is_revoked = saved(write)
     say(f"The API key of {username} is {'' if is_revoked else 'already '}revoked.")
 
 
@@ -94,16 +91,6 @@ def _state(key: ApiKey, now: datetime) -> str:
     if key.revoked_at is not None:
         return "revoked"
     return "ended" if key.validity_end_date is not None and key.validity_end_date <= now else "valid"
-
-
-def _lock(user: Account) -> None:
-    """Lock the user's row. A write that uses the key locks this row too, so it either ends first or sees the change."""
-    if parts().users.lock(db.session(), user.id, ACCOUNT) is None:
-        raise Refusal(f"There is no user {user.username!r} any more.")
-
-
-def _about(user: Account, prefix: str | None) -> dict[str, Any]:
-    return {"username": user.username, "user_id": user.id, "details": {"key_prefix": prefix}}
 
 
 def _refuse_beside_campus() -> None:

@@ -64,9 +64,8 @@ def prune(days: int) -> None:
     """
     _require_events()
     before, removed = parts().clock() - timedelta(days=days), 0
-    record_event(
-        "audit_pruned", details={"before": before.isoformat(timespec="seconds")}
-    )  # first, so that no removal goes unrecorded
+    # First, so that no removal goes unrecorded.
+    record_event("audit_pruned", details={"before": before.isoformat(timespec="seconds")})
     # One transaction per chunk: a single statement could exceed its time limit.
     while number := remove_records_before(db.session(), before, CHUNK):
         db.session.commit()
@@ -109,8 +108,8 @@ def _recent_ids(last: int) -> set[int]:
 
 
 def _line(record: AuditRecord) -> str:
-    said = [f"{name}={_quoted(value)}" for name, value in _said(record).items()]
-    return " ".join((_time(record), _quoted(record.event)[1:-1], *said))
+    said = [f"{name}={quoted(value) if isinstance(value, str) else json.dumps(value)}" for name, value in _said(record).items()]
+    return " ".join((_time(record), quoted(record.event)[1:-1], *said))
 
 
 def _json_line(record: AuditRecord) -> str:
@@ -119,12 +118,6 @@ def _json_line(record: AuditRecord) -> str:
 
 def _said(record: AuditRecord) -> dict[str, Any]:
     return {name: value for name in _FIELDS if (value := getattr(record, name))}
-
-
-def _quoted(value: object) -> str:
-    if isinstance(value, str):
-        return quoted(value)
-    return json.dumps(value)
 
 
 def _time(record: AuditRecord) -> str:

@@ -17,10 +17,10 @@ from commands.setup import cli
 from commands.terminal import Refusal, require_agreement, say
 from models.database import LOCK_TIMEOUT_SECONDS, VERSION_TABLE
 
-# A folder's backups are named by their second in UTC, so the order of the names is that of time.
+# Backups in a folder are named by their time in UTC, so that their names sort by age.
 _NAME, _NAMES = "poort-%Y%m%dT%H%M%SZ.db", "poort-????????T??????Z.db"
 
-# What a killed backup leaves is removed when it is this old: no backup runs for so long.
+# Unfinished files of killed backups are removed at this age. No backup takes so long.
 _ABANDONED_SECONDS = 86_400
 
 _OTHERS = {
@@ -79,7 +79,7 @@ def _refuse_own_files(file: Path, database: Path) -> None:
 
 @contextmanager
 def _said_of(file: Path) -> Iterator[None]:
-    """Turn what goes wrong while a file is written into a Refusal."""
+    """Turn a failure to write a file into a Refusal."""
     try:
         yield
     except OSError as reason:
@@ -90,10 +90,10 @@ def _said_of(file: Path) -> Iterator[None]:
 
 
 def _copy(database: Path, new: Path) -> None:
-    # In one step: if there were several, each write of the server in between would begin the copy anew. Beside a write-ahead
-    # log a reader holds up nobody, however long it reads.
+    # In a single step: between two steps, a write of the server would restart the copy. With a write-ahead log, even a long
+    # read blocks nobody.
     with closing(_open(database)) as source, closing(sqlite3.connect(new)) as copy:
-        copy.execute("PRAGMA journal_mode = OFF")  # a copy that fails is removed, and a complete one is written to the disk
+        copy.execute("PRAGMA journal_mode = OFF")  # a failed copy is removed, and private_file flushes a complete one
         copy.execute("PRAGMA synchronous = OFF")
         source.backup(copy)
 
@@ -125,7 +125,7 @@ def _open(file: Path, *, immutable: bool = False) -> sqlite3.Connection:
 
 
 def _remove_old(folder: Path, keep: int) -> None:
-    """Remove all but the newest backups of a folder, and what killed ones have left."""
+    """Remove all but the newest `keep` backups of a folder, and the unfinished files of killed ones."""
     old = sorted(folder.glob(_NAMES))[:-keep]
     for file in old:
         file.unlink()

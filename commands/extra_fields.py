@@ -4,16 +4,13 @@ import click
 
 from blueprints.auditing import record_event
 from blueprints.parts import parts
-from blueprints.users.writing import save
 from commands.read_only import writes
 from commands.terminal import Commands, Refusal, say, say_row
-from commands.transfer.column_values import require_storable
 from commands.transfer.extra_columns import PREFIX
-from commands.users import get_user
+from commands.users import get_user, lock_user, refuse_what_is_no_text, saved
 from models import db
 from models.extra_fields import VARIABLE_LENGTH, UnknownExtraField, find_value, insert_field, list_fields
 from models.user import Account
-from models.user_table import ACCOUNT
 
 cli = Commands("extra-fields", help="Extra fields of users.")
 
@@ -31,7 +28,9 @@ def create(variable: str, label: str | None) -> None:
     """
     _refuse_beside_campus()
     for name, text in (("VARIABLE", variable), ("--label", label or "")):
-        _refuse_unfit(name, text, VARIABLE_LENGTH)
+        refuse_what_is_no_text(name, text)
+        if len(text) > VARIABLE_LENGTH:
+            raise Refusal(f"{name} has more than {VARIABLE_LENGTH} characters.")
     if not variable.strip():
         raise Refusal("VARIABLE must not be blank.")
 
@@ -41,7 +40,7 @@ def create(variable: str, label: str | None) -> None:
         insert_field(db.session(), variable, label, parts().clock())
         record_event("extra_field_created", details={"fields": [PREFIX + variable]})
 
-    save(db.session(), parts().users, write)
+    saved(write)
     say(f"Extra field {variable} created.")
 
 
@@ -65,14 +64,14 @@ def list_extra_fields() -> None:
 def set_value(username: str, variable: str, value: str | None, unset: bool) -> None:
     """Set a user's value in a field, or remove it.
 
-    An empty value is a value: `extrafieldvalue[]=` finds it, and no user without one.
+    An empty value is also a value: the filter `extrafieldvalue[]=` finds users who have it, but not users without a value.
 
     Example: bin/poort extra-fields set alice legal_id AB-12
     """
     if (value is None) != unset:
-        raise click.UsageError("Give a value, or --unset; one of them.")
+        raise click.UsageError("Give either a value or --unset.")
     _refuse_beside_campus()
-    _refuse_unfit("VALUE", value or "")
+    refuse_what_is_no_text("VALUE", value)
     is_changed = _write(get_user(username), variable, value)
     state = "has no value in" if value is None else "has the value in"
     say(f"{username} {state} {variable}{'' if is_changed else ' already'}.")
@@ -87,26 +86,16 @@ def _write(user: Account, variable: str, value: str | None) -> bool:
         raise Refusal(f"There is no extra field {variable!r}.") from None
 
     def write() -> bool:
-        if parts().users.lock(session, user.id, ACCOUNT) is None:
-            raise Refusal(f"There is no user {user.username!r} any more.")
+        lock_user(user)
         if find_value(session, user.id, field_id) == value:
             return False
         fields.write_values(session, user.id, {field_id: value}, parts().clock())
         record_event("user_changed", username=user.username, user_id=user.id, details={"fields": [PREFIX + variable]})
         return True
 
-    return save(session, parts().users, write)
+    return saved(write)
 
 
 def _refuse_beside_campus() -> None:
     if parts().users.is_campus:
         raise Refusal("Beside a campus, extra fields are Chamilo's own: create and fill them there.")
-
-
-def _refuse_unfit(name: str, text: str, length: int | None = None) -> None:
-    try:
-        require_storable(text)
-    except ValueError as reason:
-        raise Refusal(f"{name} {reason}.") from None
-    if length is not None and len(text) > length:
-        raise Refusal(f"{name} has more than {length} characters.")

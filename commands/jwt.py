@@ -13,23 +13,22 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from blueprints.auditing import record_event
 from blueprints.parts import Parts, parts
-from commands.terminal import Commands, Refusal, say
+from commands.terminal import Commands, say
+from commands.users import get_user
 from models import db
 from models.user import shown_roles
 from models.verification_key import VerificationKey, withdraw_key
-from security.keys.pair import MINIMUM_BITS, UnusableKey, make_key_pair, public_pem_of, write_key_pair
+from security.keys.pair import MINIMUM_BITS, make_key_pair, public_pem_of, write_key_pair
 
 logger = logging.getLogger(__name__)
 
 cli = Commands("jwt", help="Manage keys and tokens.")
 
-_MAX_BITS = 16_384
-
 #: The maximum of JWT_TOKEN_TTL, and of --ttl.
 MAX_TTL_SECONDS = 10**9
 
 with_bits = click.option(
-    "--bits", type=click.IntRange(MINIMUM_BITS, _MAX_BITS), default=MINIMUM_BITS, show_default=True, help="Size of the RSA key."
+    "--bits", type=click.IntRange(MINIMUM_BITS, 16_384), default=MINIMUM_BITS, show_default=True, help="Size of the RSA key."
 )
 
 
@@ -48,7 +47,9 @@ def generate_keypair(dry_run: bool, skip_if_exists: bool, overwrite: bool, no_in
     """
     ours = parts()
     if dry_run:
-        _show_key_pair(*make_key_pair(ours.settings.jwt_passphrase, bits))
+        private_pem, public_pem = make_key_pair(ours.settings.jwt_passphrase, bits)
+        click.echo("Your keys have been generated!\n")
+        click.echo(f"Your private key:\n\n{private_pem.decode()}\nYour public key:\n\n{public_pem.decode()}")
         return
     if skip_if_exists and overwrite:
         _stop("Both options `--skip-if-exists` and `--overwrite` cannot be combined.")
@@ -67,15 +68,11 @@ def _may_replace(skip_if_exists: bool, overwrite: bool, *, asks: bool) -> bool:
         return False
     if not overwrite:
         _stop("Your keys already exist. Use the `--overwrite` option to force regeneration.")
-    if asks and not _is_sure():
+    question = "You are about to replace your existing keys. Are you sure you wish to continue? (yes/no)"
+    if asks and not click.prompt(question, default="yes").strip().lower().startswith("y"):
         say("Your action was canceled.")
         return False
     return True
-
-
-def _show_key_pair(private_pem: bytes, public_pem: bytes) -> None:
-    click.echo("Your keys have been generated!\n")
-    click.echo(f"Your private key:\n\n{private_pem.decode()}\nYour public key:\n\n{public_pem.decode()}")
 
 
 def _write_key_pair(ours: Parts, private_path: Path, public_path: Path, bits: int) -> None:
@@ -108,44 +105,28 @@ def _stop(message: str) -> NoReturn:
     raise SystemExit(1)
 
 
-def _is_sure() -> bool:
-    question = "You are about to replace your existing keys. Are you sure you wish to continue? (yes/no)"
-    answer: str = click.prompt(question, default="yes")
-    return answer.strip().lower().startswith("y")
-
-
 @cli.command("check-config")
 def check_config() -> None:
     """Check the key pair, and explain what is wrong with it.
 
     Example: bin/poort jwt check-config && systemctl start poort
     """
-    try:
-        parts().check_keys()
-    except UnusableKey as problem:
-        raise Refusal(str(problem)) from None
+    parts().check_keys()
     say("The configuration seems correct.")
 
 
 @cli.command("generate-token")
 @click.argument("username")
 @click.option(
-    "--ttl",
-    type=click.IntRange(1, MAX_TTL_SECONDS),
-    help="The lifetime of the token in seconds.  [default: JWT_TOKEN_TTL]",
+    "--ttl", type=click.IntRange(1, MAX_TTL_SECONDS), help="The lifetime of the token in seconds.  [default: JWT_TOKEN_TTL]"
 )
 def generate_token(username: str, ttl: int | None) -> None:
     """Print a token for a user, without a password.
 
     Example: curl -H "Authorization: Bearer $(bin/poort jwt generate-token alice)" http://127.0.0.1:8000/api/users
     """
-    account = parts().users.find_account(db.session(), username)
-    if account is None:
-        raise Refusal(f"There is no user {username!r}.")
-    try:
-        token = parts().tokens.issue(account.username, shown_roles(account), ttl_seconds=ttl)
-    except UnusableKey as problem:
-        raise Refusal(str(problem)) from None
+    account = get_user(username)
+    token = parts().tokens.issue(account.username, shown_roles(account), ttl_seconds=ttl)
     details = {"ttl_seconds": ttl or parts().tokens.ttl_seconds}
     record_event("token_issued", username=account.username, user_id=account.id, details=details)
     db.session.commit()

@@ -15,7 +15,7 @@ from models.token_validity import remove_outlived
 from models.verification_key import find_verification_keys, publish_key, remove_expired_keys, withdraw_key
 from security.keys.files import FilesInUse, KeyFiles
 from security.keys.key_set import MARGIN_SECONDS
-from security.keys.pair import KeyPair, UnusableKey, public_pem_of
+from security.keys.pair import KeyPair, public_pem_of
 
 # A key that is set aside is kept for MARGIN_SECONDS after its last token expires. That expiry is computed before the wait, and
 # the old key signs until the end of the wait. So the wait must be shorter than the margin.
@@ -90,7 +90,7 @@ def _withdraw(ours: Parts, own: KeyPair, kid: str) -> None:
 
 @contextmanager
 def _changing_keys(ours: Parts) -> Iterator[tuple[KeyFiles, KeyPair]]:
-    """Lock the key files, and finish a rotation that was killed. Raises Refusal for every failure."""
+    """Lock the key files, and finish a rotation that was killed. Raises Refusal and UnusableKey."""
     if ours.settings.read_only:
         raise Refusal("This server is read-only, and writes no keys to the database.")
     files = ours.keys.files
@@ -103,7 +103,5 @@ def _changing_keys(ours: Parts) -> Iterator[tuple[KeyFiles, KeyPair]]:
             yield files, own
     except FilesInUse:
         raise Refusal("Someone else is changing the keys at the moment.") from None
-    except UnusableKey as problem:
-        raise Refusal(str(problem)) from None
     except OSError as reason:
         raise Refusal(f"The keys cannot be written: {reason}.") from None

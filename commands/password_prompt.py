@@ -6,19 +6,13 @@ from typing import Any
 
 import click
 
-from commands.terminal import is_terminal, say
-
-_PASSWORD_OPTIONS = (
-    click.option("--password-stdin", is_flag=True, help="Read the password from standard input, one line."),
-    click.option("--generate-password", is_flag=True, help="Create a random password and print it."),
-)
+from commands.terminal import is_terminal
 
 
 def with_password(command: Any) -> Any:
     """Decorate a command that takes a new password."""
-    for option in _PASSWORD_OPTIONS:
-        command = option(command)
-    return command
+    command = click.option("--password-stdin", is_flag=True, help="Read the password from standard input, one line.")(command)
+    return click.option("--generate-password", is_flag=True, help="Create a random password and print it.")(command)
 
 
 def ask_password(*, password_stdin: bool, generate: bool) -> str:
@@ -36,9 +30,3 @@ def ask_password(*, password_stdin: bool, generate: bool) -> str:
         raise click.UsageError("There is no terminal to ask for a password: add --password-stdin or --generate-password.")
     answer: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     return answer
-
-
-def show_password(password: str, *, generated: bool) -> None:
-    """Print a password if it was generated."""
-    if generated:
-        say(f"password: {password}")

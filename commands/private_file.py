@@ -16,8 +16,8 @@ UNFINISHED = ".poort-unfinished-"
 def private_file(path: Path) -> Iterator[Path]:
     """Yield an empty file to write to, which takes the place of `path` at the end.
 
-    It has mode 0600, whatever the old mode and the umask. A symbolic link is replaced, and its target left alone. After a
-    failure the old file is still there, and nothing of the new one. Raises OSError.
+    It has mode 0600, whatever the old mode and the umask. A symbolic link is replaced, and its target stays. After a failure,
+    the old file is unchanged and the new one is removed. Raises OSError.
     """
     descriptor, name = tempfile.mkstemp(prefix=UNFINISHED, dir=path.parent)  # with mode 0600
     os.close(descriptor)

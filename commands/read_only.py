@@ -2,20 +2,17 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any
 
 from blueprints.parts import parts
 from commands.terminal import Refusal
 
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
 
-
-def writes(command: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+def writes(command: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate the function of a command that writes to the database."""
 
     @wraps(command)
-    def run(*args: Arguments.args, **options: Arguments.kwargs) -> Result:
+    def run(*args: Any, **options: Any) -> Any:
         require_writable()
         return command(*args, **options)
 

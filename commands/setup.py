@@ -1,28 +1,41 @@
-"""`bin/poort setup` and `bin/poort db check`: set up a server and check its tables."""
+"""`bin/poort setup` and `bin/poort db`: set up a server, migrate its tables and check them."""
 
 import secrets
 from pathlib import Path
+from typing import Any
 
+from flask import Flask
 from flask.cli import with_appcontext
-from flask_migrate import upgrade
+from flask_migrate import Migrate, upgrade
 from flask_migrate.cli import db as migration_commands
 from sqlalchemy import select
 
-from blueprints.auditing import record_event
 from blueprints.parts import Parts, parts
+from blueprints.users.writing import insert_user
 from commands.doctor.schema import lacking
 from commands.terminal import Commands, Refusal, complete, say
+from config.settings import ROOT
 from models import User, db
-from models.campus import enrol
 from models.passwords import hash_password
 from models.roles import ROLE_ADMIN
 from models.user import STATUS_TEACHER
-from security.keys.pair import make_key_pair, write_key_pair
+from security.keys.pair import MINIMUM_BITS, make_key_pair, write_key_pair
 
-# Scripts name this group. People leave its name out: `bin/poort setup`.
+# Its commands can also be called without its name: `bin/poort setup` (register_commands).
 cli = Commands("poort", help="Set up and check the server.", hidden=True)
 
-_FIRST_USERNAME = "admin"
+
+def install_migrations(app: Flask) -> None:
+    """Install Flask-Migrate, limited to the branches of migrations that DATABASE_SCHEMA needs."""
+    migrate = Migrate(app, db, directory=str(ROOT / "migrations"), render_as_batch=True)
+    if app.config.get("DATABASE_IS_CAMPUS"):
+        # Chamilo owns its tables: beside a campus, Alembic does not even know the branch that creates them.
+        migrate.configure(_leave_out_the_tables_of_chamilo)
+
+
+def _leave_out_the_tables_of_chamilo(config: Any) -> Any:
+    config.set_main_option("version_locations", str(ROOT / "migrations" / "versions" / "poort"))
+    return config
 
 
 def check_schema(**_options: object) -> None:
@@ -66,13 +79,10 @@ def setup() -> None:
 
 
 def _make_keys(ours: Parts) -> None:
-    settings = ours.settings
-    if not ours.keys.files.are_paths:
-        return
-    private_path, public_path = Path(settings.jwt_secret_key), Path(settings.jwt_public_key)
-    if not private_path.exists() and not public_path.exists():
-        write_key_pair(private_path, public_path, *make_key_pair(settings.jwt_passphrase, 2048))
-        say(f"key pair written: {private_path}")
+    paths = Path(ours.settings.jwt_secret_key), Path(ours.settings.jwt_public_key)
+    if ours.keys.files.are_paths and not any(path.exists() for path in paths):
+        write_key_pair(*paths, *make_key_pair(ours.settings.jwt_passphrase, MINIMUM_BITS))
+        say(f"key pair written: {paths[0]}")
 
 
 def _make_first_user(ours: Parts) -> None:
@@ -80,15 +90,13 @@ def _make_first_user(ours: Parts) -> None:
         return
     password, now = secrets.token_urlsafe(12), ours.clock()
     values = {
-        "username": _FIRST_USERNAME,
+        "username": "admin",
         "email": "admin@example.com",
         "roles": [ROLE_ADMIN],
         "password": hash_password(password, ours.settings.password_hash_cost),
         "password_updated_at": now,
         "status": STATUS_TEACHER,
     }
-    user_id = ours.users.insert(db.session(), values, now)
-    enrol(db.session(), [user_id], ours.home_portal().id)
-    record_event("user_created", username=_FIRST_USERNAME, user_id=user_id, details={"roles": [ROLE_ADMIN]})
+    insert_user(db.session(), ours.users, values, now, ours.home_portal().id)
     db.session.commit()
     say(f"admin password: {password}")

@@ -16,15 +16,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from config.home import as_typed
 from config.logging import printable
 from models.outages import missing_right, setting_at_fault
+from security.keys.pair import UnusableKey
 
 
 class Commands(AppGroup):
-    """A group of commands. It lists each with a whole sentence, and turns database errors and a full disk into a Refusal."""
+    """A group of commands. It lists each with a whole sentence, and turns common failures into a Refusal.
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """Take what click's groups take."""
-        super().__init__(*arguments, **options)
-        complete(self)
+    These are an unusable key pair, errors of the database, and a full disk.
+    """
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a command. Puts a backspace before the example in its help, so that click does not wrap that paragraph."""
@@ -33,7 +32,7 @@ class Commands(AppGroup):
 
 
 def complete(command: click.Command) -> click.Command:
-    """Have lists show a command's first sentence uncut, and its errors become a Refusal, as in Commands. Returns the command."""
+    """Prepare a command like those of Commands: lists show its first sentence uncut, and its errors become a Refusal."""
     # click itself cuts the first sentence at the width of the terminal.
     command.short_help = _SENTENCE.match(" ".join((command.help or "").partition("\n\n")[0].split()))[0]  # type: ignore[index]
     if command.callback is not None:
@@ -53,6 +52,8 @@ def _refusing(callback: Callable[..., Any]) -> Callable[..., Any]:
         except (DBAPIError, PoolTimeout) as failure:
             # The failure's own text quotes values unescaped.
             raise Refusal(_sentence_of(failure)) from None
+        except UnusableKey as problem:
+            raise Refusal(str(problem)) from None
         except OSError as failure:
             if failure.errno != ENOSPC:
                 raise
@@ -109,7 +110,7 @@ def is_log_screen() -> bool:
 
 
 def is_terminal() -> bool:
-    """Tell whether somebody can answer a question."""
+    """Tell whether standard input is a terminal, so that somebody can answer a question."""
     return sys.stdin.isatty()
 
 

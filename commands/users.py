@@ -8,13 +8,14 @@ import click
 from blueprints.auditing import record_event
 from blueprints.parts import parts
 from blueprints.users.writing import change_user, columns_to_write, insert_user, save, validate_user
-from commands.password_prompt import ask_password, show_password, with_password
+from commands.password_prompt import ask_password, with_password
 from commands.read_only import writes
 from commands.terminal import Commands, Refusal, say
 from commands.transfer.column_values import require_storable
 from models import User, db
 from models.administrators import LastAdministrator, find_others, require_other
 from models.passwords import hash_password
+from models.second_factor import remove_second_factor
 from models.token_validity import end_all_tokens
 from models.transactions import ChangedMeanwhile
 from models.user import Account
@@ -49,13 +50,10 @@ def create(username: str, password_stdin: bool, generate_password: bool, **profi
     _refuse_invalid(values, None)
     now = parts().clock()
     columns = columns_to_write(values, _hash(password), now)
-
-    def write() -> int:
-        return insert_user(db.session(), parts().users, columns, now, parts().home_portal().id)
-
-    user_id = saved(write, username)
+    user_id = saved(lambda: insert_user(db.session(), parts().users, columns, now, parts().home_portal().id), username)
     say(f"User {username} created with the id {user_id}.")
-    show_password(password, generated=generate_password)
+    if generate_password:
+        say(f"password: {password}")
 
 
 @cli.command("set-password")
@@ -73,7 +71,8 @@ def set_password(username: str, password_stdin: bool, generate_password: bool) -
     columns = columns_to_write({}, _hash(password), parts().clock())
     change(user, lambda _held: columns)
     say(f"The password of {username} is changed.")
-    show_password(password, generated=generate_password)
+    if generate_password:
+        say(f"password: {password}")
 
 
 @cli.command("sign-out")
@@ -93,6 +92,28 @@ def sign_out(username: str) -> None:
 
     saved(write)
     say(f"{username} is signed out everywhere.")
+
+
+@cli.command("reset-totp")
+@click.argument("username")
+@writes
+def reset_totp(username: str) -> None:
+    """Remove a user's second factor and backup codes. The user signs in with the password alone until they enroll again.
+
+    Example: bin/poort users reset-totp alice
+    """
+    if parts().users.is_campus:
+        raise Refusal("Beside a campus, Chamilo manages second factors. Reset this one there.")
+    user = get_user(username)
+
+    def write() -> bool:
+        parts().users.lock(db.session(), user.id, ACCOUNT)
+        was_there = remove_second_factor(db.session(), user.id)
+        if was_there:
+            record_event("totp_reset", username=user.username, user_id=user.id)
+        return was_there
+
+    say(f"The second factor of {user.username} is removed." if saved(write) else f"{user.username} has no second factor.")
 
 
 @cli.command("recount")
@@ -144,10 +165,17 @@ def saved(write: Callable[[], Result], username: str | None = None) -> Result:
         raise Refusal("Another request is changing administrators. Nothing was written. Try again.") from None
 
 
-def hold(user: Account, wanted: Wanted, *, force: bool) -> tuple[Account, bool]:
-    """Lock a user's row until the transaction ends. If an administrator would be lost, lock the others too.
+def lock_user(user: Account) -> None:
+    """Begin a transaction that locks a user's row. Raises Refusal if the user was deleted meanwhile."""
+    if parts().users.lock(db.session(), user.id, ACCOUNT) is None:
+        raise Refusal(f"There is no user {user.username!r} any more.")
 
-    Returns the current row, and whether the change removes the last administrator. Without `force`, that raises Refusal.
+
+def hold(user: Account, wanted: Wanted, *, force: bool) -> tuple[Account, bool]:
+    """Lock the row of a user who is about to be changed as `wanted` says, until the transaction ends.
+
+    If the user would no longer be an administrator, the rows of the other administrators are locked, too. Returns the current
+    row, and whether the change removes the last administrator. Without `force`, such a change raises Refusal.
     """
     session, users, now = db.session(), parts().users, parts().clock()
     stored: Account | None = session.execute(users.select(session, ACCOUNT).where(User.id == user.id)).one_or_none()

@@ -1,8 +1,9 @@
 """`bin/poort users export`: write all users to a file."""
 
 import os
-from itertools import chain
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,12 +11,11 @@ from blueprints.parts import parts
 from commands.terminal import Refusal, require_agreement, say
 from commands.transfer.export_file import is_regular, replacing
 from commands.transfer.export_rows import write_file
-from commands.transfer.extra_columns import with_values
 from commands.transfer.rows import COLUMNS
 from commands.users import cli
 from models import User, db
 from models.database import in_chunks
-from models.extra_fields import list_fields
+from models.extra_fields import list_fields, values_of
 
 with_format = click.option(
     "--format",
@@ -40,21 +40,26 @@ def export_users(file: Path, form: str | None, force: bool) -> None:
     as_csv = is_csv(file, form)
     if is_regular(file) and os.path.lexists(file):
         require_agreement(f"{file} exists. Replace it?", "--force", given=force)
-    present = parts().users.select(db.session(), [column.key for column in COLUMNS.values()])
     # Beside a campus, extra fields are left to Chamilo's own export: no other server would know their names.
     extra = [] if parts().users.is_campus else [field.variable for field, _ in list_fields(db.session())]
-    chunks = in_chunks(db.session(), present, User.id)
-    rows = with_values(db.session(), chunks) if extra else ((row, {}) for row in chain.from_iterable(chunks))
     try:
         with replacing(file) as out:
-            write_file(rows, out, as_csv=as_csv, extra=extra)
+            write_file(_rows(has_extra=bool(extra)), out, as_csv=as_csv, extra=extra)
     except OSError as reason:
         raise Refusal(f"{file} cannot be written: {reason.strerror}.") from None
     say(f"Users written to {file}.", err=not is_regular(file))
 
 
+def _rows(*, has_extra: bool) -> Iterator[tuple[Any, Mapping[str, str]]]:
+    """Yield the columns of each user, and the values of our own extra fields by field name."""
+    columns = [column.key for column in COLUMNS.values()]
+    for rows in in_chunks(db.session(), parts().users.select(db.session(), columns), User.id):
+        values = values_of(db.session(), [row.id for row in rows]) if has_extra else {}
+        yield from ((row, values.get(row.id, {})) for row in rows)
+
+
 def is_csv(file: Path, form: str | None) -> bool:
-    """Tell whether a file is CSV, by the option or else by its extension. A pipe without one is JSON. Raises Refusal."""
+    """Tell whether a file is CSV, by --format or else by its extension; a pipe without either is JSON. Raises Refusal."""
     ending = file.suffix.lower()
     if form is None and ending not in {".json", ".csv"} and is_regular(file):
         raise Refusal(f"{file} ends neither in .json nor in .csv. Add --format json or --format csv.")

@@ -14,8 +14,7 @@ from blueprints.auditing import record_event
 from blueprints.parts import parts
 from commands.read_only import require_writable
 from commands.terminal import Refusal, counted, say
-from commands.transfer.campus_import import Side, count_users, move_links, move_users
-from commands.transfer.campus_values import move_values
+from commands.transfer.campus_import import Side, count_users, move_links, move_users, move_values
 from commands.transfer.extra_columns import PREFIX
 from commands.transfer.file_import import import_file
 from commands.transfer.planning import Choices
@@ -50,11 +49,7 @@ def _check_key(_context: click.Context, _option: click.Parameter, value: str) ->
     help="username, email or extra:NAME: what tells users apart.  [default: username]",
 )
 @click.option("--set-passwords", is_flag=True, help="Set the passwords of users who exist as well, not only of new ones.")
-@click.option(
-    "--deactivate-missing",
-    is_flag=True,
-    help="Show which active users of the portal are not in the file.",
-)
+@click.option("--deactivate-missing", is_flag=True, help="Show which active users of the portal are not in the file.")
 @click.option("--yes", is_flag=True, help="Deactivate the missing users.")
 @click.option("--force", is_flag=True, help="Deactivate them even if they are more than a tenth of all.")
 @click.option("--dry-run", is_flag=True, help="Check the file and say what would change. Writes nothing.")

@@ -1,7 +1,6 @@
 """`bin/poort users list` and `show`: find users, and show one."""
 
 import json
-from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
@@ -34,7 +33,9 @@ def list_users(search: str, limit: int | None, as_json: bool) -> None:
     Example: bin/poort users list --search liddell --limit 20
     """
     refuse_what_is_no_text("--search", search)
-    rows = islice(_found(search), limit)
+    filters = read_filters(parts().users, {"search": search}, privileged=True)
+    users = parts().users.select(db.session(), USER.readable.columns).where(*filters.conditions)
+    rows = islice(chain.from_iterable(in_chunks(db.session(), users, User.id)), limit)
     if as_json:
         for row in rows:
             say(json.dumps(texts(fields(USER.readable, row))))
@@ -60,12 +61,6 @@ def show(username: str, as_json: bool) -> None:
         return
     for name, value in shown.items():
         say(f"{name}: {words(value) if isinstance(value, list) else value}")
-
-
-def _found(search: str) -> Iterator[Any]:
-    filters = read_filters(parts().users, {"search": search}, privileged=True)
-    users = parts().users.select(db.session(), USER.readable.columns).where(*filters.conditions)
-    return chain.from_iterable(in_chunks(db.session(), users, User.id))
 
 
 def _cells(row: Any) -> tuple[str, ...]:

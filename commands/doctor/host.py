@@ -71,9 +71,8 @@ def _parts_of_program() -> Iterator[Path]:
 def examine_files(ours: Parts, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Check who can read or change secret files, and whether SQLite's folder is writable."""
     found = [*_open_env_files(environ), *_open_keys(ours), *_examine_sqlite(ours)]
-    yield from found or [
-        Finding("files", OK, "no other user can read or change secret files, and folders are writable as needed")
-    ]
+    says = "no other user can read or change secret files, and folders are writable as needed"
+    yield from found or [Finding("files", OK, says)]
 
 
 def _open_env_files(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -103,9 +102,8 @@ def _examine_sqlite(ours: Parts) -> Iterator[Finding]:
         return
     file = Path(url.database)
     if file.exists() and _everyone_may(file, stat.S_IROTH):
-        yield Finding(
-            "files", ERROR, f"everyone on this machine may read {file}, which holds password hashes", f"chmod o= {file}"
-        )
+        says = f"everyone on this machine may read {file}, which holds password hashes"
+        yield Finding("files", ERROR, says, f"chmod o= {file}")
     if not ours.settings.read_only and not os.access(file.parent, os.W_OK | os.X_OK):
         cure = f"Give this user the folder: `chown` or `chmod u+w {file.parent}`."
         yield Finding("files", ERROR, f"{file.parent} cannot be written, and SQLite makes files in it", cure)
@@ -125,36 +123,30 @@ def examine_proxies(ours: Parts) -> Iterator[Finding]:
         yield Finding("proxies", ERROR, says, "List only the addresses of your proxies.")
     elif not trusted and ours.settings.app_env == "prod":
         says = "TRUSTED_PROXIES is empty: behind a proxy all clients share one address and one throttle"
-        yield Finding(
-            "proxies", WARNING, says, "Behind nginx on this machine: TRUSTED_PROXIES=127.0.0.1. Without a proxy, leave it."
-        )
+        cure = "Behind nginx on this machine: TRUSTED_PROXIES=127.0.0.1. Without a proxy, leave it."
+        yield Finding("proxies", WARNING, says, cure)
     elif not trusted:
         yield Finding("proxies", OK, "TRUSTED_PROXIES is empty: the address of a connection is the client's")
     elif not any(network.overlaps(_LOOPBACK) for network in trusted if network.version == _LOOPBACK.version):
         says = f"TRUSTED_PROXIES is {names}, which includes no address of this machine, where gunicorn listens by default"
         yield Finding("proxies", WARNING, says, "Add 127.0.0.1 if the proxy runs on this machine.")
     else:
-        yield Finding(
-            "proxies", OK, f"TRUSTED_PROXIES is {names}; the proxy must overwrite X-Forwarded-For, -Proto, -Host and -Port"
-        )
+        says = f"TRUSTED_PROXIES is {names}; the proxy must overwrite X-Forwarded-For, -Proto, -Host and -Port"
+        yield Finding("proxies", OK, says)
 
 
 def examine_cors(ours: Parts) -> Iterator[Finding]:
     """Check that a server in production allows no web origin of a developer's machine."""
     allowed, origins = ours.settings.cors_allow_origin, ("http://localhost", "http://127.0.0.1", "http://localhost:3000")
     matched = [origin for origin in origins if allowed is not None and allowed.search(origin)]
-    if matched and ours.settings.app_env == "prod":
+    if not matched:
+        yield Finding("cors", OK, "no web origin of a developer's machine is allowed")
+    elif ours.settings.app_env != "prod":
+        yield Finding("cors", OK, "local web origins are allowed, for development")
+    else:
         says = f"CORS_ALLOW_ORIGIN matches {matched[0]}: a page on a user's own machine can call this server with their token"
         cure = r"List only your web origins, like CORS_ALLOW_ORIGIN='^https://campus\.example\.org$', or leave it empty for none."
         yield Finding("cors", WARNING, says, cure)
-    else:
-        yield Finding(
-            "cors",
-            OK,
-            "no web origin of a developer's machine is allowed"
-            if not matched
-            else "local web origins are allowed, for development",
-        )
 
 
 def examine_workers(ours: Parts) -> Iterator[Finding]:
@@ -170,10 +162,8 @@ def examine_workers(ours: Parts) -> Iterator[Finding]:
     last_waits = settings.password_hash_queue * seconds
     says = f"a hash of PASSWORD_HASH_COST {settings.password_hash_cost} takes about {seconds:.2f} s"
     if last_waits > settings.password_hash_wait_seconds:
-        says += (
-            f": the last of PASSWORD_HASH_QUEUE {settings.password_hash_queue} would wait {last_waits:.1f} s, and gets 503 after"
-        )
-        says += f" PASSWORD_HASH_WAIT {settings.password_hash_wait_seconds} s"
+        says += f": the last of PASSWORD_HASH_QUEUE {settings.password_hash_queue} would wait {last_waits:.1f} s,"
+        says += f" and gets 503 after PASSWORD_HASH_WAIT {settings.password_hash_wait_seconds} s"
         yield Finding("hashing", WARNING, says, "Shorten the queue, lengthen the wait, or lower the cost.")
     else:
         yield Finding("hashing", OK, f"{says}; the last in a full queue is served in time")

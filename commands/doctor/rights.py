@@ -14,7 +14,7 @@ from models.write_probe import refuses_to_write
 
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
-# What the server and its commands need, of tables of which they do not need all four. Only `audit prune` deletes events.
+# The rights that the server needs on tables where it does not need all four. Only `audit prune` deletes events.
 _NEEDED = {
     VERSION_TABLE: ("SELECT",),
     AuditRecord.__tablename__: ("SELECT", "INSERT"),
@@ -24,13 +24,14 @@ _NEEDED = {
     **dict.fromkeys(("track_e_login", "track_e_login_record", "extra_field"), ("SELECT", "INSERT")),
 }
 
-# Tables that are made beside a campus, too, and not used there.
+# Tables that also exist beside a campus, but are not used there.
 _UNUSED = {ApiKey.__tablename__, SecondFactor.__tablename__, BackupCode.__tablename__}
 
-# PostgreSQL; MariaDB and MySQL: a table, a column.
+# The error codes of a missing right: PostgreSQL's, and those of MariaDB and MySQL for a table and for a column.
 _DENIED = frozenset(("42501", "1142", "1143"))
 
-# Whether the user may create tables. Each account has a row of the second kind, unless the server runs without accounts.
+# Whether the user may create tables. MariaDB and MySQL list the rights of every account. If they list none, the server runs
+# without accounts, and everyone may.
 _MAY_CREATE = {
     "postgresql": "SELECT has_schema_privilege(current_schema(), 'CREATE')",
     "mysql": """SELECT coalesce(max(privilege_type = 'CREATE'), 1) FROM (
@@ -101,7 +102,7 @@ def _needed(each: TableClause) -> tuple[str, ...]:
 
 
 def _may(right: str, each: TableClause) -> bool:
-    """Tell whether a statement that changes no row is allowed. All columns are named, since some have no default."""
+    """Try a right with a statement that changes no row. All columns are named, since some have no default."""
     first, nothing = next(iter(each.c)), select(each).where(false())
     statements: dict[str, Executable] = {
         "SELECT": nothing,

@@ -1,14 +1,14 @@
-"""Compare the database with the code and the settings: tables, columns, migrations and the version of Chamilo."""
+"""Compare the database with the code and the settings: tables, migrations, the version of Chamilo and the time limit."""
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from blueprints.parts import Parts
 from commands.doctor.findings import OK, WARNING, Finding
 from models import db
-from models.database import VERSION_TABLE, missing_columns, missing_tables
+from models.database import STATEMENT_TIMEOUT_SECONDS, VERSION_TABLE, missing_columns, missing_tables
 from models.user_table import OPTIONAL_COLUMNS, REQUIRED_COLUMNS
 
 
@@ -22,10 +22,8 @@ def lacking(ours: Parts) -> tuple[list[str], list[str]]:
         return missing, []
     found = {column["name"] for column in inspect(db.engine).get_columns("user")}
     required = REQUIRED_COLUMNS if ours.users.is_campus else REQUIRED_COLUMNS | OPTIONAL_COLUMNS
-    not_needed = OPTIONAL_COLUMNS - found if ours.users.is_campus else ()
-    return missing + [f"column user.{name}" for name in sorted(required - found)], [
-        f"column user.{name}" for name in sorted(not_needed)
-    ]
+    missing += [f"column user.{name}" for name in sorted(required - found)]
+    return missing, [f"column user.{name}" for name in sorted(OPTIONAL_COLUMNS - required - found)]
 
 
 def examine_version(ours: Parts) -> Finding:
@@ -34,9 +32,21 @@ def examine_version(ours: Parts) -> Finding:
     if asked == found:
         return Finding("version", OK, f"clients meet Chamilo {asked}, like the tables")
     says = f"CHAMILO_VERSION is {asked}, but the tables are those of Chamilo {found}: its clients expect other errors and headers"
-    return Finding(
-        "version", WARNING, says, f"Set CHAMILO_VERSION={found}, unless your clients were written for Chamilo {asked}."
+    cure = f"Set CHAMILO_VERSION={found}, unless your clients were written for Chamilo {asked}."
+    return Finding("version", WARNING, says, cure)
+
+
+def examine_time_limit() -> Finding:
+    """Check the time limit of statements on PostgreSQL, which a connection cannot set behind PgBouncer."""
+    found = db.session.execute(
+        text("SELECT current_setting('statement_timeout'), quote_ident(current_user), quote_ident(current_database())")
     )
+    limit, role, name = found.one()
+    if limit == "0":
+        says = "statement_timeout is 0 behind PgBouncer: a slow statement goes on after its request was answered"
+        sql = f"ALTER ROLE {role} IN DATABASE {name} SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"
+        return Finding("database", WARNING, says, f"Run `{sql}`, and then RECONNECT in PgBouncer's console.")
+    return Finding("database", OK, f"statements end after {limit} behind PgBouncer, by the role's setting")
 
 
 def revisions() -> tuple[set[str], set[str]]:

@@ -13,9 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from blueprints.parts import Parts
 from commands.doctor.findings import ERROR, OK, WARNING, Finding, why
-from commands.doctor.limits import examine_time_limit
 from commands.doctor.rights import examine_rights
-from commands.doctor.schema import examine_version, lacking, revisions
+from commands.doctor.schema import examine_time_limit, examine_version, lacking, revisions
 from commands.doctor.writing import examine_writing
 from config.database_hosts import shown
 from config.parsing import AccessUrlId
@@ -28,7 +27,7 @@ from security.throttle.stores import StoreUnavailable
 
 _OLD_KEY = timedelta(days=365)
 
-# Clocks that a time service sets differ by less.
+# Clocks that a time service keeps differ by less than this.
 _SMALL_DIFFERENCE_SECONDS = 2
 
 # The code of an authenticator app is valid this long before and after its own interval.
@@ -144,14 +143,12 @@ def _examine_schema(ours: Parts, missing: list[str]) -> Finding:
 def _examine_portals(platform: Platform, chosen: AccessUrlId) -> Finding:
     portals, home = platform.portals(), platform.default().id
     if isinstance(chosen, int) and chosen not in portals:
-        return Finding(
-            "portals", ERROR, f"ACCESS_URL_ID is {chosen}, and there is no such portal", "Set it to an id in `access_url`."
-        )
+        says = f"ACCESS_URL_ID is {chosen}, and there is no such portal"
+        return Finding("portals", ERROR, says, "Set it to an id in `access_url`.")
     if chosen is None and portals.are_several:
         says = f"ACCESS_URL_ID is not set: this server stands for portal {home}, and users of the other portals get 401"
-        return Finding(
-            "portals", WARNING, says, "Set ACCESS_URL_ID to the id of a portal, or to host if this server stands for all."
-        )
+        cure = "Set ACCESS_URL_ID to the id of a portal, or to host if this server stands for all."
+        return Finding("portals", WARNING, says, cure)
     which = "each request's Host header chooses the portal" if chosen == "host" else f"this server stands for portal {home}"
     return Finding("portals", OK, which)
 
@@ -161,9 +158,8 @@ def _examine_hashes(ours: Parts) -> Iterator[Finding]:
     cost = ours.settings.password_hash_cost
     found = find_dear_hashes(db.session(), cost)
     if found.dearer:
-        says = (
-            f"{found.dearer} stored hashes cost more than PASSWORD_HASH_COST={cost}, so the time of a refusal reveals their users"
-        )
+        says = f"{found.dearer} stored hashes cost more than PASSWORD_HASH_COST={cost},"
+        says += " so the time of a refusal reveals their users"
         cure = f"Set PASSWORD_HASH_COST={found.highest_cost}: then every refusal takes as long as the costliest of them."
         yield Finding("hashes", WARNING, says, cure)
     if found.refused:
@@ -196,14 +192,11 @@ def examine_store(ours: Parts) -> Iterator[Finding]:
         says = "LOGIN_THROTTLING_MAX_ATTEMPTS is 0: passwords can be guessed without limit"
         yield Finding("store", WARNING, says, "Keep the default, 10, if others can reach the server.")
     elif not settings.redis_url:
-        says = (
-            "failed sign-ins are counted in the memory of each worker"
-            if settings.read_only
-            else "failed sign-ins are counted in the database"
-        )
-        yield Finding("store", OK, says)
+        where = "in the memory of each worker" if settings.read_only else "in the database"
+        yield Finding("store", OK, f"failed sign-ins are counted {where}")
     else:
-        where = _without_credentials(settings.redis_url)
+        url = urlsplit(settings.redis_url)
+        where = url._replace(netloc=url.netloc.rpartition("@")[2], query="").geturl()  # without credentials
         try:
             ours.limiter.check()
         except StoreUnavailable as reason:
@@ -226,8 +219,3 @@ def examine_mail(ours: Parts) -> Iterator[Finding]:
         yield Finding("mail", WARNING, says, "Check MAILER_DSN and the server. Until then, mail to new users is lost.")
     else:
         yield Finding("mail", OK, f"{server} answers")
-
-
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

@@ -14,16 +14,11 @@ from models.user_row import DEFAULTS
 NULL, EMPTY = r"\N", r"\E"
 _ESCAPE = "\\"
 
-# More digits than any column holds, and fewer than `int` refuses.
+# More digits than any column holds, but fewer than the limit of `int`.
 _MOST_DIGITS = 20
 
 #: The value of an empty cell.
 ABSENT = object()
-
-
-def default_of(column: InstrumentedAttribute[Any]) -> Any:
-    """Return the default of a column, or None."""
-    return DEFAULTS.get(column.key)
 
 
 def require_fit(column: InstrumentedAttribute[Any], value: Any) -> None:
@@ -67,7 +62,7 @@ def from_json(column: InstrumentedAttribute[Any], value: Any) -> Any:
         if value in (0, 1):  # a tuple, because a list cannot be looked up in a set
             return bool(value)
         raise ValueError("must be true or false")
-    if isinstance(kind, Integer | SmallInteger):
+    if isinstance(kind, Integer):
         if isinstance(value, int) and not isinstance(value, bool):
             return value
         raise ValueError("must be a whole number")
@@ -112,7 +107,7 @@ def from_cell(column: InstrumentedAttribute[Any], value: Any) -> Any:
     value = value[1:] if value.startswith(_ESCAPE * 2) else value
     if column.key == "roles":
         return _roles(value.split())
-    if isinstance(kind, Boolean | Integer | SmallInteger):
+    if isinstance(kind, Boolean | Integer):
         if not value.removeprefix("-").isdecimal():
             raise ValueError("must be 0 or 1" if isinstance(kind, Boolean) else "must be a whole number")
         if len(value) > _MOST_DIGITS:
@@ -132,7 +127,7 @@ def to_cell(column: InstrumentedAttribute[Any], value: Any) -> str:
     """Convert the value of a column so that `from_cell` restores it."""
     if column.key == "roles":
         return " ".join(value)
-    default = default_of(column)
+    default = DEFAULTS.get(column.key)
     if value is None:
         return "" if default is None else NULL
     if value == "":

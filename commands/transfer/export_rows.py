@@ -5,9 +5,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
-from commands.transfer.column_values import default_of, to_cell, to_json
+from commands.transfer.column_values import to_cell, to_json
 from commands.transfer.extra_columns import PREFIX, VALUE_COLUMN
 from commands.transfer.rows import COLUMNS
+from models.user_row import DEFAULTS
 
 
 class _LineFeeds:
@@ -32,7 +33,7 @@ def write_file(rows: Iterable[tuple[Any, Mapping[str, str]]], file: IO[str], *, 
     file.write("[")
     for position, (row, more) in enumerate(rows):
         values = {field: to_json(getattr(row, column.key)) for field, column in COLUMNS.items()}
-        shown = {field: value for field, value in values.items() if value is not None or default_of(COLUMNS[field]) is not None}
+        shown = {field: value for field, value in values.items() if value is not None or COLUMNS[field].key in DEFAULTS}
         shown |= {PREFIX + name: more[name] for name in extra if name in more}
         file.write(("," if position else "") + "\n " + json.dumps(shown, ensure_ascii=False))
     file.write("\n]\n")

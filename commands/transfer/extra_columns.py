@@ -1,15 +1,11 @@
 """The columns `extra:NAME` of a file of users: one for each extra field, by name."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any
-
-from sqlalchemy import Row
-from sqlalchemy.orm import Session
 
 from commands.transfer.column_values import ABSENT
 from commands.transfer.rows import BadRow, FileRow
-from models.extra_fields import ExtraFieldValue, UnknownExtraField, values_of
+from models.extra_fields import ExtraFieldValue, UnknownExtraField
 
 #: The prefix of the names of such columns.
 PREFIX = "extra:"
@@ -41,10 +37,3 @@ def resolve_fields(rows: Iterable[FileRow], resolve: Callable[[str], int]) -> tu
             if value is not ABSENT:
                 row.extra[field_id] = value
     return names, bad
-
-
-def with_values(session: Session, chunks: Iterable[Sequence[Row[Any]]]) -> Iterator[tuple[Row[Any], Mapping[str, str]]]:
-    """Yield each user's row with the values of our own extra fields, by field name."""
-    for rows in chunks:
-        values = values_of(session, [row.id for row in rows])
-        yield from ((row, values.get(row.id, {})) for row in rows)

@@ -12,10 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from blueprints.auditing import record_event
 from blueprints.parts import parts
 from commands.terminal import Refusal, counted, is_log_screen, say
-from commands.transfer.extra_columns import PREFIX, resolve_fields
+from commands.transfer.extra_columns import resolve_fields
 from commands.transfer.keys import Key, key_of
-from commands.transfer.missing import Missing, find_missing
-from commands.transfer.planning import Choices, Plan, Planner
+from commands.transfer.planning import Choices, Missing, Plan, Planner, find_missing
 from commands.transfer.reading import read_file
 from commands.transfer.rows import BadRow, in_order
 from commands.transfer.storing import Storing
@@ -27,6 +26,9 @@ from security.audit import audit_log
 # At most this many names of missing users are shown.
 _MOST_NAMES = 20
 
+# At most this share of the portal's active users is deactivated without `--force`: the file may be cut off.
+_LARGEST_SHARE = 0.1
+
 
 def import_file(file: Path, choices: Choices, *, as_csv: bool) -> None:
     """Import a JSON or CSV file. Raises Refusal for bad rows, before anything is written, and if it is stopped."""
@@ -36,7 +38,7 @@ def import_file(file: Path, choices: Choices, *, as_csv: bool) -> None:
         raise Refusal(f"{file} cannot be read: {reason.strerror}.") from None
     except ValueError as reason:
         raise Refusal(f"{file} cannot be read: {reason}") from None
-    fields, unknown = resolve_fields(rows, _field_id)
+    fields, unknown = resolve_fields(rows, lambda name: parts().extra_fields.resolve(db.session(), [name])[name])
     planner = Planner(parts(), _key(choices.key), choices, rows, fields)
     plan = planner.plan()
     _refuse_bad([*bad, *unknown, *plan.bad])
@@ -62,16 +64,11 @@ def _write(planner: Planner, plan: Plan, missing: list[int], *, passwords: bool)
     return storing
 
 
-def _field_id(name: str) -> int:
-    return parts().extra_fields.resolve(db.session(), [name])[name]
-
-
 def _key(name: str) -> Key:
     try:
-        field_id = _field_id(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else 0
-    except UnknownExtraField:
-        raise Refusal(f"--key: there is no extra field {name.removeprefix(PREFIX)!r}.") from None
-    return key_of(name, parts().users, parts().extra_fields, field_id)
+        return key_of(db.session(), name, parts().users, parts().extra_fields)
+    except UnknownExtraField as variable:
+        raise Refusal(f"--key: there is no extra field {str(variable)!r}.") from None
 
 
 def _refuse_bad(bad: list[BadRow]) -> None:
@@ -90,7 +87,7 @@ def _tell_missing(missing: Missing, choices: Choices) -> None:
         return
     names = ", ".join([*list(missing.names.values())[:_MOST_NAMES], *(["…"] if len(missing.names) > _MOST_NAMES else [])])
     say(f"Not in the file: {counted(len(missing.names), 'user')} of {missing.of_all:,}: {names}")
-    if choices.yes and missing.is_much and not choices.force:
+    if choices.yes and len(missing.names) > _LARGEST_SHARE * missing.of_all and not choices.force:
         raise Refusal(
             "That is more than a tenth of all users: the file may be cut off. Nothing was written.",
             "Add --force to do it anyway.",

@@ -23,7 +23,7 @@ class Key(Protocol):
         """Return a row's value of the key, in the form in which values are compared; None if it has no value."""
 
     def find(self, session: Session, names: Iterable[str], values: Collection[str]) -> Iterator[tuple[str, Any]]:
-        """Yield the users that have one of the values, by their ids: the value, and a row with the columns `names`."""
+        """Yield each user that has one of the values, by ascending id: the value, and a row with the columns `names`."""
 
 
 class _NameKey:
@@ -56,7 +56,7 @@ class _ExtraKey:
     """An extra field, compared without case and accents."""
 
     def __init__(self, name: str, field_id: int, users: UserTable, fields: ExtraFields) -> None:
-        self.column = PREFIX + name
+        self.column = name
         self._field_id = field_id
         self._users = users
         self._fields = fields
@@ -66,13 +66,17 @@ class _ExtraKey:
 
     def find(self, session: Session, names: Iterable[str], values: Collection[str]) -> Iterator[tuple[str, Any]]:
         user_id, field_id, value, _ = self._fields.value_columns(session)
-        chosen = select(user_id, value).where(field_id == self._field_id, value.in_(values))
+        # A user of a campus may have several of the values. The smallest counts: it comes last, and replaces the others.
+        chosen = select(user_id, value).where(field_id == self._field_id, value.in_(values)).order_by(value.desc())
         form = comparable if self._users.is_campus else str
         known = {found: form(text) for found, text in session.execute(chosen)}
         for row in session.execute(self._users.select(session, names).where(User.id.in_(known)).order_by(User.id)):
             yield known[row.id], row
 
 
-def key_of(name: str, users: UserTable, fields: ExtraFields, field_id: int = 0) -> Key:
-    """Return the key with a name. If the key is an extra field, `field_id` is the id of the field."""
-    return _ExtraKey(name.removeprefix(PREFIX), field_id, users, fields) if name.startswith(PREFIX) else _NameKey(name, users)
+def key_of(session: Session, name: str, users: UserTable, fields: ExtraFields) -> Key:
+    """Return the key with a name. Raises UnknownExtraField."""
+    if not name.startswith(PREFIX):
+        return _NameKey(name, users)
+    variable = name.removeprefix(PREFIX)
+    return _ExtraKey(name, fields.resolve(session, [variable])[variable], users, fields)

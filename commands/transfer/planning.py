@@ -2,17 +2,23 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from itertools import chain
+from typing import Any, NamedTuple
+
+from sqlalchemy import func, select
 
 from blueprints.parts import Parts
-from commands.transfer.differences import Difference, difference
 from commands.transfer.keys import Key
 from commands.transfer.rows import BadRow, FileRow, field_of
 from commands.transfer.rules import blanks, find_taken, find_twice, violations
-from models import db
+from models import User, db
 from models.administrators import ADMINISTRATOR_COLUMNS, find_administrators, loses_administrator
 from models.bulk_users import extra_values_of
-from models.database import CHUNK
+from models.campus import is_linked_to
+from models.database import CHUNK, in_chunks
+from models.roles import roles_to_store
+from models.user import ACTIVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +35,23 @@ class Choices:
     as_exported: bool = False
 
 
+class Difference(NamedTuple):
+    """What a row would change: columns of `user`, and values of extra fields by id."""
+
+    columns: dict[str, Any]
+    extra: dict[int, str | None]
+
+    def __bool__(self) -> bool:
+        """Tell whether the row changes anything."""
+        return bool(self.columns or self.extra)
+
+
 @dataclass(slots=True)
 class Plan:
     """What an import would write: `new` users, and the rows that change a user, each with the user's id.
 
-    `found` holds the ids of all existing users in the file. `losing` holds, by id, the rows
-    after which a user is no longer an administrator.
+    `found` holds the ids of all existing users in the file. `losing` holds, by the user's id, the rows after which
+    the user is no longer an administrator.
     """
 
     new: list[FileRow] = field(default_factory=list)
@@ -42,6 +59,18 @@ class Plan:
     found: set[int] = field(default_factory=set)
     losing: dict[int, FileRow] = field(default_factory=dict)
     bad: list[BadRow] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The active users of the home portal whom a file lacks: their names by id.
+
+    `kept` names the administrators among them who stay active. `of_all` is the number of all active users of the portal.
+    """
+
+    names: dict[int, str]
+    kept: list[str]
+    of_all: int
 
 
 class Planner:
@@ -76,8 +105,15 @@ class Planner:
         return plan
 
     def difference(self, row: FileRow, stored: Any, extra: dict[int, str]) -> Difference:
-        """Return the changes that a row makes to a stored user."""
-        return difference(row, stored, extra, self._present, passwords=self._choices.set_passwords)
+        """Return the changes that a row makes to a stored user, who has these values of extra fields."""
+        # An import never changes an id, and a password only with `--set-passwords`.
+        compared = self._present - ({"id"} if self._choices.set_passwords else {"id", "password"})
+        columns = {
+            name: value
+            for name, value in row.columns.items()
+            if name in compared and _differs(name, value, getattr(stored, name))
+        }
+        return Difference(columns, {field: text for field, text in row.extra.items() if extra.get(field) != text})
 
     def _key_faults(self, rows: Sequence[FileRow], places: dict[str, str]) -> Iterator[BadRow]:
         for row in rows:
@@ -131,3 +167,24 @@ class Planner:
         if not self._choices.as_exported:
             yield from violations(self._ours, row, user)
         yield from blanks(row, user)
+
+
+def _differs(name: str, value: Any, stored: Any) -> bool:
+    if name == "roles":
+        return bool(value != roles_to_store(stored))
+    # Times are stored in whole seconds.
+    return bool((value.replace(microsecond=0) if isinstance(value, datetime) else value) != stored)
+
+
+def find_missing(ours: Parts, plan: Plan) -> Missing:
+    """Return the users whom a file lacks. Missing administrators stay active if no other would be left."""
+    session, portal_id = db.session(), ours.home_portal().id
+    users = select(User.id, User.username).where(is_linked_to([portal_id]), User.active == ACTIVE)
+    of_all = session.scalar(select(func.count()).select_from(users.subquery())) or 0
+    names = {row.id: row.username for row in chain.from_iterable(in_chunks(session, users, User.id)) if row.id not in plan.found}
+    administrators = find_administrators(session, ours.clock())
+    kept = []
+    if not administrators - plan.losing.keys() - names.keys():
+        kept = [names.pop(user_id) for user_id in sorted(administrators & names.keys())]
+    session.rollback()
+    return Missing(names, kept, of_all)

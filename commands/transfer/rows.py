@@ -8,26 +8,18 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from models.user import User
 
-# A field in a file has the name of its column. But the field `password` is a clear password, to be hashed.
-_FIELD_OF_COLUMN = {"password": "password_hash"}
-_DERIVED = ("username_canonical", "email_canonical")
-
-
-def _columns() -> dict[str, InstrumentedAttribute[Any]]:
-    """Return the columns of a file by field name. Folded and canonical copies are left out: they are computed."""
-    return {
-        _FIELD_OF_COLUMN.get(column.name, column.name): getattr(User, column.name)
-        for column in User.__table__.columns
-        if column.name not in _DERIVED and not column.name.endswith("_folded")
-    }
-
-
-COLUMNS = _columns()
-
 
 def field_of(column: str) -> str:
-    """Return the field name, in a file, of a column of `user`."""
-    return _FIELD_OF_COLUMN.get(column, column)
+    """Return the name that a column of `user` has in a file. There, `password` is a clear password, to be hashed."""
+    return "password_hash" if column == "password" else column
+
+
+#: The columns of a file by field name. Folded and canonical copies are left out: they are computed.
+COLUMNS: dict[str, InstrumentedAttribute[Any]] = {
+    field_of(column.name): getattr(User, column.name)
+    for column in User.__table__.columns
+    if not column.name.endswith(("_canonical", "_folded"))
+}
 
 
 @dataclass(slots=True)

@@ -10,7 +10,8 @@ from blueprints.parts import Parts
 from blueprints.users import writing
 from blueprints.users.resource import USER
 from commands.transfer.column_values import to_json
-from commands.transfer.rows import BadRow, FileRow, field_of
+from commands.transfer.rows import COLUMNS, BadRow, FileRow, field_of
+from models.database import CHUNK
 from models.folding import canonical_username
 from models.user import User
 
@@ -20,11 +21,9 @@ _PASSWORD = "plainPassword"  # noqa: S105 - the name of a property
 _PROPERTIES = {writing.COLUMNS[prop.name]: prop.name for prop in USER.writable if prop.name in writing.COLUMNS}
 _FIELDS = {prop: field_of(column) for column, prop in _PROPERTIES.items()} | {_PASSWORD: "password"}
 
-_REQUIRED = ("username", "email")
-
-_UNIQUE = (User.id, User.username_canonical, User.uuid, User.api_token, User.resource_node_id)
-
-_LOOK_UP_CHUNK = 500
+# By field name. User names are compared in their canonical form.
+_UNIQUE = {name: COLUMNS[name] for name in ("id", "username", "uuid", "api_token", "resource_node_id")}
+_UNIQUE["username"] = User.username_canonical
 
 
 def violations(ours: Parts, row: FileRow, stored: Any) -> Iterator[BadRow]:
@@ -38,7 +37,7 @@ def violations(ours: Parts, row: FileRow, stored: Any) -> Iterator[BadRow]:
 
 def blanks(row: FileRow, stored: Any) -> Iterator[BadRow]:
     """Yield a fault for each required field that is blank. `--as-exported` does not skip this check."""
-    for column in _REQUIRED:
+    for column in ("username", "email"):
         value = row.columns.get(column, "" if stored is None else "given")
         if not (value or "").strip():
             yield BadRow(row.place, column, "must not be blank")
@@ -48,9 +47,9 @@ def find_twice(rows: Iterable[FileRow]) -> Iterator[BadRow]:
     """Yield a fault for each unique value, such as an id or a user name, that an earlier row has too."""
     places: dict[tuple[str, Any], str] = {}
     for row in rows:
-        for field, value in _unique_values(row):
-            first = places.setdefault((field, value), row.place)
-            if first != row.place:
+        for field in _UNIQUE:
+            value = _unique_value(row, field)
+            if value is not None and (first := places.setdefault((field, value), row.place)) != row.place:
                 yield BadRow(row.place, field, f"{to_json(row.columns[field])!r} stands at {first} already")
 
 
@@ -59,21 +58,17 @@ def find_taken(session: Session, rows: Sequence[tuple[FileRow, int]], present: f
 
     Each row comes with the id of its user, 0 for a new one. `present` holds the columns that the table has.
     """
-    for column in (column for column in _UNIQUE if column.key in present):
-        field = "username" if column is User.username_canonical else column.key
-        wanted = {value: (row, user_id) for row, user_id in rows for name, value in _unique_values(row) if name == field}
-        values = list(wanted)
-        for start in range(0, len(values), _LOOK_UP_CHUNK):
-            chosen = select(column, User.id).where(column.in_(values[start : start + _LOOK_UP_CHUNK])).order_by(User.id)
+    for field, column in _UNIQUE.items():
+        wanted = {value: pair for pair in rows if (value := _unique_value(pair[0], field)) is not None}
+        values = list(wanted) if column.key in present else []
+        for start in range(0, len(values), CHUNK):
+            chosen = select(column, User.id).where(column.in_(values[start : start + CHUNK])).order_by(User.id)
             for value, user_id in session.execute(chosen):
                 row, own_id = wanted.get(value, (None, user_id))
                 if row is not None and user_id != own_id:
                     yield BadRow(row.place, field, f"{to_json(row.columns[field])!r} exists already")
 
 
-def _unique_values(row: FileRow) -> Iterator[tuple[str, Any]]:
-    for column in _UNIQUE:
-        is_name = column is User.username_canonical
-        field = "username" if is_name else column.key
-        if (value := row.columns.get(field)) is not None:
-            yield field, canonical_username(value) if is_name else value
+def _unique_value(row: FileRow, field: str) -> Any:
+    value = row.columns.get(field)
+    return canonical_username(value) if field == "username" and value is not None else value

@@ -11,10 +11,9 @@ from sqlalchemy import select, text
 
 from blueprints.parts import Parts
 from blueprints.users.writing import follow_change, save
-from commands.transfer.differences import Difference
 from commands.transfer.extra_columns import PREFIX
 from commands.transfer.pace import Pace
-from commands.transfer.planning import Planner
+from commands.transfer.planning import Difference, Planner
 from commands.transfer.rows import FileRow
 from models import User, db
 from models.administrators import LastAdministrator, find_administrators, is_administrator, loses_administrator
@@ -38,7 +37,7 @@ class Storing:
         self._planner = planner
         self._advance = advance
         self._pace = Pace()
-        # Hashes at the low priority of sign-ins, or they would wait for the import. The thread never holds a database lock.
+        # This thread hashes at the low priority of sign-ins, so that they need not wait. It never holds a database lock.
         self._hasher = ThreadPoolExecutor(1, "hashing", lower_priority)
         self._portal_id = ours.home_portal().id
         self._is_sqlite = db.engine.dialect.name == "sqlite"
@@ -84,7 +83,7 @@ class Storing:
         hold_many(session, self._ours.users, ("id",), ())
         self._ours.users.insert_many(session, [row.columns for row in rows], now)
         named = select(User.username, User.id).where(User.username.in_([row.columns["username"] for row in rows]))
-        ids = {username: user_id for username, user_id in session.execute(named)}  # noqa: C416 - for mypy, rows are not pairs
+        ids = dict(session.execute(named).all())
         enrol(session, ids.values(), self._portal_id)
         values = [
             (ids[row.columns["username"]], field_id, value)

@@ -228,3 +228,13 @@ def test_key_of_an_import_is_one_of_chamilos_fields(whole_campus: Campus, tmp_pa
     (tmp_path / "users.csv").write_text("extra:legal_id,phone\nAB-12,0471\n")
     done = runner.invoke(args=[*words[:-1], "extra:legal_id"])
     assert (done.exit_code, "2 users have it: those with the ids 304 and 305" in done.output) == (1, True), done.output
+
+
+def test_of_several_values_of_a_user_the_smallest_is_the_key(whole_campus: Campus, tmp_path: Any) -> None:
+    insert = "INSERT INTO extra_field_values (field_id, item_id, field_value, created_at, updated_at) VALUES (403, 305, :value, NOW(), NOW())"
+    for value in ("one", "two"):
+        whole_campus.run(insert, value=value)
+    (tmp_path / "users.csv").write_text("extra:internal_note,phone\none,1\ntwo,2\n")
+    words = ("users", "import", str(tmp_path / "users.csv"), "--update", "--key", "extra:internal_note")
+    done = whole_campus.app().test_cli_runner().invoke(args=words)
+    assert (done.exit_code, [line[:6] for line in done.output.splitlines()[:-1]]) == (1, ["line 3", "line 3"])

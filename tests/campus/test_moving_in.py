@@ -94,6 +94,27 @@ def test_values_of_extra_fields_arrive_once(whole_campus: Campus, runner: FlaskC
     assert len(ours) >= 3
 
 
+def test_of_fields_with_one_name_the_first_gives_its_spelling_and_values(
+    whole_campus: Campus, runner: FlaskCliRunner, database: Database
+) -> None:
+    for field_id, name in ((407, "Unit"), (408, "UNIT")):
+        whole_campus.run(
+            "INSERT INTO extra_field (id, item_type, value_type, variable, created_at) VALUES (:id, 1, 1, :name, NOW())",
+            id=field_id,
+            name=name,
+        )
+        whole_campus.run(
+            "INSERT INTO extra_field_values (field_id, item_id, field_value, created_at, updated_at)"
+            " VALUES (:id, 302, :value, NOW(), NOW())",
+            id=field_id,
+            value=f"of {name}",
+        )
+    assert move(runner, whole_campus.url).exit_code == 0
+    unit = next(field for field in database.rows(ExtraField) if field.variable_folded == "unit")
+    values = [row.value for row in database.rows(ExtraFieldValue) if row.field_id == unit.id]
+    assert (unit.variable, values) == ("Unit", ["of Unit"])
+
+
 def test_links_come_in_chunks(
     befriended: Campus, runner: FlaskCliRunner, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

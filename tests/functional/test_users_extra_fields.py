@@ -349,8 +349,8 @@ def test_value_is_set_and_removed_with_an_event_each(runner: FlaskCliRunner, dat
         (["zoe", "\udcff", "1"], 1, r"There is no extra field '\udcff'."),
         (["nobody", "legal_id", "1"], 1, "There is no user 'nobody'."),
         (["zoe", "legal_id", "\udcff"], 1, "VALUE contains half a surrogate pair."),
-        (["zoe", "legal_id"], 2, "Give a value, or --unset; one of them."),
-        (["zoe", "legal_id", "1", "--unset"], 2, "Give a value, or --unset; one of them."),
+        (["zoe", "legal_id"], 2, "Give either a value or --unset."),
+        (["zoe", "legal_id", "1", "--unset"], 2, "Give either a value or --unset."),
     ],
 )
 def test_value_is_not_set(runner: FlaskCliRunner, database: Database, words: list[str], code: int, sentence: str) -> None:
