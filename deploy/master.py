@@ -131,7 +131,7 @@ def expect_birth(server: Any, worker: Any) -> None:
     worker.metrics_slot = server.metrics.take_slot(taken) if server.metrics else 0
 
 
-def announce_birth(server: Any) -> None:
+def announce_birth(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's
     """Tell the master, which waits for each new worker, that this one listens."""
     while server.births:
         for end in server.births.pop():
@@ -139,7 +139,7 @@ def announce_birth(server: Any) -> None:
 
 
 def forget_worker(server: Any, worker: Any) -> None:
-    """Reset the gauges of an ended worker, and restart the metrics process if it has ended too."""
+    """Reset the gauges of an ended worker, such as its open connections, and restart the metrics process if it has ended too."""
     if server.metrics:
         server.metrics.leave_slot(getattr(worker, "metrics_slot", 0))
         server.metrics.run(server.LISTENERS)
