@@ -58,8 +58,11 @@ def prepare(server: Any) -> None:
     _share_memory()
     server.births = []
     server.metrics = None
-    after_in_parent = partial(_go_on_after_fork, server.births)
-    os.register_at_fork(before=_hold_signals, after_in_parent=after_in_parent, after_in_child=_be_ended_by_signals)
+    os.register_at_fork(
+        before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, _ENDING),
+        after_in_parent=partial(_go_on_after_fork, server.births),
+        after_in_child=_be_ended_by_signals,
+    )
 
 
 def announce_addresses(server: Any, settings: Settings) -> None:
@@ -158,13 +161,9 @@ def _share_arenas() -> None:
         ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
 
 
-def _hold_signals() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-
-
 def _go_on_after_fork(births: list[tuple[int, int]]) -> None:
     """Wait until the new worker listens. Otherwise gunicorn stops an old one at once, and for a moment none may listen."""
-    _let_signals_through()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     if births:
         reads, writes = births.pop()
         os.close(writes)
@@ -172,14 +171,10 @@ def _go_on_after_fork(births: list[tuple[int, int]]) -> None:
         os.close(reads)
 
 
-def _let_signals_through() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-
-
 def _be_ended_by_signals() -> None:
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
-    _let_signals_through()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
 def _reload_if_usable(server: Any, reload: Callable[[], None]) -> None:
