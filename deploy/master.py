@@ -39,8 +39,7 @@ def check_before_start(server: Any, settings: Settings) -> None:
     """Stop the start, with one message, if every worker would fail."""
     try:
         server.app.usable = _make_usable(settings)
-        _refuse_too_few_threads(server.cfg.threads, settings.password_hash_queue)
-        _refuse_tls(server.cfg.is_ssl)
+        _refuse_options(server.cfg, settings.password_hash_queue)
         _fit_sockets(server)
         if "GUNICORN_PID" not in os.environ:  # it is set on USR2, when a new server takes over the port
             _refuse_taken_ports("PORT", server.cfg.address)
@@ -224,19 +223,15 @@ def _refuse_taken_ports(name: str, addresses: list[Any]) -> None:
             raise InvalidSetting(f"{name} {address[1]} cannot be used on {address[0]}: {why}.") from None
 
 
-def _refuse_tls(wanted: bool) -> None:
-    """Raise InvalidSetting if gunicorn is to terminate TLS: the loop peeks at arrived bytes, which TLS does not allow."""
-    if wanted:
-        raise InvalidSetting(
-            "gunicorn cannot terminate TLS here: put a proxy in front (docs/nginx.md), and remove --certfile and --keyfile."
-        )
-
-
-def _refuse_too_few_threads(number: int, hash_queue: int) -> None:
-    """Raise InvalidSetting if GUNICORN_CMD_ARGS leaves no thread for requests that hash no password."""
+def _refuse_options(cfg: Any, hash_queue: int) -> None:
+    """Raise InvalidSetting if GUNICORN_CMD_ARGS leaves no thread for requests that hash no password, or asks for TLS."""
     busy = hash_queue + 1
-    if number <= busy:
+    if cfg.threads <= busy:
         raise InvalidSetting(
             f"PASSWORD_HASH_QUEUE is {hash_queue}, so hashing can occupy {busy} threads of a worker, and gunicorn's --threads is "
-            f"{number}. Raise --threads, or lower PASSWORD_HASH_QUEUE."
+            f"{cfg.threads}. Raise --threads, or lower PASSWORD_HASH_QUEUE."
+        )
+    if cfg.is_ssl:  # the loop peeks at arrived bytes, which TLS does not allow
+        raise InvalidSetting(
+            "gunicorn cannot terminate TLS here: put a proxy in front (docs/nginx.md), and remove --certfile and --keyfile."
         )
