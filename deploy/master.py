@@ -53,7 +53,9 @@ def prepare(server: Any) -> None:
     server.setup = partial(_set_up_again, server, server.setup)
     server.handle_hup = partial(_reload_if_usable, server, server.handle_hup)
     server.manage_workers = partial(_replace_spent_worker, server, server.manage_workers)
-    _share_arenas()
+    # Threads of a worker share glibc's allocation arenas. Otherwise each keeps the most memory that it ever needed.
+    with contextlib.suppress(AttributeError):  # not glibc
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
     _share_memory()
     server.births = []
     server.metrics = None
@@ -152,12 +154,6 @@ def _share_memory() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-
-
-def _share_arenas() -> None:
-    """Share glibc's allocation arenas between the threads of a worker. Otherwise each keeps the most it ever needed."""
-    with contextlib.suppress(AttributeError):  # not glibc
-        ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
 
 
 def _go_on_after_fork(births: list[tuple[int, int]]) -> None:
