@@ -27,10 +27,8 @@ _PSS = re.compile(rb"^Pss: +(\d+) kB", re.MULTILINE)
 
 _CPU = "process_cpu_seconds"
 
-Join = Callable[[Iterable[float]], float]
-
 #: By name: the text, and how the values of several workers become one.
-_METRICS: Mapping[str, tuple[str, Join]] = {
+_METRICS: Mapping[str, tuple[str, Callable[[Iterable[float]], float]]] = {
     _CPU: ("CPU time, user and system; of workers, also of those that have ended.", sum),
     "process_resident_memory_bytes": ("Resident memory; a page that processes share counts in each of them.", sum),
     "process_proportional_memory_bytes": ("Resident memory; of a shared page each process has its share (PSS).", sum),
