@@ -62,8 +62,9 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         conn.parser = ArrivingRequests(self.cfg, conn.sock, conn.client, self.limits, self.waiting_threads)
         conn.data_ready = True
         # The kernel ends a send after this time. With a time-out of its own, Python would poll before each call.
+        timeval = struct.pack("@ll", *divmod(int(self.limits.stall_seconds * 1_000_000), 1_000_000))
         with contextlib.suppress(OSError):  # the client is gone
-            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(self.limits.stall_seconds))
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
         self._await_first_byte(conn)
 
     def _await_first_byte(self, conn: Any) -> None:
@@ -101,7 +102,6 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Let the loop wait for the client's next step."""
         outcome = False if fs.cancelled() or fs.exception() else fs.result()
         if outcome is True:
-            self.slow.discard(conn)
             super().finish_request(conn, fs)
         else:
             self.go_on(conn, outcome)
@@ -212,8 +212,3 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def let_silent_clients_go(self) -> None:
         """Give clients that have sent nothing a last moment, then close their connections: this worker is stopping."""
         self.waits.hasten(self._close, time.monotonic() + STOP_KEEPALIVE_LINGER)
-
-
-def _timeval(seconds: float) -> bytes:
-    whole = int(seconds)
-    return struct.pack("@ll", whole, int((seconds - whole) * 1e6))
