@@ -101,14 +101,12 @@ REFUSALS = {
     errors.ExpectationFailed: (417, OF_STATUS[417], "No expectation but 100-continue can be met."),
     errors.UnsupportedTransferCoding: (501, OF_STATUS[501], "No transfer coding but chunked is supported."),
     errors.ParseException: (400, "invalid_http", "The request is not valid HTTP."),
-    Exception: _INTERNAL,
 }
 
 
 class JsonWorker(LoopReadingWorker):
     """A threaded worker that answers in JSON even if it refuses a request, and never answers a request twice."""
 
-    alive: bool
     max_requests: int
     #: The number in the names of the files in which this worker counts its requests; 0 if it does not count.
     metrics_slot = 0
