@@ -169,8 +169,6 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
         self.unreader.application_reads = True
         return request
 
-    next = __next__
-
     def _read_head(self) -> Any:
         """Parse a head. If it is incomplete, put back the bytes that were read and raise NotYet."""
         held = self.unreader.buf.getvalue()
@@ -214,15 +212,12 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
 
     def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> bool:  # noqa: ARG002 - gunicorn's
         """Discard the unread rest of a body. Returns False if it is incomplete or too long."""
-        if self.mesg and _is_read(self.mesg.body):
+        # gunicorn would read from the body to find out that nothing is left of it, twice a request.
+        body = self.mesg and self.mesg.body
+        if body and isinstance(body.reader, LengthReader) and not body.reader.length and not body.failed:
             return True
         self.unreader.application_reads = False
         try:
             return bool(super().finish_body(max_bytes=self.MOST_UNREAD_BYTES))
         except (NotYet, OSError):
             return False
-
-
-def _is_read(body: Any) -> bool:
-    """Tell whether nothing of a body is left. gunicorn would find out by reading from it, twice a request."""
-    return isinstance(body.reader, LengthReader) and not body.reader.length and not body.failed
