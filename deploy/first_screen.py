@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
-from gunicorn.app.wsgiapp import WSGIApplication, run
+from gunicorn.app.wsgiapp import WSGIApplication
 
 from config import Settings
 from config.home import as_typed
@@ -28,7 +28,7 @@ class Start:
 
 
 class ServerOnTerminal(WSGIApplication):  # type: ignore[misc]  # gunicorn has no types
-    """A gunicorn that logs only warnings until its workers listen, and then prints the block."""
+    """A gunicorn that prints the block once its workers listen, and logs at the level of LOG_LEVEL from then on."""
 
     def __init__(self, start: Start) -> None:
         """Take the facts for the block. Reads sys.argv, as gunicorn does."""
@@ -47,35 +47,17 @@ class ServerOnTerminal(WSGIApplication):  # type: ignore[misc]  # gunicorn has n
             def manage_and_show() -> None:
                 manage()
                 server.manage_workers = manage
-                say_more()
+                logging.disable(logging.NOTSET)
                 click.echo(block(self._start, server.cfg.bind))
 
             server.manage_workers = manage_and_show
 
         def log_requests(worker: Any) -> None:
             post_worker_init(worker)
-            say_more()
+            logging.disable(logging.NOTSET)
 
         self.cfg.set("when_ready", show_block_after_start)
         self.cfg.set("post_worker_init", log_requests)
-
-
-def say_less() -> None:
-    """Log only warnings and errors, in this process and in those that it forks."""
-    logging.disable(logging.INFO)
-
-
-def say_more() -> None:
-    """Log at the level of LOG_LEVEL again."""
-    logging.disable(logging.NOTSET)
-
-
-def run_server(start: Start | None) -> None:
-    """Serve as sys.argv says. With a Start, show the block once the workers listen."""
-    if start is None:
-        run()
-    else:
-        ServerOnTerminal(start).run()
 
 
 def block(start: Start, addresses: list[str]) -> str:

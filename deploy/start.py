@@ -4,6 +4,7 @@ The set-up runs in a forked child, so that both share their imports, which halve
 the settings are valid: it fails at import if WEB_CONCURRENCY is bad.
 """
 
+import logging
 import os
 import subprocess
 import sys
@@ -41,24 +42,25 @@ def serve(run: Command, *, is_demo: bool, sets_up: bool) -> None:
     """Set up and serve. On a terminal, the start ends with a block for people, and nothing else is logged before it."""
     settings = _prepare(is_demo=is_demo, sets_up=sets_up)
     for_people = sys.stdout.isatty() and sys.stderr.isatty()
-    first_screen = import_string("deploy.first_screen")
     if for_people:
-        first_screen.say_less()
+        logging.disable(logging.INFO)  # until the workers listen; forked processes inherit it
     password = _run_forked(run, "poort", "setup", keeps_password=for_people) if sets_up or is_demo else ""
     if is_demo and demo.lacks_users():
         _run_forked(run, "users", "import", str(demo.USERS))
     sys.argv = [str(Path(sys.executable).with_name("gunicorn")), "-c", str(ROOT / "deploy" / "gunicorn.conf.py"), "wsgi:app"]
-    first_screen.run_server(
-        first_screen.Start(
-            settings=settings,
-            password=password,
-            variables=_variables(),
-            remarks=demo.remarks() if is_demo else (),
-            known=(demo.ADMINISTRATOR, demo.PASSWORD) if is_demo else None,
-        )
-        if for_people
-        else None
+    if not for_people:
+        import_string("gunicorn.app.wsgiapp.run")()
+        return
+    first_screen = import_string("deploy.first_screen")
+    start = first_screen.Start(
+        settings=settings,
+        password=password,
+        # What a command needs before its name to use the settings of this start.
+        variables="".join(f"{name}={shown(os.environ[name])} " for name in filter(os.environ.get, _PLACES)),
+        remarks=demo.remarks() if is_demo else (),
+        known=(demo.ADMINISTRATOR, demo.PASSWORD) if is_demo else None,
     )
+    first_screen.ServerOnTerminal(start).run()
 
 
 def _prepare(*, is_demo: bool, sets_up: bool) -> Settings:
@@ -80,11 +82,6 @@ def _prepare(*, is_demo: bool, sets_up: bool) -> Settings:
     except InvalidSetting as problem:
         raise stop_start(problem) from None
     return settings
-
-
-def _variables() -> str:
-    """Return what a command needs before its name to use the settings of this start."""
-    return "".join(f"{name}={shown(os.environ[name])} " for name in filter(os.environ.get, _PLACES))
 
 
 def _run_forked(run: Command, *words: str, keeps_password: bool = False) -> str:
