@@ -63,18 +63,17 @@ class ServerOnTerminal(WSGIApplication):  # type: ignore[misc]  # gunicorn has n
 def block(start: Start, addresses: list[str]) -> str:
     """Return the block for a server that listens on `addresses`, gunicorn's `bind`."""
     url = next((f"http://{where}" for where in addresses if ":" in where and not where.startswith(("unix:", "fd:"))), "")
-    lines = [("Address", f"{url or ', '.join(addresses)}    Ctrl-C stops the server"), ("Explorer", _explorer(start, url))]
-    lines += [*_sign_in(start), *start.remarks]
+    off = as_typed("off; `APP_ENABLE_API_ENTRYPOINT=1 make serve` switches it on")
+    lines = [
+        ("Address", f"{url or ', '.join(addresses)}    Ctrl-C stops the server"),
+        ("Explorer", f"{url}/api" if start.settings.app_enable_api_entrypoint else off),
+        *_sign_in(start),
+        *start.remarks,
+    ]
     text = "\n".join(f"  {name and name + ':':<10} {what}" for name, what in lines)
     return f"\nPoort is running.\n\n{text}\n" + (
         f"\nNext, get a token in another terminal:\n\n{_curl(start, url)}\n" if url else ""
     )
-
-
-def _explorer(start: Start, url: str) -> str:
-    if start.settings.app_enable_api_entrypoint:
-        return f"{url}/api"
-    return as_typed("off; `APP_ENABLE_API_ENTRYPOINT=1 make serve` switches it on")
 
 
 def _sign_in(start: Start) -> list[tuple[str, str]]:
