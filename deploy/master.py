@@ -24,9 +24,6 @@ from models import db
 from models.user_table import UnusableTable
 from security.keys.pair import UnusableKey
 
-# The parameter M_ARENA_MAX of malloc.h, and the value that it gets.
-_ARENA_MAX, _ARENAS = -8, 2
-
 # A forked worker keeps the master's signal handlers until it is ready. They would swallow a signal, and the master would wait
 # 30 s for a worker that does not end. So these signals are blocked during the fork and then end the worker. `post_fork` runs
 # too late for this.
@@ -55,7 +52,7 @@ def prepare(server: Any) -> None:
     server.manage_workers = partial(_replace_spent_worker, server, server.manage_workers)
     # Threads of a worker share glibc's allocation arenas. Otherwise each keeps the most memory that it ever needed.
     with contextlib.suppress(AttributeError):  # not glibc
-        ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
+        ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX of malloc.h
     _share_memory()
     server.births = []
     server.metrics = None
@@ -209,14 +206,11 @@ def _make_usable(ours: Settings) -> Flask:
 
 def _refuse_taken_ports(name: str, addresses: list[Any]) -> None:
     """Raise InvalidSetting if another server uses an address: with `reuse_port` the two would share the requests."""
-    for address in addresses:
-        if not isinstance(address, tuple):  # a unix socket
-            continue
+    for host, port in (address for address in addresses if isinstance(address, tuple)):  # no unix sockets
         try:
-            socket.create_server(address, family=socket.AF_INET6 if ":" in address[0] else socket.AF_INET).close()
+            socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
         except OSError as reason:
-            why = os.strerror(reason.errno or 0)
-            raise InvalidSetting(f"{name} {address[1]} cannot be used on {address[0]}: {why}.") from None
+            raise InvalidSetting(f"{name} {port} cannot be used on {host}: {os.strerror(reason.errno or 0)}.") from None
 
 
 def _refuse_options(cfg: Any, hash_queue: int) -> None:
