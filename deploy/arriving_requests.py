@@ -44,7 +44,6 @@ class TooManySlowRequests(ServiceUnavailable):
     error_code = "too_many_slow_requests"
 
     def __init__(self) -> None:
-        """Ask the client to retry."""
         super().__init__(retry_after=RETRY_AFTER_SECONDS)
 
 
@@ -137,7 +136,6 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
     MOST_UNREAD_BYTES = 65_536
 
     def __init__(self, cfg: Any, sock: Any, address: Any, limits: Limits, waiting_threads: Semaphore) -> None:
-        """Start at the beginning of a connection."""
         super().__init__(cfg, sock, address)
         self.unreader = ArrivedBytes(sock, limits, waiting_threads)
         self._limits = limits

@@ -14,7 +14,6 @@ class Waits:
     """Connections that wait until they are readable or writable, or time out. Only the thread of the loop may use this."""
 
     def __init__(self, poller: selectors.BaseSelector) -> None:
-        """Take the poller of the loop."""
         self._poller = poller
         self._waiting: dict[Any, tuple[float, Step]] = {}
         self._next_end = math.inf

@@ -40,7 +40,6 @@ class MetricsProcess:
     """The master's handle on the folder of counts and on the process that serves their sum."""
 
     def __init__(self, port: int) -> None:
-        """Create the folder."""
         self.port = port
         memory = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
         self._folder = Path(tempfile.mkdtemp(prefix="poort-metrics-", dir=memory))
