@@ -28,8 +28,6 @@ _ANSWERED.set_result(True)
 class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A threaded worker whose threads get complete requests, except for chunked bodies."""
 
-    alive: bool
-    nr_conns: int
     limits = Limits()
 
     def run(self) -> None:

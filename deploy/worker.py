@@ -25,8 +25,6 @@ from rest.error_codes import HEADER, INTERNAL_ERROR, OF_STATUS
 class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
     """An answer without `Server`, sent in one piece."""
 
-    headers_sent: bool
-
     def default_headers(self) -> list[str]:
         """Return gunicorn's own fields without `Server`, which no setting removes. The date is formatted once a second."""
         (major, minor), closes = self.req.version, "close" if self.should_close() else "keep-alive"
@@ -107,6 +105,7 @@ REFUSALS = {
 class JsonWorker(LoopReadingWorker):
     """A threaded worker that answers in JSON even if it refuses a request, and never answers a request twice."""
 
+    alive: bool
     max_requests: int
     #: The number in the names of the files in which this worker counts its requests; 0 if it does not count.
     metrics_slot = 0
