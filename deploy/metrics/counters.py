@@ -211,10 +211,9 @@ class RequestCounter:
         self._metrics.writing_lost.set(is_lost)
 
     def _of_kind(self, method: str, route: str, status: int) -> Callable[[float], None]:
-        observe: Callable[[float], None] = self._metrics.requests.labels(
-            method if method in _METHODS else "other", route, status
-        ).observe
-        if method in _METHODS:
+        name = method if method in _METHODS else "other"
+        observe: Callable[[float], None] = self._metrics.requests.labels(name, route, status).observe
+        if name == method:
             self._known[method, route, status] = observe
         return observe
 
