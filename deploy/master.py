@@ -99,12 +99,12 @@ def _fit_sockets(server: Any) -> None:
     Otherwise each worker would replace the others' socket, and gunicorn would give a new socket the group of its workers,
     which shuts nginx out.
     """
-    if any(not isinstance(address, tuple) for address in server.cfg.address):
-        server.cfg.set("reuse_port", False)
     server.own_group = server.cfg.gid
     for address in server.cfg.address:
+        if not isinstance(address, tuple):
+            server.cfg.set("reuse_port", False)
         folder = Path(address).parent if isinstance(address, str) else None
-        if folder is not None and folder.is_dir() and folder.stat().st_mode & stat.S_ISGID and server.own_group == os.getegid():
+        if folder and folder.is_dir() and folder.stat().st_mode & stat.S_ISGID and server.own_group == os.getegid():
             server.cfg.set("group", folder.stat().st_gid)
 
 
