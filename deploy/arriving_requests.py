@@ -56,7 +56,7 @@ class NotPlain(BaseException):
 
 
 class ArrivedBytes(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
-    """Reads a blocking socket without waiting. Raises NotYet if nothing has arrived, unless the application reads."""
+    """Reads a blocking socket. If nothing has arrived, raises NotYet, or waits if the application is reading."""
 
     def __init__(self, sock: Any, limits: Limits, waiting_threads: Semaphore) -> None:
         """Share `waiting_threads`, which bounds how many threads may wait at once while the application reads."""
@@ -147,7 +147,7 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
     def __next__(self) -> Any:
         """Return the next request. Raises NotYet if it is incomplete; then `begun_at` is None if no byte has arrived.
 
-        Raises NotPlain if the loop leaves it to a thread, whose call then returns it.
+        Raises NotPlain if the loop must leave it to a thread, which then calls this again.
         """
         begun_at, self.begun_at = self.begun_at or time.monotonic(), None
         self.unreader.application_reads = False
@@ -210,7 +210,7 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
 
     def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> bool:  # noqa: ARG002 - gunicorn's
         """Discard the unread rest of a body. Returns False if it is incomplete or too long."""
-        # gunicorn would read from the body to find out that nothing is left of it, twice a request.
+        # To find out that nothing is left, gunicorn would read from the body, twice a request.
         body = self.mesg and self.mesg.body
         if body and isinstance(body.reader, LengthReader) and not body.reader.length and not body.failed:
             return True

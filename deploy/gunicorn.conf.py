@@ -39,7 +39,7 @@ workers = settings.web_concurrency
 threads = settings.password_hash_queue + 4
 timeout = 30
 graceful_timeout = 30
-# Clients and proxies should close their idle connections first, or a request is lost on one that the server has just closed.
+# Clients and proxies should close idle connections first: a request on a connection that the server has just closed is lost.
 # nginx and AWS keep them for 60 s, Java for 30 s, and Node.js for 4 s, or for longer while its one thread is busy.
 keepalive = 75
 # Replacing workers now and then limits how much memory a leak can take. The jitter spreads the replacements.

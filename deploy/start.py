@@ -28,7 +28,7 @@ Command = Callable[..., NoReturn]
 
 _PASSWORD_LINE = "admin password: "  # noqa: S105 - as `bin/poort setup` prints it
 
-# They name files and folders, and may be relative to a working folder that the server leaves.
+# Variables with a path. A relative one is made absolute, because the server leaves the working folder.
 _PLACES = ("POORT_HOME", "POORT_ENV_FILE")
 
 
@@ -64,7 +64,7 @@ def serve(run: Command, *, is_demo: bool, sets_up: bool) -> None:
 
 
 def _prepare(*, is_demo: bool, sets_up: bool) -> Settings:
-    """Return the settings, after the files and drivers that they need are there. Exits if they cannot be used."""
+    """Write missing files, install missing drivers, and return the settings. Exits if the settings cannot be used."""
     for name in filter(os.environ.get, _PLACES):
         os.environ[name] = os.path.abspath(os.environ[name])  # noqa: PTH100 - keeps symbolic links
     # New files, such as the database and its log, are for their owner only.
@@ -85,7 +85,7 @@ def _prepare(*, is_demo: bool, sets_up: bool) -> Settings:
 
 
 def _run_forked(run: Command, *words: str, keeps_password: bool = False) -> str:
-    """Run a command in a forked child. Exits if it fails. May take the first user's password out of its output."""
+    """Run a command in a forked child. Exits if it fails. `keeps_password` takes the first user's password from its output."""
     reads, writes = os.pipe()
     child = os.fork()
     if not child:

@@ -1,6 +1,6 @@
-"""The program `poort`. In a wheel this package holds all of the server, in `server/`; in a checkout the server lies beside it.
+"""The program `poort`. In a wheel this package holds all of the server, in `server/`; in a checkout the server is beside it.
 
-The server's modules have top-level names, such as `config`. They come first on the path: no other module takes their place.
+The server's modules have top-level names, such as `config`. They come first on the path, so no other module can take their place.
 """
 
 import gc

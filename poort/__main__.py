@@ -77,7 +77,7 @@ def setup() -> None:
 
 
 def _load(name: str) -> Any:
-    """Load the whole server, with the settings of a server: under `flask` the default of APP_ENV is another one."""
+    """Return an object of the server, after importing all of it. Flask's variable would change the default of APP_ENV."""
     del os.environ["FLASK_RUN_FROM_CLI"]
     loaded = import_string(name)
     gc.freeze()

@@ -132,7 +132,7 @@ def _labelled(registry: CollectorRegistry | None, name: str, text: str, label: s
 
 
 def _count_and_time_requests(registry: CollectorRegistry | None) -> Histogram:
-    """Return one metric that counts and times: each metric that is written adds microseconds to a request's eighty."""
+    """Return a metric that both counts and times, because each metric adds microseconds to the eighty that a read takes."""
     return Histogram(
         "poort_http_request_duration_seconds",
         "Requests, and the time until they were answered.",

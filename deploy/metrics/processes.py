@@ -45,7 +45,7 @@ class ServerProcesses:
     def __init__(self, master: int) -> None:
         """Take the process id of the master, the parent of the others."""
         self._master = master
-        # Not from /proc/stat, which systemd's `ProcSubset=pid` hides. Once, because the difference of two clocks jitters.
+        # systemd's `ProcSubset=pid` hides /proc/stat. Computed once, because the difference of two clocks jitters.
         self._booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
         self._cpu_seconds_of_workers = 0.0
 
