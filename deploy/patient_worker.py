@@ -115,11 +115,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self._await_end(conn)
 
     def _await_rest(self, conn: Any) -> None:
-        begun_at, now = conn.parser.begun_at, time.monotonic()
+        begun_at = conn.parser.begun_at
         if begun_at is None:
             self._await_first_byte(conn)
             return
-        conn.stalls_at = now + self.limits.stall_seconds
+        conn.stalls_at = time.monotonic() + self.limits.stall_seconds
         if conn in self.slow:
             self._await_slow(conn)
         else:

@@ -79,7 +79,6 @@ _NEW_VALUES = {"X-Request-Id", "ETag", "Content-Location", "Location", "Link"}
 _MOST_LOOKED_AT = 256
 _LOOKED_AT: set[tuple[str, str]] = set()
 
-
 _INTERNAL = (500, INTERNAL_ERROR, "Internal Server Error")
 
 # Answers to requests that gunicorn refuses before the application sees them; {0} is gunicorn's configuration. The texts of

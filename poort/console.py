@@ -6,11 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-_HERE = Path(__file__).resolve().parent
-_IS_INSTALLED = (_HERE / "server").is_dir()
+_ROOT = Path(__file__).resolve().parent.parent
+_IS_INSTALLED = (_ROOT / "poort" / "server").is_dir()
 
 # In a checkout, any Python may run this module, and `.venv` has the packages.
-_ROOT = _HERE.parent
 _PYTHON = Path(sys.executable) if _IS_INSTALLED else _ROOT / ".venv" / "bin" / "python"
 _POORT = ("-m", "poort") if _IS_INSTALLED else (str(_ROOT / "bin" / "poort"),)
 
