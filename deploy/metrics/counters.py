@@ -77,7 +77,6 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-
 #: Totals that parts of the server keep, and the counters that copy them.
 _TOTALS = {
     "limiter.unavailable_total": (
