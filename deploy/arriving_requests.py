@@ -44,7 +44,6 @@ class TooManySlowRequests(ServiceUnavailable):
     error_code = "too_many_slow_requests"
 
     def __init__(self) -> None:
-        """Ask the client to retry."""
         super().__init__(retry_after=RETRY_AFTER_SECONDS)
 
 
@@ -57,7 +56,7 @@ class NotPlain(BaseException):
 
 
 class ArrivedBytes(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
-    """Reads a blocking socket without waiting. Raises NotYet if nothing has arrived, unless the application reads."""
+    """Reads a blocking socket. If nothing has arrived, raises NotYet, or waits if the application is reading."""
 
     def __init__(self, sock: Any, limits: Limits, waiting_threads: Semaphore) -> None:
         """Share `waiting_threads`, which bounds how many threads may wait at once while the application reads."""
@@ -137,7 +136,6 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
     MOST_UNREAD_BYTES = 65_536
 
     def __init__(self, cfg: Any, sock: Any, address: Any, limits: Limits, waiting_threads: Semaphore) -> None:
-        """Start at the beginning of a connection."""
         super().__init__(cfg, sock, address)
         self.unreader = ArrivedBytes(sock, limits, waiting_threads)
         self._limits = limits
@@ -149,7 +147,7 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
     def __next__(self) -> Any:
         """Return the next request. Raises NotYet if it is incomplete; then `begun_at` is None if no byte has arrived.
 
-        Raises NotPlain if the loop leaves it to a thread, whose call then returns it.
+        Raises NotPlain if the loop must leave it to a thread, which then calls this again.
         """
         begun_at, self.begun_at = self.begun_at or time.monotonic(), None
         self.unreader.application_reads = False
@@ -168,8 +166,6 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
         self.unreader.ends_at = begun_at + self._limits.whole_seconds
         self.unreader.application_reads = True
         return request
-
-    next = __next__
 
     def _read_head(self) -> Any:
         """Parse a head. If it is incomplete, put back the bytes that were read and raise NotYet."""
@@ -214,15 +210,12 @@ class ArrivingRequests(RequestParser):  # type: ignore[misc]  # gunicorn has no 
 
     def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> bool:  # noqa: ARG002 - gunicorn's
         """Discard the unread rest of a body. Returns False if it is incomplete or too long."""
-        if self.mesg and _is_read(self.mesg.body):
+        # To find out that nothing is left, gunicorn would read from the body, twice a request.
+        body = self.mesg and self.mesg.body
+        if body and isinstance(body.reader, LengthReader) and not body.reader.length and not body.failed:
             return True
         self.unreader.application_reads = False
         try:
             return bool(super().finish_body(max_bytes=self.MOST_UNREAD_BYTES))
         except (NotYet, OSError):
             return False
-
-
-def _is_read(body: Any) -> bool:
-    """Tell whether nothing of a body is left. gunicorn would find out by reading from it, twice a request."""
-    return isinstance(body.reader, LengthReader) and not body.reader.length and not body.failed

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
-from gunicorn.app.wsgiapp import WSGIApplication, run
+from gunicorn.app.wsgiapp import WSGIApplication
 
 from config import Settings
 from config.home import as_typed
@@ -28,7 +28,7 @@ class Start:
 
 
 class ServerOnTerminal(WSGIApplication):  # type: ignore[misc]  # gunicorn has no types
-    """A gunicorn that logs only warnings until its workers listen, and then prints the block."""
+    """A gunicorn that prints the block once its workers listen, and logs at the level of LOG_LEVEL from then on."""
 
     def __init__(self, start: Start) -> None:
         """Take the facts for the block. Reads sys.argv, as gunicorn does."""
@@ -47,52 +47,33 @@ class ServerOnTerminal(WSGIApplication):  # type: ignore[misc]  # gunicorn has n
             def manage_and_show() -> None:
                 manage()
                 server.manage_workers = manage
-                say_more()
+                logging.disable(logging.NOTSET)
                 click.echo(block(self._start, server.cfg.bind))
 
             server.manage_workers = manage_and_show
 
         def log_requests(worker: Any) -> None:
             post_worker_init(worker)
-            say_more()
+            logging.disable(logging.NOTSET)
 
         self.cfg.set("when_ready", show_block_after_start)
         self.cfg.set("post_worker_init", log_requests)
 
 
-def say_less() -> None:
-    """Log only warnings and errors, in this process and in those that it forks."""
-    logging.disable(logging.INFO)
-
-
-def say_more() -> None:
-    """Log at the level of LOG_LEVEL again."""
-    logging.disable(logging.NOTSET)
-
-
-def run_server(start: Start | None) -> None:
-    """Serve as sys.argv says. With a Start, show the block once the workers listen."""
-    if start is None:
-        run()
-    else:
-        ServerOnTerminal(start).run()
-
-
 def block(start: Start, addresses: list[str]) -> str:
     """Return the block for a server that listens on `addresses`, gunicorn's `bind`."""
     url = next((f"http://{where}" for where in addresses if ":" in where and not where.startswith(("unix:", "fd:"))), "")
-    lines = [("Address", f"{url or ', '.join(addresses)}    Ctrl-C stops the server"), ("Explorer", _explorer(start, url))]
-    lines += [*_sign_in(start), *start.remarks]
+    off = as_typed("off; `APP_ENABLE_API_ENTRYPOINT=1 make serve` switches it on")
+    lines = [
+        ("Address", f"{url or ', '.join(addresses)}    Ctrl-C stops the server"),
+        ("Explorer", f"{url}/api" if start.settings.app_enable_api_entrypoint else off),
+        *_sign_in(start),
+        *start.remarks,
+    ]
     text = "\n".join(f"  {name and name + ':':<10} {what}" for name, what in lines)
     return f"\nPoort is running.\n\n{text}\n" + (
         f"\nNext, get a token in another terminal:\n\n{_curl(start, url)}\n" if url else ""
     )
-
-
-def _explorer(start: Start, url: str) -> str:
-    if start.settings.app_enable_api_entrypoint:
-        return f"{url}/api"
-    return as_typed("off; `APP_ENABLE_API_ENTRYPOINT=1 make serve` switches it on")
 
 
 def _sign_in(start: Start) -> list[tuple[str, str]]:

@@ -39,7 +39,7 @@ workers = settings.web_concurrency
 threads = settings.password_hash_queue + 4
 timeout = 30
 graceful_timeout = 30
-# Clients and proxies should close their idle connections first, or a request is lost on one that the server has just closed.
+# Clients and proxies should close idle connections first: a request on a connection that the server has just closed is lost.
 # nginx and AWS keep them for 60 s, Java for 30 s, and Node.js for 4 s, or for longer while its one thread is busy.
 keepalive = 75
 # Replacing workers now and then limits how much memory a leak can take. The jitter spreads the replacements.
@@ -116,27 +116,13 @@ def on_reload(server: Any) -> None:
     master.serve_metrics(server, settings.metrics_port, make_metrics_process)
 
 
-def pre_fork(server: Any, worker: Any) -> None:
-    """Prepare the fork of a worker."""
-    master.expect_birth(server, worker)
-
-
-def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's
-    """Tell the master, which waits for each new worker, that this one listens."""
-    master.announce_birth(server)
-
-
 def post_worker_init(worker: Any) -> None:
     """Have the worker count its requests and connections."""
     if worker.metrics_slot:
         count_in_slot(worker)
 
 
-def child_exit(server: Any, worker: Any) -> None:
-    """Reset the gauges of the ended worker, such as the number of its connections in use."""
-    master.forget_worker(server, worker)
-
-
-def on_exit(server: Any) -> None:
-    """Stop the metrics process."""
-    master.end_metrics(server)
+pre_fork = master.expect_birth
+post_fork = master.announce_birth
+child_exit = master.forget_worker
+on_exit = master.end_metrics

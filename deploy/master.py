@@ -24,9 +24,6 @@ from models import db
 from models.user_table import UnusableTable
 from security.keys.pair import UnusableKey
 
-# The parameter M_ARENA_MAX of malloc.h, and the value that it gets.
-_ARENA_MAX, _ARENAS = -8, 2
-
 # A forked worker keeps the master's signal handlers until it is ready. They would swallow a signal, and the master would wait
 # 30 s for a worker that does not end. So these signals are blocked during the fork and then end the worker. `post_fork` runs
 # too late for this.
@@ -39,8 +36,7 @@ def check_before_start(server: Any, settings: Settings) -> None:
     """Stop the start, with one message, if every worker would fail."""
     try:
         server.app.usable = _make_usable(settings)
-        _refuse_too_few_threads(server.cfg.threads, settings.password_hash_queue)
-        _refuse_tls(server.cfg.is_ssl)
+        _refuse_options(server.cfg, settings.password_hash_queue)
         _fit_sockets(server)
         if "GUNICORN_PID" not in os.environ:  # it is set on USR2, when a new server takes over the port
             _refuse_taken_ports("PORT", server.cfg.address)
@@ -54,12 +50,17 @@ def prepare(server: Any) -> None:
     server.setup = partial(_set_up_again, server, server.setup)
     server.handle_hup = partial(_reload_if_usable, server, server.handle_hup)
     server.manage_workers = partial(_replace_spent_worker, server, server.manage_workers)
-    _share_arenas()
+    # Threads of a worker share glibc's allocation arenas. Otherwise each keeps the most memory that it ever needed.
+    with contextlib.suppress(AttributeError):  # not glibc
+        ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX of malloc.h
     _share_memory()
     server.births = []
     server.metrics = None
-    after_in_parent = partial(_go_on_after_fork, server.births)
-    os.register_at_fork(before=_hold_signals, after_in_parent=after_in_parent, after_in_child=_be_ended_by_signals)
+    os.register_at_fork(
+        before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, _ENDING),
+        after_in_parent=partial(_go_on_after_fork, server.births),
+        after_in_child=_be_ended_by_signals,
+    )
 
 
 def announce_addresses(server: Any, settings: Settings) -> None:
@@ -98,12 +99,12 @@ def _fit_sockets(server: Any) -> None:
     Otherwise each worker would replace the others' socket, and gunicorn would give a new socket the group of its workers,
     which shuts nginx out.
     """
-    if any(not isinstance(address, tuple) for address in server.cfg.address):
-        server.cfg.set("reuse_port", False)
     server.own_group = server.cfg.gid
     for address in server.cfg.address:
+        if not isinstance(address, tuple):
+            server.cfg.set("reuse_port", False)
         folder = Path(address).parent if isinstance(address, str) else None
-        if folder is not None and folder.is_dir() and folder.stat().st_mode & stat.S_ISGID and server.own_group == os.getegid():
+        if folder and folder.is_dir() and folder.stat().st_mode & stat.S_ISGID and server.own_group == os.getegid():
             server.cfg.set("group", folder.stat().st_gid)
 
 
@@ -131,7 +132,7 @@ def expect_birth(server: Any, worker: Any) -> None:
     worker.metrics_slot = server.metrics.take_slot(taken) if server.metrics else 0
 
 
-def announce_birth(server: Any) -> None:
+def announce_birth(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's
     """Tell the master, which waits for each new worker, that this one listens."""
     while server.births:
         for end in server.births.pop():
@@ -139,7 +140,7 @@ def announce_birth(server: Any) -> None:
 
 
 def forget_worker(server: Any, worker: Any) -> None:
-    """Reset the gauges of an ended worker, and restart the metrics process if it has ended too."""
+    """Reset the gauges of an ended worker, such as its open connections, and restart the metrics process if it has ended too."""
     if server.metrics:
         server.metrics.leave_slot(getattr(worker, "metrics_slot", 0))
         server.metrics.run(server.LISTENERS)
@@ -152,19 +153,9 @@ def _share_memory() -> None:
     gc.freeze()
 
 
-def _share_arenas() -> None:
-    """Share glibc's allocation arenas between the threads of a worker. Otherwise each keeps the most it ever needed."""
-    with contextlib.suppress(AttributeError):  # not glibc
-        ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
-
-
-def _hold_signals() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-
-
 def _go_on_after_fork(births: list[tuple[int, int]]) -> None:
     """Wait until the new worker listens. Otherwise gunicorn stops an old one at once, and for a moment none may listen."""
-    _let_signals_through()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     if births:
         reads, writes = births.pop()
         os.close(writes)
@@ -172,14 +163,10 @@ def _go_on_after_fork(births: list[tuple[int, int]]) -> None:
         os.close(reads)
 
 
-def _let_signals_through() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-
-
 def _be_ended_by_signals() -> None:
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
-    _let_signals_through()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
 def _reload_if_usable(server: Any, reload: Callable[[], None]) -> None:
@@ -219,29 +206,22 @@ def _make_usable(ours: Settings) -> Flask:
 
 def _refuse_taken_ports(name: str, addresses: list[Any]) -> None:
     """Raise InvalidSetting if another server uses an address: with `reuse_port` the two would share the requests."""
-    for address in addresses:
-        if not isinstance(address, tuple):  # a unix socket
-            continue
+    for host, port in (address for address in addresses if isinstance(address, tuple)):  # no unix sockets
         try:
-            socket.create_server(address, family=socket.AF_INET6 if ":" in address[0] else socket.AF_INET).close()
+            socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
         except OSError as reason:
-            why = os.strerror(reason.errno or 0)
-            raise InvalidSetting(f"{name} {address[1]} cannot be used on {address[0]}: {why}.") from None
+            raise InvalidSetting(f"{name} {port} cannot be used on {host}: {os.strerror(reason.errno or 0)}.") from None
 
 
-def _refuse_tls(wanted: bool) -> None:
-    """Raise InvalidSetting if gunicorn is to terminate TLS: the loop peeks at arrived bytes, which TLS does not allow."""
-    if wanted:
-        raise InvalidSetting(
-            "gunicorn cannot terminate TLS here: put a proxy in front (docs/nginx.md), and remove --certfile and --keyfile."
-        )
-
-
-def _refuse_too_few_threads(number: int, hash_queue: int) -> None:
-    """Raise InvalidSetting if GUNICORN_CMD_ARGS leaves no thread for requests that hash no password."""
+def _refuse_options(cfg: Any, hash_queue: int) -> None:
+    """Raise InvalidSetting if GUNICORN_CMD_ARGS leaves no thread for requests that hash no password, or asks for TLS."""
     busy = hash_queue + 1
-    if number <= busy:
+    if cfg.threads <= busy:
         raise InvalidSetting(
             f"PASSWORD_HASH_QUEUE is {hash_queue}, so hashing can occupy {busy} threads of a worker, and gunicorn's --threads is "
-            f"{number}. Raise --threads, or lower PASSWORD_HASH_QUEUE."
+            f"{cfg.threads}. Raise --threads, or lower PASSWORD_HASH_QUEUE."
+        )
+    if cfg.is_ssl:  # the loop peeks at arrived bytes, which TLS does not allow
+        raise InvalidSetting(
+            "gunicorn cannot terminate TLS here: put a proxy in front (docs/nginx.md), and remove --certfile and --keyfile."
         )

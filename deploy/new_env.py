@@ -11,7 +11,7 @@ SECRETS = ("JWT_PASSPHRASE", "APP_SECRET")
 
 
 def write_env(example: str, target: Path) -> None:
-    """Write the whole file or nothing, readable by its owner only. Never replaces a file. `example` is that of .env.example."""
+    """Write the whole file or nothing, for its owner only. Never replaces a file. `example` is the text of .env.example."""
     if target.exists():
         return
     for name in SECRETS:

@@ -28,8 +28,6 @@ _ANSWERED.set_result(True)
 class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A threaded worker whose threads get complete requests, except for chunked bodies."""
 
-    alive: bool
-    nr_conns: int
     limits = Limits()
 
     def run(self) -> None:
@@ -62,8 +60,9 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         conn.parser = ArrivingRequests(self.cfg, conn.sock, conn.client, self.limits, self.waiting_threads)
         conn.data_ready = True
         # The kernel ends a send after this time. With a time-out of its own, Python would poll before each call.
+        timeval = struct.pack("@ll", *divmod(int(self.limits.stall_seconds * 1_000_000), 1_000_000))
         with contextlib.suppress(OSError):  # the client is gone
-            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(self.limits.stall_seconds))
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
         self._await_first_byte(conn)
 
     def _await_first_byte(self, conn: Any) -> None:
@@ -101,7 +100,6 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Let the loop wait for the client's next step."""
         outcome = False if fs.cancelled() or fs.exception() else fs.result()
         if outcome is True:
-            self.slow.discard(conn)
             super().finish_request(conn, fs)
         else:
             self.go_on(conn, outcome)
@@ -117,11 +115,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self._await_end(conn)
 
     def _await_rest(self, conn: Any) -> None:
-        begun_at, now = conn.parser.begun_at, time.monotonic()
+        begun_at = conn.parser.begun_at
         if begun_at is None:
             self._await_first_byte(conn)
             return
-        conn.stalls_at = now + self.limits.stall_seconds
+        conn.stalls_at = time.monotonic() + self.limits.stall_seconds
         if conn in self.slow:
             self._await_slow(conn)
         else:
@@ -212,8 +210,3 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def let_silent_clients_go(self) -> None:
         """Give clients that have sent nothing a last moment, then close their connections: this worker is stopping."""
         self.waits.hasten(self._close, time.monotonic() + STOP_KEEPALIVE_LINGER)
-
-
-def _timeval(seconds: float) -> bytes:
-    whole = int(seconds)
-    return struct.pack("@ll", whole, int((seconds - whole) * 1e6))

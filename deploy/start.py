@@ -4,6 +4,7 @@ The set-up runs in a forked child, so that both share their imports, which halve
 the settings are valid: it fails at import if WEB_CONCURRENCY is bad.
 """
 
+import logging
 import os
 import subprocess
 import sys
@@ -27,7 +28,7 @@ Command = Callable[..., NoReturn]
 
 _PASSWORD_LINE = "admin password: "  # noqa: S105 - as `bin/poort setup` prints it
 
-# They name files and folders, and may be relative to a working folder that the server leaves.
+# Variables with a path. A relative one is made absolute, because the server leaves the working folder.
 _PLACES = ("POORT_HOME", "POORT_ENV_FILE")
 
 
@@ -41,28 +42,29 @@ def serve(run: Command, *, is_demo: bool, sets_up: bool) -> None:
     """Set up and serve. On a terminal, the start ends with a block for people, and nothing else is logged before it."""
     settings = _prepare(is_demo=is_demo, sets_up=sets_up)
     for_people = sys.stdout.isatty() and sys.stderr.isatty()
-    first_screen = import_string("deploy.first_screen")
     if for_people:
-        first_screen.say_less()
+        logging.disable(logging.INFO)  # until the workers listen; forked processes inherit it
     password = _run_forked(run, "poort", "setup", keeps_password=for_people) if sets_up or is_demo else ""
     if is_demo and demo.lacks_users():
         _run_forked(run, "users", "import", str(demo.USERS))
     sys.argv = [str(Path(sys.executable).with_name("gunicorn")), "-c", str(ROOT / "deploy" / "gunicorn.conf.py"), "wsgi:app"]
-    first_screen.run_server(
-        first_screen.Start(
-            settings=settings,
-            password=password,
-            variables=_variables(),
-            remarks=demo.remarks() if is_demo else (),
-            known=(demo.ADMINISTRATOR, demo.PASSWORD) if is_demo else None,
-        )
-        if for_people
-        else None
+    if not for_people:
+        import_string("gunicorn.app.wsgiapp.run")()
+        return
+    first_screen = import_string("deploy.first_screen")
+    start = first_screen.Start(
+        settings=settings,
+        password=password,
+        # What a command needs before its name to use the settings of this start.
+        variables="".join(f"{name}={shown(os.environ[name])} " for name in filter(os.environ.get, _PLACES)),
+        remarks=demo.remarks() if is_demo else (),
+        known=(demo.ADMINISTRATOR, demo.PASSWORD) if is_demo else None,
     )
+    first_screen.ServerOnTerminal(start).run()
 
 
 def _prepare(*, is_demo: bool, sets_up: bool) -> Settings:
-    """Return the settings, after the files and drivers that they need are there. Exits if they cannot be used."""
+    """Write missing files, install missing drivers, and return the settings. Exits if the settings cannot be used."""
     for name in filter(os.environ.get, _PLACES):
         os.environ[name] = os.path.abspath(os.environ[name])  # noqa: PTH100 - keeps symbolic links
     # New files, such as the database and its log, are for their owner only.
@@ -82,13 +84,8 @@ def _prepare(*, is_demo: bool, sets_up: bool) -> Settings:
     return settings
 
 
-def _variables() -> str:
-    """Return what a command needs before its name to use the settings of this start."""
-    return "".join(f"{name}={shown(os.environ[name])} " for name in filter(os.environ.get, _PLACES))
-
-
 def _run_forked(run: Command, *words: str, keeps_password: bool = False) -> str:
-    """Run a command in a forked child. Exits if it fails. May take the first user's password out of its output."""
+    """Run a command in a forked child. Exits if it fails. `keeps_password` takes the first user's password from its output."""
     reads, writes = os.pipe()
     child = os.fork()
     if not child:

@@ -14,7 +14,6 @@ class Waits:
     """Connections that wait until they are readable or writable, or time out. Only the thread of the loop may use this."""
 
     def __init__(self, poller: selectors.BaseSelector) -> None:
-        """Take the poller of the loop."""
         self._poller = poller
         self._waiting: dict[Any, tuple[float, Step]] = {}
         self._next_end = math.inf
@@ -26,18 +25,15 @@ class Waits:
         """
         conn.sock.setblocking(False)
         self._poller.register(conn.sock, event, partial(self._wake, conn, ready))
-        self.bound(conn, until, over)
-
-    def bound(self, conn: Any, until: float, over: Step) -> None:
-        """Change when a wait ends, and the step `over` that is called then."""
         self._waiting[conn] = until, over
         self._next_end = min(self._next_end, until)
 
     def hasten(self, over: Step, until: float) -> None:
         """Shorten all waits that have the step `over`, so that they end by `until`."""
-        for conn, (given, step) in list(self._waiting.items()):
+        for conn, (given, step) in self._waiting.items():
             if step == over:
-                self.bound(conn, min(given, until), over)
+                self._waiting[conn] = min(given, until), over
+        self._next_end = min(self._next_end, until)
 
     def seconds_left(self, most: float) -> float:
         """Return how long the loop may sleep, at most `most`."""

@@ -25,8 +25,6 @@ from rest.error_codes import HEADER, INTERNAL_ERROR, OF_STATUS
 class OurResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
     """An answer without `Server`, sent in one piece."""
 
-    headers_sent: bool
-
     def default_headers(self) -> list[str]:
         """Return gunicorn's own fields without `Server`, which no setting removes. The date is formatted once a second."""
         (major, minor), closes = self.req.version, "close" if self.should_close() else "keep-alive"
@@ -81,7 +79,6 @@ _NEW_VALUES = {"X-Request-Id", "ETag", "Content-Location", "Location", "Link"}
 _MOST_LOOKED_AT = 256
 _LOOKED_AT: set[tuple[str, str]] = set()
 
-
 _INTERNAL = (500, INTERNAL_ERROR, "Internal Server Error")
 
 # Answers to requests that gunicorn refuses before the application sees them; {0} is gunicorn's configuration. The texts of
@@ -101,7 +98,6 @@ REFUSALS = {
     errors.ExpectationFailed: (417, OF_STATUS[417], "No expectation but 100-continue can be met."),
     errors.UnsupportedTransferCoding: (501, OF_STATUS[501], "No transfer coding but chunked is supported."),
     errors.ParseException: (400, "invalid_http", "The request is not valid HTTP."),
-    Exception: _INTERNAL,
 }
 
 

@@ -17,8 +17,8 @@ INTRODUCTION = """\
 <!-- Written by `make docs` from config/settings.py and .env.example: change those. -->
 
 These are all variables of the server. Values come from `.env`, then `.env.local`, then the environment; the last one wins.
-The server reads them once: restart it after a change. A value that cannot be used stops the start with one sentence that
-names the variable. Variables that Chamilo has too mean the same there.
+After a change, restart the server. A reload (HUP) is enough for changes in the files. A value that cannot be used stops the start
+with one sentence that names the variable. Variables that Chamilo has, too, mean the same there.
 
 `POORT_HOME`, in the environment only, names the folder of state: `.env` and `.env.local`, the keys in `config/jwt/`, and
 SQLite's file in `var/`. By default it is the folder of a clone. If you [installed the wheel](install.md), it is `poort/` in
@@ -28,7 +28,7 @@ SQLite's file in `var/`. By default it is the folder of a clone. If you [install
 `POORT_ENV_FILE`, in the environment only, names a file to use instead of `.env`, such as Chamilo's own. The name of the second
 file is then that name with `.local`, and `%kernel.project_dir%` stands for the folder of the file.
 
-A secret may lie in a file of its own, as containers mount it: with `_FILE` after its name, a variable holds the path of a file
+A secret may be in a file of its own, as containers mount it: with `_FILE` after its name, a variable holds the path of a file
 with one line, such as `APP_SECRET_FILE=/run/secrets/app_secret`. This works for
 {secrets}.
 """.replace("{secrets}", ", ".join(f"`{name}`" for name in SECRETS))

@@ -1,6 +1,6 @@
-"""The program `poort`. In a wheel this package holds all of the server, in `server/`; in a checkout the server lies beside it.
+"""The program `poort`. In a wheel this package holds all of the server, in `server/`; in a checkout the server is beside it.
 
-The server's modules have top-level names, such as `config`. They come first on the path: no other module takes their place.
+The server's modules have top-level names, such as `config`. They come first on the path, so no other module can take their place.
 """
 
 import gc
@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-_INSIDE = _HERE / "server"
-_SERVER = str(_INSIDE if _INSIDE.is_dir() else _HERE.parent)
+_SERVER = str(_HERE / "server" if (_HERE / "server").is_dir() else _HERE.parent)
 
 # Imports leave no garbage, and looking for it would take a sixth of the start time. poort/__main__.py switches it on again.
 gc.disable()

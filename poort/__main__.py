@@ -7,18 +7,11 @@ import sys
 from typing import Any, NoReturn
 
 import click
-from flask import Flask
 from flask.cli import FlaskGroup
 from werkzeug.utils import import_string
 
 from config.home import as_typed
 from config.version import VERSION
-
-
-def load_app() -> Flask:
-    """Return the application for a command."""
-    app: Flask = _load("wsgi:app")
-    return app
 
 
 class Program(FlaskGroup):
@@ -31,7 +24,11 @@ class Program(FlaskGroup):
 
 # The `.env` of the current folder is not ours.
 program = Program(
-    name="poort", help="Administer a Poort server.", create_app=load_app, load_dotenv=False, add_version_option=False
+    name="poort",
+    help="Administer a Poort server.",
+    create_app=lambda: _load("wsgi:app"),
+    load_dotenv=False,
+    add_version_option=False,
 )
 click.version_option(VERSION, message=f"Poort {VERSION}, Python {platform.python_version()}")(program)
 
@@ -80,7 +77,7 @@ def setup() -> None:
 
 
 def _load(name: str) -> Any:
-    """Load the whole server, with the settings of a server: under `flask` the default of APP_ENV is another one."""
+    """Return an object of the server, after importing all of it. Flask's variable would change the default of APP_ENV."""
     del os.environ["FLASK_RUN_FROM_CLI"]
     loaded = import_string(name)
     gc.freeze()

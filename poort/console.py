@@ -6,11 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-_HERE = Path(__file__).resolve().parent
-_IS_INSTALLED = (_HERE / "server").is_dir()
+_ROOT = Path(__file__).resolve().parent.parent
+_IS_INSTALLED = (_ROOT / "poort" / "server").is_dir()
 
 # In a checkout, any Python may run this module, and `.venv` has the packages.
-_ROOT = _HERE.parent
 _PYTHON = Path(sys.executable) if _IS_INSTALLED else _ROOT / ".venv" / "bin" / "python"
 _POORT = ("-m", "poort") if _IS_INSTALLED else (str(_ROOT / "bin" / "poort"),)
 
@@ -20,29 +19,35 @@ COMMANDS = {
     "lexik:jwt:generate-token": "Print a token for a user.",
 }
 
-_USAGE = """Usage:
-  {console} COMMAND [options] [arguments]
+_LIST = "\n".join(f"  {command:<28}{summary}" for command, summary in COMMANDS.items())
+_CALLED, _PROGRAM = ("poort-console", "poort") if _IS_INSTALLED else ("bin/console", "bin/poort")
+
+_USAGE = f"""Usage:
+  {_CALLED} COMMAND [options] [arguments]
 
 Available commands:
-{commands}
+{_LIST}
 
-`{console} COMMAND --help` shows the options of a command. All other commands of Poort are those of `{poort}`."""
+`{_CALLED} COMMAND --help` shows the options of a command. All other commands of Poort are those of `{_PROGRAM}`.
+"""
 
 
-def main() -> None:
-    """Replace this process with `bin/poort jwt COMMAND`."""
-    # Options that Symfony's console accepts for every command. Most have no effect here.
+def _arguments() -> tuple[argparse.Namespace, list[str]]:
+    """Return the options that Symfony's console accepts for every command, most without effect here, and all other arguments."""
     options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     options.add_argument("-e", "--env")
     for names in (("-n", "--no-interaction"), ("-q", "--quiet"), ("--no-debug", "--profile", "--ansi", "--no-ansi")):
         options.add_argument(*names, action="store_true")
     options.add_argument("-v", "--verbose", action="count")
-    given, rest = options.parse_known_args()
+    return options.parse_known_args()
+
+
+def main() -> None:
+    """Replace this process with `bin/poort jwt COMMAND`."""
+    given, rest = _arguments()
     name = next((argument for argument in rest if not argument.startswith("-")), None)
     if name == "list" or (name is None and {"-h", "--help"} & set(rest)):
-        commands = "\n".join(f"  {command:<28}{summary}" for command, summary in COMMANDS.items())
-        console, poort = ("poort-console", "poort") if _IS_INSTALLED else ("bin/console", "bin/poort")
-        sys.stdout.write(_USAGE.format(commands=commands, console=console, poort=poort) + "\n")
+        sys.stdout.write(_USAGE)
         return
     if name not in COMMANDS:
         fault = f"Command {json.dumps(name)} is not defined." if name else "No command is given."

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from operator import attrgetter
 
 from flask import Flask, Response
 from flask.globals import app_ctx, request_ctx
@@ -76,58 +77,61 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
+#: Totals that parts of the server keep, and the counters that copy them.
+_TOTALS = {
+    "limiter.unavailable_total": (
+        "poort_throttle_unavailable_total",
+        "Attempts uncounted and slots not returned because the throttle's store was down.",
+    ),
+    "limiter.reported_names_total": (
+        "poort_attacked_names_total",
+        "User names with 100 failed sign-ins in an hour, once per name, hour and worker.",
+    ),
+    "hashing.turns_total": ("poort_password_hash_turns_total", "Turns on the hashing thread."),
+    "hashing.waited_seconds_total": ("poort_password_hash_wait_seconds_total", "Total time that requests waited for a turn."),
+    "hashing.refused_total": ("poort_password_hash_refused_total", "Requests refused because the hash queue was full."),
+}
+
 
 class Metrics:
     """The metrics of a worker (docs/monitoring.md#metrics)."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         """Create the metrics in a registry. Workers need none: their counts are read from files."""
-        counter = partial(Counter, registry=registry)
+        counter, labelled = partial(Counter, registry=registry), partial(_labelled, registry)
         gauge = partial(Gauge, multiprocess_mode="livesum", registry=registry)
+        # The value that any worker set last, also if another one found the opposite before.
+        latest = partial(Gauge, multiprocess_mode="livemostrecent", registry=registry)
         self.requests = _count_and_time_requests(registry)
-        self.sign_ins = counter("poort_sign_ins_total", "Sign-ins, by outcome.", ("outcome",))
-        self.token_failures = counter("poort_token_failures_total", "Refused tokens, by reason.", ("kind",))
+        outcomes = ("success", "malformed", "failed", *OUTCOMES.values())
+        self.sign_ins = labelled("poort_sign_ins_total", "Sign-ins, by outcome.", "outcome", outcomes)
+        self.token_failures = labelled(
+            "poort_token_failures_total", "Refused tokens, by reason.", "kind", TOKEN_FAILURES.values()
+        )
         self.throttled = counter("poort_throttled_total", "Attempts that the throttle refused.")
-        self.throttle_unavailable = counter(
-            "poort_throttle_unavailable_total", "Attempts uncounted and slots not returned because the throttle's store was down."
-        )
-        self.attacked_names = counter(
-            "poort_attacked_names_total", "User names with 100 failed sign-ins in an hour, once per name, hour and worker."
-        )
-        self.hash_turns = counter("poort_password_hash_turns_total", "Turns on the hashing thread.")
-        self.hash_wait = counter("poort_password_hash_wait_seconds_total", "Total time that requests waited for a turn.")
-        self.hash_refused = counter("poort_password_hash_refused_total", "Requests refused because the hash queue was full.")
+        self.totals = {total: counter(name, text) for total, (name, text) in _TOTALS.items()}
         self.hash_depth = gauge("poort_password_hash_queue_depth", "Requests that hash a password or wait to do so.")
-        self.mails = counter("poort_mails_total", "Mails to new users, by outcome.", ("outcome",))
-        self.unavailable = counter("poort_unavailable_total", "Requests that failed because a part was unavailable.", ("part",))
-        # The latest finding of any worker counts, also if another one found the opposite before.
-        self.writing_lost = Gauge(
-            "poort_writing_lost",
-            "1 if the database can be read and not written.",
-            multiprocess_mode="livemostrecent",
-            registry=registry,
+        self.mails = labelled("poort_mails_total", "Mails to new users, by outcome.", "outcome", MAIL_OUTCOMES)
+        self.unavailable = labelled(
+            "poort_unavailable_total", "Requests that failed because a part was unavailable.", "part", UNAVAILABLE.values()
         )
+        self.writing_lost = latest("poort_writing_lost", "1 if the database can be read and not written.")
         self.connections = gauge("poort_database_connections_in_use", "Database connections that requests hold.")
-        self.workers = gauge("poort_workers", "Worker processes.")
-        self.workers.set(1)
-        build = gauge("poort_build_info", "1, with versions.", ("version", "python"), multiprocess_mode="livemostrecent")
+        gauge("poort_workers", "Worker processes.").set(1)
+        build = latest("poort_build_info", "1, with versions.", ("version", "python"))
         build.labels(VERSION, platform.python_version()).set(1)
-        self._create_labels()
 
-    def _create_labels(self) -> None:
-        """Create every label now: `increase()` misses the first event of a new series."""
-        for outcome in {"success", "malformed", "failed", *OUTCOMES.values()}:
-            self.sign_ins.labels(outcome)
-        for outcome in MAIL_OUTCOMES:
-            self.mails.labels(outcome)
-        for kind in TOKEN_FAILURES.values():
-            self.token_failures.labels(kind)
-        for part in UNAVAILABLE.values():
-            self.unavailable.labels(part)
+
+def _labelled(registry: CollectorRegistry | None, name: str, text: str, label: str, values: Iterable[str]) -> Counter:
+    """Return a counter that has all its series: `increase()` misses the first event of a new one."""
+    counter = Counter(name, text, (label,), registry=registry)
+    for value in values:
+        counter.labels(value)
+    return counter
 
 
 def _count_and_time_requests(registry: CollectorRegistry | None) -> Histogram:
-    """Return one metric that counts and times: each metric that is written adds microseconds to a request's eighty."""
+    """Return a metric that both counts and times, because each metric adds microseconds to the eighty that a read takes."""
     return Histogram(
         "poort_http_request_duration_seconds",
         "Requests, and the time until they were answered.",
@@ -165,15 +169,8 @@ class RequestCounter:
         self._held = -1
         self._is_writing_lost = False
         self._known: dict[tuple[str, str, int], Callable[[float], None]] = {}
-        limiter, hashing = ours.limiter, ours.hashing
-        self._grown = (
-            _Grown(lambda: limiter.unavailable_total, metrics.throttle_unavailable),
-            _Grown(lambda: limiter.reported_names_total, metrics.attacked_names),
-            _Grown(lambda: hashing.turns_total, metrics.hash_turns),
-            _Grown(lambda: hashing.waited_seconds_total, metrics.hash_wait),
-            _Grown(lambda: hashing.refused_total, metrics.hash_refused),
-        )
-        hashing.watch(metrics.hash_depth.set)
+        self._grown = [_Grown(partial(attrgetter(total), ours), counter) for total, counter in metrics.totals.items()]
+        ours.hashing.watch(metrics.hash_depth.set)
         self._probe = ours.write_probe
         self._probe.watch(self._note_writing)
         if ours.mailer:
@@ -213,10 +210,9 @@ class RequestCounter:
         self._metrics.writing_lost.set(is_lost)
 
     def _of_kind(self, method: str, route: str, status: int) -> Callable[[float], None]:
-        observe: Callable[[float], None] = self._metrics.requests.labels(
-            method if method in _METHODS else "other", route, status
-        ).observe
-        if method in _METHODS:
+        name = method if method in _METHODS else "other"
+        observe: Callable[[float], None] = self._metrics.requests.labels(name, route, status).observe
+        if name == method:
             self._known[method, route, status] = observe
         return observe
 
@@ -237,8 +233,7 @@ def _outcome(failure: Exception | None, status: int) -> str:
 
 
 def _first_of(names: dict[type[Exception], str], failure: Exception) -> str | None:
-    ancestors: Iterable[type] = type(failure).__mro__
-    return next((names[kind] for kind in ancestors if kind in names), None)
+    return next((names[kind] for kind in type(failure).__mro__ if kind in names), None)
 
 
 def count_requests(app: Flask, metrics: Metrics) -> None:

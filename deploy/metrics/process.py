@@ -40,7 +40,6 @@ class MetricsProcess:
     """The master's handle on the folder of counts and on the process that serves their sum."""
 
     def __init__(self, port: int) -> None:
-        """Create the folder."""
         self.port = port
         memory = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
         self._folder = Path(tempfile.mkdtemp(prefix="poort-metrics-", dir=memory))
@@ -64,7 +63,6 @@ class MetricsProcess:
         if self._is_running():
             os.kill(self._pid, signal.SIGTERM)
             os.waitpid(self._pid, 0)
-        self._pid = 0
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def take_slot(self, taken: Collection[int]) -> int:
@@ -73,7 +71,9 @@ class MetricsProcess:
         self.leave_slot(slot)
         try:
             for kind, size in _FILE_BYTES.items():
-                _make_room(self._folder / f"{kind}_{slot}.db", size)
+                with (self._folder / f"{kind}_{slot}.db").open("ab") as file:
+                    if file.tell() < size and sys.platform == "linux":
+                        os.posix_fallocate(file.fileno(), 0, size)
         except OSError as reason:
             logger.error("a worker will not count its requests: %s", reason.strerror)
             return 0
@@ -111,9 +111,3 @@ def count_in_slot(worker: Any) -> None:
     count_requests(app, Metrics())
     with app.app_context():
         worker.look = WorkerState(parts().settings.jwt_secret_key).look
-
-
-def _make_room(path: Path, size: int) -> None:
-    with path.open("ab") as file:
-        if file.tell() < size and sys.platform == "linux":
-            os.posix_fallocate(file.fileno(), 0, size)

@@ -27,10 +27,8 @@ _PSS = re.compile(rb"^Pss: +(\d+) kB", re.MULTILINE)
 
 _CPU = "process_cpu_seconds"
 
-Join = Callable[[Iterable[float]], float]
-
 #: By name: the text, and how the values of several workers become one.
-_METRICS: Mapping[str, tuple[str, Join]] = {
+_METRICS: Mapping[str, tuple[str, Callable[[Iterable[float]], float]]] = {
     _CPU: ("CPU time, user and system; of workers, also of those that have ended.", sum),
     "process_resident_memory_bytes": ("Resident memory; a page that processes share counts in each of them.", sum),
     "process_proportional_memory_bytes": ("Resident memory; of a shared page each process has its share (PSS).", sum),
@@ -47,7 +45,7 @@ class ServerProcesses:
     def __init__(self, master: int) -> None:
         """Take the process id of the master, the parent of the others."""
         self._master = master
-        # Not from /proc/stat, which systemd's `ProcSubset=pid` hides. Once, because the difference of two clocks jitters.
+        # systemd's `ProcSubset=pid` hides /proc/stat. Computed once, because the difference of two clocks jitters.
         self._booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
         self._cpu_seconds_of_workers = 0.0
 

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -18,8 +19,6 @@ logger = logging.getLogger(__name__)
 
 _HOST = "127.0.0.1"
 
-_CLIENT_TIMEOUT_SECONDS = 10
-
 
 class _MasterGone(Exception):
     """The master has ended, for whatever reason."""
@@ -31,11 +30,8 @@ def serve(port: int, folder: Path, master: int) -> None:
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
     if sys.platform == "linux":
         registry.register(ServerProcesses(master))
-    try:
-        with _bind(port, registry, master) as server:
-            server.serve_forever()
-    except _MasterGone:
-        return
+    with suppress(_MasterGone), _bind(port, registry, master) as server:
+        server.serve_forever()
 
 
 def _bind(port: int, registry: CollectorRegistry, master: int) -> "MetricsServer":
@@ -80,7 +76,7 @@ class MetricsServer(ThreadingHTTPServer):
 class _Handler(MetricsHandler):
     """Answers GET /metrics, and nothing else."""
 
-    timeout = _CLIENT_TIMEOUT_SECONDS
+    timeout = 10  # seconds that a client may be silent
 
     def do_GET(self) -> None:  # noqa: N802 - the library's
         if urlsplit(self.path).path == "/metrics":

@@ -21,19 +21,17 @@ class WorkerState:
         self._private_key = Path(private_key)
         self._next_look_at = 0.0
         self._last: tuple[float, ...] = ()
-        starts = Counter("poort_worker_starts_total", "Workers that have started.", registry=registry)
+        Counter("poort_worker_starts_total", "Workers that have started.", registry=registry).inc()
         self._gauges = (
             gauge("poort_open_connections", "Open connections of clients, also idle ones."),
             gauge("poort_unread_answer_bytes", "Bytes of answers that clients have not read yet."),
             # All workers have the same key, and the latest to look knows best.
-            Gauge(
+            gauge(
                 "poort_signing_key_changed_timestamp_seconds",
                 "When the file of the private key was last changed, since the epoch.",
                 multiprocess_mode="livemostrecent",
-                registry=registry,
             ),
         )
-        starts.inc()
 
     def look(self, worker: Any) -> None:
         """Set the gauges, at most once a second. Called by the loop of the worker."""
