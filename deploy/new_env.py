@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 import sys
+import tempfile
 from pathlib import Path
 
 #: The variables that get a random value of their own.
@@ -18,8 +19,9 @@ def write_env(example: str, target: Path) -> None:
         example, found = re.subn(rf"^{name}=$", f"{name}={secrets.token_hex(32)}", example, flags=re.MULTILINE)
         if found != 1:
             sys.exit(f".env.example must have one line `{name}=`.")
-    unfinished = target.with_name(f".env.{os.getpid()}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    # Not named after the process: in containers its id is often that of an earlier one, which may have left such a file.
+    descriptor, path = tempfile.mkstemp(prefix=".env.", dir=target.parent)
+    unfinished = Path(path)
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(example)
