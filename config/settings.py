@@ -51,7 +51,7 @@ class Settings:
     # fmt: off
     app_env: str = _variable("APP_ENV", "prod", parsing.one_of("dev", "test", "prod"), "dev, test or prod", "prod refuses to start with a weak passphrase; under the `flask` command the default is dev")
     app_secret: str = _variable("APP_SECRET", "", str, "text", "protects the hashes of throttled names and the secrets of second factors; use the same on every host, and never change it; if empty, JWT_PASSPHRASE takes its place")
-    chamilo_version: str = _variable("CHAMILO_VERSION", "2", parsing.one_of("2", "3"), "2 or 3", "the version of Chamilo to answer like: error documents, header fields and API documents differ")
+    chamilo_version: str = _variable("CHAMILO_VERSION", "2", parsing.one_of("2", "3"), "2 or 3", "the version of Chamilo whose answers this server gives; error documents, header fields and API documents differ")
     app_enable_api_entrypoint: bool = _variable("APP_ENABLE_API_ENTRYPOINT", "0", parsing.boolean, "1/true/yes/on", "serves the explorer and the API documents under /api")
     jwt_secret_key: str = _variable("JWT_SECRET_KEY", "%kernel.project_dir%/config/jwt/private.pem", str, "path, or the PEM itself", "the RSA private key that signs tokens; not an HMAC secret")
     jwt_public_key: str = _variable("JWT_PUBLIC_KEY", "%kernel.project_dir%/config/jwt/public.pem", str, "path, or the PEM itself", "the RSA public key that verifies tokens")
@@ -65,7 +65,7 @@ class Settings:
     refresh_token_ttl_seconds: int = _variable("REFRESH_TOKEN_TTL", "0", parsing.integer(0, 10**9), "seconds", "how long a session lasts without a refresh; 0 switches refresh tokens off")
     refresh_token_max_lifetime_seconds: int = _variable("REFRESH_TOKEN_MAX_LIFETIME", "2592000", parsing.integer(1, 10**9), "seconds", "how long a session lasts at most, however often it is refreshed")
     refresh_token_max_sessions: int = _variable("REFRESH_TOKEN_MAX_SESSIONS", "10", parsing.integer(1, 1000), "sessions", "allowed per user; one more ends the session that has been unused for longest")
-    api_keys: bool = _variable("API_KEYS", "0", parsing.boolean, "1/true/yes/on", "accepts API keys, which `bin/poort api-key create` creates; beside a campus, Chamilo's own setting decides instead")
+    api_keys: bool = _variable("API_KEYS", "0", parsing.boolean, "1/true/yes/on", "accepts API keys, which `bin/poort api-key create` creates; with DATABASE_SCHEMA=chamilo, Chamilo's own setting decides instead")
     login_throttling_max_attempts: int = _variable("LOGIN_THROTTLING_MAX_ATTEMPTS", "10", parsing.integer(0, 10**6), "failures", "allowed per user name and address in an interval, and five times as many per address; 0 switches both limits off")
     login_throttling_interval_seconds: int = _variable("LOGIN_THROTTLING_INTERVAL", "60", parsing.integer(1, 86_400), "seconds", "length of a throttle window, which starts at the first failure")
     redis_url: str = _variable("REDIS_URL", "", parsing.redis_url, "redis://, rediss:// or unix://", "counts failed sign-ins in Redis instead of the database")
@@ -76,15 +76,15 @@ class Settings:
     password_refuse_common: bool = _variable("PASSWORD_REFUSE_COMMON", "0", parsing.boolean, "1/true/yes/on", "refuses the 30,000 most common passwords as new passwords")
     max_items_per_page: int = _variable("MAX_ITEMS_PER_PAGE", "1000", parsing.integer(1, 10**6), "users", "upper limit of itemsPerPage; larger values are lowered silently")
     user_delete_mode: str = _variable("USER_DELETE_MODE", "soft", parsing.one_of("soft", "hard"), "soft or hard", "soft keeps the row of a deleted user, with active = -2; hard removes it")
-    default_locale: str = _variable("DEFAULT_LOCALE", "en_US", parsing.short_text(10), "language code", "the default locale of new users; beside a campus, the campus's settings count instead")
-    default_timezone: str = _variable("DEFAULT_TIMEZONE", "Europe/Paris", parsing.short_text(64), "time zone name", "the default time zone of new users; beside a campus, the campus's settings count instead")
+    default_locale: str = _variable("DEFAULT_LOCALE", "en_US", parsing.short_text(10), "language code", "the default locale of new users; with DATABASE_SCHEMA=chamilo, the campus's settings count instead")
+    default_timezone: str = _variable("DEFAULT_TIMEZONE", "Europe/Paris", parsing.short_text(64), "time zone name", "the default time zone of new users; with DATABASE_SCHEMA=chamilo, the campus's settings count instead")
     mailer_dsn: MailServer | None = _variable("MAILER_DSN", "", parsing.mailer_dsn, "smtp://, smtps:// or null://null", "the server that delivers mail to new users, in the form of Symfony's mailer; if empty or null://null, no mail is sent")
     mailer_from: str = _variable("MAILER_FROM", "", parsing.mail_address, "e-mail address", "the sender of mail; if empty, noreply at the host of the portal's URL")
     cors_allow_origin: Pattern[str] | None = _variable("CORS_ALLOW_ORIGIN", r"^https?://(localhost|127\.0\.0\.1)(:[0-9]+)?$", parsing.origin_pattern, "regular expression", "web origins whose scripts may call the API; empty allows none")
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _variable("TRUSTED_PROXIES", "", parsing.networks, "addresses or networks, comma-separated", "proxies whose X-Forwarded-* headers count; private_ranges stands for private and loopback networks")
     database_url: URL = _variable("DATABASE_URL", "sqlite:///%kernel.project_dir%/var/poort.db", database_url, "Doctrine's form", "mysql://, postgresql:// or sqlite:///; if not set, DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD are used")
     database_schema: str = _variable("DATABASE_SCHEMA", "own", parsing.one_of("own", "chamilo"), "own or chamilo", "chamilo serves the tables of a running campus, on MariaDB 10.11+ or MySQL 8+")
-    access_url_id: AccessUrlId = _variable("ACCESS_URL_ID", "", parsing.access_url_id, "id in access_url, or host", "the portal that this server serves; host chooses it for each request, not set means portal 1")
+    access_url_id: AccessUrlId = _variable("ACCESS_URL_ID", "", parsing.access_url_id, "id in access_url, or host", "the portal that this server serves: an id, or the word host, which chooses the portal by the host of each request; if empty, portal 1")
     read_only: bool = _variable("READ_ONLY", "0", parsing.boolean, "1/true/yes/on", "never writes to the database: sign-ins leave no trace and writes get 503; for a trial")
     password_rehash: bool = _variable("PASSWORD_REHASH", "1", parsing.boolean, "1/true/yes/on", "replaces an older kind of hash with bcrypt after a successful sign-in")
     allow_md5: bool = _variable("ALLOW_MD5", "0", parsing.boolean, "1/true/yes/on", "accepts the MD5 hashes of old campuses at sign-ins, as Chamilo 3 does; whoever steals such a hash can soon work out the password")
@@ -196,7 +196,7 @@ def make_home(environ: Mapping[str, str]) -> Path:
 
 
 def _without_what_flask_loaded(environment: dict[str, str]) -> dict[str, str]:
-    """Remove the variables that the `flask` command loaded from the `.env` of the working folder.
+    """Remove the variables that the `flask` command loaded from the `.env` and the `.flaskenv` of the working folder.
 
     They would override `.env.local`. A variable that an operator set to the same value is removed too, which only matters if
     `.env.local` differs.

@@ -44,7 +44,7 @@ def enter_demo(home: Path) -> None:
 
 
 def remarks() -> tuple[tuple[str, str], ...]:
-    """Return lines about the demo for the block that ends its start (deploy/first_screen.py)."""
+    """Return the lines about the demo for the text that a server shows once it runs (deploy/first_screen.py)."""
     return (
         ("Made up", f"50 users, such as {ADMINISTRATOR} (administrator), tom (teacher) and carol (student)"),
         ("", f'The password of each is "{PASSWORD}", which anybody can read here:'),

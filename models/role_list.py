@@ -23,7 +23,7 @@ class RoleList(list[str]):
 
 
 class Roles(TypeDecorator[RoleList]):
-    """The `roles` column. The first character tells which encoding a row has; it is written in the same one."""
+    """The `roles` column. The first character tells the encoding of a row, and Poort writes the row back in that encoding."""
 
     impl = long_text()
     cache_ok = True

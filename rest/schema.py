@@ -15,10 +15,11 @@ _TYPES: dict[Kind, Schema] = {
     Kind.TEXTS_BY_NAME: {"type": "object", "additionalProperties": {"type": ["string", "null"]}},
 }
 
-# No supported database can store NUL in all kinds of text. The second pattern also requires a visible character.
+# A text with a NUL is refused (docs/compatibility.md#nul-character). The second pattern also requires a visible character.
 _NO_NUL, _NOT_BLANK = r"^[^\u0000]*$", r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
-# The accepted times in RFC 3339's form (docs/compatibility.md#finite-dates). The server also accepts other forms.
+# Times in RFC 3339's form that the server accepts: years 1000 to 9999, offsets up to 14:59 (docs/compatibility.md#finite-dates).
+# It also accepts other forms.
 _FINITE = r"^[1-9][0-9]{3}-[^ ]*([Zz]|[+-](0[0-9]|1[0-4]):[0-5][0-9])$"
 
 #: Any text.

@@ -1,4 +1,4 @@
-"""The failures of authentication and authorization, with the one message that a client sees of each.
+"""The failures of authentication and authorization, with what a client sees of each.
 
 AuthenticationFailure (401)
 ├── BadCredentials ── RefusedByPortal
@@ -140,7 +140,10 @@ class InvalidRefreshToken(AuthenticationFailure):
 
 
 class ReusedRefreshToken(InvalidRefreshToken):
-    """A refresh token was used twice, so two parties have it. Commit the transaction: it ends the session."""
+    """A refresh token was used twice, so two parties have it.
+
+    Whoever catches this must commit, not roll back, since the transaction has ended the session.
+    """
 
 
 class AccessDenied(Forbidden):
@@ -170,14 +173,14 @@ class UngrantableRole(AccessDenied):
 
 
 class WrongPassword(AccessDenied):
-    """The password that confirms a change is wrong. A 401 would mean that the token is invalid."""
+    """The caller confirmed a change with a wrong password. This is no 401, which would mean that the token is invalid."""
 
     description = "The password is not right."
     error_code = "wrong_password"
 
 
 class WrongCode(AccessDenied):
-    """The code of a second factor that confirms a change is wrong."""
+    """The caller confirmed a change with a wrong code of the second factor."""
 
     description = "The code is not right."
     error_code = "wrong_code"
@@ -191,7 +194,7 @@ class TooManyPasswords(ServiceUnavailable):
 
 
 class ClockBehind(ServiceUnavailable):
-    """A token issued now would be refused, because by this clock the user's tokens were ended in the future."""
+    """The user's tokens ended at a time that this clock has not reached yet, so a token issued now would be refused."""
 
     description = "The clock of this server is behind."
     error_code = "clock_behind"

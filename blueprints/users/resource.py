@@ -27,7 +27,7 @@ def full_name(row: Any, form: str = FIRST_LAST) -> str:
 
 
 def _own_full_name(row: Any, form: str = FIRST_LAST) -> str:
-    """Return the full name without surrounding blanks. If both names are empty, return the user name, not a lone comma."""
+    """Return the full name without surrounding blanks. If both names are empty, return the user name, not the comma of `form`."""
     return full_name(row, form).strip() if full_name(row).strip() else row.username
 
 
@@ -76,7 +76,7 @@ USER = Resource(
         Filter("email", "email", listed=False),
         Filter("isActive", "active", listed=False, is_boolean=True),
         Filter("extrafield[]", None, listed=False, is_list=True, description="Names of extra fields. Each belongs to the value at the same position. Only for callers who see all fields."),
-        Filter("extrafieldvalue[]", None, listed=False, is_list=True, description="Values of these extra fields, whole; ignores case and accents. A user must have all of them."),
+        Filter("extrafieldvalue[]", None, listed=False, is_list=True, description="Values of these extra fields. The whole value must be equal; case and accents do not count. A user must have all of them."),
     ),
     accept_patch=("application/merge-patch+json", "application/vnd.api+json"),
 )
@@ -108,7 +108,7 @@ USER_OF_PORTAL = replace(
     USER,
     properties=(
         replace(_WRITABLE["username"], example="newcomer"),
-        replace(_WRITABLE["email"], example="newcomer@example.com", description="Free in any case of letters, unlike elsewhere."),
+        replace(_WRITABLE["email"], example="newcomer@example.com", description="No other user may have this address, in any case of letters. Other operations allow it."),
         *(_WRITABLE[name] for name in ("firstname", "lastname")),
         *(replace(_WRITABLE[name], nullable=True) for name in ("locale", "timezone")),
         Property("password", Kind.STRING, readable=False, writable=True, nullable=True, is_password=True, max_length=MAX_PASSWORD_BYTES, max_bytes=MAX_PASSWORD_BYTES, example="a long enough secret"),
@@ -128,7 +128,7 @@ NEW_PASSWORD = replace(
 )
 # fmt: on
 
-#: The most search texts of one list: the database looks for each in up to three columns of every row.
+#: The maximum number of search texts for one list. The database looks for each text in up to three columns of every row.
 MOST_TERMS = 20
 
 #: Turns pairs of a field and a value into conditions; a user must meet all of them. Raises UnknownExtraField.
@@ -195,6 +195,6 @@ def _storable(text: str) -> str:
 
 
 def _refuse_too_many(texts: int, pairs: Collection[Pair]) -> None:
-    """Raise UnreadableQuery for too many search texts. Empty values do not count, but each different pair takes time, too."""
+    """Raise UnreadableQuery for too many search texts, or for too many different pairs, with or without a value."""
     if texts + sum(1 for _, value in pairs if value) > MOST_TERMS or len(set(pairs)) > MOST_TERMS:
         raise UnreadableQuery("Too many search terms.")

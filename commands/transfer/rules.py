@@ -21,7 +21,7 @@ _PASSWORD = "plainPassword"  # noqa: S105 - the name of a property
 _PROPERTIES = {writing.COLUMNS[prop.name]: prop.name for prop in USER.writable if prop.name in writing.COLUMNS}
 _FIELDS = {prop: field_of(column) for column, prop in _PROPERTIES.items()} | {_PASSWORD: "password"}
 
-# By field name. User names are compared in their canonical form.
+# The columns whose values must be unique, by field name. User names are compared in their canonical form.
 _UNIQUE = {name: COLUMNS[name] for name in ("id", "username", "uuid", "api_token", "resource_node_id")}
 _UNIQUE["username"] = User.username_canonical
 
@@ -44,7 +44,7 @@ def blanks(row: FileRow, stored: Any) -> Iterator[BadRow]:
 
 
 def find_twice(rows: Iterable[FileRow]) -> Iterator[BadRow]:
-    """Yield a fault for each unique value, such as an id or a user name, that an earlier row has too."""
+    """Yield a fault for each value that must be unique, such as an id or a user name, and that an earlier row has already."""
     places: dict[tuple[str, Any], str] = {}
     for row in rows:
         for field in _UNIQUE:
@@ -54,7 +54,7 @@ def find_twice(rows: Iterable[FileRow]) -> Iterator[BadRow]:
 
 
 def find_taken(session: Session, rows: Sequence[tuple[FileRow, int]], present: frozenset[str]) -> Iterator[BadRow]:
-    """Yield a fault for each unique value that another stored user has.
+    """Yield a fault for each value that must be unique and that another stored user has.
 
     Each row comes with the id of its user, 0 for a new one. `present` holds the columns that the table has.
     """

@@ -17,6 +17,8 @@ from app import create_app, utc_now
 from benchmarks.database_servers import STARTERS
 from benchmarks.services import Server
 
+pytestmark = pytest.mark.early
+
 KINDS = tuple(STARTERS)
 
 #: What docs/operations.md promises.
@@ -144,7 +146,6 @@ def test_request_that_uses_two_connections_waits_for_one_limit(
     assert 2 <= caller.seconds["read"] < 3.5
 
 
-@pytest.mark.early
 @pytest.mark.services
 @pytest.mark.slow
 def test_all_is_answered_in_time_while_the_database_hangs(databases: Databases, make_caller: Callable[[str], Caller]) -> None:
