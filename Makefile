@@ -5,8 +5,8 @@ INSTALL = .venv/bin/python -m pip install -qq --disable-pip-version-check --requ
 COMPILE = CUSTOM_COMPILE_COMMAND="make pins" .venv/bin/pip-compile --quiet --generate-hashes $${EXTRAS:---strip-extras} --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links
 SCRIPTS = bin/console bin/new-env bin/poort
-# Two processes more than there are processors: tests of servers wait for them.
-PYTEST = .venv/bin/python -m pytest --numprocesses $(shell expr $$(nproc) + 2) --dist loadgroup --no-loadscope-reorder
+# One process more than there are processors: tests of servers wait for them.
+PYTEST = .venv/bin/python -m pytest --numprocesses $(shell expr $$(nproc) + 1) --dist loadgroup --no-loadscope-reorder
 
 # Some images set it. Every process of the tests then compiles all of them, which doubles the time of their collection.
 unexport PYTHONDONTWRITEBYTECODE
