@@ -22,7 +22,7 @@ from .running import ROOT, Broken, Copy, Tests, test_files
 #: What decides who gets in, who may do what, and what is read and answered.
 MODULES = (
     *("security/*.py", "rest/*.py", "models/password*.py", "models/token_validity.py", "config/parsing.py"),
-    *("blueprints/users/policy.py", "blueprints/users/passwords.py", "blueprints/users/writing.py"),
+    *(f"blueprints/users/{name}.py" for name in ("policy", "passwords", "changes", "writing")),
 )
 #: Its tests need a Redis server, and tests with servers are too slow to be run for each mutant.
 LEFT_OUT = ("security/throttle/redis_store.py",)
