@@ -59,7 +59,7 @@ def _try(session: pytest.Session, items: dict[str, pytest.Item], job: dict[str, 
         status = 1
         try:
             os.setsid()
-            is_changed = _change(job["path"], job["source"])
+            is_changed = change_functions(job["path"], job["source"])
             status = _run(session, [items[name] for name in job["tests"]]) if is_changed else 2
         finally:
             os._exit(status)
@@ -81,19 +81,20 @@ def _run(session: pytest.Session, items: list[pytest.Item]) -> int:
     return 0
 
 
-def _change(path: str, source: str) -> bool:
+def change_functions(path: str, source: str) -> bool:
     """Give the functions of a module the code of another source with the same lines, and tell whether that was all."""
     codes: dict[tuple[str, int], CodeType] = {}
     for code in _codes(compile(source, path, "exec")):
         if codes.setdefault(_place(code), code) is not code:
             return False
-    for function in [found for found in gc.get_objects() if isinstance(found, FunctionType)]:
-        if function.__code__.co_filename == path:
-            code = codes[_place(function.__code__)]
-            if code.co_freevars != function.__code__.co_freevars:
-                return False
-            function.__code__ = code
-    return True
+    gc.unfreeze()  # conftest.py has frozen them, and frozen objects are not listed
+    functions = [found for found in gc.get_objects() if isinstance(found, FunctionType) and found.__code__.co_filename == path]
+    for function in functions:
+        code = codes[_place(function.__code__)]
+        if code.co_freevars != function.__code__.co_freevars:
+            return False
+        function.__code__ = code
+    return bool(functions)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

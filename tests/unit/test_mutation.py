@@ -1,7 +1,12 @@
 """Which changes `make mutants` makes to a source, and how it names and chooses them."""
 
+import gc
+from pathlib import Path
+from runpy import run_path
+
 import pytest
 from mutation.equivalent import EQUIVALENT
+from mutation.plugin import change_functions
 from mutation.points import Mutant, mutants_of, sample
 
 from config.settings import ROOT
@@ -74,6 +79,17 @@ def test_choice_does_not_change_with_lines_elsewhere() -> None:
     before, after = (mutants_of("x.py", text.encode()) for text in (SOURCE, f"import b\n\n\n{SOURCE}"))
     assert [mutant.name for mutant in sample(before, 2, 1)] == [mutant.name for mutant in sample(after, 2, 1)]
     assert len({tuple(mutant.name for mutant in sample(before, 3, seed)) for seed in range(9)}) > 1
+
+
+def test_functions_that_were_imported_before_the_collection_change_too(tmp_path: Path) -> None:
+    module = tmp_path / "one.py"
+    module.write_text("def number():\n    return 1\n")
+    number = run_path(str(module))["number"]
+    gc.freeze()  # as conftest.py does
+    assert change_functions(str(module), "def number():\n    return 2\n")
+    assert number() == 2
+    assert not change_functions(str(tmp_path / "other.py"), ""), "no function of it is there"
+    gc.freeze()
 
 
 @pytest.mark.parametrize("path", sorted({name.partition(" ")[0] for name in EQUIVALENT}))
