@@ -92,6 +92,12 @@ def test_refusal_has_its_true_reason(client: FlaskClient, database: Database, li
     assert (line["message"], line["username"], line["reason"]) == ("sign_in_refused", username, reason)
 
 
+@pytest.mark.parametrize("username", ["", "a" * 4097])
+def test_name_that_nobody_has_is_refused_before_it_is_looked_up(client: FlaskClient, database: Database, username: str) -> None:
+    assert sign_in(client, username, "secret").status_code == 401
+    assert only(database.rows(AuditRecord)).reason == "an empty or over-long user name or password"
+
+
 def test_throttled_sign_in_is_a_line_of_its_own(make_app: Callable[..., Flask], database: Database, lines: Any) -> None:
     client = make_app(LOGIN_THROTTLING_MAX_ATTEMPTS="1").test_client()
     for _ in range(2):

@@ -257,7 +257,8 @@ def test_parts_of_a_database_url_are_quoted_and_have_defaults() -> None:
 
 
 def mail_server(host: str, port: int, username: str = "", password: str = "", **more: Any) -> MailServer:
-    return MailServer(host=host, port=port, username=username, password=password, **{"is_encrypted": False} | more)
+    usual = {"is_encrypted": False, "auto_tls": True, "require_tls": False, "verify_peer": True, "local_domain": "[127.0.0.1]"}
+    return MailServer(host=host, port=port, username=username, password=password, **usual | more)
 
 
 @pytest.mark.parametrize(
