@@ -31,4 +31,11 @@ EQUIVALENT: dict[str, str] = {
     "blueprints/users/policy.py _may_take_over:"
     " return not is_protected or caller.id == user.id or caller.is_granted(ROLE_GLOBAL_ADMIN)"
     " => return (not is_protected or caller.is_granted(ROLE_GLOBAL_ADMIN))": "a protected caller is a global administrator",
+    'blueprints/users/passwords.py read_password_change: broken = find_violations(NEW_PASSWORD, {"password": password}, complete=False)'
+    ' => broken = find_violations(NEW_PASSWORD, {"password": password}, complete=True)': "the one property that is required is there",
+    "security/throttle/stores.py MemoryWindows.reserve: hits, ends_at_ms = self._windows.get(key, (0, 0))"
+    " => hits, ends_at_ms = self._windows.get(key, (1, 0))": "a window that has ended begins anew, whatever its hits",
+    "security/bearer.py authenticate_caller: def authenticate_caller(item_id: int = 0) -> tuple[Caller, Any]:"
+    " => def authenticate_caller(item_id: int = 1) -> tuple[Caller, Any]:": "who names no item ignores the one that comes",
+    "security/bearer.py authenticate_caller: verified.add(token, bearer, claims.kid) => pass": "to remember a token only saves time",
 }
