@@ -64,7 +64,7 @@ def list_extra_fields() -> None:
 def set_value(username: str, variable: str, value: str | None, unset: bool) -> None:
     """Set a user's value in a field, or remove it.
 
-    An empty value is also a value: the filter `extrafieldvalue[]=` finds users who have it, but not users without a value.
+    The value may be empty. The filter `extrafieldvalue[]=` finds users with an empty value, but not users without a value.
 
     Example: bin/poort extra-fields set alice legal_id AB-12
     """

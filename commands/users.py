@@ -172,7 +172,7 @@ def lock_user(user: Account) -> None:
 
 
 def hold(user: Account, wanted: Wanted, *, force: bool) -> tuple[Account, bool]:
-    """Lock the row of a user who is about to be changed as `wanted` says, until the transaction ends.
+    """Lock the row of a user until the transaction ends. `wanted` is the change that the caller is about to make.
 
     If the user would no longer be an administrator, the rows of the other administrators are locked, too. Returns the current
     row, and whether the change removes the last administrator. Without `force`, such a change raises Refusal.

@@ -51,7 +51,7 @@ class Settings:
     # fmt: off
     app_env: str = _variable("APP_ENV", "prod", parsing.one_of("dev", "test", "prod"), "dev, test or prod", "prod refuses to start with a weak passphrase; under the `flask` command the default is dev")
     app_secret: str = _variable("APP_SECRET", "", str, "text", "protects the hashes of throttled names and the secrets of second factors; use the same on every host, and never change it; if empty, JWT_PASSPHRASE takes its place")
-    chamilo_version: str = _variable("CHAMILO_VERSION", "2", parsing.one_of("2", "3"), "2 or 3", "the version of Chamilo whose answers this server gives; error documents, header fields and API documents differ")
+    chamilo_version: str = _variable("CHAMILO_VERSION", "2", parsing.one_of("2", "3"), "2 or 3", "the version of Chamilo that this server answers like; the versions differ in error documents, header fields and API documents")
     app_enable_api_entrypoint: bool = _variable("APP_ENABLE_API_ENTRYPOINT", "0", parsing.boolean, "1/true/yes/on", "serves the explorer and the API documents under /api")
     jwt_secret_key: str = _variable("JWT_SECRET_KEY", "%kernel.project_dir%/config/jwt/private.pem", str, "path, or the PEM itself", "the RSA private key that signs tokens; not an HMAC secret")
     jwt_public_key: str = _variable("JWT_PUBLIC_KEY", "%kernel.project_dir%/config/jwt/public.pem", str, "path, or the PEM itself", "the RSA public key that verifies tokens")
@@ -87,7 +87,7 @@ class Settings:
     access_url_id: AccessUrlId = _variable("ACCESS_URL_ID", "", parsing.access_url_id, "id in access_url, or host", "the portal that this server serves: an id, or the word host, which chooses the portal by the host of each request; if empty, portal 1")
     read_only: bool = _variable("READ_ONLY", "0", parsing.boolean, "1/true/yes/on", "never writes to the database: sign-ins leave no trace and writes get 503; for a trial")
     password_rehash: bool = _variable("PASSWORD_REHASH", "1", parsing.boolean, "1/true/yes/on", "replaces an older kind of hash with bcrypt after a successful sign-in")
-    allow_md5: bool = _variable("ALLOW_MD5", "0", parsing.boolean, "1/true/yes/on", "accepts the MD5 hashes of old campuses at sign-ins, as Chamilo 3 does; whoever steals such a hash can soon work out the password")
+    allow_md5: bool = _variable("ALLOW_MD5", "0", parsing.boolean, "1/true/yes/on", "sign-ins accept MD5 hashes, which old campuses hold and Chamilo 3 accepts; from a stolen MD5 hash, the password is soon found")
     port: int = _variable("PORT", "8000", parsing.integer(1, 65_535), "TCP port", "where `make serve` listens on 127.0.0.1")
     web_concurrency: int = _variable("WEB_CONCURRENCY", "2", parsing.integer(1, 256), "processes", "gunicorn workers")
     metrics_port: int = _variable("METRICS_PORT", "0", parsing.integer(0, 65_535), "TCP port", "where gunicorn serves /metrics for Prometheus on 127.0.0.1; 0 switches metrics off")

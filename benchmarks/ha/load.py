@@ -153,7 +153,7 @@ class Client:
         return await self._spy_with(random.choice(self._load.ended[-random.choice((1, 10, 1000)) :]))
 
     async def finish(self) -> None:
-        """Check what was acknowledged: each session can still be refreshed, and each ended token is refused."""
+        """Check that nothing acknowledged was lost: sessions can still be refreshed, and ended tokens are refused."""
         kind, self._pace = self._kind, 0
         if kind == "refresh":
             await self._until_good(self.refresh)

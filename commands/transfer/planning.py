@@ -63,9 +63,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The active users of the home portal whom a file lacks: their names by id.
+    """The active users of the home portal who are not in a file.
 
-    `kept` names the administrators among them who stay active. `of_all` is the number of all active users of the portal.
+    `names` holds the names by id of those to deactivate, `kept` the names of administrators who stay active. `of_all` is the
+    number of all active users of the portal.
     """
 
     names: dict[int, str]
@@ -105,7 +106,7 @@ class Planner:
         return plan
 
     def difference(self, row: FileRow, stored: Any, extra: dict[int, str]) -> Difference:
-        """Return the changes that a row makes to a stored user, who has these values of extra fields."""
+        """Return the changes that a row makes to a stored user. `extra` holds the user's values of extra fields, by field id."""
         # An import never changes an id, and a password only with `--set-passwords`.
         compared = self._present - ({"id"} if self._choices.set_passwords else {"id", "password"})
         columns = {
@@ -177,7 +178,7 @@ def _differs(name: str, value: Any, stored: Any) -> bool:
 
 
 def find_missing(ours: Parts, plan: Plan) -> Missing:
-    """Return the users whom a file lacks. Missing administrators stay active if no other would be left."""
+    """Return the active users who are not in the file. If no administrator would be left, those who are not in it stay active."""
     session, portal_id = db.session(), ours.home_portal().id
     users = select(User.id, User.username).where(is_linked_to([portal_id]), User.active == ACTIVE)
     of_all = session.scalar(select(func.count()).select_from(users.subquery())) or 0

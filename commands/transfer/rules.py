@@ -21,7 +21,7 @@ _PASSWORD = "plainPassword"  # noqa: S105 - the name of a property
 _PROPERTIES = {writing.COLUMNS[prop.name]: prop.name for prop in USER.writable if prop.name in writing.COLUMNS}
 _FIELDS = {prop: field_of(column) for column, prop in _PROPERTIES.items()} | {_PASSWORD: "password"}
 
-# The columns whose values must be unique, by field name. User names are compared in their canonical form.
+# Columns in which no two users may have the same value, by field name. User names are compared in their canonical form.
 _UNIQUE = {name: COLUMNS[name] for name in ("id", "username", "uuid", "api_token", "resource_node_id")}
 _UNIQUE["username"] = User.username_canonical
 
