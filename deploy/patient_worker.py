@@ -13,7 +13,7 @@ from typing import Any
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from deploy.arriving_requests import ArrivingRequests, Limits, NotYet, SlowRequest, TooManySlowRequests
-from deploy.unread_answers import MOST_UNREAD_BYTES, Unsent
+from deploy.unread_answers import MOST_UNREAD_BYTES, Unsent, bound_kernel_buffers
 from deploy.waits import Waits
 
 # For how long, and how many bytes, a client may go on sending after its last answer.
@@ -39,6 +39,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self.unread: dict[Any, Unsent] = {}
         # Few threads may wait for chunked bodies, since hashing leaves only three threads free (deploy/gunicorn.conf.py).
         self.waiting_threads = Semaphore(min(2, self.most_slow))
+        bound_kernel_buffers(self.sockets)
         super().run()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:

@@ -1,10 +1,23 @@
 """Answers that clients read slowly: the loop of a worker sends the rest, so that no thread has to wait."""
 
-from socket import MSG_DONTWAIT
+import contextlib
+import socket
+from collections.abc import Iterable
 from typing import Any
 
 #: A worker keeps at most this many bytes of unread answers. Beyond that, the next client that does not read is disconnected.
 MOST_UNREAD_BYTES = 32 * 1024 * 1024
+
+#: The kernel takes no more of a connection's answers while this many bytes have not been sent. Its buffers would take 4 MB, and a
+#: client that asks and never reads would have thousands of requests answered.
+MOST_UNSENT_IN_KERNEL_BYTES = 16 * 1024
+
+
+def bound_kernel_buffers(listeners: Iterable[Any]) -> None:
+    """Bound what the kernel keeps unsent for each connection that these sockets accept."""
+    for listener in listeners:
+        with contextlib.suppress(OSError):  # a unix socket, whose buffers are small
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MOST_UNSENT_IN_KERNEL_BYTES)
 
 
 class Unsent(BaseException):
@@ -31,6 +44,6 @@ def send_at_once(sock: Any, answer: bytes, *, closes: bool) -> None:
 
 def _send(sock: Any, data: bytes | memoryview) -> int:
     try:
-        return int(sock.send(data, MSG_DONTWAIT))
+        return int(sock.send(data, socket.MSG_DONTWAIT))
     except BlockingIOError:
         return 0

@@ -18,7 +18,7 @@ UNREAD = 50
 HEAD = b"POST /api/authentication_token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Le"
 BODY = HEAD + b'ngth: 1000\r\nContent-Type: application/json\r\n\r\n{"username": '
 ASKED = b"GET /nope HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 100
-#: The buffer of a client that does not read, in bytes: with a larger one the server would be busy with filling it.
+#: The buffer of a client that does not read, in bytes. The server is busy until it is full.
 LEAST_BUFFER = 4096
 TRIES, SECONDS = 200, 10
 LONGEST_SECONDS = 1

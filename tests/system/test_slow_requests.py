@@ -249,18 +249,21 @@ def test_a_body_that_is_too_large_is_413_without_waiting_for_it(quick: Server) -
 
 
 SIZED = b"""
+import itertools
+numbers = itertools.count()
 def app(environ, start_response):
+    number = next(numbers)
     text = environ["PATH_INFO"][1:]
-    size = int(text) if text.isdigit() else 2
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(size))])
-    return [b"1" * size]
+    body = b"%d" % number if text == "number" else b"1" * (int(text) if text.isdigit() else 2)
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
 """
 MEGABYTE = 1024 * 1024
 
 
 @contextmanager
 def served_by_size(home: Home, limits: str, **variables: str) -> Iterator[Server]:
-    """A server that answers with as many bytes as the path says."""
+    """A server that answers with as many bytes as the path says, or with the number of requests before."""
     home.set_up()
     (home.folder / "sized.py").write_bytes(SIZED)
     server = start(home, limits, "sized:app", PYTHONPATH=str(home.folder), WEB_CONCURRENCY="1", **variables)
@@ -290,6 +293,17 @@ def test_answers_that_nobody_reads_occupy_no_thread(home: Home, raw: bytes) -> N
             assert server.request("GET", "/")[2] == 11
         unread[0].setblocking(True)
         assert len(read_all(unread[0], raw.partition(b" ")[0].decode())) == (4 * MEGABYTE if raw.startswith(b"GET") else 0)
+
+
+def test_a_client_that_does_not_read_has_few_requests_answered(home: Home) -> None:
+    """Its own buffer takes some 60 answers, and the kernel's would take 7,000 more."""
+    with served_by_size(home, "stall_seconds=60") as server, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.setblocking(False)
+        while select.select([], [client], [], 0.3)[1]:
+            client.send(b"GET /200 HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        assert 40 < server.request("GET", "/number")[2] < 400
 
 
 def test_what_clients_do_not_read_has_a_limit_together(home: Home) -> None:
