@@ -1,15 +1,18 @@
 """Run tests on several processes (pytest-xdist): which share a process, in which order, and which run alone."""
 
 import fcntl
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 
-#: The folders whose tests take longest run first, so that no process has a long one left at the end.
+#: The folders whose tests take longest, and wait for most of that time.
 SLOW_FOLDERS = ("system", "clients", "campus")
+
+#: When the last of the slow groups begins, as a part of all tests: no process shall have a long one left at the end.
+LAST_SLOW = 0.75
 
 
 def group_of(item: pytest.Item) -> str:
@@ -21,21 +24,31 @@ def group_of(item: pytest.Item) -> str:
     return item.path.stem + (f"-{kind}" if isinstance(kind, str) else "")
 
 
-def rank_of(item: pytest.Item) -> int:
-    """Return the rank of a test's folder; `early` tests come before all, and `quiet` ones, for which all processes wait, last."""
-    if item.get_closest_marker("quiet"):
-        return len(SLOW_FOLDERS) + 1
-    if item.get_closest_marker("early"):
-        return -1
-    folder = item.path.parent.name
-    return SLOW_FOLDERS.index(folder) if folder in SLOW_FOLDERS else len(SLOW_FOLDERS)
+def is_slow(item: pytest.Item) -> bool:
+    return item.path.parent.name in SLOW_FOLDERS or item.get_closest_marker("early") is not None
+
+
+def places_of(groups: dict[str, list[pytest.Item]]) -> dict[str, float]:
+    """Return where each group begins, from 0 to 1.
+
+    Large ones come first. Slow ones, which mostly wait, are spread between them by their names, after `early` ones.
+    """
+    slow = [name for name, items in groups.items() if is_slow(items[0])]
+    slow.sort(key=lambda name: (groups[name][0].get_closest_marker("early") is None, name))
+    others = sorted(groups.keys() - set(slow), key=lambda name: (-len(groups[name]), name))
+    tests_before = accumulate((len(groups[name]) for name in others), initial=0)
+    total = sum(len(groups[name]) for name in others)
+    places = {name: LAST_SLOW * number / len(slow) for number, name in enumerate(slow)}
+    return places | {name: before / total for name, before in zip(others, tests_before, strict=False)}
 
 
 def arrange(items: list[pytest.Item]) -> None:
-    """Put early tests and slow folders first, and then large groups. Within a group the random order stays."""
-    groups = {item: group_of(item) for item in items}
-    sizes = Counter(groups.values())
-    items.sort(key=lambda item: (rank_of(item), -sizes[groups[item]], groups[item]))
+    """Put groups at their places, and `quiet` tests, for which all processes wait, last. Within a group the random order stays."""
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        groups.setdefault(group_of(item), []).append(item)
+    places = places_of(groups) | {"quiet": 1}
+    items.sort(key=lambda item: (places[group := group_of(item)], group))
 
 
 @contextmanager
