@@ -22,13 +22,15 @@ RETRY_AFTER_SECONDS = 5
 class Limits:
     """Time limits for a client.
 
-    `stall_seconds` limits the time without progress, and `whole_seconds` that of a whole request or answer. A request that is
-    incomplete after `prompt_seconds` counts as slow. Until then, the next packet of a normal request may be on its way.
+    `stall_seconds` limits the time without progress, and `whole_seconds` that of a whole request or answer; a long answer also
+    has a second for each `least_read_bytes`. A request that is incomplete after `prompt_seconds` counts as slow. Until then, the
+    next packet of a normal request may be on its way.
     """
 
     prompt_seconds: float = 0.25
     stall_seconds: float = 10
     whole_seconds: float = 60
+    least_read_bytes: int = 8192
 
 
 class SlowRequest(RequestTimeout):

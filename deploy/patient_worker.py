@@ -146,7 +146,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _keep(self, conn: Any, unsent: Unsent) -> None:
         kept = sum(len(other.rest) for other in self.unread.values())
         self.unread[conn] = unsent
-        unsent.until = time.monotonic() + self.limits.whole_seconds
+        unsent.until = time.monotonic() + self.limits.whole_seconds + len(unsent.rest) / self.limits.least_read_bytes
         if kept and kept + len(unsent.rest) > MOST_UNREAD_BYTES:
             self._give_up(conn)
         else:

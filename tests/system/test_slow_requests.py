@@ -330,20 +330,32 @@ def read_never(connection: socket.socket) -> None:
             raise ConnectionResetError(error, os.strerror(error))
 
 
-def read_slowly(connection: socket.socket) -> None:
-    while connection.recv(65536):
+def read_slowly(connection: socket.socket) -> int:
+    """Read until the connection ends; return the number of bytes."""
+    received = 0
+    while data := connection.recv(65536):
+        received += len(data)
         select.select([], [], [], 0.1)
+    return received
 
 
 @pytest.mark.parametrize("read", [read_never, read_slowly])
-def test_an_answer_that_is_not_read_in_time_ends_the_connection(home: Home, read: Callable[[socket.socket], None]) -> None:
-    with served_by_size(home, "stall_seconds=0.5, whole_seconds=1.5") as server:
+def test_an_answer_that_is_not_read_in_time_ends_the_connection(home: Home, read: Callable[[socket.socket], object]) -> None:
+    with served_by_size(home, "stall_seconds=0.5, whole_seconds=0.5, least_read_bytes=64 * 1024 * 1024") as server:
         raw = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % (64 * MEGABYTE)
         with opened(server, raw) as connection, pytest.raises(ConnectionResetError):
             read(connection)
         assert server.request("GET", "/")[2] == 11
         said = [line for line in server.log_lines if line["message"].startswith("the client does not read the answer")]
         assert [line["level"] for line in said] == ["warning"]
+
+
+def test_a_long_answer_has_more_time(home: Home) -> None:
+    """`read_slowly` takes some three seconds for two megabytes, of which the kernel takes few without waiting."""
+    raw = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % (2 * MEGABYTE)
+    with served_by_size(home, "whole_seconds=0.5, least_read_bytes=65536") as server, opened(server, raw) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        assert read_slowly(connection) > 2 * MEGABYTE
 
 
 def leave_politely(connection: socket.socket) -> None:
