@@ -111,6 +111,14 @@ def test_another_path_of_a_user_is_404(
         assert answer.json == {"error": f'No route found for "{method} http://localhost{given}"'}
 
 
+@pytest.mark.parametrize("variable", ["RAW_URI", "REQUEST_URI"])
+def test_raw_path_is_known_from_any_server(client: FlaskClient, variable: str) -> None:
+    """gunicorn passes RAW_URI, mod_wsgi and uWSGI pass REQUEST_URI."""
+    environ = {"PATH_INFO": "/api/users/", "RAW_URI": "", "REQUEST_URI": "", variable: "/api/users%2F"}
+    answer = client.get("/", environ_overrides=environ)
+    assert (answer.status_code, answer.json) == (404, {"error": 'No route found for "GET http://localhost/api/users%2F"'})
+
+
 @pytest.mark.parametrize("target", ["{}", "http://localhost{}", "http://evil.example{}"])
 @pytest.mark.parametrize("end", ["/", "//", "/?page=1", "/#here", "/#a?b", "/?a=%2f"])
 def test_no_redirect_leads_to_itself_or_elsewhere(client: FlaskClient, path: str, target: str, end: str) -> None:

@@ -12,6 +12,7 @@ from factories import START, Clock, Database, bearer
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from models import (
@@ -25,6 +26,7 @@ from models import (
     User,
     db,
 )
+from security.refresh import Presented, Sessions
 
 SIGN_IN, REFRESH = "/api/authentication_token", "/api/token/refresh"
 TTL, MAX_LIFETIME = 1000, 5000
@@ -287,6 +289,22 @@ def test_all_bad_tokens_are_answered_alike(refreshing: FlaskClient, database: Da
     assert len({tuple((name, value) for name, value in answer.headers if name not in varying) for answer in answers}) == 1
     reasons = [record.reason for record in database.rows(AuditRecord) if record.event.startswith("refresh_")]
     assert reasons == ["inactive", "used before", "the session is over"]
+
+
+def test_token_that_is_removed_while_it_is_exchanged_is_invalid(
+    refreshing: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.make_user(password="secret")
+    token, hold = sign_in(refreshing)["refresh_token"], Sessions._hold_account
+
+    def late(sessions: Sessions, session: Session, presented: Presented) -> Any:
+        session.rollback()
+        with database.session() as other:
+            other.execute(delete(RefreshToken))
+        return hold(sessions, session, presented)
+
+    monkeypatch.setattr(Sessions, "_hold_account", late)
+    assert outcome(refresh(refreshing, token)) == INVALID
 
 
 def test_idle_session_ends_at_its_second(refreshing: FlaskClient, database: Database, clock: Clock) -> None:

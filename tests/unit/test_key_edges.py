@@ -218,6 +218,13 @@ def test_keys_are_paths_only_where_both_are(reader: Host, private: str, public: 
     files.repair(files.load())
 
 
+def test_public_key_that_is_text_is_not_repaired(reader: Host) -> None:
+    files = KeyFiles(reader.files.private, pair_number(20)[1].decode(), "")
+    before = sorted(Path(reader.files.private).parent.rglob("*"))
+    files.repair(files.load_signing_pair())
+    assert sorted(Path(reader.files.private).parent.rglob("*")) == before
+
+
 def test_public_keys_are_those_of_all_files_that_can_be_read(reader: Host) -> None:
     aside = put_aside(reader.files, 20, 1000)
     put_aside(reader.files, 21, 1000)
