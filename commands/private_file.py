@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from security.keys.files import sync
+from security.keys.pair import sync
 
 #: The beginning of the names of files that are not complete yet.
 UNFINISHED = ".poort-unfinished-"

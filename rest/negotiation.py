@@ -177,8 +177,7 @@ def _headers(operation: Operation, chosen: Format | None, of_path: Fields) -> Fi
 
 
 def _conditional(environ: dict[str, Any], response: Response) -> Response:
-    is_asked = "HTTP_IF_NONE_MATCH" in environ and environ["REQUEST_METHOD"] in {"GET", "HEAD"}
-    return conditional.not_modified(request, response) if is_asked else response
+    return conditional.not_modified(request, response) if "HTTP_IF_NONE_MATCH" in environ else response
 
 
 def wants_problem_json() -> bool:

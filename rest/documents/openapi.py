@@ -17,7 +17,6 @@ from rest.schema import TEXT, reference, schema_name, write_schema
 #: Chamilo's own title; clients show it.
 TITLE = "Chamilo Api"
 
-_EVERY_FORMAT = Selection()
 
 _INFO: Document = {
     "title": TITLE,
@@ -49,9 +48,7 @@ _HEADERS: Document = {
 }
 
 
-def build_openapi(
-    operations: Sequence[RoutedOperation], selection: Selection = _EVERY_FORMAT, *, version: str, takes_api_keys: bool = False
-) -> Document:
+def build_openapi(operations: Sequence[RoutedOperation], selection: Selection, *, version: str, takes_api_keys: bool) -> Document:
     """Describe every declared operation. With `takes_api_keys`, describe API keys as a second way to authenticate."""
     declared = [routed.operation for routed in operations]
     paths = _paths(operations, selection, takes_api_keys=takes_api_keys)

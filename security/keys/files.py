@@ -25,6 +25,7 @@ from security.keys.pair import (
     path_put_aside,
     read_private_key,
     read_public_key,
+    sync,
     write_beside,
 )
 
@@ -181,12 +182,3 @@ def _written_like(path: Path, content: bytes, like: Path) -> Iterator[Path]:
         yield unfinished
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Flush a file to disk, or the entries of a folder: renames in it must survive a crash."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -112,13 +112,15 @@ def make_key_pair(passphrase: str, bits: int) -> tuple[bytes, bytes]:
 
 
 def write_key_pair(private_path: Path, public_path: Path, private_pem: bytes, public_pem: bytes) -> None:
-    """Write both files, with modes 0600 and 0644. Both are on disk before either is moved into place."""
+    """Write both files, with modes 0600 and 0644. Both are on disk before either is moved into place, and then their names."""
     unfinished: dict[Path, Path] = {}
     try:
         for path, content, mode in ((private_path, private_pem, 0o600), (public_path, public_pem, 0o644)):
             unfinished[path] = write_beside(path, content, mode)
         for path, file in unfinished.items():
             file.replace(path)
+        for folder in {path.parent for path in unfinished}:
+            sync(folder)
     finally:
         for file in unfinished.values():
             file.unlink(missing_ok=True)
@@ -138,6 +140,15 @@ def write_beside(path: Path, content: bytes, mode: int) -> Path:
         Path(name).unlink()
         raise
     return Path(name)
+
+
+def sync(path: Path) -> None:
+    """Flush a file to disk, or the entries of a folder: renames in it must survive a crash."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_private_key(source: str, passphrase: str) -> RSAPrivateKey:
@@ -160,7 +171,7 @@ def _decrypt(pem: bytes, passphrase: str, name: str) -> PrivateKeyTypes:
         # The library refuses an empty password. For PBKDF2 a NUL is the same password, since HMAC pads its key with zeros.
         return load_pem_private_key(pem, os.fsencode(passphrase) or b"\0")
     except (ValueError, UnsupportedAlgorithm) as reason:
-        if "unknown" in str(reason).lower():
+        if isinstance(reason, UnsupportedAlgorithm) or "unknown" in str(reason).lower():
             cure = "Encrypt it again with `openssl pkey -in private.pem -aes256 -out new.pem`."
             raise UnusableKey(f"The private key {name} is encrypted in a way that is not supported. {cure}") from None
     cure = f"Set JWT_PASSPHRASE to the passphrase of that key, or restore both from your backup; {_NO_BACKUP}"

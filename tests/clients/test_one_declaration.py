@@ -20,6 +20,7 @@ from rest.body import find_violations, read_changes, require_none
 from rest.dialect import CHAMILO_2
 from rest.documents import hydra
 from rest.documents.openapi import build_openapi
+from rest.documents.selection import Selection
 from rest.negotiation import install_negotiation, render_item, request_object, speaks
 from rest.paths import SegmentConverter, SuffixConverter
 from rest.representation import Item
@@ -80,7 +81,7 @@ def test_it_is_validated(client: FlaskClient) -> None:
 
 
 def test_it_is_in_the_openapi_document(app: Flask) -> None:
-    document = build_openapi(declared_operations(app), version="1.2.3")
+    document = build_openapi(declared_operations(app), Selection(), version="1.2.3", takes_api_keys=False)
     schemas = document["components"]["schemas"]
     for name in ("User-user.read", "User.jsonld-user.read", "User.jsonhal-user.read"):
         read = schemas[name]["properties"]["nickname"]

@@ -269,7 +269,7 @@ def test_new_files_are_on_the_disk_before_they_take_their_place_and_their_names_
 def test_both_files_of_a_new_pair_are_on_the_disk_in_a_folder_that_is_made(tmp_path: Path, synced: list[tuple[str, int]]) -> None:
     folder = tmp_path / "config" / "jwt"
     write_key_pair(folder / "private.pem", folder / "public.pem", b"private", b"public")
-    assert synced == [(".private.pem", 7), (".public.pem", 6)]
+    assert synced == [(".private.pem", 7), (".public.pem", 6), ("jwt", 0)]
     assert sorted(file.name for file in folder.iterdir()) == ["private.pem", "public.pem"]
 
 

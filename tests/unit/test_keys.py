@@ -11,12 +11,13 @@ from pathlib import Path
 
 import jwt
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from config.settings import ROOT
 from security.keys import pair as keys
-from security.keys.pair import UnusableKey, check_keys, load_key_pair, make_key_pair, write_key_pair
+from security.keys.pair import UnusableKey, check_keys, load_key_pair, make_key_pair, read_private_key, write_key_pair
 
 PASSPHRASE = "correct horse"
 
@@ -138,6 +139,17 @@ def test_each_fault_is_named_with_its_cure(made: Path, fault: tuple[str, str, st
     assert str(caught.value).count(". ") == 1, "one sentence on the fault, one on the cure"
     assert PASSPHRASE not in str(caught.value)
     assert "BEGIN" not in str(caught.value)
+
+
+def test_encryption_that_this_openssl_leaves_out_is_not_taken_for_a_wrong_passphrase(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(_: bytes, password: bytes | None) -> None:
+        raise UnsupportedAlgorithm("RC2 is not supported by this version of OpenSSL.") if password else TypeError
+
+    monkeypatch.setattr("security.keys.pair.load_pem_private_key", load)
+    with pytest.raises(UnusableKey, match=r"encrypted\.pem is encrypted in a way that is not supported"):
+        read_private_key(str(made / "encrypted.pem"), PASSPHRASE)
 
 
 def test_an_unreadable_key_names_the_user(made: Path, tmp_path: Path) -> None:
