@@ -38,4 +38,6 @@ EQUIVALENT: dict[str, str] = {
     "security/bearer.py authenticate_caller: def authenticate_caller(item_id: int = 0) -> tuple[Caller, Any]:"
     " => def authenticate_caller(item_id: int = 1) -> tuple[Caller, Any]:": "who names no item ignores the one that comes",
     "security/bearer.py authenticate_caller: verified.add(token, bearer, claims.kid) => pass": "to remember a token only saves time",
+    'rest/paths.py is_canonical: return "%2" not in raw or "%2f" not in raw_path(environ).lower()'
+    " => return ('%2f' not in raw_path(environ).lower())": "to look for two characters first only saves time",
 }
