@@ -21,8 +21,8 @@ After a change, restart the server. A reload (HUP) is enough for changes in the 
 with one sentence that names the variable. A variable that Chamilo also has means the same in both.
 
 `POORT_HOME` names the folder that holds `.env` and `.env.local`, the keys in `config/jwt/`, and SQLite's file in `var/`. It is
-read from the environment only. By default it is the folder of a clone. If you [installed the wheel](install.md), it is `poort/` in
-`XDG_DATA_HOME`, usually `~/.local/share/poort`. Poort creates the folder for its user alone (mode 0700) if it is missing.
+read from the environment only. By default it is the folder of a clone. If you [installed the wheel](install.md), it is `poort/`
+in `XDG_DATA_HOME`, usually `~/.local/share/poort`. Poort creates the folder for its user alone (mode 0700) if it is missing.
 `%kernel.project_dir%` in a value stands for this folder.
 
 `POORT_ENV_FILE`, also read from the environment only, names a file to use instead of `.env`, such as Chamilo's own. The second

@@ -192,7 +192,7 @@ def test_user_who_serves_can_do_what_every_route_and_command_does_and_no_more(
     app = make(REFRESH_TOKEN_TTL="3600", USER_DELETE_MODE="hard", API_KEYS="1")
     code, said = run(app, "poort", "setup")
     assert code == 0, said
-    assert finding(app)["says"] == "this database user can use the tables, and not change them or the audit"
+    assert finding(app)["says"] == "this database user can use the tables, but cannot alter them or change past audit events"
     walk_through_the_routes(app, said.rpartition("admin password: ")[2].strip())
     for command in COMMANDS:
         code, said = run(app, *command.split())
