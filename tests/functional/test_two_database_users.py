@@ -237,7 +237,7 @@ def test_doctor_names_the_statement_for_what_is_missing_and_what_is_too_much(ser
         execute(server, "REVOKE UPDATE ON SEQUENCE user_id_seq FROM poort", "poort")
         assert "GRANT USAGE, UPDATE ON SEQUENCE user_id_seq TO poort;" in finding(app)["cure"]
         execute(server, finding(app)["cure"].partition(": ")[2], "poort")
-    assert finding(make("poort_owner"))["says"].startswith("one database user serves and may change the tables")
+    assert finding(make("poort_owner"))["says"].startswith("the same database user serves requests and may change the tables")
 
 
 @pytest.mark.parametrize("server", ["mariadb"], indirect=True)
