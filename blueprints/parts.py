@@ -152,7 +152,7 @@ def takes_api_keys() -> bool:
 
 
 def requester_of(username: str) -> Requester:
-    """Return the client's network and user name. In the queue for hashing, networks take turns, and their users."""
+    """Return the client's network and user name, by which the queue for hashing gives out its turns."""
     return Requester(network_of(request.remote_addr or ""), canonical_username(username))
 
 

@@ -22,11 +22,11 @@ cli = Commands("api-key", help="API keys of users.")
     "--until",
     type=click.DateTime(("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S")),
     metavar="DATE",
-    help="When the key ends, in UTC: 2030-01-31 or 2030-01-31T18:00:00; a date alone means its first moment.  [default: never]",
+    help="When the key ends, in UTC: 2030-01-31 or 2030-01-31T18:00:00; a date alone means 00:00 on that day.  [default: never]",
 )
 @writes
 def create(username: str, until: datetime | None) -> None:
-    """Create a key for a user, and print it. It is shown this once, and replaces an earlier one of the user.
+    """Create a key for a user, and print it. It is shown only now, and replaces an earlier key of the user.
 
     Example: bin/poort api-key create alice --until 2030-01-31
     """
@@ -60,7 +60,7 @@ def revoke(username: str) -> None:
     user = get_user(username)
 
     def write() -> bool:
-        lock_user(user)  # as a write that uses the key does, so it either ends first or sees the change
+        lock_user(user)  # a request that writes locks it, too: it commits before this, or sees that the key is revoked
         key = find_key_of(db.session(), user.id)
         if key is None:
             raise Refusal(f"{username} has no API key.")

@@ -36,14 +36,14 @@ _OTHERS = {
 def backup(target: Path, force: bool, keep: int | None) -> None:
     """Copy the SQLite database to a file, or to a new file in a folder, while the server runs.
 
-    The copy is that of one moment. It gets its name only after it is checked, and only its owner can read it. It holds
+    The copy shows the database at one moment. It gets its name only after it is checked, and only its owner can read it. It holds
     neither the key pair nor the settings: copy these, too.
 
     Example: bin/poort backup --keep 14 /var/backups/poort
     """
     database, is_folder = _file_of(parts().settings.database_url), target.is_dir()
     if keep and not is_folder:
-        raise Refusal(f"--keep is for a folder, and {target} is none.")
+        raise Refusal(f"--keep needs a folder, and {target} is not one.")
     file = target / parts().clock().astimezone(UTC).strftime(_NAME) if is_folder else target
     _refuse_own_files(file, database)
     if os.path.lexists(file):
@@ -119,7 +119,7 @@ def _revisions(connection: sqlite3.Connection) -> set[str]:
 
 
 def _open(file: Path, *, immutable: bool = False) -> sqlite3.Connection:
-    """Open a database to read. An immutable one is not locked, and gets no files beside it."""
+    """Open a database to read. With `immutable`, SQLite does not lock it, and creates no files beside it."""
     uri = f"{file.resolve().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
     return sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT_SECONDS)
 
@@ -132,6 +132,6 @@ def _remove_old(folder: Path, keep: int) -> None:
         say(f"removed: {file}")
     abandoned = datetime.now(UTC).timestamp() - _ABANDONED_SECONDS
     for file in folder.glob(f"{UNFINISHED}*"):
-        with suppress(FileNotFoundError):  # another backup was faster
+        with suppress(FileNotFoundError):  # another backup has removed it
             if file.stat().st_mtime < abandoned:
                 file.unlink()

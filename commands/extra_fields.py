@@ -17,12 +17,12 @@ cli = Commands("extra-fields", help="Extra fields of users.")
 
 @cli.command("create")
 @click.argument("variable")
-@click.option("--label", help="What people call it.")
+@click.option("--label", help="The name that people see.")
 @writes
 def create(variable: str, label: str | None) -> None:
-    """Create a field that users may have a value in.
+    """Create an extra field of users.
 
-    VARIABLE is the name that requests and files use. Names are compared without case and accents.
+    VARIABLE is the name that requests and files use. Names that differ only in case or accents are the same.
 
     Example: bin/poort extra-fields create legal_id --label "Legal number"
     """

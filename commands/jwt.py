@@ -35,13 +35,14 @@ with_bits = click.option(
 @cli.command("generate-keypair")
 @click.option("--dry-run", is_flag=True, help="Print both keys and write nothing.")
 @click.option("--skip-if-exists", is_flag=True, help="Do nothing if keys exist.")
-@click.option("--overwrite", is_flag=True, help="Replace existing keys, after a question.")
+@click.option("--overwrite", is_flag=True, help="Replace existing keys, after asking.")
 @click.option("--no-interaction", "-n", is_flag=True, help="Do not ask.")
 @with_bits
 def generate_keypair(dry_run: bool, skip_if_exists: bool, overwrite: bool, no_interaction: bool, bits: int) -> None:
     """Create an RSA key pair, encrypted with JWT_PASSPHRASE.
 
-    Messages and exit codes are those of lexik:jwt:generate-keypair, on standard output. Replacing keys ends all tokens.
+    Prints the messages of lexik:jwt:generate-keypair to standard output, and exits with its codes. Replacing keys ends all
+    tokens.
 
     Example: bin/poort jwt generate-keypair --skip-if-exists
     """

@@ -17,8 +17,8 @@ from security.keys.files import FilesInUse, KeyFiles
 from security.keys.key_set import MARGIN_SECONDS
 from security.keys.pair import KeyPair, public_pem_of
 
-# A key that is set aside is kept for MARGIN_SECONDS after its last token expires. That expiry is computed before the wait, and
-# the old key signs until the end of the wait. So the wait must be shorter than the margin.
+# The old key is kept for MARGIN_SECONDS after the last token from before the wait expires. But it signs until the end of the
+# wait. So the wait must be shorter than the margin.
 _LONGEST_WAIT_SECONDS = MARGIN_SECONDS // 2
 
 

@@ -20,9 +20,9 @@ from security.keys.pair import UnusableKey
 
 
 class Commands(AppGroup):
-    """A group of commands. It lists each with a whole sentence, and turns common failures into a Refusal.
+    """A group of commands, which lists each with a whole sentence, and turns common errors into a Refusal.
 
-    These are an unusable key pair, errors of the database, and a full disk.
+    Common errors are an unusable key pair, a failure of the database, and a full disk.
     """
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
@@ -32,7 +32,7 @@ class Commands(AppGroup):
 
 
 def complete(command: click.Command) -> click.Command:
-    """Prepare a command like those of Commands: lists show its first sentence uncut, and its errors become a Refusal."""
+    """Give a command what Commands gives its own: lists show its first sentence uncut, and common errors become a Refusal."""
     # click itself cuts the first sentence at the width of the terminal.
     command.short_help = _SENTENCE.match(" ".join((command.help or "").partition("\n\n")[0].split()))[0]  # type: ignore[index]
     if command.callback is not None:

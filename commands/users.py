@@ -140,7 +140,7 @@ def get_user(username: str) -> Account:
 
 
 def change(user: Account, wanted: Wanted, *, force: bool = False) -> Columns:
-    """Change the columns of a user that `wanted` returns for the locked row, and return them.
+    """Change a user. `wanted` takes the locked row and returns the columns to change, which this function returns, too.
 
     Raises Refusal if no administrator would be left, unless `force` allows that.
     """
@@ -211,7 +211,7 @@ def _refuse_invalid(values: dict[str, Any], user: Account | None) -> None:
 
 
 def refuse_what_is_no_text(name: str, value: Any) -> None:
-    """Refuse an argument that is not UTF-8. Python turns its bytes into halves of surrogate pairs, which no database takes."""
+    """Refuse an argument that is not UTF-8. Python decodes such bytes as lone surrogates, which no database accepts."""
     try:
         require_storable(value if isinstance(value, str) else "")
     except ValueError as reason:

@@ -32,7 +32,7 @@ _KEY = re.compile(rf"username|email|{PREFIX}.+")
 
 def _check_key(_context: click.Context, _option: click.Parameter, value: str) -> str:
     if not _KEY.fullmatch(value):
-        raise click.BadParameter("it is username, email or extra:NAME.")
+        raise click.BadParameter("use username, email or extra:NAME.")
     return value
 
 
@@ -40,20 +40,20 @@ def _check_key(_context: click.Context, _option: click.Parameter, value: str) ->
 @click.argument("file", required=False, type=click.Path(dir_okay=False, readable=False, path_type=Path))
 @click.option("--from-database", "url", envvar="POORT_SOURCE_URL", help="Import from the database of a campus instead of a file.")
 @with_format
-@click.option("--update", is_flag=True, help="Change users who exist. Without this, one with other values is an error.")
+@click.option("--update", is_flag=True, help="Change existing users. Without this, any difference from one is an error.")
 @click.option(
     "--key",
     default="username",
     metavar="KEY",
     callback=_check_key,
-    help="username, email or extra:NAME: what tells users apart.  [default: username]",
+    help="What identifies a user: username, email or extra:NAME.  [default: username]",
 )
 @click.option("--set-passwords", is_flag=True, help="Set the passwords of users who exist as well, not only of new ones.")
 @click.option("--deactivate-missing", is_flag=True, help="Show which active users of the portal are not in the file.")
 @click.option("--yes", is_flag=True, help="Deactivate the missing users.")
 @click.option("--force", is_flag=True, help="Deactivate them even if they are more than a tenth of all.")
 @click.option("--dry-run", is_flag=True, help="Check the file and say what would change. Writes nothing.")
-@click.option("--as-exported", is_flag=True, help="Take values that the API would refuse, as an old campus may have them.")
+@click.option("--as-exported", is_flag=True, help="Accept values that the API would refuse, such as those of an old campus.")
 def import_users(file: Path | None, url: str | None, form: str | None, **options: Any) -> None:
     """Import users from a .json or .csv file, from a pipe such as /dev/stdin, or from a campus.
 
@@ -74,7 +74,7 @@ def import_users(file: Path | None, url: str | None, form: str | None, **options
     if file is not None:
         import_file(file, choices, as_csv=is_csv(file, form))
     elif choices != Choices():
-        raise click.UsageError("--from-database takes no option of an import from a file.")
+        raise click.UsageError("--from-database cannot be combined with the options for a file.")
     else:
         _move_in(url or "")
 

@@ -25,7 +25,7 @@ def grant_role(username: str, role: str) -> None:
     """
     user, name = get_user(username), _name_of(role)
     if not are_role_names([role], user.roles):
-        raise Refusal(f"{role!r} is no name of a role: that is ROLE_ and 1 to 60 letters, digits and underscores.")
+        raise Refusal(f"{role!r} is not the name of a role, which is ROLE_ and 1 to 60 letters, digits and underscores.")
     if not roles_to_store([role]):
         raise Refusal(
             f"{name} is never stored: every user has ROLE_USER, and Chamilo grants course roles for a single page view."

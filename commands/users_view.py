@@ -25,7 +25,7 @@ with_json = click.option("--json", "as_json", is_flag=True, help="Write one JSON
 
 @cli.command("list")
 @click.option("--search", default="", help="Match part of the user name, first or last name. Ignores case and accents.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Show at most so many users.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Show at most N users.")
 @with_json
 def list_users(search: str, limit: int | None, as_json: bool) -> None:
     """List users: a table on a terminal, else one user per line and tabs between the columns.

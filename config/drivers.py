@@ -19,7 +19,7 @@ class Driver:
     requirements: str
 
 
-#: By SQLAlchemy's name of the driver. SQLite's comes with Python.
+#: Keyed by SQLAlchemy's name of the driver. SQLite has no entry, since its driver comes with Python.
 DRIVERS: Mapping[str, Driver] = {
     "mysql+pymysql": Driver("pymysql", "requirements-mysql.txt"),
     "postgresql+psycopg": Driver("psycopg", "requirements-postgresql.txt"),

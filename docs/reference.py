@@ -18,18 +18,18 @@ INTRODUCTION = """\
 
 These are all variables of the server. Values come from `.env`, then `.env.local`, then the environment; the last one wins.
 After a change, restart the server. A reload (HUP) is enough for changes in the files. A value that cannot be used stops the start
-with one sentence that names the variable. Variables that Chamilo has, too, mean the same there.
+with one sentence that names the variable. A variable that Chamilo also has means the same in both.
 
-`POORT_HOME`, in the environment only, names the folder of state: `.env` and `.env.local`, the keys in `config/jwt/`, and
-SQLite's file in `var/`. By default it is the folder of a clone. If you [installed the wheel](install.md), it is `poort/` in
-`XDG_DATA_HOME`, usually `~/.local/share/poort`. Poort creates the folder for its user alone (mode 0700) if it is missing.
+`POORT_HOME` names the folder that holds `.env` and `.env.local`, the keys in `config/jwt/`, and SQLite's file in `var/`. It is
+read from the environment only. By default it is the folder of a clone. If you [installed the wheel](install.md), it is `poort/`
+in `XDG_DATA_HOME`, usually `~/.local/share/poort`. Poort creates the folder for its user alone (mode 0700) if it is missing.
 `%kernel.project_dir%` in a value stands for this folder.
 
-`POORT_ENV_FILE`, in the environment only, names a file to use instead of `.env`, such as Chamilo's own. The name of the second
-file is then that name with `.local`, and `%kernel.project_dir%` stands for the folder of the file.
+`POORT_ENV_FILE`, also read from the environment only, names a file to use instead of `.env`, such as Chamilo's own. The second
+file is then the one with `.local` after that name, and `%kernel.project_dir%` stands for the folder of the file.
 
-A secret may be in a file of its own, as containers mount it: with `_FILE` after its name, a variable holds the path of a file
-with one line, such as `APP_SECRET_FILE=/run/secrets/app_secret`. This works for
+A secret may be in a file of its own, as containers mount it. Add `_FILE` to the name of the variable, and set it to the path of
+a file with one line, such as `APP_SECRET_FILE=/run/secrets/app_secret`. This works for
 {secrets}.
 """.replace("{secrets}", ", ".join(f"`{name}`" for name in SECRETS))
 

@@ -51,7 +51,8 @@ def found_caller(values: Values) -> FoundCaller:
 class ItemOfPath:
     """The user that the path of a request names, read with the caller.
 
-    `names` are those of the columns, `id` first. For a form of full names, `maker_of` returns the function that makes an item.
+    `names` are those of the columns, `id` first. `maker_of` takes a form of full names, and returns the function that makes an
+    item.
     """
 
     names: Sequence[str]
@@ -73,7 +74,7 @@ class Callers:
 
     def __init__(self, reader: Reader, users: UserTable, validity: TokenValidity, item: ItemOfPath) -> None:
         self._reader, self._users, self._validity, self._item = reader, users, validity, item
-        # By the form of full names: the statement for a caller, which is kept on SQLite, and the one for a caller with an item.
+        # For each form of full names: the read of a caller (on SQLite, its result is kept), and that of a caller with an item.
         self._reads: dict[str, tuple[Read, Read]] = {}
 
     def find(self, username: str, keys: Sequence[str], item_id: int, name_form: str) -> tuple[FoundCaller | None, Any]:

@@ -1,4 +1,4 @@
-"""Find out whether an e-mail address is taken. Only the routes for a portal's users require a free one."""
+"""Find out whether an e-mail address is taken. Only the routes for a portal's users refuse a taken address."""
 
 from sqlalchemy import collate, select
 from sqlalchemy.orm import Session
@@ -10,8 +10,8 @@ from models.user import User
 def is_email_taken(session: Session, email: str, but_by: int | None = None, *, is_campus: bool) -> bool:
     """Tell whether a user other than `but_by`, perhaps a deleted one, has this e-mail address, ignoring case.
 
-    In a campus its collation compares. In our own schema, the folded copy has an index but ignores accents; the canonical copy
-    has no index but keeps them. So both are compared.
+    A campus compares by its column's collation. Our own schema compares two copies of the address: the folded one has an index
+    but ignores accents; the canonical one keeps them but has no index.
     """
     same = [User.email == email]
     if not is_campus:

@@ -27,7 +27,8 @@ MOST_CANDIDATES = 20_000
 #: the order of the list up to the page.
 FEW_MATCHES = 300
 
-#: A page of a portal's users is looked for among the first users of the campus if the portal's are this many times as many.
+#: A page of a portal's users is looked for among the first users of the campus only if that means reading at most one user for
+#: this many users of the portal.
 _FEWER = 4
 
 # Each combination of filters compiles to a statement of up to 200 KB, so these have a cache of their own. It grows by half of

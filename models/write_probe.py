@@ -19,8 +19,8 @@ _POSTGRESQL = ("25006", "53100", "42501")  # read-only, disk full, no right
 _MARIADB = ("1290", "1792", "1836", "1021", "1114", "1142")  # read-only (three), disk full, table full, no right
 _LOST = (*_SQLITE, *_POSTGRESQL, *_MARIADB)
 
-# These limit the wait for a lock, since a health check must answer soon. SQLite's also write more than fits into its cache of one
-# page, so that it writes to its log on disk before the rollback.
+# These limit the wait for a lock, since a health check must answer soon. On SQLite they also write more than the
+# cache, which they limit to one page, can hold: so pages reach the disk before the rollback.
 _STATEMENTS = {
     "sqlite": (
         *("PRAGMA busy_timeout = 0", "PRAGMA cache_size = 1", "BEGIN IMMEDIATE"),

@@ -1,4 +1,4 @@
-"""Reading a body into the changes of a resource (400), and validating them (422): docs/compatibility.md#writing."""
+"""Read the changes of a resource from a body (400), and validate them (422): docs/compatibility.md#writing."""
 
 import math
 import re

@@ -40,7 +40,7 @@ def preflight_headers(origin: str, allowed: Pattern[str] | None) -> dict[str, st
 
 
 def refused_preflight(method: str, headers: str) -> HTTPException | None:
-    """Return the failure of a preflight request for a method or header fields that scripts may not send, else None."""
+    """Return the error for a preflight request that asks for a method or header field that scripts may not use, else None."""
     if method.upper() not in METHODS.split(", "):
         return MethodNotAllowed(METHODS.split(", "), "Method Not Allowed")
     asked = re.split(", *", headers.strip().lower()) if headers else []

@@ -38,9 +38,9 @@ class Dialect:
     """The answers that depend on the version of Chamilo.
 
     Failures: for those of the classes `documented_failures`, clients get a JSON-LD or problem document. `document` makes it
-    from the failure; its second argument tells whether the client gets plain JSON. With `refuses_bad_tokens_first`, an invalid
-    token is refused before an unknown suffix (404), 415 and 406. `sign_in_types` are the media types that a sign-in accepts; the
-    text of its 415 names only `listed_sign_in_types`. Preflight requests get `preflight_status`.
+    from the failure and a flag that asks for the form of plain JSON. With `refuses_bad_tokens_first`, an invalid token is
+    refused before an unknown suffix (404), 415 and 406. `sign_in_types` are the media types that a sign-in accepts; the text
+    of its 415 names only `listed_sign_in_types`. Preflight requests get `preflight_status`.
 
     Answers: `item_location` and `page_location` return the `Content-Location` of an answer, if it has one. They take the
     environment of the request, the path of the item or the collection, and the name of the format. `fields_of_paths` returns
@@ -68,7 +68,7 @@ class Dialect:
     hydra: HydraForm
 
     def body_of(self, error: HTTPException, as_problem_json: Callable[[], bool]) -> FailureBody:
-        """Return the body of a failure. `as_problem_json` tells whether its document is for a client of plain JSON."""
+        """Return the body of a failure. `as_problem_json` tells whether a document must have the form of plain JSON."""
         return self.document(error, as_problem_json()) if isinstance(error, self.documented_failures) else plain_body(error)
 
 
@@ -101,7 +101,7 @@ _IN_QUERIES = "%!$&'()*+,;=:@/?[]~"
 
 
 def _methods_of_paths(routed: Iterable[RoutedOperation]) -> dict[Operation, Fields]:
-    """Return for each operation on a resource the `Allow` of its path and, if the path has a POST, `Accept-Post`."""
+    """Return, for each operation on a resource, the `Allow` of its path and, if a POST is allowed there, the `Accept-Post`."""
     by_path: dict[str, list[RoutedOperation]] = {}
     for one in routed:
         if one.operation.resource:

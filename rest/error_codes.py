@@ -1,6 +1,6 @@
 """The words for the causes of failures, which error answers carry in `X-Error-Code` (docs/errors.md).
 
-A class of failures may have a word of its own, its attribute `error_code`. All other classes use the word of their status.
+A class of failures may define a word of its own in the attribute `error_code`. The others use the word for their status.
 """
 
 from werkzeug.exceptions import HTTPException

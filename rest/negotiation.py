@@ -25,7 +25,7 @@ from rest.representation import Collection, Item
 
 _EXTENSION = "poort-negotiation"
 
-# The media types that choose the form of a failure's document: the first chooses Hydra's, the others that of plain JSON.
+# `Accept` chooses a failure's document from these media types. The first stands for Hydra's form, the others for plain JSON's.
 _ERROR_TYPES = ("application/ld+json", "application/json", "application/problem+json")
 
 # A body and its header fields.
@@ -33,7 +33,7 @@ Rendered = tuple[bytes, Fields]
 
 
 class Negotiation(NamedTuple):
-    """The settings of an application on which its answers depend. `refuse_bad_token` raises the error of an invalid token."""
+    """What negotiation needs to know of an application. `refuse_bad_token` raises if the token of the request is invalid."""
 
     dialect: Dialect
     fields_of_paths: Mapping[Operation, Fields]
@@ -53,7 +53,7 @@ class Negotiated(NamedTuple):
 def install_negotiation(
     app: Flask, dialect: Dialect, routed: Iterable[RoutedOperation], refuse_bad_token: Callable[[], object]
 ) -> None:
-    """Set the dialect in which views that are decorated with `speaks` answer."""
+    """Set up negotiation for the views of an application that are decorated with `speaks`."""
     app.extensions[_EXTENSION] = Negotiation(dialect, dialect.fields_of_paths(routed), refuse_bad_token)
 
 
@@ -136,7 +136,7 @@ def render_collection(collection: Collection) -> Response:
 
 
 def _page_key(operation: Operation, chosen: Format, collection: Collection) -> tuple[Any, ...] | None:
-    """Return the cache key of a page, or None if an item has no number, because it serves only this request."""
+    """Return the cache key of a page. If an item has no number, it serves only this request, and the key is None."""
     numbers = tuple([member.number for member in collection.members])
     if not all(numbers):
         return None
@@ -168,7 +168,7 @@ def _of_path(operation: Operation, negotiation: Negotiation) -> Fields:
 
 @cache
 def _headers(operation: Operation, chosen: Format | None, of_path: Fields) -> Fields:
-    """Return the header fields of all answers of an operation in a format, which is None for an answer without content."""
+    """Return the header fields that all of an operation's answers in a format share. An answer without content has no format."""
     headers = [("Content-Type", f"{chosen.media_types[0]}; charset=utf-8")] if chosen else []
     headers += [("Vary", "Accept"), ("Cache-Control", "no-cache, private")]
     if operation.resource and operation.resource.accept_patch and operation.shape is not Shape.COLLECTION:
@@ -181,9 +181,9 @@ def _conditional(environ: dict[str, Any], response: Response) -> Response:
 
 
 def wants_problem_json() -> bool:
-    """Tell whether the document of a failure has the form for clients of plain JSON: by suffix, else by `Accept`.
+    """Tell whether a failure gets the document for clients of plain JSON. The suffix decides, or else `Accept`.
 
-    Failures have fewer forms than other answers, so the format that the client prefers may not be among them.
+    Failures have fewer forms than other answers, so there may be none in the format that the client prefers.
     """
     named = FORMATS.get((request.view_args or {}).get("suffix") or "")
     offered = [media_type for media_type in _ERROR_TYPES if named and media_type in named.media_types] or list(_ERROR_TYPES)

@@ -46,7 +46,7 @@ def is_canonical(environ: Mapping[str, Any]) -> bool:
 
 
 def read_id(segment: str) -> int:
-    """Return the id in a path segment, or 0, which no row has as its id (docs/compatibility.md#strict-id)."""
+    """Return the id in a path segment, or 0 if it is not one; no row has the id 0 (docs/compatibility.md#strict-id)."""
     number = int(segment) if _ID.fullmatch(segment) else 0
     return number if number <= MAX_ID else 0
 

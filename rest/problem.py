@@ -77,7 +77,7 @@ class ValidationFailed(UnprocessableEntity):
 def plain_body(error: HTTPException) -> FailureBody:
     """Return the body of a failure that gets no document.
 
-    An authentication failure is `{"code", "message"}`, without the code if it has no challenge. Any other error is `{"error"}`.
+    The body is `{"error"}`. For an authentication failure it is `{"code", "message"}`, or `{"message"}` if there is no challenge.
     """
     description = describe(error)
     if isinstance(error, Unauthorized):
@@ -87,7 +87,7 @@ def plain_body(error: HTTPException) -> FailureBody:
 
 
 def describe(error: HTTPException) -> str:
-    """Return the text that clients see of a failure."""
+    """Return the text of a failure for clients."""
     return error.description or HTTP_STATUS_CODES.get(error.code or 500, "")
 
 

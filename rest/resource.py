@@ -28,8 +28,8 @@ class Kind(StrEnum):
 class Property:
     """One property of a resource.
 
-    `attributes` names the columns that it needs. `value` computes it from a row, as None or, if it is a time, as an aware
-    datetime; by default it is the first column. Every caller sees `public` properties, and privileged callers see all `readable`
+    `attributes` names the columns that it needs. `value` computes it from a row; by default it is the first column. It may be
+    None, and a time must be an aware datetime. Every caller sees `public` properties, and privileged callers see all `readable`
     ones. `element_pattern` is a regular expression for each text of a list in a body. `max_length` counts characters,
     `max_bytes` bytes of UTF-8. `iri` is the property's term in another vocabulary. A property that is not `tagged` has no effect
     on the entity tag.

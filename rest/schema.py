@@ -19,7 +19,7 @@ _TYPES: dict[Kind, Schema] = {
 _NO_NUL, _NOT_BLANK = r"^[^\u0000]*$", r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
 # Times in RFC 3339's form that the server accepts: years 1000 to 9999, offsets up to 14:59 (docs/compatibility.md#finite-dates).
-# It also accepts other forms.
+# The server also accepts other forms.
 _FINITE = r"^[1-9][0-9]{3}-[^ ]*([Zz]|[+-](0[0-9]|1[0-4]):[0-5][0-9])$"
 
 #: Any text.

@@ -97,7 +97,7 @@ def authenticate_caller(item_id: int = 0) -> tuple[Caller, Any]:
         bearer = BearerToken.of(token, claims)
         verified.add(token, bearer, claims.kid)
     if not isinstance(bearer.username, str):
-        raise BadCredentials("the username claim is no text")
+        raise BadCredentials("the username claim is not a text")
     portal = portal_of(platform)
     found, item = callers.find(bearer.username, bearer.keys, item_id, portal.name_form)
     return get_caller(found, bearer, now, portal), item

@@ -1,4 +1,4 @@
-"""A round-robin queue: networks take turns, and so do the users of a network. A user's own tickets are served in order."""
+"""A round-robin queue: networks take turns, and so do the user names in a network. One name's tickets are served in order."""
 
 from collections import deque
 from collections.abc import Iterable

@@ -42,7 +42,7 @@ class _Turn:
 class HashingThread:
     """Runs the hashing of one process, one turn at a time. A few callers may wait, the others are refused with 503.
 
-    Networks take turns, and so do the users of a network, so that no client gets all the turns. If the queue is full, a
+    Networks take turns, and so do the user names in a network, so that no client gets all the turns. If the queue is full, a
     client with many waiting turns loses the newest to a client with few. Each waiting caller occupies a server thread: run
     more threads than the queue is long, or reads will wait too.
     """

@@ -173,7 +173,7 @@ class Sessions:
     def _find_successor(
         self, session: Session, held: SignInSession, row: RefreshToken, presented: Presented, now: datetime
     ) -> str | None:
-        """Return the next token: new at first use, the same within the grace period. None later, or once that one was used."""
+        """Return the next token: new at first use, the same within the grace period; None later, or once it was used."""
         used_at_ms, salt = row.used_at_ms, row.salt
         if salt is None:
             return None

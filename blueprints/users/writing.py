@@ -49,7 +49,7 @@ def validate_user(session: Session, ours: Parts, values: Mapping[str, Any], stor
 
 
 def user_violations(ours: Parts, resource: Resource, values: Mapping[str, Any], stored: HeldUser | None) -> list[Violation]:
-    """Return the violations that can be found without the database. They name the properties of a resource."""
+    """Return the violations that can be found without the database, under the names of the properties of `resource`."""
     same = {name for name, column in COLUMNS.items() if name in values and values[name] == getattr(stored, column, None)}
     password = next(prop.name for prop in resource.writable if prop.is_password)
     are_valid = are_role_names(values.get("roles", ()), stored.roles if stored else ())
@@ -74,7 +74,7 @@ def password_violations(name: str, password: str | None, policy: PasswordPolicy)
 
 
 def columns_to_write(values: Mapping[str, Any], password_hash: str | None, now: datetime) -> dict[str, Any]:
-    """Return the columns that the values and the hash set, and the times of these changes."""
+    """Return what to write in each column: the values, the password hash if there is one, and the times of the changes."""
     columns = {COLUMNS[name]: value for name, value in values.items() if name in COLUMNS}
     if "roles" in columns:
         columns["roles"] = roles_to_store(columns["roles"])
@@ -105,7 +105,7 @@ def change_user(session: Session, ours: Parts, held: HeldUser, columns: Mapping[
 def follow_change(
     session: Session, now: datetime, held: HeldUser, columns: Mapping[str, Any], *, is_forced: bool = False
 ) -> None:
-    """Write what follows from changing a user, whose row is locked: the end of their tokens, and the audit event."""
+    """Write the consequences of changing a locked user: wrong codes are forgotten, tokens end, and the audit gets an event."""
     if "password" in columns:
         forget_wrong_codes(session, held.id)
     if "password" in columns or sets_other_roles(held, columns) or columns.get("active", ACTIVE) != ACTIVE:

@@ -41,7 +41,7 @@ def examine_settings(ours: Parts, environ: Mapping[str, str]) -> Iterator[Findin
     yield Finding("settings", OK, says)
     if os.geteuid() == 0:
         cure = "Run this again as the server's user: `sudo -u poort …`."
-        yield Finding("user", WARNING, "root may read and write everything, which tells nothing about the server's user", cure)
+        yield Finding("user", WARNING, "root may read and write everything, so this does not test the server's user", cure)
         yield from _examine_program()
     if not ours.settings.app_secret:
         says = "APP_SECRET is empty, so JWT_PASSPHRASE encrypts the secrets of second factors and can never be changed"
@@ -106,7 +106,7 @@ def _examine_sqlite(ours: Parts) -> Iterator[Finding]:
         yield Finding("files", ERROR, says, f"chmod o= {file}")
     if not ours.settings.read_only and not os.access(file.parent, os.W_OK | os.X_OK):
         cure = f"Give this user the folder: `chown` or `chmod u+w {file.parent}`."
-        yield Finding("files", ERROR, f"{file.parent} cannot be written, and SQLite makes files in it", cure)
+        yield Finding("files", ERROR, f"{file.parent} cannot be written, but SQLite creates files in it", cure)
 
 
 def _everyone_may(file: Path, right: int) -> bool:

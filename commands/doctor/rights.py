@@ -56,7 +56,7 @@ def examine_rights(ours: Parts) -> Iterator[Finding]:
     try:
         yield _examine(ours)
     except DBAPIError as reason:
-        if not refuses_to_write(reason):  # then another check has said so
+        if not refuses_to_write(reason):  # if so, another check has already reported it
             raise
     finally:
         db.session.rollback()
@@ -74,7 +74,7 @@ def _examine(ours: Parts) -> Finding:
     if ours.users.is_campus:
         return Finding("rights", OK, "this database user can use Poort's own tables")
     if db.session.execute(text(_MAY_CREATE[kind])).scalar_one():
-        says = "one database user serves and may change the tables; docs/operators.md shows how to use two"
+        says = "the same database user serves requests and may change the tables; docs/operators.md shows how to use two"
         return Finding("rights", OK, says)
     return _examine_excess(user, found)
 
@@ -86,11 +86,11 @@ def _examine_excess(user: str, found: dict[TableClause, set[str]]) -> Finding:
     if more := _listed("REVOKE", "FROM", user, excess):
         says = "this database user has rights that the server does not need"
         return Finding("rights", WARNING, says, f"Run as the owner of the tables: {'; '.join(more)};")
-    return Finding("rights", OK, "this database user can use the tables, and not change them or the audit")
+    return Finding("rights", OK, "this database user can use the tables, but cannot alter them or change past audit events")
 
 
 def _tables(*, is_campus: bool) -> Iterator[TableClause]:
-    """Yield the tables whose rights are checked: beside a campus those of ours that are used there."""
+    """Yield the tables whose rights are checked: all, or beside a campus only those of Poort that are used there."""
     for each in db.metadata.sorted_tables:
         if not is_campus or (each.name.startswith("poort_") and each.name not in _UNUSED):
             yield each

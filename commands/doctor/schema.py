@@ -27,10 +27,10 @@ def lacking(ours: Parts) -> tuple[list[str], list[str]]:
 
 
 def examine_version(ours: Parts) -> Finding:
-    """Compare CHAMILO_VERSION, whose behavior clients see, with the version that the campus's tables have."""
+    """Compare CHAMILO_VERSION, the version that clients see, with the version of the campus's tables."""
     asked, found = ours.settings.chamilo_version, ours.users.chamilo_version(db.session())
     if asked == found:
-        return Finding("version", OK, f"clients meet Chamilo {asked}, like the tables")
+        return Finding("version", OK, f"clients and tables agree: Chamilo {asked}")
     says = f"CHAMILO_VERSION is {asked}, but the tables are those of Chamilo {found}: its clients expect other errors and headers"
     cure = f"Set CHAMILO_VERSION={found}, unless your clients were written for Chamilo {asked}."
     return Finding("version", WARNING, says, cure)
@@ -43,7 +43,7 @@ def examine_time_limit() -> Finding:
     )
     limit, role, name = found.one()
     if limit == "0":
-        says = "statement_timeout is 0 behind PgBouncer: a slow statement goes on after its request was answered"
+        says = "statement_timeout is 0 behind PgBouncer: a slow statement keeps running after its request has failed"
         sql = f"ALTER ROLE {role} IN DATABASE {name} SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"
         return Finding("database", WARNING, says, f"Run `{sql}`, and then RECONNECT in PgBouncer's console.")
     return Finding("database", OK, f"statements end after {limit} behind PgBouncer, by the role's setting")

@@ -44,7 +44,7 @@ _FIND_LOCK = (
 def examine_writing(ours: Parts, what: str) -> Iterator[Finding]:
     """Check that the database takes writes, without changing a row."""
     if ours.settings.read_only:
-        yield Finding("database", OK, f"{what}; READ_ONLY is on, so that nothing is written")
+        yield Finding("database", OK, f"{what}; READ_ONLY is on, so nothing is written")
         return
     try:
         for name, key in (("user", "id"), ("poort_throttled_login", "key")):

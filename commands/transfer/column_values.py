@@ -9,8 +9,8 @@ from sqlalchemy.orm import InstrumentedAttribute
 from models.roles import are_role_names, roles_to_store
 from models.user_row import DEFAULTS
 
-#: In a CSV file an empty cell means the default of its column. These two mean null and empty text, where those are not
-#: the default. A text that begins with a backslash is written with a second one.
+#: In a CSV file, an empty cell means the default of its column. Where null or empty text is not the default, it is written as one
+#: of these. A text that begins with a backslash gets a second one in front.
 NULL, EMPTY = r"\N", r"\E"
 _ESCAPE = "\\"
 
@@ -74,7 +74,7 @@ def from_json(column: InstrumentedAttribute[Any], value: Any) -> Any:
 def _roles(given: list[str]) -> list[str]:
     for role in given:
         if not are_role_names([role]):
-            raise ValueError(f"{role!r} is no name of a role")
+            raise ValueError(f"{role!r} is not the name of a role")
     return roles_to_store(given)
 
 
@@ -89,7 +89,7 @@ def _from_text(kind: Any, value: str) -> Any:
     try:
         moment = datetime.fromisoformat(value)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):  # OverflowError: in UTC, before the year 1 or after 9999
+    except (ValueError, OverflowError):  # OverflowError: in UTC, the year is below 1 or above 9999
         raise ValueError("must be a date and time like 2026-09-22T10:00:00+00:00") from None
 
 

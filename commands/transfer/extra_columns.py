@@ -28,10 +28,10 @@ def resolve_fields(rows: Iterable[FileRow], resolve: Callable[[str], int]) -> tu
             try:
                 field_id = resolve(name)
             except UnknownExtraField:
-                bad.append(BadRow(row.place, PREFIX + name, "is no extra field"))
+                bad.append(BadRow(row.place, PREFIX + name, "is not an extra field"))
                 continue
             if field_id in seen:
-                bad.append(BadRow(row.place, PREFIX + name, "stands there twice"))
+                bad.append(BadRow(row.place, PREFIX + name, "appears twice"))
             seen.add(field_id)
             names[field_id] = name
             if value is not ABSENT:

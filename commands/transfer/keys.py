@@ -15,7 +15,7 @@ from models.user_table import UserTable
 
 
 class Key(Protocol):
-    """Finds the users that rows are about. `column` is the name of the key in files."""
+    """Finds the user whom a row describes. `column` is the name of the key in files."""
 
     column: str
 
@@ -42,7 +42,7 @@ class _NameKey:
         wanted: Collection[str] = values
         column: Any = getattr(User, self.column)
         if not self._users.is_campus:  # a campus's collation finds every spelling
-            # The folded copy of an address has an index. It also finds addresses with other accents, which are dropped below.
+            # The folded copy of an address has an index. It also matches addresses with other accents, which are dropped below.
             by_name = self.column == "username"
             column, wanted = (User.username_canonical, values) if by_name else (User.email_folded, {fold(one) for one in values})
         chosen = self._users.select(session, [*names, self.column]).where(column.in_(wanted)).order_by(User.id)
@@ -66,7 +66,7 @@ class _ExtraKey:
 
     def find(self, session: Session, names: Iterable[str], values: Collection[str]) -> Iterator[tuple[str, Any]]:
         user_id, field_id, value, _ = self._fields.value_columns(session)
-        # A user of a campus may have several of the values. The smallest counts: it comes last, and replaces the others.
+        # In a campus, a user may match several values. The smallest counts: it comes last, and replaces the others.
         chosen = select(user_id, value).where(field_id == self._field_id, value.in_(values)).order_by(value.desc())
         form = comparable if self._users.is_campus else str
         known = {found: form(text) for found, text in session.execute(chosen)}

@@ -50,8 +50,8 @@ class Difference(NamedTuple):
 class Plan:
     """What an import would write: `new` users, and the rows that change a user, each with the user's id.
 
-    `found` holds the ids of all existing users in the file. `losing` holds, by the user's id, the rows after which
-    the user is no longer an administrator.
+    `found` holds the ids of all existing users in the file. `losing` holds the rows that make an administrator an
+    ordinary user, by the user's id.
     """
 
     new: list[FileRow] = field(default_factory=list)
@@ -120,9 +120,9 @@ class Planner:
         for row in rows:
             value = self._key.of(row)
             if value is None:
-                yield BadRow(row.place, self._key.column, "must not be blank: it tells which user this is")
+                yield BadRow(row.place, self._key.column, "must not be blank: it identifies the user")
             elif (first := places.setdefault(value, row.place)) != row.place:
-                yield BadRow(row.place, self._key.column, f"stands at {first} already")
+                yield BadRow(row.place, self._key.column, f"is already at {first}")
 
     def _administrator_faults(self, losing: Mapping[int, FileRow]) -> Iterator[BadRow]:
         if losing and not find_administrators(db.session(), self._ours.clock()) - losing.keys():
@@ -178,7 +178,7 @@ def _differs(name: str, value: Any, stored: Any) -> bool:
 
 
 def find_missing(ours: Parts, plan: Plan) -> Missing:
-    """Return the active users who are not in the file. If no administrator would be left, those who are not in it stay active."""
+    """Return the active users who are not in the file. Administrators stay active if no other would be left."""
     session, portal_id = db.session(), ours.home_portal().id
     users = select(User.id, User.username).where(is_linked_to([portal_id]), User.active == ACTIVE)
     of_all = session.scalar(select(func.count()).select_from(users.subquery())) or 0

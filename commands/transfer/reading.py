@@ -20,7 +20,7 @@ Convert = Callable[[InstrumentedAttribute[Any], Any], Any]
 
 _LONGEST_CELL = 2**31 - 1
 
-#: Stands for the column in the fault of a cell beyond the last column, or of a row that is not an object.
+#: Shown in place of the column if a cell is beyond the last column, or if a row is not an object.
 _NO_COLUMN = "-"
 
 # Separators that some programs write instead of commas.
@@ -38,7 +38,7 @@ def read_file(path: Path, *, as_csv: bool) -> tuple[list[FileRow], list[BadRow]]
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(document, list):
-        raise ValueError("the file holds no list of users")  # noqa: TRY004 - a fault of the file
+        raise ValueError("the file does not hold a list of users")  # noqa: TRY004 - a fault of the file
     return _read_rows(((f"index {index}", row) for index, row in enumerate(document)), from_json)
 
 
@@ -77,7 +77,7 @@ def _refuse_header(header: list[str]) -> None:
             if delimiter in header[0]:
                 raise ValueError(f"{name} separate its columns; they must be commas")
     for twice in (name for number, name in enumerate(header) if name in header[:number]):
-        raise ValueError(f"the column {twice!r} stands there twice")
+        raise ValueError(f"the column {twice!r} appears twice")
 
 
 def _read_rows(rows: Iterable[tuple[str, Any]], convert: Convert) -> tuple[list[FileRow], list[BadRow]]:
@@ -85,7 +85,7 @@ def _read_rows(rows: Iterable[tuple[str, Any]], convert: Convert) -> tuple[list[
     bad: list[BadRow] = []
     for place, raw in rows:
         if not isinstance(raw, Mapping):
-            bad.append(BadRow(place, _NO_COLUMN, "is no user"))
+            bad.append(BadRow(place, _NO_COLUMN, "is not a user"))
             continue
         row = FileRow(place)
         for name, given in raw.items():
@@ -94,7 +94,7 @@ def _read_rows(rows: Iterable[tuple[str, Any]], convert: Convert) -> tuple[list[
             except ValueError as reason:
                 bad.append(BadRow(place, name or _NO_COLUMN, str(reason)))
         if row.clear_password and row.columns.get("password"):
-            bad.append(BadRow(place, "password", "stands beside a password_hash"))
+            bad.append(BadRow(place, "password", "cannot be given together with a password_hash"))
         read.append(row)
     return read, bad
 
@@ -104,12 +104,12 @@ def _read_field(row: FileRow, name: str, given: Any, convert: Convert) -> None:
     if name == "password":
         row.clear_password = _clear_password(given) if given else None
     elif name.startswith(PREFIX):
-        # Kept even if the cell is empty, so that a field which does not exist is noticed.
+        # Kept even if the cell is empty, so that a field that does not exist is reported.
         value = convert(VALUE_COLUMN, given)
         row.extra[name.removeprefix(PREFIX)] = value
         require_storable("" if value is ABSENT or value is None else value)
     elif name not in COLUMNS:
-        raise ValueError("has more cells than the header" if (name, type(given)) == ("", list) else "is no column")
+        raise ValueError("has more cells than the header" if (name, type(given)) == ("", list) else "is not a column")
     elif (value := convert(column := COLUMNS[name], given)) is not ABSENT:
         require_fit(column, value)
         row.columns[column.key] = value

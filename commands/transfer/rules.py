@@ -44,13 +44,13 @@ def blanks(row: FileRow, stored: Any) -> Iterator[BadRow]:
 
 
 def find_twice(rows: Iterable[FileRow]) -> Iterator[BadRow]:
-    """Yield a fault for each value that must be unique, such as an id or a user name, and that an earlier row has already."""
+    """Yield a fault for each repeated value of a column that must be unique, such as the id or the user name."""
     places: dict[tuple[str, Any], str] = {}
     for row in rows:
         for field in _UNIQUE:
             value = _unique_value(row, field)
             if value is not None and (first := places.setdefault((field, value), row.place)) != row.place:
-                yield BadRow(row.place, field, f"{to_json(row.columns[field])!r} stands at {first} already")
+                yield BadRow(row.place, field, f"{to_json(row.columns[field])!r} is already at {first}")
 
 
 def find_taken(session: Session, rows: Sequence[tuple[FileRow, int]], present: frozenset[str]) -> Iterator[BadRow]:

@@ -11,10 +11,10 @@ HYDRA = "http://www.w3.org/ns/hydra/core#"
 
 
 class HydraForm(NamedTuple):
-    """A way to write the documentation.
+    """How one version of Chamilo writes the documentation.
 
-    `class_id` names the class of a resource, `in_context` adds to the terms of the documentation, and `contexts` names the
-    contexts of failures.
+    `class_id` returns the `@id` of a resource's class. `in_context` adds terms to the `@context` of the documentation.
+    `failure_classes` are the classes of failures, and `contexts` the names of their contexts.
     """
 
     class_id: Callable[[Resource], str]

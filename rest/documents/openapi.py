@@ -205,7 +205,7 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def _renamed(value: Any, names: dict[str, str]) -> Any:
-    """Copy a part of the document, with new names for texts. Without a copy, shared parts would get anchors in YAML."""
+    """Copy a part of the document, and replace texts as `names` says. Without a copy, shared parts would get anchors in YAML."""
     if isinstance(value, dict):
         return {key: _renamed(inner, names) for key, inner in value.items()}
     if isinstance(value, list | tuple):

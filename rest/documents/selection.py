@@ -32,11 +32,11 @@ class Selection:
         return f"{routed.path}.{self.only.name}" if self.only and routed.takes_suffix else routed.path
 
     def schema_name(self, name: str) -> str:
-        """Return the name of a schema. Some client generators take a dot for the end of a module's name."""
+        """Return the name of a schema. Some client generators mistake what precedes a dot for the name of a module."""
         return name.replace(".", "-") if self.only else name
 
     def bodies(self, takes: Iterable[BodyType]) -> list[BodyType]:
-        """Return the body types to show. If none has the only format, show the operation's first, such as a merge patch."""
+        """Return the body types to show. If none is of the only format, show the operation's first, such as a merge patch."""
         listed = [body_type for body_type in leading_first(takes) if body_type.listed]
         if self.only is None:
             return listed

@@ -30,7 +30,7 @@ def _flat(fields: dict[str, Any]) -> Row:
 
 
 def _columns(rows: list[Row]) -> list[str]:
-    """Merge the columns of all rows. A new column goes right after the column that precedes it in its row."""
+    """Merge the columns of all rows. A column that only later rows have goes right after the one that precedes it there."""
     columns: list[str] = []
     for row in rows:
         place = len(columns)

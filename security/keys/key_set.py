@@ -118,7 +118,7 @@ class KeySet:
         try:
             self.signing_pair(int(self.clock().timestamp()) + self.lifetime_seconds)
         except SQLAlchemyError as reason:
-            logger.warning("the own key is not published yet: %s", type(reason).__name__)
+            logger.warning("this host's key is not published yet: %s", type(reason).__name__)
 
     def needed_until(self, now: datetime) -> int:
         """Return the time until which a key that signs up to `now` is needed, margin included, in seconds since the epoch."""

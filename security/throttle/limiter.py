@@ -30,7 +30,7 @@ OWN_PASSWORD_HASHES = 10
 #: The limit of an address, under all names together, is this many times the limit of one name.
 ADDRESS_FACTOR = 5
 
-#: The prefix lengths of IPv6 networks (a site, a subscriber), each with the factor by which it exceeds the limits for IPv4.
+#: The prefix lengths of IPv6 networks (a site, a subscriber), each with the factor by which its limits exceed those for IPv4.
 #: An IPv4 address is its own network for every length, so the last factor, 1, must remain.
 NETWORKS = ((48, 10), (64, 1))
 

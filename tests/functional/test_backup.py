@@ -78,7 +78,7 @@ def test_folder_keeps_the_newest_and_nothing_that_was_left_unfinished(run: Any, 
         ("{link}", "belongs to the database itself"),
         ("{database}-wal", "belongs to the database itself"),
         ("{folder}/none/poort.db", "cannot be written: No such file or directory."),
-        ("--keep=2 {folder}/poort.db", "--keep is for a folder"),
+        ("--keep=2 {folder}/poort.db", "--keep needs a folder"),
     ],
 )
 def test_target_that_cannot_be_is_refused(run: Any, database: Database, tmp_path: Path, target: str, sentence: str) -> None:

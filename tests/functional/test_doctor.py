@@ -254,7 +254,7 @@ def test_file_without_secrets_and_one_in_a_folder_of_ones_own_are_fine(patient: 
 
 def test_folder_that_cannot_be_written_is_an_error(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != patient.folder / "var")
-    assert patient.findings()["files"] == ("error", f"{patient.folder / 'var'} cannot be written, and SQLite makes files in it")
+    assert patient.findings()["files"] == ("error", f"{patient.folder / 'var'} cannot be written, but SQLite creates files in it")
 
 
 # --- Disks
@@ -355,7 +355,7 @@ def test_database_without_tables_lacks_tables_and_no_right(app: Flask, database:
 
 def test_read_only_server_needs_no_right_to_write(patient: Patient) -> None:
     found = patient.findings(READ_ONLY="1")
-    assert found["database"][1].endswith("READ_ONLY is on, so that nothing is written")
+    assert found["database"][1].endswith("READ_ONLY is on, so nothing is written")
     assert found["store"] == ("ok", "failed sign-ins are counted in the memory of each worker")
 
 

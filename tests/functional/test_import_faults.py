@@ -21,7 +21,7 @@ VALUES = {
     "fraction": ("status", 1.5, "must be a whole number"),
     "half a surrogate pair": ("firstname", "a\ud800b", "contains half a surrogate pair"),
     "NUL": ("firstname", "a\0b", "contains a NUL character"),
-    "half a surrogate pair in a role": ("roles", ["ROLE_\ud800"], "is no name of a role"),
+    "half a surrogate pair in a role": ("roles", ["ROLE_\ud800"], "is not the name of a role"),
     "half a surrogate pair in a password": ("password", "a\ud800b", "contains half a surrogate pair"),
     "moment before the first": ("created_at", "0001-01-01T00:00:00+23:59", "must be a date and time"),
     "moment after the last": ("created_at", "9999-12-31T23:59:59-23:59", "must be a date and time"),
@@ -35,8 +35,8 @@ VALUES = {
     "uuid that is too short": ("uuid", "00", "must have 16 bytes"),
     "no hexadecimal": ("uuid", "x", "must be hexadecimal"),
     "long text": ("phone", "1" * 65, "has more than 64 characters"),
-    "no name of a role": ("roles", ["ROLE_HR", "odd"], "'odd' is no name of a role"),
-    "empty role": ("roles", [""], "is no name of a role"),
+    "no name of a role": ("roles", ["ROLE_HR", "odd"], "'odd' is not the name of a role"),
+    "empty role": ("roles", [""], "is not the name of a role"),
 }
 
 
@@ -64,7 +64,7 @@ CELLS = {
     "no number": ("status", "--5", "must be a whole number"),
     "digits without end": ("status", "9" * 5000, "is too large a number"),
     "flag": ("locked", "2", "must be true or false"),
-    "no name of a role": ("roles", "ROLE_HR odd", "'odd' is no name of a role"),
+    "no name of a role": ("roles", "ROLE_HR odd", "'odd' is not the name of a role"),
     "moment before the first": ("created_at", "0001-01-01T00:00:00+23:59", "must be a date and time"),
 }
 

@@ -237,4 +237,4 @@ def test_start_without_a_database_says_that_the_key_is_not_published(
     a = make("a", engine=broken)
     with caplog.at_level(logging.WARNING):
         a.keys.announce()
-    assert caplog.records[-1].message == "the own key is not published yet: OperationalError"
+    assert caplog.records[-1].message == "this host's key is not published yet: OperationalError"

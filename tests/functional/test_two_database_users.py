@@ -192,7 +192,7 @@ def test_user_who_serves_can_do_what_every_route_and_command_does_and_no_more(
     app = make(REFRESH_TOKEN_TTL="3600", USER_DELETE_MODE="hard", API_KEYS="1")
     code, said = run(app, "poort", "setup")
     assert code == 0, said
-    assert finding(app)["says"] == "this database user can use the tables, and not change them or the audit"
+    assert finding(app)["says"] == "this database user can use the tables, but cannot alter them or change past audit events"
     walk_through_the_routes(app, said.rpartition("admin password: ")[2].strip())
     for command in COMMANDS:
         code, said = run(app, *command.split())
@@ -237,7 +237,7 @@ def test_doctor_names_the_statement_for_what_is_missing_and_what_is_too_much(ser
         execute(server, "REVOKE UPDATE ON SEQUENCE user_id_seq FROM poort", "poort")
         assert "GRANT USAGE, UPDATE ON SEQUENCE user_id_seq TO poort;" in finding(app)["cure"]
         execute(server, finding(app)["cure"].partition(": ")[2], "poort")
-    assert finding(make("poort_owner"))["says"].startswith("one database user serves and may change the tables")
+    assert finding(make("poort_owner"))["says"].startswith("the same database user serves requests and may change the tables")
 
 
 @pytest.mark.parametrize("server", ["mariadb"], indirect=True)

@@ -219,7 +219,8 @@ def test_created_user_has_names_of_roles_alone(runner: FlaskCliRunner, database:
 
 def test_imported_user_has_names_of_roles_alone(import_rows: Any, database: Database) -> None:
     done = import_rows([{"username": "one", "email": "one@example.com", "roles": ["ROLE_A", "odd"]}])
-    assert (done.exit_code, "index 0: roles: 'odd' is no name of a role" in done.output, database.rows(User)) == (1, True, [])
+    is_named = "index 0: roles: 'odd' is not the name of a role" in done.output
+    assert (done.exit_code, is_named, database.rows(User)) == (1, True, [])
 
 
 def test_deleted_user_comes_back_only_with_restore(runner: FlaskCliRunner, database: Database) -> None:

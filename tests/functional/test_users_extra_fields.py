@@ -421,26 +421,38 @@ def test_file_brings_values_by_any_spelling_of_a_name(runner: FlaskCliRunner, da
 @pytest.mark.parametrize(
     ("name", "content", "fault"),
     [
-        ("a.csv", "username,email,extra:nope\none,one@example.com,\n", "line 2: extra:nope: is no extra field"),
-        ("a.csv", "username,email,extra:\none,one@example.com,1\n", "line 2: extra:: is no extra field"),
+        ("a.csv", "username,email,extra:nope\none,one@example.com,\n", "line 2: extra:nope: is not an extra field"),
+        ("a.csv", "username,email,extra:\none,one@example.com,1\n", "line 2: extra:: is not an extra field"),
         (
             "a.csv",
             "username,email,extra:badge,extra:BADGE\none,one@example.com,1,2\n",
-            "line 2: extra:BADGE: stands there twice",
+            "line 2: extra:BADGE: appears twice",
         ),
         (
             "a.csv",
             "username,email,extra:badge\none,one@example.com,1\ntwo,two@example.com,2,3\n",
             "line 3: -: has more cells than the header",
         ),
-        ("a.json", '[{"username":"one","email":"one@example.com","extra:nope":"1"}]', "index 0: extra:nope: is no extra field"),
-        ("a.json", r'[{"username":"a","email":"a@example.com","extra:\ud800":"1"}]', r"index 0: extra:\ud800: is no extra field"),
-        ("a.json", r'[{"username":"a","email":"a@example.com","extra:\u0000":"1"}]', r"index 0: extra:\x00: is no extra field"),
+        (
+            "a.json",
+            '[{"username":"one","email":"one@example.com","extra:nope":"1"}]',
+            "index 0: extra:nope: is not an extra field",
+        ),
+        (
+            "a.json",
+            r'[{"username":"a","email":"a@example.com","extra:\ud800":"1"}]',
+            r"index 0: extra:\ud800: is not an extra field",
+        ),
+        (
+            "a.json",
+            r'[{"username":"a","email":"a@example.com","extra:\u0000":"1"}]',
+            r"index 0: extra:\x00: is not an extra field",
+        ),
         ("a.json", '[{"username":"one","email":"one@example.com","extra:badge":1}]', "index 0: extra:badge: must be text"),
         ("a.json", '[{"username":"one","email":"one@example.com","extra:badge":["1"]}]', "index 0: extra:badge: must be text"),
         ("a.json", '[{"username":"one","email":"one@example.com","extra:badge":"\\u0000"}]', "extra:badge: contains a NUL"),
         ("a.json", '[{"username":"one","email":"one@example.com","extra:badge":"\\ud800"}]', "extra:badge: contains half"),
-        ("a.json", '[{"username":"one","email":"one@example.com","extra":{"badge":"1"}}]', "index 0: extra: is no column"),
+        ("a.json", '[{"username":"one","email":"one@example.com","extra":{"badge":"1"}}]', "index 0: extra: is not a column"),
     ],
 )
 def test_fault_of_a_file_is_named_and_nothing_written(
