@@ -43,6 +43,11 @@ def reference(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def object_schema(**properties: Schema) -> Schema:
+    """Describe an object that has all of these properties."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
 def schema_name(resource: Resource, suffix: str, infix: str = "") -> str:
     """Name a schema as API Platform does, such as `User.jsonld-user.read`."""
     return f"{resource.name}{infix}-{resource.group or resource.name.lower()}.{suffix}"

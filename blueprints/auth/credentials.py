@@ -11,7 +11,7 @@ from werkzeug.exceptions import BadRequest
 from rest.body import request_bytes, request_media_type
 from rest.dialect import CHAMILO_2, Dialect
 from rest.encoding import NotJson, decode_json
-from rest.operation import Operation, Schema, Tag
+from rest.operation import Operation, Tag
 
 #: Declares an operation on tokens, sessions or second factors.
 declare = partial(Operation, tag=Tag("Login Check", "Signing in"))
@@ -24,11 +24,6 @@ EXAMPLE_JWT = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJpYXQiOjE3OTAwNzU2MDB9.c2l
 
 #: The largest body of a sign-in or a refresh. Anybody may send one, and a real one is short.
 MOST_BYTES = 16 * 1024
-
-
-def object_schema(**properties: Schema) -> Schema:
-    """Describe an object that has all of these properties."""
-    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from blueprints.auditing import record_event, record_now
-from blueprints.auth.credentials import BODY_FAILURES, EXAMPLE_JWT, MOST_BYTES, declare, object_schema, read_object, require_json
+from blueprints.auth.credentials import BODY_FAILURES, EXAMPLE_JWT, MOST_BYTES, declare, read_object, require_json
 from blueprints.parts import parts, portal_at_hand
 from models import db
 from models.user import Account, shown_roles
 from rest.answer import answer_json
 from rest.operation import documented
-from rest.schema import TEXT
+from rest.schema import TEXT, object_schema
 from security.access import public
 from security.client_address import network_of
 from security.errors import AuthenticationFailure, MissingRefreshToken, ReusedRefreshToken

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, g, request
 
 from blueprints.auditing import record_event, record_now
 from blueprints.auth.codes import demand_code
-from blueprints.auth.credentials import BODY_FAILURES, EXAMPLE_JWT, declare, object_schema, read_credentials
+from blueprints.auth.credentials import BODY_FAILURES, EXAMPLE_JWT, declare, read_credentials
 from blueprints.auth.refreshing import answer_with_token, begin_session_of
 from blueprints.parts import parts, portal_at_hand, requester_of
 from models import db
@@ -16,7 +16,7 @@ from models.sign_in_record import record_failure, record_success
 from models.user import shown_roles
 from rest.negotiation import dialect_at_hand
 from rest.operation import documented
-from rest.schema import TEXT
+from rest.schema import TEXT, object_schema
 from security.access import public
 from security.bearer import require_portal
 from security.errors import AuthenticationFailure, CodeRequired, TooManyAttempts

@@ -1,11 +1,10 @@
 """JSON Schemas of failures (docs/compatibility.md#errors) and, for failures that depend on `Accept`, their media types."""
 
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from rest.schema import reference
-
-Document = dict[str, Any]
+from rest.documents import Document
+from rest.schema import TEXT, object_schema, reference
 
 _PROBLEM, _JSON_LD, _JSON = "application/problem+json", "application/ld+json", "application/json"
 
@@ -23,20 +22,16 @@ class FailureSchemas(NamedTuple):
     of_json_ld: dict[HTTPStatus, dict[str, str]]
 
 
-def _object(properties: Document, **more: Any) -> Document:
-    return {"type": "object", "properties": properties, "required": list(properties), **more}
-
-
 def _texts(*names: str) -> Document:
-    return {name: {"type": "string"} for name in names}
+    return dict.fromkeys(names, TEXT)
 
+
+_NOTHING_ELSE = {"additionalProperties": False}
 
 _PLAIN: Document = {
-    "AuthenticationFailure": _object(
-        {"code": {"type": "integer", "enum": [401]}} | _texts("message"), additionalProperties=False
-    ),
-    "Error": _object(_texts("error"), additionalProperties=False),
-    "Violation": _object(_texts("propertyPath", "message", "code")),
+    "AuthenticationFailure": object_schema(code={"type": "integer", "enum": [401]}, message=TEXT) | _NOTHING_ELSE,
+    "Error": object_schema(error=TEXT) | _NOTHING_ELSE,
+    "Violation": object_schema(propertyPath=TEXT, message=TEXT, code=TEXT),
 }
 _VIOLATIONS: Document = {"violations": {"type": "array", "items": reference("Violation")}}
 _STATUS: Document = {"status": {"type": "integer"}}
@@ -44,10 +39,10 @@ _STATUS: Document = {"status": {"type": "integer"}}
 
 def _schemas(hydra: Document, problem: Document, list_name: str) -> Document:
     return _PLAIN | {
-        "Error.jsonld": _object(hydra),
-        "Problem": _object(problem),
-        f"{list_name}.jsonld": _object(hydra | _VIOLATIONS),
-        list_name: _object(problem | _VIOLATIONS),
+        "Error.jsonld": object_schema(**hydra),
+        "Problem": object_schema(**problem),
+        f"{list_name}.jsonld": object_schema(**hydra | _VIOLATIONS),
+        list_name: object_schema(**problem | _VIOLATIONS),
     }
 
 

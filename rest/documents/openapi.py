@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from rest.documents import Document
 from rest.documents.examples import answer_example, failure_in
 from rest.documents.failures import FAILURES_WITH_API_KEYS
-from rest.documents.parameters import Document, parameters_of
+from rest.documents.parameters import parameters_of
 from rest.documents.selection import Selection
 from rest.error_codes import HEADER
 from rest.format import TOTAL_HEADER, BodyType, Format
