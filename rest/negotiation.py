@@ -19,14 +19,14 @@ from rest.format import TOTAL_HEADER, BodyType, Format
 from rest.formats import FORMATS
 from rest.media_ranges import best_match, choose_media_type
 from rest.operation import Operation, RoutedOperation, Shape, documented
-from rest.problem import Fields
+from rest.problem import JSON, JSON_LD, PROBLEM, Fields
 from rest.remembered import OF_ITEMS, OF_PAGES
 from rest.representation import Collection, Item
 
 _EXTENSION = "poort-negotiation"
 
 # The media types that choose the form of a failure's document: the first chooses Hydra's, the others that of plain JSON.
-_ERROR_TYPES = ("application/ld+json", "application/json", "application/problem+json")
+_ERROR_TYPES = (JSON_LD, JSON, PROBLEM)
 
 # A body and its header fields.
 Rendered = tuple[bytes, Fields]

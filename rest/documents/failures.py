@@ -4,9 +4,8 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from rest.documents import Document
+from rest.problem import JSON, JSON_LD, PROBLEM
 from rest.schema import TEXT, object_schema, reference
-
-_PROBLEM, _JSON_LD, _JSON = "application/problem+json", "application/ld+json", "application/json"
 
 
 class FailureSchemas(NamedTuple):
@@ -58,11 +57,11 @@ OF_2 = FailureSchemas(
         "ConstraintViolationList",
     ),
     {
-        HTTPStatus.BAD_REQUEST: {_PROBLEM: "Problem", _JSON_LD: "Error.jsonld", _JSON: "Error"},
-        HTTPStatus.UNPROCESSABLE_ENTITY: {_PROBLEM: "ConstraintViolationList", _JSON_LD: "ConstraintViolationList.jsonld"},
+        HTTPStatus.BAD_REQUEST: {PROBLEM: "Problem", JSON_LD: "Error.jsonld", JSON: "Error"},
+        HTTPStatus.UNPROCESSABLE_ENTITY: {PROBLEM: "ConstraintViolationList", JSON_LD: "ConstraintViolationList.jsonld"},
     },
-    _chosen("Problem", "ConstraintViolationList", _PROBLEM),
-    _chosen("Error.jsonld", "ConstraintViolationList.jsonld", _JSON_LD),
+    _chosen("Problem", "ConstraintViolationList", PROBLEM),
+    _chosen("Error.jsonld", "ConstraintViolationList.jsonld", JSON_LD),
 )
 
 #: In Chamilo 3, both forms have the same media type, so the schema for it must accept either.
@@ -77,11 +76,11 @@ OF_3 = FailureSchemas(
         "ConstraintViolation.any": {"anyOf": [reference("ConstraintViolation"), reference("ConstraintViolation.jsonld")]},
     },
     {
-        HTTPStatus.BAD_REQUEST: {_PROBLEM: "Problem.any", _JSON: "Error"},
-        HTTPStatus.UNPROCESSABLE_ENTITY: {_PROBLEM: "ConstraintViolation.any"},
+        HTTPStatus.BAD_REQUEST: {PROBLEM: "Problem.any", JSON: "Error"},
+        HTTPStatus.UNPROCESSABLE_ENTITY: {PROBLEM: "ConstraintViolation.any"},
     },
-    _chosen("Problem", "ConstraintViolation", _PROBLEM),
-    _chosen("Error.jsonld", "ConstraintViolation.jsonld", _PROBLEM),
+    _chosen("Problem", "ConstraintViolation", PROBLEM),
+    _chosen("Error.jsonld", "ConstraintViolation.jsonld", PROBLEM),
 )
 
 #: Replaces a schema if API keys are accepted: the answer to a refused key has no `code` (docs/compatibility.md#api-keys).

@@ -12,6 +12,7 @@ from rest.documents.selection import Selection
 from rest.error_codes import HEADER
 from rest.format import TOTAL_HEADER, BodyType, Format
 from rest.operation import Operation, RoutedOperation, Shape
+from rest.problem import JSON
 from rest.resource import Resource
 from rest.schema import TEXT, reference, schema_name, write_schema
 
@@ -108,7 +109,7 @@ def _operation(routed: RoutedOperation, selection: Selection, *, takes_api_keys:
 
 def _request_body(operation: Operation, selection: Selection) -> Document | None:
     if operation.request_schema is not None:
-        content: Document = {"application/json": {"schema": operation.request_schema, "example": operation.example}}
+        content: Document = {JSON: {"schema": operation.request_schema, "example": operation.example}}
     elif operation.takes and operation.resource:
         content = {
             body_type.media_type: _body_content(body_type, operation, operation.resource)
@@ -147,7 +148,7 @@ def _success(operation: Operation, selection: Selection) -> Document:
     described: Document = {"description": operation.summary}
     if operation.response_schema is not None:
         content = {"schema": operation.response_schema, "example": operation.response_example}
-        described["content"] = {"application/json": content}
+        described["content"] = {JSON: content}
     elif operation.shape is not Shape.NOTHING and operation.resource:
         if operation.shape is Shape.COLLECTION and any(format_.total_in_header for format_ in selection.formats):
             described["headers"] = {TOTAL_HEADER: {"$ref": f"#/components/headers/{_TOTAL}"}}
@@ -168,7 +169,7 @@ def _failure(status: HTTPStatus, operation: Operation, selection: Selection) -> 
     plainly = operation.resource is None or (status is HTTPStatus.BAD_REQUEST and operation.refuses_plainly)
     schemas = None if plainly else selection.failures(status)
     if schemas is None:
-        schemas = {"application/json": "AuthenticationFailure" if status is HTTPStatus.UNAUTHORIZED else "Error"}
+        schemas = {JSON: "AuthenticationFailure" if status is HTTPStatus.UNAUTHORIZED else "Error"}
     content = {
         media_type: {"schema": reference(name), "example": _failure_example(status, operation, media_type, name, selection)}
         for media_type, name in schemas.items()
