@@ -17,6 +17,7 @@ from werkzeug.exceptions import TooManyRequests
 
 from models.database import epoch_ms
 from models.throttled_login import Slot
+from models.user import USERNAME_LENGTH
 from security.client_address import network_of
 from security.errors import BadCredentials, TooManyAttempts
 from security.said_once import SaidOnce
@@ -45,9 +46,6 @@ REFUSED_KEYS = 120
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 3_600_000
-
-# Longer names are cut to the length of the column of user names.
-_NAME_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,5 +239,6 @@ def throttled_name(username: str) -> str:
 
     Compatibility forms, case, surrounding spaces and invisible characters (soft hyphen, zero-width) make no difference.
     """
-    visible = (char for char in unicodedata.normalize("NFKC", username[: 4 * _NAME_LENGTH]) if unicodedata.category(char) != "Cf")
-    return "".join(visible).casefold().strip()[:_NAME_LENGTH]
+    composed = unicodedata.normalize("NFKC", username[: 4 * USERNAME_LENGTH])
+    visible = "".join(char for char in composed if unicodedata.category(char) != "Cf")
+    return visible.casefold().strip()[:USERNAME_LENGTH]
