@@ -33,6 +33,18 @@ class FailureBody(NamedTuple):
     fields: Fields = ()
 
 
+class InvalidKey(BadRequest):
+    """400 without a document: a key of the body is missing, or its value has a wrong type."""
+
+    error_code = "invalid_body"
+
+
+class MalformedJson(BadRequest):
+    """400 without a document: the body is not a JSON object."""
+
+    error_code = "malformed_json"
+
+
 class UnreadableRequest(BadRequest):
     """400 for a body that cannot be read; clients see the description."""
 
