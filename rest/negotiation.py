@@ -84,7 +84,7 @@ def speaks(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:
         def negotiated(*args: Any, suffix: str | None = None, **kwargs: Any) -> Any:
             environ, negotiation = request_ctx.request.environ, app_ctx.app.extensions[_EXTENSION]
             try:
-                _require_known(suffix)
+                require_known(suffix)
                 body_type = _body_type(operation.takes)
                 chosen = _format(suffix, environ.get("HTTP_ACCEPT", "").strip())
             except (UnknownFormat, UnsupportedMediaType, NotAcceptable):
@@ -191,7 +191,8 @@ def wants_problem_json() -> bool:
     return (best_match(request.headers.get("Accept", ""), offered) or offered[0]) in _ERROR_TYPES[1:]
 
 
-def _require_known(suffix: str | None) -> None:
+def require_known(suffix: str | None) -> None:
+    """Raise UnknownFormat for the suffix of no format."""
     if suffix is not None and suffix not in FORMATS:
         raise UnknownFormat(suffix)
 

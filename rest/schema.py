@@ -34,13 +34,16 @@ ID: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
 #: An id that no user has. If a reader sends an example unchanged, it changes nobody.
 EXAMPLE_ID = 1_234_567_890
 
+#: The beginning of each reference to a schema.
+SCHEMAS = "#/components/schemas/"
+
 #: A link, absolute or relative.
 IRI: Schema = {"type": "string", "format": "iri-reference"}
 
 
 def reference(name: str) -> Schema:
     """Refer to a named schema of the document."""
-    return {"$ref": f"#/components/schemas/{name}"}
+    return {"$ref": f"{SCHEMAS}{name}"}
 
 
 def object_schema(**properties: Schema) -> Schema:

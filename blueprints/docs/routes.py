@@ -18,7 +18,7 @@ from rest.documents.openapi import build_openapi
 from rest.documents.selection import Selection
 from rest.encoding import encode_json
 from rest.formats import FORMATS, yaml
-from rest.negotiation import UnknownFormat, accepted_media_type, dialect_at_hand, wants_problem_json
+from rest.negotiation import UnknownFormat, accepted_media_type, dialect_at_hand, require_known, wants_problem_json
 from rest.operation import RoutedOperation, operation_of
 from rest.paths import origin_of
 from rest.problem import JSON, JSON_LD, PROBLEM, in_hydra_form
@@ -143,8 +143,7 @@ def _resources() -> dict[str, Resource]:
 def _build_openapi() -> dict[str, Any]:
     """Build the OpenAPI document with all formats or, for generated clients, the format in `?suffix=`. Raises NotFound."""
     suffix = request.args.get("suffix")
-    if suffix is not None and suffix not in FORMATS:
-        raise UnknownFormat(suffix)
+    require_known(suffix)
     dialect = dialect_at_hand()
     selection = Selection(FORMATS[suffix], origin_of(request), dialect) if suffix else Selection(dialect=dialect)
     return build_openapi(declared_operations(current_app), selection, version=VERSION, takes_api_keys=takes_api_keys())

@@ -14,7 +14,7 @@ from rest.format import TOTAL_HEADER, BodyType, Format
 from rest.operation import Operation, RoutedOperation, Shape
 from rest.problem import JSON
 from rest.resource import Resource
-from rest.schema import TEXT, reference, schema_name, write_schema
+from rest.schema import SCHEMAS, TEXT, reference, schema_name, write_schema
 
 #: Chamilo's own title; clients show it.
 TITLE = "Chamilo Api"
@@ -39,9 +39,6 @@ _SCHEMES: Document = {
 _KEY_SCHEMES: Document = {
     "ApiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "chamilo_ext_…", "description": "An API key of a user"}
 }
-
-# The beginning of each reference to a schema.
-_SCHEMAS = "#/components/schemas/"
 
 _ERROR_CODE, _TOTAL = "ErrorCode", "TotalCount"
 
@@ -73,7 +70,7 @@ def build_openapi(
         "security": [{name: []} for name in schemes],
         "tags": [tag._asdict() for tag in dict.fromkeys(operation.tag for operation in declared)],
     }
-    renamed: Document = _renamed(document, {f"{_SCHEMAS}{name}": f"{_SCHEMAS}{selection.schema_name(name)}" for name in schemas})
+    renamed: Document = _renamed(document, {f"{SCHEMAS}{name}": f"{SCHEMAS}{selection.schema_name(name)}" for name in schemas})
     return renamed
 
 
@@ -204,8 +201,8 @@ def _used(schemas: Document, paths: Document) -> list[tuple[str, Document]]:
 def _references(value: Any) -> Iterator[str]:
     """Yield the names of the schemas to which a part of the document refers."""
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        if isinstance(inner, str) and inner.startswith(_SCHEMAS):
-            yield inner.removeprefix(_SCHEMAS)
+        if isinstance(inner, str) and inner.startswith(SCHEMAS):
+            yield inner.removeprefix(SCHEMAS)
         yield from _references(inner)
 
 

@@ -153,7 +153,7 @@ class LoginLimiter:
         try:
             slot = self._store.reserve(self._key(kind, name), limit, now_ms, _MINUTE_MS)
         except StoreUnavailable as reason:
-            self._count_unavailable("the throttle's store cannot be reached: %s; the request goes on", reason)
+            self._count_unavailable("the request goes on", reason)
             return
         if not slot.taken:
             raise TooManyRequests("Too Many Requests", retry_after=_seconds_until(slot.ends_at_ms, now_ms))
@@ -190,7 +190,7 @@ class LoginLimiter:
             except StoreUnavailable as reason:
                 # A store that is down must not lock everybody out, but the log must show it, once an attempt.
                 if not is_reported:
-                    self._count_unavailable("the throttle's store cannot be reached: %s; the sign-in goes on", reason)
+                    self._count_unavailable("the sign-in goes on", reason)
                 is_reported = True
                 continue
             if not slot.taken:
@@ -205,7 +205,7 @@ class LoginLimiter:
             for slot in slots:
                 self._store.give_back(slot)
         except StoreUnavailable as reason:
-            self._count_unavailable("the throttle's store cannot be reached: %s; a slot stays taken", reason)
+            self._count_unavailable("a slot stays taken", reason)
 
     def _reserve(self, kind: str, text: str, limit: int, interval_ms: int) -> Slot | None:
         """Take a slot that is not given back. Return None if the store is down; the surrounding attempt has then logged that."""
@@ -220,10 +220,11 @@ class LoginLimiter:
     def _now_ms(self) -> int:
         return epoch_ms(self._clock())
 
-    def _count_unavailable(self, text: str, reason: StoreUnavailable) -> None:
+    def _count_unavailable(self, consequence: str, reason: StoreUnavailable) -> None:
         with self._lock:
             self.unavailable_total += 1
-        logger.error(text, reason, extra={"unavailable_total": self.unavailable_total})
+        extra = {"unavailable_total": self.unavailable_total}
+        logger.error("the throttle's store cannot be reached: %s; %s", reason, consequence, extra=extra)
 
     def _key(self, kind: str, text: str) -> str:
         return hmac.new(self._secret, f"{kind}:{text}".encode(errors="replace"), hashlib.sha256).hexdigest()
