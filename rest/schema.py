@@ -51,8 +51,8 @@ def object_schema(**properties: Schema) -> Schema:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def schema_name(resource: Resource, suffix: str, infix: str = "") -> str:
-    """Name a schema as API Platform does, such as `User.jsonld-user.read`."""
+def schema_name(resource: Resource, suffix: str = "read", infix: str = "") -> str:
+    """Name a schema as API Platform does, such as `User.jsonld-user.read`. By default it is that of an item in an answer."""
     return f"{resource.name}{infix}-{resource.group or resource.name.lower()}.{suffix}"
 
 

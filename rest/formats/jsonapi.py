@@ -46,7 +46,7 @@ def _name(resource: Resource) -> str:
 
 
 def _document_name(resource: Resource) -> str:
-    return schema_name(resource, "read", BODY.infix)
+    return schema_name(resource, infix=BODY.infix)
 
 
 def _schemas(resource: Resource) -> dict[str, Schema]:
