@@ -170,13 +170,9 @@ def wrong_type(what: str, expected: str, value: Any) -> UnreadableRequest:
 
 def php_type(value: Any) -> str:
     """Name the type of a JSON value as PHP's gettype() does; error texts contain it."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int):
+    if type(value) is int:  # in Python, a boolean is an int, too
         return "integer" if -INT_MAX - 1 <= value <= INT_MAX else "double"
-    return {float: "double", str: "string"}.get(type(value), "array")
+    return {type(None): "NULL", bool: "boolean", float: "double", str: "string"}.get(type(value), "array")
 
 
 def find_violations(
