@@ -16,7 +16,7 @@ from blueprints.parts import Parts, parts
 from commands.terminal import Commands, say
 from commands.users import get_user
 from models import db
-from models.user import shown_roles
+from models.roles import roles_to_show
 from models.verification_key import VerificationKey, withdraw_key
 from security.keys.pair import MINIMUM_BITS, make_key_pair, public_pem_of, write_key_pair
 
@@ -127,7 +127,7 @@ def generate_token(username: str, ttl: int | None) -> None:
     Example: curl -H "Authorization: Bearer $(bin/poort jwt generate-token alice)" http://127.0.0.1:8000/api/users
     """
     account = get_user(username)
-    token = parts().tokens.issue(account.username, shown_roles(account), ttl_seconds=ttl)
+    token = parts().tokens.issue(account.username, roles_to_show(account.roles), ttl_seconds=ttl)
     details = {"ttl_seconds": ttl or parts().tokens.ttl_seconds}
     record_event("token_issued", username=account.username, user_id=account.id, details=details)
     db.session.commit()

@@ -8,7 +8,7 @@ from commands.read_only import writes
 from commands.terminal import Refusal, require_agreement, say, words
 from commands.users import Columns, change, cli, get_user, hold, saved
 from models import db
-from models.roles import are_role_names, roles_to_store
+from models.roles import are_role_names, role_name, roles_to_store
 from models.user import ACTIVE, INACTIVE, SOFT_DELETED, Account
 
 with_force = click.option("--force", is_flag=True, help="Allow this even for the last administrator.")
@@ -23,7 +23,7 @@ def grant_role(username: str, role: str) -> None:
 
     Example: bin/poort users grant-role alice ROLE_TEACHER
     """
-    user, name = get_user(username), _name_of(role)
+    user, name = get_user(username), role_name(role)
     if not are_role_names([role], user.roles):
         raise Refusal(f"{role!r} is not the name of a role, which is ROLE_ and 1 to 60 letters, digits and underscores.")
     if not roles_to_store([role]):
@@ -49,10 +49,10 @@ def revoke_role(username: str, role: str, force: bool) -> None:
 
     Example: bin/poort users revoke-role alice ROLE_TEACHER
     """
-    name = _name_of(role)
+    name = role_name(role)
 
     def revoked(held: Account) -> Columns:
-        if name not in map(_name_of, held.roles):
+        if name not in map(role_name, held.roles):
             raise Refusal(f"{username} does not have the role {name}.")
         return {"roles": [kept for kept in roles_to_store(held.roles) if kept != name]}
 
@@ -121,10 +121,6 @@ def delete(username: str, yes: bool, force: bool) -> None:
 
     saved(write)
     say(f"{username} is deleted.")
-
-
-def _name_of(role: str) -> str:
-    return role.strip().upper()
 
 
 def _say_roles(username: str, columns: Columns) -> None:

@@ -23,8 +23,11 @@ _POSTGRESQL_CLASSES = {
 }
 _POSTGRESQL_READ_ONLY = "25006"  # write in a read-only transaction; the rest of its class is a fault of ours
 
-# 1047: a Galera node that has lost its cluster, which refuses reads as well
-_MARIADB_READ_ONLY = (1290, 1792, 1836, 1047)
+_MARIADB_READ_ONLY = (1290, 1792, 1836)
+_MARIADB_NO_WRITES = (*_MARIADB_READ_ONLY, 1047)  # 1047: a Galera node that has lost its cluster, which refuses reads as well
+
+#: The codes, as `code_of` returns them, of a PostgreSQL, MariaDB or MySQL that is a standby or was set read-only.
+READ_ONLY_CODES = (_POSTGRESQL_READ_ONLY, *map(str, _MARIADB_READ_ONLY))
 
 # https://mariadb.com/kb/en/mariadb-error-codes/ and https://dev.mysql.com/doc/mysql-errors/8.4/en/
 _MARIADB = {
@@ -34,15 +37,15 @@ _MARIADB = {
     *(2002, 2003, 2005, 2006, 2013, 2014, 2055),  # the same, as the client library reports it
     *(1020, 1205, 1206, 1213),  # locks and deadlocks
     *(1021, 1037, 1038, 1041, 1114, 1135, 1637),  # disk and memory
-    *_MARIADB_READ_ONLY,
+    *_MARIADB_NO_WRITES,
     1180,  # a commit that a Galera node could not make
     *(1969, 3024),  # the time limits of MariaDB and MySQL
 }
 
 _TIME_LIMITS = {"SQLITE_INTERRUPT", "57014", "1969", "3024"}
 
-# MariaDB and MySQL: a right on a table or a column is missing.
-_DENIED = {"1142", "1143"}
+#: MariaDB and MySQL: a right on a table or a column is missing.
+DENIED = frozenset(("1142", "1143"))
 
 # MariaDB and MySQL: deadlock, and a row that changed since the transaction's snapshot. PostgreSQL: deadlock, serialization.
 _DEADLOCKS = {"1213", "1020", "40P01", "40001"}
@@ -67,7 +70,7 @@ def is_outage(error: DBAPIError) -> bool:
 def is_read_only(failure: BaseException) -> bool:
     """Tell whether a failure of the driver means that this PostgreSQL, MariaDB or MySQL takes no writes at the moment."""
     number = _number_of(failure)
-    return number in _MARIADB_READ_ONLY if number else getattr(failure, "sqlstate", None) == _POSTGRESQL_READ_ONLY
+    return number in _MARIADB_NO_WRITES if number else getattr(failure, "sqlstate", None) == _POSTGRESQL_READ_ONLY
 
 
 def code_of(error: BaseException) -> str:
@@ -98,7 +101,7 @@ def setting_at_fault(error: DBAPIError) -> str | None:
 
 def missing_right(error: DBAPIError) -> str | None:
     """Return the right on a table that this server lacks on MariaDB or MySQL, such as CREATE. PyMySQL raises OperationalError."""
-    if code_of(error) not in _DENIED or not error.orig:
+    if code_of(error) not in DENIED or not error.orig:
         return None
     return str(error.orig.args[-1]).partition(" command denied")[0]
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Boolean, Integer, Select, String, and_, column, inspect, null, or_, select, table
@@ -64,8 +64,8 @@ class Platform:
     None, it is portal 1 or, if that does not exist, the portal with the lowest id.
     """
 
-    def __init__(self, reader: Reader, choice: int | Literal["host"] | None, timer: Callable[[], float] = time.monotonic) -> None:
-        self._reader, self._choice, self._timer = reader, choice, timer
+    def __init__(self, reader: Reader, choice: int | Literal["host"] | None) -> None:
+        self._reader, self._choice = reader, choice
         self._reads: tuple[Read, Read | None] | None = None
         self._known: _Snapshot | None = None
         self._read_at = 0.0
@@ -98,7 +98,7 @@ class Platform:
         return self._snapshot().portals
 
     def _warn(self, portal_id: int) -> None:
-        now = self._timer()
+        now = time.monotonic()
         if self._warned_at is None or now - self._warned_at >= MAX_AGE_SECONDS:
             self._warned_at = now
             logger.warning("no portal has the host of a request: portal %d answers", portal_id)
@@ -112,7 +112,7 @@ class Platform:
         return made
 
     def _snapshot(self) -> _Snapshot:
-        now = self._timer()
+        now = time.monotonic()
         if self._known is None or now - self._read_at >= MAX_AGE_SECONDS:
             portals, settings = self._reads or self._make_reads()
             self._known = _Snapshot(

@@ -55,15 +55,9 @@ class PortalMembers:
     once if the portals have few users. Otherwise it may count for five more seconds, so check it before you show a user.
     """
 
-    def __init__(
-        self,
-        reader: Reader,
-        users: UserTable,
-        changes: Callable[[], ColumnElement[Any]],
-        timer: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, reader: Reader, users: UserTable, changes: Callable[[], ColumnElement[Any]]) -> None:
         """Take the sources. `changes` returns an expression whose value changes with each user that Poort inserts or deletes."""
-        self._reader, self._users, self._changes, self._timer = reader, users, changes, timer
+        self._reader, self._users, self._changes, self._timer = reader, users, changes, time.monotonic
         self._lock = Lock()
         self._newest: dict[tuple[Portals, bool], Read] = {}
         self._known: dict[Portals, _Known] = {}

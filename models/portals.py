@@ -127,16 +127,13 @@ def setting_of(rows: Iterable[PortalSetting], variable: str, portal_id: int) -> 
     return chosen.value if chosen else None
 
 
-# The languages, as Chamilo names them, in which a full name does not begin with the first name.
-_LAST_COMMA_FIRST = frozenset(("es",))
-_LAST_FIRST = frozenset(("gl_ES", "hu", "ja", "ko", "ms", "vi", "zh_CN", "zh_TW"))
-
 #: The forms of a full name, for `str.format` with the fields `first` and `last`.
 FIRST_LAST, LAST_COMMA_FIRST, LAST_FIRST = "{first} {last}", "{last}, {first}", "{last} {first}"
+
+# The languages, as Chamilo names them, in which a full name does not begin with the first name.
+_FORMS = {"es": LAST_COMMA_FIRST} | dict.fromkeys(("gl_ES", "hu", "ja", "ko", "ms", "vi", "zh_CN", "zh_TW"), LAST_FIRST)
 
 
 def name_form_of(language: str | None) -> str:
     """Return the form of full names in a language. If the language is not listed, the first name comes first."""
-    if language in _LAST_COMMA_FIRST:
-        return LAST_COMMA_FIRST
-    return LAST_FIRST if language in _LAST_FIRST else FIRST_LAST
+    return _FORMS.get(language or "", FIRST_LAST)

@@ -58,17 +58,18 @@ def reachable_roles(roles: Collection[str]) -> frozenset[str]:
 
 def are_role_names(roles: Iterable[str], held: Iterable[str] = ()) -> bool:
     """Tell whether all roles have valid names (docs/compatibility.md#role-names); those in `held` pass anyway."""
-    known = {_trimmed(role) for role in held}
-    return all(_NAME.fullmatch(role.strip()) or _trimmed(role) in known for role in roles)
+    known = {role_name(role) for role in held}
+    return all(_NAME.fullmatch(role.strip()) or role_name(role) in known for role in roles)
 
 
 def roles_to_store(roles: Iterable[str]) -> list[str]:
     """Return the roles to store: trimmed, in upper case, unique, without ROLE_USER and context roles."""
-    cleaned = dict.fromkeys(_trimmed(role) for role in roles)
+    cleaned = dict.fromkeys(role_name(role) for role in roles)
     return [role for role in cleaned if role and role != ROLE_USER and not role.startswith(_CONTEXT_ROLE_PREFIX)]
 
 
-def _trimmed(role: str) -> str:
+def role_name(role: str) -> str:
+    """Return the name of a role as it is stored: trimmed, in upper case."""
     return role.strip().upper()
 
 

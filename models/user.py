@@ -10,7 +10,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.database import MYSQL_TABLE, Base, UtcDateTime, exact_string, long_text
 from models.folding import FOLDED_LENGTH
 from models.role_list import RoleList, Roles
-from models.roles import roles_to_show
 
 #: Values of `active` (docs/compatibility.md#active).
 ACTIVE, INACTIVE, SOFT_DELETED = 1, 0, -2
@@ -152,8 +151,3 @@ def refusal(account: HasState, now: datetime) -> str | None:
     if account.expiration_date is not None and account.expiration_date <= now:
         return "expired"
     return None
-
-
-def shown_roles(account: HasRoles) -> list[str]:
-    """Return the roles of an account as tokens and responses show them."""
-    return roles_to_show(account.roles)

@@ -1,6 +1,5 @@
 """Lists of users. The statements of unfiltered lists are compiled once; each filtered list has a statement of its own."""
 
-import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -70,13 +69,11 @@ class Rows:
 class UserLists:
     """Lists all users, or some of them."""
 
-    def __init__(
-        self, reader: Reader, session: Callable[[], Session], users: UserTable, timer: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, reader: Reader, session: Callable[[], Session], users: UserTable) -> None:
         """Take the sources. `session` runs the filtered lists."""
         self._reader, self._session, self._users = reader, session, users
-        self._totals = UserTotals(reader, is_campus=users.is_campus, timer=timer)
-        self._members = PortalMembers(reader, users, self._totals.changes, timer)
+        self._totals = UserTotals(reader, is_campus=users.is_campus)
+        self._members = PortalMembers(reader, users, self._totals.changes)
         self._reads: dict[tuple[tuple[str, ...], Make, bool, frozenset[int] | None], _Reads] = {}
         self._has_index: bool | None = None
         self._compiled: MutableMapping[Any, Any] = LRUCache(_COMPILED)

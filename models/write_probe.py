@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Engine, false, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.outages import code_of
+from models.outages import READ_ONLY_CODES, code_of
 from models.throttled_login import ThrottledLogin
 
 #: How long a result is reused. Without this limit, any client could cause many writes.
@@ -15,9 +15,9 @@ PAUSE_SECONDS = 10.0
 
 # The codes of a database that refuses to write. A lock, a time limit or a lost connection says nothing about writing.
 _SQLITE = ("SQLITE_READONLY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PERM")
-_POSTGRESQL = ("25006", "53100", "42501")  # read-only, disk full, no right
-_MARIADB = ("1290", "1792", "1836", "1021", "1114", "1142")  # read-only (three), disk full, table full, no right
-_LOST = (*_SQLITE, *_POSTGRESQL, *_MARIADB)
+_POSTGRESQL = ("53100", "42501")  # disk full, no right
+_MARIADB = ("1021", "1114", "1142")  # disk full, table full, no right
+_LOST = (*READ_ONLY_CODES, *_SQLITE, *_POSTGRESQL, *_MARIADB)
 
 # These limit the wait for a lock, since a health check must answer soon. On SQLite they also write more than the
 # cache, which they limit to one page, can hold: so pages reach the disk before the rollback.

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from werkzeug.http import parse_options_header
 from rest.date_time import parse_date_time
 from rest.encoding import INT_MAX, NotJson, decode_json
 from rest.format import BodyType
-from rest.problem import MalformedBody, UnreadableRequest, ValidationFailed, Violation
+from rest.problem import MalformedBody, MalformedJson, UnreadableRequest, ValidationFailed, Violation
 from rest.resource import MOST_TEXTS, Kind, Property, Resource
 
 BLANK = ("This value should not be blank.", "c1051bb4-d103-4f74-8988-acbcafc7fdc3")
@@ -82,6 +83,15 @@ def request_bytes(request: Request, most_bytes: int | None = None) -> bytes:
     if len(body) >= (request.max_content_length or math.inf):
         raise RequestEntityTooLarge
     return body
+
+
+def read_plain_object(body: bytes, failure: str) -> dict[str, Any]:
+    """Read a body as a JSON object. Raises MalformedJson, which gets no document, with the text `failure`."""
+    with suppress(NotJson):
+        document = decode_json(body)
+        if isinstance(document, dict):
+            return document
+    raise MalformedJson(failure)
 
 
 def read_object(body_type: BodyType, body: bytes) -> dict[str, Any]:
@@ -160,13 +170,9 @@ def wrong_type(what: str, expected: str, value: Any) -> UnreadableRequest:
 
 def php_type(value: Any) -> str:
     """Name the type of a JSON value as PHP's gettype() does; error texts contain it."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int):
+    if type(value) is int:  # in Python, a boolean is an int, too
         return "integer" if -INT_MAX - 1 <= value <= INT_MAX else "double"
-    return {float: "double", str: "string"}.get(type(value), "array")
+    return {type(None): "NULL", bool: "boolean", float: "double", str: "string"}.get(type(value), "array")
 
 
 def find_violations(

@@ -15,6 +15,9 @@ from rest.documents.failures import FailureSchemas
 from rest.documents.hydra_forms import HydraForm
 from rest.operation import Operation, RoutedOperation
 from rest.problem import (
+    JSON,
+    JSON_LD,
+    PROBLEM,
     FailureBody,
     Fields,
     OperationFailed,
@@ -25,8 +28,7 @@ from rest.problem import (
     plain_body,
 )
 
-_JSON, _JSON_LD, _HTML = "application/json", "application/ld+json", "text/html"
-_OPENAPI, _OPENAPI_YAML = "application/vnd.openapi+json", "application/vnd.openapi+yaml"
+HTML, OPENAPI, OPENAPI_YAML = "text/html", "application/vnd.openapi+json", "application/vnd.openapi+yaml"
 
 
 class NoSuchEntrypoint(NotAcceptable):
@@ -82,9 +84,9 @@ class _StructuredJson(tuple[str, ...]):
         return super().__contains__(media_type) or (is_structured and media_type not in _OTHER_FORMATS)
 
 
-_OTHER_FORMATS = {"application/hal+json", "application/problem+json"}
+_OTHER_FORMATS = {"application/hal+json", PROBLEM}
 
-_SIGN_IN_TYPES = ("application/json", "application/x-json", "application/ld+json")
+_SIGN_IN_TYPES = (JSON, "application/x-json", JSON_LD)
 _SIGN_IN_TYPES_OF_3 = (*_SIGN_IN_TYPES, "application/vnd.api+json")
 
 
@@ -126,12 +128,12 @@ CHAMILO_2 = Dialect(
     page_location=lambda _environ, _iri, _format: (),
     fields_of_paths=lambda _routed: {},
     offers={
-        "": (_JSON_LD, _JSON, _HTML),
-        "/index.jsonld": (_JSON_LD,),
-        "/docs": (_OPENAPI, _JSON, _JSON_LD, _HTML),
-        "/docs.jsonopenapi": (_OPENAPI, _JSON, _JSON_LD, _HTML),
-        "/docs.jsonld": (_JSON_LD,),
-        "/docs.json": (_JSON, _OPENAPI),
+        "": (JSON_LD, JSON, HTML),
+        "/index.jsonld": (JSON_LD,),
+        "/docs": (OPENAPI, JSON, JSON_LD, HTML),
+        "/docs.jsonopenapi": (OPENAPI, JSON, JSON_LD, HTML),
+        "/docs.jsonld": (JSON_LD,),
+        "/docs.json": (JSON, OPENAPI),
     },
     explorer_document="/api/docs.json",
     has_unknown_documents=False,
@@ -151,12 +153,12 @@ CHAMILO_3 = Dialect(
     page_location=_at_suffix,
     fields_of_paths=_methods_of_paths,
     offers={
-        "": (_JSON_LD, _HTML),
-        "/index.jsonld": (_JSON_LD,),
-        "/docs": (_JSON_LD, _OPENAPI, _HTML, _OPENAPI_YAML),
-        "/docs.jsonopenapi": (_OPENAPI, _JSON),
-        "/docs.yamlopenapi": (_OPENAPI_YAML,),
-        "/docs.jsonld": (_JSON_LD,),
+        "": (JSON_LD, HTML),
+        "/index.jsonld": (JSON_LD,),
+        "/docs": (JSON_LD, OPENAPI, HTML, OPENAPI_YAML),
+        "/docs.jsonopenapi": (OPENAPI, JSON),
+        "/docs.yamlopenapi": (OPENAPI_YAML,),
+        "/docs.jsonld": (JSON_LD,),
     },
     explorer_document="/api/docs.jsonopenapi",
     has_unknown_documents=True,

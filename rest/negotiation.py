@@ -19,14 +19,14 @@ from rest.format import TOTAL_HEADER, BodyType, Format
 from rest.formats import FORMATS
 from rest.media_ranges import best_match, choose_media_type
 from rest.operation import Operation, RoutedOperation, Shape, documented
-from rest.problem import Fields
+from rest.problem import JSON, JSON_LD, PROBLEM, Fields
 from rest.remembered import OF_ITEMS, OF_PAGES
 from rest.representation import Collection, Item
 
 _EXTENSION = "poort-negotiation"
 
 # `Accept` chooses a failure's document from these media types. The first stands for Hydra's form, the others for plain JSON's.
-_ERROR_TYPES = ("application/ld+json", "application/json", "application/problem+json")
+_ERROR_TYPES = (JSON_LD, JSON, PROBLEM)
 
 # A body and its header fields.
 Rendered = tuple[bytes, Fields]
@@ -84,7 +84,7 @@ def speaks(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:
         def negotiated(*args: Any, suffix: str | None = None, **kwargs: Any) -> Any:
             environ, negotiation = request_ctx.request.environ, app_ctx.app.extensions[_EXTENSION]
             try:
-                _require_known(suffix)
+                require_known(suffix)
                 body_type = _body_type(operation.takes)
                 chosen = _format(suffix, environ.get("HTTP_ACCEPT", "").strip())
             except (UnknownFormat, UnsupportedMediaType, NotAcceptable):
@@ -190,7 +190,8 @@ def wants_problem_json() -> bool:
     return (best_match(request.headers.get("Accept", ""), offered) or offered[0]) in _ERROR_TYPES[1:]
 
 
-def _require_known(suffix: str | None) -> None:
+def require_known(suffix: str | None) -> None:
+    """Raise UnknownFormat for the suffix of no format."""
     if suffix is not None and suffix not in FORMATS:
         raise UnknownFormat(suffix)
 

@@ -10,8 +10,7 @@ from flask.typing import RouteCallable
 
 from rest.format import BodyType
 from rest.resource import Resource
-
-Schema = Mapping[str, Any]
+from rest.schema import Schema
 
 _ATTRIBUTE = "operation"
 

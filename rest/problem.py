@@ -11,10 +11,12 @@ TITLE = "An error occurred"
 # API Platform's text, which clients compare.
 _PROBLEM_TYPE = "https://tools.ietf.org/html/rfc2616#section-10"
 
-JSON, JSON_LD, PROBLEM = "application/json", "application/ld+json; charset=utf-8", "application/problem+json; charset=utf-8"
+JSON, JSON_LD, PROBLEM = "application/json", "application/ld+json", "application/problem+json"
 
 #: The media types of the documents of failures.
-REPRESENTATIONS = frozenset(content_type.partition(";")[0] for content_type in (JSON_LD, PROBLEM))
+REPRESENTATIONS = frozenset((JSON_LD, PROBLEM))
+
+_UTF_8 = "; charset=utf-8"
 
 Body = Mapping[str, Any]
 Fields = tuple[tuple[str, str], ...]
@@ -29,6 +31,18 @@ class FailureBody(NamedTuple):
     body: Body
     content_type: str = JSON
     fields: Fields = ()
+
+
+class InvalidKey(BadRequest):
+    """400 without a document: a key of the body is missing, or its value has a wrong type."""
+
+    error_code = "invalid_body"
+
+
+class MalformedJson(BadRequest):
+    """400 without a document: the body is not a JSON object."""
+
+    error_code = "malformed_json"
 
 
 class UnreadableRequest(BadRequest):
@@ -95,7 +109,7 @@ def document_of_2(error: HTTPException, as_problem_json: bool) -> FailureBody:
     """Return Chamilo 2's document of an unreadable or invalid request: Hydra's form, or a problem document (RFC 7807)."""
     violations, description = _violations(error), describe(error)
     if as_problem_json:
-        return FailureBody({"type": _PROBLEM_TYPE, "title": TITLE, "detail": description} | violations, PROBLEM)
+        return FailureBody({"type": _PROBLEM_TYPE, "title": TITLE, "detail": description} | violations, PROBLEM + _UTF_8)
     name = "ConstraintViolationList" if violations else "Error"
     body = {
         "@context": f"/api/contexts/{name}",
@@ -103,7 +117,7 @@ def document_of_2(error: HTTPException, as_problem_json: bool) -> FailureBody:
         "hydra:title": TITLE,
         "hydra:description": description,
     }
-    return FailureBody(body | violations, JSON_LD)
+    return FailureBody(body | violations, JSON_LD + _UTF_8)
 
 
 def document_of_3(error: HTTPException, as_problem_json: bool) -> FailureBody:
@@ -116,8 +130,8 @@ def document_of_3(error: HTTPException, as_problem_json: bool) -> FailureBody:
         what = f"errors/{error.code}"
         told = {"detail": detail, "status": error.code, "type": f"/{what}"}
     if as_problem_json:
-        return FailureBody(told | {"title": TITLE} if violations else {"title": TITLE} | told, PROBLEM, _VARY)
-    return FailureBody(in_hydra_form(f"/api/{what}", TITLE, told), PROBLEM, _OF_JSON_LD)
+        return FailureBody(told | {"title": TITLE} if violations else {"title": TITLE} | told, PROBLEM + _UTF_8, _VARY)
+    return FailureBody(in_hydra_form(f"/api/{what}", TITLE, told), PROBLEM + _UTF_8, _OF_JSON_LD)
 
 
 def in_hydra_form(iri: str, title: str, told: Body) -> Body:

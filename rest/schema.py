@@ -34,17 +34,25 @@ ID: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
 #: An id that no user has. If a reader sends an example unchanged, it changes nobody.
 EXAMPLE_ID = 1_234_567_890
 
+#: The beginning of each reference to a schema.
+SCHEMAS = "#/components/schemas/"
+
 #: A link, absolute or relative.
 IRI: Schema = {"type": "string", "format": "iri-reference"}
 
 
 def reference(name: str) -> Schema:
     """Refer to a named schema of the document."""
-    return {"$ref": f"#/components/schemas/{name}"}
+    return {"$ref": f"{SCHEMAS}{name}"}
 
 
-def schema_name(resource: Resource, suffix: str, infix: str = "") -> str:
-    """Name a schema as API Platform does, such as `User.jsonld-user.read`."""
+def object_schema(**properties: Schema) -> Schema:
+    """Describe an object that has all of these properties."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def schema_name(resource: Resource, suffix: str = "read", infix: str = "") -> str:
+    """Name a schema as API Platform does, such as `User.jsonld-user.read`. By default it is that of an item in an answer."""
     return f"{resource.name}{infix}-{resource.group or resource.name.lower()}.{suffix}"
 
 

@@ -7,8 +7,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.sansio.utils import get_host
 
-# The longest text form of an IPv6 address (RFC 4291, section 2.2), and the width of our columns.
-_MAX_LENGTH = 45
+from models.database import ADDRESS_LENGTH
 
 _LARGEST_PORT = 65535
 
@@ -88,7 +87,7 @@ def plain_address(text: str) -> str:
     """Return an address in canonical form; any other text unchanged, but cut to 45 characters."""
     # IPv4 has only one form and needs no parsing, which saves time for each request.
     address = parse_address(text) if ":" in text else None
-    return text[:_MAX_LENGTH] if address is None else str(address)
+    return text[:ADDRESS_LENGTH] if address is None else str(address)
 
 
 def network_of(address: str, prefix_length: int = 64) -> str:

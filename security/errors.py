@@ -22,20 +22,19 @@ from werkzeug.exceptions import Forbidden, ServiceUnavailable, Unauthorized
 class AuthenticationFailure(Unauthorized):
     """401 with `WWW-Authenticate: Bearer` (RFC 6750, section 3) and one fixed message."""
 
-    message = ""
     error_code: str
     challenge: WWWAuthenticate | None = WWWAuthenticate("Bearer")
 
     def __init__(self, message: str | None = None, **about: Any) -> None:
-        """Take a message, by default the one of the class, and fields of security.audit.Event."""
-        super().__init__(message or self.message, www_authenticate=self.challenge)
+        """Take a message, by default the description of the class, and fields of security.audit.Event."""
+        super().__init__(message, www_authenticate=self.challenge)
         self.about = about
 
 
 class BadCredentials(AuthenticationFailure):
     """Unknown user, wrong password, or an account that may not sign in. Clients cannot tell which; `reason` is for the audit."""
 
-    message = "Invalid credentials."
+    description = "Invalid credentials."
     error_code = "invalid_credentials"
 
     def __init__(self, reason: str) -> None:
@@ -56,7 +55,7 @@ class RefusedByPortal(BadCredentials):
 class CodeRequired(AuthenticationFailure):
     """The password was right, but the user's second factor was not sent."""
 
-    message = "Two-factor code required."
+    description = "Two-factor code required."
     error_code = "second_factor_required"
     reason = "second factor asked"
 
@@ -82,28 +81,28 @@ class TooManyAttempts(AuthenticationFailure):
 class MissingToken(AuthenticationFailure):
     """The request has no bearer token."""
 
-    message = "JWT Token not found"
+    description = "JWT Token not found"
     error_code = "token_missing"
 
 
 class InvalidToken(AuthenticationFailure):
     """The token is malformed, forged, not valid yet, revoked or ended."""
 
-    message = "Invalid JWT Token"
+    description = "Invalid JWT Token"
     error_code = "token_invalid"
 
 
 class ExpiredToken(AuthenticationFailure):
     """`exp` has passed. Checked before the signature, as lexik does, so a forged token can get this too."""
 
-    message = "Expired JWT Token"
+    description = "Expired JWT Token"
     error_code = "token_expired"
 
 
 class MissingUsername(AuthenticationFailure):
     """The token is valid, but has no `username` claim."""
 
-    message = 'Unable to find key "username" in the token payload.'
+    description = 'Unable to find key "username" in the token payload.'
     error_code = "token_without_username"
 
 
@@ -121,7 +120,7 @@ class RefusedApiKey(AuthenticationFailure):
 class MissingRefreshToken(AuthenticationFailure):
     """The body has no refresh token."""
 
-    message = "JWT Refresh Token Not Found"
+    description = "JWT Refresh Token Not Found"
     error_code = "refresh_token_missing"
 
 
@@ -131,7 +130,7 @@ class InvalidRefreshToken(AuthenticationFailure):
     `reason` and `about` (the user and session) are for the audit; clients never see them.
     """
 
-    message = "Invalid JWT Refresh Token"
+    description = "Invalid JWT Refresh Token"
     error_code = "refresh_token_invalid"
 
     def __init__(self, reason: str, **about: Any) -> None:

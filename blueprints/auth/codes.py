@@ -29,8 +29,7 @@ def demand_code(account: Account, code: str | None) -> str:
     Returns the kind of second factor for the audit. Raises CodeRequired, BadCredentials, TooManyAttempts and, if the server is
     read-only and so cannot mark a code as used, 503.
     """
-    enrolment = parts().second_factors.find(db.session(), account.id)
-    db.session.rollback()
+    enrolment = find_enrolment(account.id)
     if enrolment is None or not enrolment.is_confirmed:
         # Chamilo's own second factor protects its pages, not its API.
         return "not asked" if account.mfa_enabled else "none"
@@ -43,6 +42,13 @@ def demand_code(account: Account, code: str | None) -> str:
     series = f"{enrolment.secret} {account.password}"
     with parts().limiter.attempt_code(account.username, wrong_in_a_row, series):
         return _use_at_sign_in(account, enrolment, code)
+
+
+def find_enrolment(user_id: int) -> Enrolment | None:
+    """Return the enrolment of a user, and give the database connection back."""
+    found = parts().second_factors.find(db.session(), user_id)
+    db.session.rollback()
+    return found
 
 
 def use_code(user: HasName, enrolment: Enrolment, code: str) -> Shown:

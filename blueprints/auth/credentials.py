@@ -6,12 +6,11 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Request
-from werkzeug.exceptions import BadRequest
 
-from rest.body import request_bytes, request_media_type
+from rest.body import read_plain_object, request_bytes, request_media_type
 from rest.dialect import CHAMILO_2, Dialect
-from rest.encoding import NotJson, decode_json
-from rest.operation import Operation, Schema, Tag
+from rest.operation import Operation, Tag
+from rest.problem import InvalidKey
 
 #: Declares an operation on tokens, sessions or second factors.
 declare = partial(Operation, tag=Tag("Login Check", "Signing in"))
@@ -26,11 +25,6 @@ EXAMPLE_JWT = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJpYXQiOjE3OTAwNzU2MDB9.c2l
 MOST_BYTES = 16 * 1024
 
 
-def object_schema(**properties: Schema) -> Schema:
-    """Describe an object that has all of these properties."""
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """A user name and a password, not verified yet, and a code of a second factor. A code that is empty or not a text is None."""
@@ -40,23 +34,11 @@ class Credentials:
     totp: str | None = field(repr=False)
 
 
-class MalformedJson(BadRequest):
-    """The body is not a JSON object."""
-
-    error_code = "malformed_json"
-
-
-class InvalidKey(BadRequest):
-    """A key of the body is missing, or its value has a wrong type."""
-
-    error_code = "invalid_body"
-
-
 def read_credentials(request: Request, dialect: Dialect) -> Credentials:
     """Read the body of a sign-in. Raises 415, 413 and, with Symfony's text, 400."""
     require_json(request, dialect)
     document = read_object(request, MOST_BYTES)
-    username, password, totp = _text(document, "username"), _text(document, "password"), document.get("totp")
+    username, password, totp = text_of(document, "username"), text_of(document, "password"), document.get("totp")
     return Credentials(username, password, totp if isinstance(totp, str) and totp else None)
 
 
@@ -67,21 +49,16 @@ def require_json(request: Request, dialect: Dialect = CHAMILO_2) -> None:
 
 def read_text(request: Request, key: str) -> str:
     """Read a text from a body. Raises 413 and 400."""
-    return _text(read_object(request), key)
+    return text_of(read_object(request), key)
 
 
 def read_object(request: Request, most_bytes: int | None = None) -> dict[str, Any]:
     """Read a body of at most `most_bytes` as a JSON object. Raises 413 and 400."""
-    try:
-        document = decode_json(request_bytes(request, most_bytes))
-    except NotJson:
-        raise MalformedJson("Invalid JSON.") from None
-    if not isinstance(document, dict):
-        raise MalformedJson("Invalid JSON.")
-    return document
+    return read_plain_object(request_bytes(request, most_bytes), "Invalid JSON.")
 
 
-def _text(document: dict[str, Any], key: str) -> str:
+def text_of(document: dict[str, Any], key: str) -> str:
+    """Return a text of a body. Raises 400."""
     if key not in document:
         raise InvalidKey(f'The key "{key}" must be provided.')
     value = document[key]

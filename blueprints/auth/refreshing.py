@@ -9,13 +9,14 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from blueprints.auditing import record_event, record_now
-from blueprints.auth.credentials import BODY_FAILURES, EXAMPLE_JWT, MOST_BYTES, declare, object_schema, read_object, require_json
+from blueprints.auth.credentials import BODY_FAILURES, EXAMPLE_JWT, MOST_BYTES, declare, read_object, require_json
 from blueprints.parts import parts, portal_at_hand
 from models import db
-from models.user import Account, shown_roles
+from models.roles import roles_to_show
+from models.user import Account
 from rest.answer import answer_json
 from rest.operation import documented
-from rest.schema import TEXT
+from rest.schema import TEXT, object_schema
 from security.access import public
 from security.client_address import network_of
 from security.errors import AuthenticationFailure, MissingRefreshToken, ReusedRefreshToken
@@ -64,7 +65,7 @@ def refresh_token() -> Response:
     record_event("token_refreshed", username=account.username, user_id=account.id, details={"session": grant.session_id})
     db.session.commit()
     issued_at, session_id = refreshed.issued_at, grant.session_id
-    access_token = ours.tokens.issue(account.username, shown_roles(account), issued_at=issued_at, session_id=session_id)
+    access_token = ours.tokens.issue(account.username, roles_to_show(account.roles), issued_at=issued_at, session_id=session_id)
     return answer_with_token(access_token, grant)
 
 

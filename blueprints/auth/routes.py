@@ -8,15 +8,15 @@ from flask import Blueprint, Response, g, request
 
 from blueprints.auditing import record_event, record_now
 from blueprints.auth.codes import demand_code
-from blueprints.auth.credentials import BODY_FAILURES, EXAMPLE_JWT, declare, object_schema, read_credentials
+from blueprints.auth.credentials import BODY_FAILURES, EXAMPLE_JWT, declare, read_credentials
 from blueprints.auth.refreshing import answer_with_token, begin_session_of
 from blueprints.parts import parts, portal_at_hand, requester_of
 from models import db
+from models.roles import roles_to_show
 from models.sign_in_record import record_failure, record_success
-from models.user import shown_roles
 from rest.negotiation import dialect_at_hand
 from rest.operation import documented
-from rest.schema import TEXT
+from rest.schema import TEXT, object_schema
 from security.access import public
 from security.bearer import require_portal
 from security.errors import AuthenticationFailure, CodeRequired, TooManyAttempts
@@ -60,7 +60,7 @@ def create_token() -> Response:
             require_portal(signed_in.account, portal_at_hand())
             second_factor = demand_code(signed_in.account, credentials.totp)
         account = ours.sign_ins.admit(db.session(), signed_in.account)
-    now, roles = ours.clock(), shown_roles(account)
+    now, roles = ours.clock(), roles_to_show(account.roles)
     if ours.sign_ins.may_write:
         record_success(db.session(), account, signed_in.new_hash, address, now)
     grant = begin_session_of(account, signed_in.new_hash or account.password, now)

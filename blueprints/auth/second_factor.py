@@ -12,7 +12,7 @@ from werkzeug.exceptions import Conflict, ServiceUnavailable
 
 from blueprints.auditing import record_event
 from blueprints.auth import totp_operations as operations
-from blueprints.auth.codes import codes_bounded, guesses_bounded, use_code
+from blueprints.auth.codes import codes_bounded, find_enrolment, guesses_bounded, use_code
 from blueprints.auth.credentials import read_text, require_json
 from blueprints.parts import parts, refuse_when_read_only, requester_of
 from models import db
@@ -79,7 +79,7 @@ def takes_json(view: RouteCallable) -> RouteCallable:
 def show_second_factor() -> Response:
     """Show whether the caller has a second factor, and how many backup codes are left."""
     caller = current_caller()
-    enrolment = _find(caller)
+    enrolment = find_enrolment(caller.id)
     enabled = enrolment is not None and enrolment.is_confirmed
     left = count_backup_codes(db.session(), caller.id) if enabled else 0
     return answer_json({"enabled": enabled, "backupCodesLeft": left})
@@ -94,7 +94,7 @@ def begin_enrolment() -> Response:
     refuse_when_read_only()
     _require_keys()
     caller, ours, password = current_caller(), parts(), read_text(request, "password")
-    _refuse_second(_find(caller))
+    _refuse_second(find_enrolment(caller.id))
     _require_password(caller, password)
     secret = ours.second_factors.new_secret()
 
@@ -117,7 +117,7 @@ def confirm_enrolment() -> Response:
     refuse_when_read_only()
     _require_keys()
     caller, ours, code = current_caller(), parts(), read_text(request, "totp")
-    begun = _find(caller)
+    begun = find_enrolment(caller.id)
     _refuse_second(begun)
     if begun is None:
         raise NotBegun
@@ -143,7 +143,7 @@ def renew_backup_codes() -> Response:
     """Replace the backup codes, and show the new ones once."""
     refuse_when_read_only()
     caller, ours, code = current_caller(), parts(), read_text(request, "totp")
-    enrolment = _require_confirmed(_find(caller))
+    enrolment = _require_confirmed(find_enrolment(caller.id))
     with codes_bounded(caller):
         ours.second_factors.use_totp(db.session(), caller, enrolment, code, ours.clock())
         db.session.commit()
@@ -164,7 +164,7 @@ def disable_second_factor() -> Response:
     """Disable the second factor with a code of the app or a backup code."""
     refuse_when_read_only()
     caller, code = current_caller(), read_text(request, "totp")
-    enrolment = _require_confirmed(_find(caller))
+    enrolment = _require_confirmed(find_enrolment(caller.id))
     with codes_bounded(caller):
         shown = use_code(caller, enrolment, code)
 
@@ -175,13 +175,6 @@ def disable_second_factor() -> Response:
 
     commit(db.session(), write)
     return Response(status=HTTPStatus.NO_CONTENT)
-
-
-def _find(caller: Caller) -> Enrolment | None:
-    """Return the caller's enrolment, and give the database connection back."""
-    found = parts().second_factors.find(db.session(), caller.id)
-    db.session.rollback()
-    return found
 
 
 def _hold(caller: Caller) -> Enrolment | None:

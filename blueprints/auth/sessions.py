@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response
 from werkzeug.exceptions import NotFound
 
-from blueprints.auth.credentials import declare, object_schema
+from blueprints.auth.credentials import declare
 from blueprints.auth.refreshing import record_session_end
 from blueprints.auth.sign_out import INVALIDATE_ALL, end_everything_of
 from blueprints.parts import parts
@@ -17,7 +17,7 @@ from models.transactions import commit
 from rest.answer import answer_json
 from rest.operation import documented
 from rest.resource import format_date_time
-from rest.schema import TEXT
+from rest.schema import TEXT, object_schema
 from security.access import current_caller, has_signed_in, is_authenticated, requires
 from security.refresh import SESSION_ID
 

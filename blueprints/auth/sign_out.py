@@ -6,7 +6,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response, request
 
 from blueprints.auditing import record_event
-from blueprints.auth.credentials import BODY_FAILURES, InvalidKey, declare, read_object, require_json
+from blueprints.auth.credentials import BODY_FAILURES, declare, read_object, require_json, text_of
 from blueprints.auth.refreshing import record_session_end
 from blueprints.parts import parts, refuse_when_read_only
 from models import db
@@ -111,7 +111,5 @@ def _read_refresh_token() -> str | None:
     if not request.content_length and "Transfer-Encoding" not in request.headers:
         return None
     require_json(request)
-    token = read_object(request).get("refresh_token")
-    if token is not None and not isinstance(token, str):
-        raise InvalidKey('The key "refresh_token" must be a string.')
-    return token
+    document = read_object(request)
+    return None if document.get("refresh_token") is None else text_of(document, "refresh_token")

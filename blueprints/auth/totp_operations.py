@@ -3,9 +3,9 @@
 from dataclasses import replace
 from http import HTTPStatus
 
-from blueprints.auth.credentials import BODY_FAILURES, declare, object_schema
+from blueprints.auth.credentials import BODY_FAILURES, declare
 from rest.operation import Shape
-from rest.schema import TEXT
+from rest.schema import TEXT, object_schema
 
 _READING = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 _WRITING = (*_READING, *BODY_FAILURES, HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)

@@ -12,16 +12,16 @@ from werkzeug.http import HTTP_STATUS_CODES
 from blueprints.parts import takes_api_keys
 from config.version import VERSION
 from rest.conditional import not_modified
-from rest.dialect import Dialect, NoSuchEntrypoint
+from rest.dialect import HTML, OPENAPI_YAML, Dialect, NoSuchEntrypoint
 from rest.documents import hydra
 from rest.documents.openapi import build_openapi
 from rest.documents.selection import Selection
 from rest.encoding import encode_json
 from rest.formats import FORMATS, yaml
-from rest.negotiation import UnknownFormat, accepted_media_type, dialect_at_hand, wants_problem_json
+from rest.negotiation import UnknownFormat, accepted_media_type, dialect_at_hand, require_known, wants_problem_json
 from rest.operation import RoutedOperation, operation_of
 from rest.paths import origin_of
-from rest.problem import PROBLEM, in_hydra_form
+from rest.problem import JSON, JSON_LD, PROBLEM, in_hydra_form
 from rest.resource import Resource
 from security.access import is_public, needs_sign_in, public
 
@@ -30,8 +30,6 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-
-_JSON, _JSON_LD, _HTML, _YAML = "application/json", "application/ld+json", "text/html", "application/vnd.openapi+yaml"
 
 # Symfony uses the reason phrases of RFC 9110; Werkzeug still has some older ones.
 _NEWER_NAMES = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
@@ -69,7 +67,7 @@ def _show_entrypoint(media_types: Sequence[str]) -> Response:
         media_type = _choose(media_types)
     except NotAcceptable as refused:
         raise NoSuchEntrypoint(refused.description) from None
-    return _show_explorer() if media_type == _HTML else _answer(hydra.build_entrypoint(_resources().values()), media_type)
+    return _show_explorer() if media_type == HTML else _answer(hydra.build_entrypoint(_resources().values()), media_type)
 
 
 def _show_index(media_types: Sequence[str]) -> Response:
@@ -79,9 +77,9 @@ def _show_index(media_types: Sequence[str]) -> Response:
 def _show_docs(media_types: Sequence[str]) -> Response:
     """Show the OpenAPI document, the Hydra documentation or the explorer, as the client prefers."""
     media_type = _choose(media_types)
-    if media_type == _HTML:
+    if media_type == HTML:
         return _show_explorer()
-    if media_type != _JSON_LD:
+    if media_type != JSON_LD:
         return _answer(_build_openapi(), media_type)
     operations = declared_operations(current_app)
     return _answer(hydra.build_documentation(operations, origin_of(request), dialect_at_hand().hydra), media_type)
@@ -93,14 +91,14 @@ def _refuse_format(suffix: str) -> NoReturn:
 
 def show_context(name: str) -> Response:
     """Show a JSON-LD context."""
-    _choose((_JSON_LD, _JSON))
+    _choose((JSON_LD, JSON))
     resources = _resources()
     if name in resources:
-        return _answer(hydra.build_context(resources[name], origin_of(request)), _JSON_LD)
+        return _answer(hydra.build_context(resources[name], origin_of(request)), JSON_LD)
     fixed = hydra.build_fixed_contexts(resources.values(), origin_of(request), dialect_at_hand().hydra)
     if name not in fixed:
         raise NotFound("Not Found")
-    return _answer(fixed[name], _JSON_LD)
+    return _answer(fixed[name], JSON_LD)
 
 
 def show_error(status: str, suffix: str | None = None) -> Response:  # noqa: ARG001 - wants_problem_json reads the suffix
@@ -110,8 +108,8 @@ def show_error(status: str, suffix: str | None = None) -> Response:  # noqa: ARG
         raise NotFound("Not Found")
     title, told = f"Error {status}", {"detail": _NAMES[status], "status": int(status), "type": "about:blank"}
     if wants_problem_json():
-        return _answer({"title": title} | told, PROBLEM.partition(";")[0])
-    return _answer(in_hydra_form(f"/api/errors/{status}", title, told), _JSON_LD)
+        return _answer({"title": title} | told, PROBLEM)
+    return _answer(in_hydra_form(f"/api/errors/{status}", title, told), JSON_LD)
 
 
 def _refuse_violations(codes: str) -> NoReturn:  # noqa: ARG001 - all are refused
@@ -145,8 +143,7 @@ def _resources() -> dict[str, Resource]:
 def _build_openapi() -> dict[str, Any]:
     """Build the OpenAPI document with all formats or, for generated clients, the format in `?suffix=`. Raises NotFound."""
     suffix = request.args.get("suffix")
-    if suffix is not None and suffix not in FORMATS:
-        raise UnknownFormat(suffix)
+    require_known(suffix)
     dialect = dialect_at_hand()
     selection = Selection(FORMATS[suffix], origin_of(request), dialect) if suffix else Selection(dialect=dialect)
     return build_openapi(declared_operations(current_app), selection, version=VERSION, takes_api_keys=takes_api_keys())
@@ -160,7 +157,7 @@ def _show_explorer() -> Response:
 
 
 def _answer(document: Any, media_type: str) -> Response:
-    encode = yaml.encode if media_type == _YAML else encode_json
+    encode = yaml.encode if media_type == OPENAPI_YAML else encode_json
     response = Response(encode(document), content_type=f"{media_type}; charset=utf-8")
     response.headers.update({"Vary": "Accept", "Cache-Control": "no-cache"})
     response.add_etag()
@@ -169,7 +166,7 @@ def _answer(document: Any, media_type: str) -> Response:
 
 def protect_page(response: Response) -> Response:
     """Restrict a page to files and API calls of its own origin."""
-    if response.mimetype == "text/html":
+    if response.mimetype == HTML:
         response.headers["Content-Security-Policy"] = _POLICY
         response.headers["Referrer-Policy"] = "no-referrer"
     return response

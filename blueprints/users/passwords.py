@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Blueprint, Response, g
-from werkzeug.exceptions import BadRequest
 
 from blueprints.parts import parts, refuse_when_read_only
 from blueprints.users import operations
@@ -15,28 +14,15 @@ from blueprints.users.changes import get_row, update
 from blueprints.users.resource import NEW_PASSWORD
 from blueprints.users.writing import password_violations
 from models.password_policy import PasswordPolicy
-from rest.body import find_violations, require_none
-from rest.encoding import NotJson, decode_json
+from rest.body import find_violations, read_plain_object, require_none
 from rest.negotiation import render_item, request_body, speaks
 from rest.paths import read_id
+from rest.problem import InvalidKey
 from security.access import current_caller, is_authenticated, requires
 
 bp = Blueprint("passwords", __name__)
 
 logger = logging.getLogger(__name__)
-
-
-class MalformedPasswordBody(BadRequest):
-    """The body is not a JSON object."""
-
-    description = "Invalid JSON body."
-    error_code = "malformed_json"
-
-
-class InvalidPasswordBody(BadRequest):
-    """A key of the body is missing, or its value has a wrong type."""
-
-    error_code = "invalid_body"
 
 
 @bp.patch("/users/<segment:user_id>/password<suffix:suffix>")
@@ -62,17 +48,12 @@ class PasswordChange:
 
 def read_password_change(body: bytes, policy: PasswordPolicy) -> PasswordChange:
     """Read a body. Raises 400 with Chamilo's texts, or ValidationFailed if the password breaks the policy."""
-    try:
-        document = decode_json(body)
-    except NotJson:
-        document = None
-    if not isinstance(document, dict):
-        raise MalformedPasswordBody
+    document = read_plain_object(body, "Invalid JSON body.")
     password, force = document.get("password"), document.get("forcePasswordChangeAtNextLogin", False)
     if not isinstance(password, str) or not password:
-        raise InvalidPasswordBody('Missing "password".')
+        raise InvalidKey('Missing "password".')
     if not isinstance(force, bool):
-        raise InvalidPasswordBody('"forcePasswordChangeAtNextLogin" must be true or false.')
+        raise InvalidKey('"forcePasswordChangeAtNextLogin" must be true or false.')
     broken = find_violations(NEW_PASSWORD, {"password": password}, complete=False)
     require_none([*broken, *password_violations("password", password, policy)])
     return PasswordChange(password, force)

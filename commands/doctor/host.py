@@ -13,13 +13,11 @@ from dotenv import dotenv_values
 
 from blueprints.parts import Parts
 from commands.doctor.findings import ERROR, OK, WARNING, Finding
+from config.secret_files import SECRETS
 from config.settings import ROOT, env_files
 from config.version import VERSION
 from models.passwords import hash_password
 from security.keys.pair import is_pem
-
-# Settings that make a file secret.
-_SECRETS = ("JWT_PASSPHRASE", "APP_SECRET", "DATABASE_PASSWORD", "DATABASE_URL", "REDIS_URL", "MAILER_DSN")
 
 # Folders that other users need not read, since they hold no modules: keys, SQLite's file, files that Python and npm make.
 _NO_PARTS = {"jwt", "var", "__pycache__", "node_modules"}
@@ -83,7 +81,7 @@ def _open_env_files(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _holds_secrets(file: Path) -> bool:
     values = dotenv_values(file)
-    given = [values.get(name) or "" for name in _SECRETS]
+    given = [values.get(name) or "" for name in SECRETS]
     return any("@" in value if "://" in value else value for value in given)
 
 

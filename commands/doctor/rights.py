@@ -9,7 +9,7 @@ from blueprints.parts import Parts
 from commands.doctor.findings import ERROR, OK, WARNING, Finding
 from models import ApiKey, AuditRecord, BackupCode, SecondFactor, UserTotal, db
 from models.database import VERSION_TABLE
-from models.outages import code_of
+from models.outages import DENIED, code_of
 from models.write_probe import refuses_to_write
 
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -27,8 +27,8 @@ _NEEDED = {
 # Tables that also exist beside a campus, but are not used there.
 _UNUSED = {ApiKey.__tablename__, SecondFactor.__tablename__, BackupCode.__tablename__}
 
-# The error codes of a missing right: PostgreSQL's, and those of MariaDB and MySQL for a table and for a column.
-_DENIED = frozenset(("42501", "1142", "1143"))
+# The error codes of a missing right; 42501 is PostgreSQL's.
+_DENIED = DENIED | {"42501"}
 
 # Whether the user may create tables. MariaDB and MySQL list the rights of every account. If they list none, the server runs
 # without accounts, and everyone may.

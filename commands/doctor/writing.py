@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from blueprints.parts import Parts
 from commands.doctor.findings import ERROR, OK, WARNING, Finding, why
 from models import db
-from models.outages import code_of
+from models.outages import READ_ONLY_CODES, code_of
 from security.keys.pair import is_pem
 
 _MEBIBYTE = 1024 * 1024
@@ -20,7 +20,7 @@ _ERROR_BYTES, _WARNING_BYTES = 16 * _MEBIBYTE, 256 * _MEBIBYTE
 
 # Remedies, by the beginnings of the database's error codes.
 _CURES = {
-    ("25006", "1290", "1792", "1836"): (
+    READ_ONLY_CODES: (
         "It is a standby, or was set read-only. Promote it, or name the primary in DATABASE_URL and reload. "
         "For a trial beside a campus, set READ_ONLY=1."
     ),

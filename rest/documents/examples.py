@@ -11,7 +11,7 @@ from rest.encoding import decode_json
 from rest.format import Format
 from rest.operation import Operation, Shape
 from rest.pagination import DEFAULT_ITEMS_PER_PAGE, Page, Paging
-from rest.problem import MalformedBody, ValidationFailed, Violation
+from rest.problem import JSON, MalformedBody, ValidationFailed, Violation
 from rest.representation import Collection, Item, PageLink
 from rest.resource import Resource
 from rest.schema import EXAMPLE_ID
@@ -42,7 +42,7 @@ def answer_example(operation: Operation, resource: Resource, format_: Format) ->
 
 def failure_in(status: HTTPStatus, operation: Operation, media_type: str) -> HTTPException:
     """Return a likely failure of an operation for a status and the media type of the answer."""
-    is_negotiated = media_type != "application/json"
+    is_negotiated = media_type != JSON
     if is_negotiated and status is HTTPStatus.UNPROCESSABLE_ENTITY and (body := operation.body or operation.resource):
         blank = next(prop for prop in body.writable if prop.not_blank)
         return ValidationFailed([Violation(blank.name, *BLANK)])

@@ -1,13 +1,11 @@
 """JSON Schemas of failures (docs/compatibility.md#errors) and, for failures that depend on `Accept`, their media types."""
 
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from rest.schema import reference
-
-Document = dict[str, Any]
-
-_PROBLEM, _JSON_LD, _JSON = "application/problem+json", "application/ld+json", "application/json"
+from rest.documents import Document
+from rest.problem import JSON, JSON_LD, PROBLEM
+from rest.schema import TEXT, object_schema, reference
 
 
 class FailureSchemas(NamedTuple):
@@ -23,20 +21,16 @@ class FailureSchemas(NamedTuple):
     of_json_ld: dict[HTTPStatus, dict[str, str]]
 
 
-def _object(properties: Document, **more: Any) -> Document:
-    return {"type": "object", "properties": properties, "required": list(properties), **more}
-
-
 def _texts(*names: str) -> Document:
-    return {name: {"type": "string"} for name in names}
+    return dict.fromkeys(names, TEXT)
 
+
+_NOTHING_ELSE = {"additionalProperties": False}
 
 _PLAIN: Document = {
-    "AuthenticationFailure": _object(
-        {"code": {"type": "integer", "enum": [401]}} | _texts("message"), additionalProperties=False
-    ),
-    "Error": _object(_texts("error"), additionalProperties=False),
-    "Violation": _object(_texts("propertyPath", "message", "code")),
+    "AuthenticationFailure": object_schema(code={"type": "integer", "enum": [401]}, message=TEXT) | _NOTHING_ELSE,
+    "Error": object_schema(error=TEXT) | _NOTHING_ELSE,
+    "Violation": object_schema(propertyPath=TEXT, message=TEXT, code=TEXT),
 }
 _VIOLATIONS: Document = {"violations": {"type": "array", "items": reference("Violation")}}
 _STATUS: Document = {"status": {"type": "integer"}}
@@ -44,10 +38,10 @@ _STATUS: Document = {"status": {"type": "integer"}}
 
 def _schemas(hydra: Document, problem: Document, list_name: str) -> Document:
     return _PLAIN | {
-        "Error.jsonld": _object(hydra),
-        "Problem": _object(problem),
-        f"{list_name}.jsonld": _object(hydra | _VIOLATIONS),
-        list_name: _object(problem | _VIOLATIONS),
+        "Error.jsonld": object_schema(**hydra),
+        "Problem": object_schema(**problem),
+        f"{list_name}.jsonld": object_schema(**hydra | _VIOLATIONS),
+        list_name: object_schema(**problem | _VIOLATIONS),
     }
 
 
@@ -63,11 +57,11 @@ OF_2 = FailureSchemas(
         "ConstraintViolationList",
     ),
     {
-        HTTPStatus.BAD_REQUEST: {_PROBLEM: "Problem", _JSON_LD: "Error.jsonld", _JSON: "Error"},
-        HTTPStatus.UNPROCESSABLE_ENTITY: {_PROBLEM: "ConstraintViolationList", _JSON_LD: "ConstraintViolationList.jsonld"},
+        HTTPStatus.BAD_REQUEST: {PROBLEM: "Problem", JSON_LD: "Error.jsonld", JSON: "Error"},
+        HTTPStatus.UNPROCESSABLE_ENTITY: {PROBLEM: "ConstraintViolationList", JSON_LD: "ConstraintViolationList.jsonld"},
     },
-    _chosen("Problem", "ConstraintViolationList", _PROBLEM),
-    _chosen("Error.jsonld", "ConstraintViolationList.jsonld", _JSON_LD),
+    _chosen("Problem", "ConstraintViolationList", PROBLEM),
+    _chosen("Error.jsonld", "ConstraintViolationList.jsonld", JSON_LD),
 )
 
 #: In Chamilo 3, both forms have the same media type, so the schema for it must accept either.
@@ -82,11 +76,11 @@ OF_3 = FailureSchemas(
         "ConstraintViolation.any": {"anyOf": [reference("ConstraintViolation"), reference("ConstraintViolation.jsonld")]},
     },
     {
-        HTTPStatus.BAD_REQUEST: {_PROBLEM: "Problem.any", _JSON: "Error"},
-        HTTPStatus.UNPROCESSABLE_ENTITY: {_PROBLEM: "ConstraintViolation.any"},
+        HTTPStatus.BAD_REQUEST: {PROBLEM: "Problem.any", JSON: "Error"},
+        HTTPStatus.UNPROCESSABLE_ENTITY: {PROBLEM: "ConstraintViolation.any"},
     },
-    _chosen("Problem", "ConstraintViolation", _PROBLEM),
-    _chosen("Error.jsonld", "ConstraintViolation.jsonld", _PROBLEM),
+    _chosen("Problem", "ConstraintViolation", PROBLEM),
+    _chosen("Error.jsonld", "ConstraintViolation.jsonld", PROBLEM),
 )
 
 #: Replaces a schema if API keys are accepted: the answer to a refused key has no `code` (docs/compatibility.md#api-keys).

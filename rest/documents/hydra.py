@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rest.documents.hydra_forms import HYDRA, Document, HydraForm, describe_property
+from rest.documents import Document
+from rest.documents.hydra_forms import HYDRA, HydraForm, describe_property
 from rest.documents.openapi import TITLE
 from rest.operation import RoutedOperation, Shape
 from rest.resource import Kind, Property, Resource

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from rest.documents import Document
 from rest.resource import Resource
-
-Document = dict[str, Any]
 
 HYDRA = "http://www.w3.org/ns/hydra/core#"
 

@@ -4,15 +4,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from rest.documents import Document
 from rest.documents.examples import answer_example, failure_in
 from rest.documents.failures import FAILURES_WITH_API_KEYS
-from rest.documents.parameters import Document, parameters_of
+from rest.documents.parameters import parameters_of
 from rest.documents.selection import Selection
 from rest.error_codes import HEADER
 from rest.format import TOTAL_HEADER, BodyType, Format
 from rest.operation import Operation, RoutedOperation, Shape
+from rest.problem import JSON
 from rest.resource import Resource
-from rest.schema import TEXT, reference, schema_name, write_schema
+from rest.schema import SCHEMAS, TEXT, reference, schema_name, write_schema
 
 #: Chamilo's own title; clients show it.
 TITLE = "Chamilo Api"
@@ -36,9 +38,6 @@ _SCHEMES: Document = {
 _KEY_SCHEMES: Document = {
     "ApiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "chamilo_ext_…", "description": "An API key of a user"}
 }
-
-# The beginning of each reference to a schema.
-_SCHEMAS = "#/components/schemas/"
 
 _ERROR_CODE, _TOTAL = "ErrorCode", "TotalCount"
 
@@ -68,7 +67,7 @@ def build_openapi(operations: Sequence[RoutedOperation], selection: Selection, *
         "security": [{name: []} for name in schemes],
         "tags": [tag._asdict() for tag in dict.fromkeys(operation.tag for operation in declared)],
     }
-    renamed: Document = _renamed(document, {f"{_SCHEMAS}{name}": f"{_SCHEMAS}{selection.schema_name(name)}" for name in schemas})
+    renamed: Document = _renamed(document, {f"{SCHEMAS}{name}": f"{SCHEMAS}{selection.schema_name(name)}" for name in schemas})
     return renamed
 
 
@@ -104,7 +103,7 @@ def _operation(routed: RoutedOperation, selection: Selection, *, takes_api_keys:
 
 def _request_body(operation: Operation, selection: Selection) -> Document | None:
     if operation.request_schema is not None:
-        content: Document = {"application/json": {"schema": operation.request_schema, "example": operation.example}}
+        content: Document = {JSON: {"schema": operation.request_schema, "example": operation.example}}
     elif operation.takes and operation.resource:
         content = {
             body_type.media_type: _body_content(body_type, operation, operation.resource)
@@ -143,7 +142,7 @@ def _success(operation: Operation, selection: Selection) -> Document:
     described: Document = {"description": operation.summary}
     if operation.response_schema is not None:
         content = {"schema": operation.response_schema, "example": operation.response_example}
-        described["content"] = {"application/json": content}
+        described["content"] = {JSON: content}
     elif operation.shape is not Shape.NOTHING and operation.resource:
         if operation.shape is Shape.COLLECTION and any(format_.total_in_header for format_ in selection.formats):
             described["headers"] = {TOTAL_HEADER: {"$ref": f"#/components/headers/{_TOTAL}"}}
@@ -164,7 +163,7 @@ def _failure(status: HTTPStatus, operation: Operation, selection: Selection) -> 
     plainly = operation.resource is None or (status is HTTPStatus.BAD_REQUEST and operation.refuses_plainly)
     schemas = None if plainly else selection.failures(status)
     if schemas is None:
-        schemas = {"application/json": "AuthenticationFailure" if status is HTTPStatus.UNAUTHORIZED else "Error"}
+        schemas = {JSON: "AuthenticationFailure" if status is HTTPStatus.UNAUTHORIZED else "Error"}
     content = {
         media_type: {"schema": reference(name), "example": _failure_example(status, operation, media_type, name, selection)}
         for media_type, name in schemas.items()
@@ -199,8 +198,8 @@ def _used(schemas: Document, paths: Document) -> list[tuple[str, Document]]:
 def _references(value: Any) -> Iterator[str]:
     """Yield the names of the schemas to which a part of the document refers."""
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        if isinstance(inner, str) and inner.startswith(_SCHEMAS):
-            yield inner.removeprefix(_SCHEMAS)
+        if isinstance(inner, str) and inner.startswith(SCHEMAS):
+            yield inner.removeprefix(SCHEMAS)
         yield from _references(inner)
 
 

@@ -1,13 +1,10 @@
 """The parameters of operations in the OpenAPI document: the id in the path, pages and filters."""
 
-from typing import Any
-
+from rest.documents import Document
 from rest.operation import Operation, Shape
 from rest.pagination import DEFAULT_ITEMS_PER_PAGE
 from rest.resource import Filter
 from rest.schema import EXAMPLE_ID, ID, TEXT
-
-Document = dict[str, Any]
 
 _PAGE = {"type": "integer", "default": 1, "minimum": 1}
 _SIZE = {"type": "integer", "default": DEFAULT_ITEMS_PER_PAGE, "minimum": 0}

@@ -28,7 +28,7 @@ def collection(collection: Collection) -> dict[str, Any]:
 
 
 def _name(resource: Resource) -> str:
-    return schema_name(resource, "read", ".jsonhal")
+    return schema_name(resource, infix=".jsonhal")
 
 
 def _collection_schema(resource: Resource) -> Schema:

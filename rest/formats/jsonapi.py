@@ -6,7 +6,7 @@ from rest.format import BodyType, Format
 from rest.problem import UnreadableRequest
 from rest.representation import Collection, Item
 from rest.resource import Resource
-from rest.schema import Schema, reference, schema_name
+from rest.schema import TEXT, Schema, object_schema, reference, schema_name
 
 
 def collection(collection: Collection) -> dict[str, Any]:
@@ -46,25 +46,19 @@ def _name(resource: Resource) -> str:
 
 
 def _document_name(resource: Resource) -> str:
-    return schema_name(resource, "read", BODY.infix)
+    return schema_name(resource, infix=BODY.infix)
 
 
 def _schemas(resource: Resource) -> dict[str, Schema]:
-    document = {"type": "object", "properties": {"data": reference(_name(resource))}, "required": ["data"]}
-    return {_name(resource): _RESOURCE_OBJECT, _document_name(resource): document}
+    return {_name(resource): _RESOURCE_OBJECT, _document_name(resource): object_schema(data=reference(_name(resource)))}
 
 
 def _collection_schema(resource: Resource) -> Schema:
     members = {"type": "array", "items": reference(_name(resource))}
-    properties: Schema = {"links": {"type": "object"}, "meta": {"type": "object"}, "data": members}
-    return {"type": "object", "properties": properties, "required": ["links", "meta", "data"]}
+    return object_schema(links={"type": "object"}, meta={"type": "object"}, data=members)
 
 
-_RESOURCE_OBJECT: Schema = {
-    "type": "object",
-    "properties": {"id": {"type": "string"}, "type": {"type": "string"}, "attributes": {"type": "object"}},
-    "required": ["id", "type", "attributes"],
-}
+_RESOURCE_OBJECT = object_schema(id=TEXT, type=TEXT, attributes={"type": "object"})
 
 BODY = BodyType(
     "application/vnd.api+json",

@@ -61,7 +61,7 @@ _NODE: Schema = {"@context": {"type": "string"}, "@id": IRI, "@type": {"type": "
 
 
 def _name(resource: Resource) -> str:
-    return schema_name(resource, "read", BODY.infix)
+    return schema_name(resource, infix=BODY.infix)
 
 
 def _collection_schema(resource: Resource) -> Schema:

@@ -3,13 +3,7 @@
 from operator import attrgetter
 
 from rest.format import BodyType, Format
-from rest.resource import Resource
 from rest.schema import read_schema, reference, schema_name
-
-
-def _name(resource: Resource) -> str:
-    return schema_name(resource, "read")
-
 
 _fields = attrgetter("fields")
 
@@ -27,7 +21,7 @@ FORMAT = Format(
     problem_json=True,
     total_in_header=True,
     leads=True,
-    schemas=lambda resource: {_name(resource): read_schema(resource)},
-    item_schema=lambda resource: reference(_name(resource)),
-    collection_schema=lambda resource: {"type": "array", "items": reference(_name(resource))},
+    schemas=lambda resource: {schema_name(resource): read_schema(resource)},
+    item_schema=lambda resource: reference(schema_name(resource)),
+    collection_schema=lambda resource: {"type": "array", "items": reference(schema_name(resource))},
 )

@@ -17,6 +17,7 @@ from werkzeug.exceptions import TooManyRequests
 
 from models.database import epoch_ms
 from models.throttled_login import Slot
+from models.user import USERNAME_LENGTH
 from security.client_address import network_of
 from security.errors import BadCredentials, TooManyAttempts
 from security.said_once import SaidOnce
@@ -45,9 +46,6 @@ REFUSED_KEYS = 120
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 3_600_000
-
-# Longer names are cut to the length of the column of user names.
-_NAME_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +153,7 @@ class LoginLimiter:
         try:
             slot = self._store.reserve(self._key(kind, name), limit, now_ms, _MINUTE_MS)
         except StoreUnavailable as reason:
-            self._count_unavailable("the throttle's store cannot be reached: %s; the request goes on", reason)
+            self._count_unavailable("the request goes on", reason)
             return
         if not slot.taken:
             raise TooManyRequests("Too Many Requests", retry_after=_seconds_until(slot.ends_at_ms, now_ms))
@@ -192,7 +190,7 @@ class LoginLimiter:
             except StoreUnavailable as reason:
                 # A store that is down must not lock everybody out, but the log must show it, once an attempt.
                 if not is_reported:
-                    self._count_unavailable("the throttle's store cannot be reached: %s; the sign-in goes on", reason)
+                    self._count_unavailable("the sign-in goes on", reason)
                 is_reported = True
                 continue
             if not slot.taken:
@@ -207,7 +205,7 @@ class LoginLimiter:
             for slot in slots:
                 self._store.give_back(slot)
         except StoreUnavailable as reason:
-            self._count_unavailable("the throttle's store cannot be reached: %s; a slot stays taken", reason)
+            self._count_unavailable("a slot stays taken", reason)
 
     def _reserve(self, kind: str, text: str, limit: int, interval_ms: int) -> Slot | None:
         """Take a slot that is not given back. Return None if the store is down; the surrounding attempt has then logged that."""
@@ -222,10 +220,11 @@ class LoginLimiter:
     def _now_ms(self) -> int:
         return epoch_ms(self._clock())
 
-    def _count_unavailable(self, text: str, reason: StoreUnavailable) -> None:
+    def _count_unavailable(self, consequence: str, reason: StoreUnavailable) -> None:
         with self._lock:
             self.unavailable_total += 1
-        logger.error(text, reason, extra={"unavailable_total": self.unavailable_total})
+        extra = {"unavailable_total": self.unavailable_total}
+        logger.error("the throttle's store cannot be reached: %s; %s", reason, consequence, extra=extra)
 
     def _key(self, kind: str, text: str) -> str:
         return hmac.new(self._secret, f"{kind}:{text}".encode(errors="replace"), hashlib.sha256).hexdigest()
@@ -241,5 +240,6 @@ def throttled_name(username: str) -> str:
 
     Compatibility forms, case, surrounding spaces and invisible characters (soft hyphen, zero-width) make no difference.
     """
-    visible = (char for char in unicodedata.normalize("NFKC", username[: 4 * _NAME_LENGTH]) if unicodedata.category(char) != "Cf")
-    return "".join(visible).casefold().strip()[:_NAME_LENGTH]
+    composed = unicodedata.normalize("NFKC", username[: 4 * USERNAME_LENGTH])
+    visible = "".join(char for char in composed if unicodedata.category(char) != "Cf")
+    return visible.casefold().strip()[:USERNAME_LENGTH]
