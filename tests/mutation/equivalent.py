@@ -40,4 +40,6 @@ EQUIVALENT: dict[str, str] = {
     "security/bearer.py authenticate_caller: verified.add(token, bearer, claims.kid) => pass": "to remember a token only saves time",
     'rest/paths.py is_canonical: return "%2" not in raw or "%2f" not in raw_path(environ).lower()'
     " => return ('%2f' not in raw_path(environ).lower())": "to look for two characters first only saves time",
+    "security/client_address.py TrustedProxies._is_trusted: if not self._networks or not peer:"
+    " => if (not peer):": "without networks, no address is in one of them",
 }
