@@ -19,7 +19,7 @@ _ID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 def raw_path(environ: Mapping[str, Any]) -> str:
     """Return the percent-encoded path of a request, without the query and without the host of an absolute-form target."""
     target = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ.get("PATH_INFO", ""))
-    path = _END_OF_PATH.split(target, maxsplit=1)[0]
+    path = _END_OF_PATH.split(target, maxsplit=1)[0].encode("latin-1").decode(errors="replace")  # PEP 3333
     return path if path.startswith("/") else "/" + path.partition("://")[2].partition("/")[2]
 
 
