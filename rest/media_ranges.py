@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from werkzeug.exceptions import NotAcceptable
 from werkzeug.http import parse_options_header
 
+from rest.encoding import from_wsgi
+
 
 def choose_media_type(accept: str, offered: list[str], unlisted: Sequence[str] = ()) -> str:
     """Choose the media type of an answer: the first one offered if `accept` is empty.
@@ -16,7 +18,7 @@ def choose_media_type(accept: str, offered: list[str], unlisted: Sequence[str] =
     chosen = best_match(accept, [*offered, *unlisted]) if accept else offered[0]
     if chosen is None:
         listed = '", "'.join(offered)
-        raise NotAcceptable(f'Requested format "{accept}" is not supported. Supported MIME types are "{listed}".')
+        raise NotAcceptable(f'Requested format "{from_wsgi(accept)}" is not supported. Supported MIME types are "{listed}".')
     return chosen
 
 
