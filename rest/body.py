@@ -12,7 +12,7 @@ from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityToo
 from werkzeug.http import parse_options_header
 
 from rest.date_time import parse_date_time
-from rest.encoding import INT_MAX, NotJson, decode_json
+from rest.encoding import INT_MAX, NotJson, decode_json, from_wsgi
 from rest.format import BodyType
 from rest.problem import MalformedBody, MalformedJson, UnreadableRequest, ValidationFailed, Violation
 from rest.resource import MOST_TEXTS, Kind, Property, Resource
@@ -61,7 +61,9 @@ def request_media_type(request: Request, taken: Container[str], listed: Sequence
     media_type = parse_options_header(header)[0].lower()
     if media_type not in taken:
         shown = '", "'.join(listed)
-        raise UnsupportedMediaType(f'The content-type "{header}" is not supported. Supported MIME types are "{shown}".')
+        raise UnsupportedMediaType(
+            f'The content-type "{from_wsgi(header)}" is not supported. Supported MIME types are "{shown}".'
+        )
     return media_type
 
 

@@ -26,6 +26,11 @@ def compact(text: bytes) -> bytes:
     return bytes(memoryview(text))
 
 
+def from_wsgi(text: str) -> str:
+    """Read a text of a WSGI environment, in which each byte is a character (PEP 3333), as UTF-8."""
+    return text.encode("latin-1").decode(errors="replace")
+
+
 def decode_json(text: bytes) -> Any:
     """Decode JSON as PHP does: strict UTF-8 without BOM, no NaN, at most 512 levels; the last of duplicate keys wins.
 

@@ -55,6 +55,6 @@ def _exists_without_slash(request: Request, routes: MapAdapter) -> bool:
 
 
 def _redirect_without_slash(request: Request) -> Response:
-    query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
+    query = f"?{request.query_string.decode(errors='replace')}" if request.query_string else ""
     target = f"{origin_of(request)}{raw_path(request.environ).rstrip('/')}{query}"
     return Response(status=301, headers={"Location": target})

@@ -8,6 +8,7 @@ from typing import Any
 from werkzeug.routing import BaseConverter
 from werkzeug.sansio.request import Request
 
+from rest.encoding import from_wsgi
 from rest.schema import MAX_ID
 
 # A request target has no fragment (RFC 9112, section 3.2), but gunicorn accepts one.
@@ -19,7 +20,7 @@ _ID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 def raw_path(environ: Mapping[str, Any]) -> str:
     """Return the percent-encoded path of a request, without the query and without the host of an absolute-form target."""
     target = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ.get("PATH_INFO", ""))
-    path = _END_OF_PATH.split(target, maxsplit=1)[0]
+    path = from_wsgi(_END_OF_PATH.split(target, maxsplit=1)[0])
     return path if path.startswith("/") else "/" + path.partition("://")[2].partition("/")[2]
 
 

@@ -148,7 +148,8 @@ def get_caller(found: FoundCaller | None, bearer: BearerToken, now: datetime, po
         raise BadCredentials("unknown user")
     if reason := refusal(found, now):
         raise BadCredentials(reason)
-    if found.is_revoked or bearer.issued_at < (found.valid_after or 0):
+    has_ended = found.valid_after is not None and bearer.issued_at < found.valid_after
+    if found.is_revoked or has_ended:
         raise InvalidToken
     require_portal(found, portal)
     return Caller(found.id, found.username, found.granted, bearer, found.linked, portal)

@@ -6,8 +6,8 @@ docs/adr/0001-own-verification-of-tokens.md says why flask-jwt-extended's own ve
 import base64
 import binascii
 import json
-import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -92,7 +92,7 @@ class AccessTokens:
         signature = _base64url(match[3])
         if "enc" in header or "" in claims:
             raise InvalidToken
-        now, leeway = int(self.clock().timestamp()), self.clock_skew_seconds
+        now, leeway = self.clock().timestamp(), self.clock_skew_seconds
         if _numeric_date(claims, "exp") + leeway <= now:
             raise ExpiredToken
         if _numeric_date(claims, "iat") - leeway > now or ("nbf" in claims and _numeric_date(claims, "nbf") - leeway > now):
@@ -174,10 +174,14 @@ def _base64url(segment: str) -> bytes:
     return decoded
 
 
+# Calculating with a larger integer would raise an error.
+_LARGEST = sys.float_info.max
+
+
 def _numeric_date(claims: dict[str, Any], name: str) -> float:
     """Return a NumericDate (RFC 7519, section 2): a finite JSON number, neither text nor bool. Raises InvalidToken."""
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(value, float) and not math.isfinite(value)):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST <= value <= _LARGEST:
         raise InvalidToken
     return value
 

@@ -41,7 +41,7 @@ def _id_in_path(user_id: str) -> int:
 def list_users() -> Response:
     """List the users that the caller may see, with filters, order and pages."""
     privileged = policy.may_see_everyone(current_caller())
-    query = request.query_string.decode("latin-1")
+    query = request.query_string.decode(errors="replace")
     parameters = parse_query(query)
     paging = read_paging(parameters, parts().settings.max_items_per_page)
     shown = in_name_form(USER.readable if privileged else USER.public, current_caller().portal.name_form)

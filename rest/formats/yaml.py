@@ -1,5 +1,6 @@
 """application/x-yaml: the same fields as plain JSON."""
 
+import re
 from typing import Any
 
 import yaml
@@ -14,7 +15,15 @@ def encode(value: Any) -> bytes:
 
 
 # The writer of libyaml is ten times as fast as PyYAML's own, but not every platform has libyaml.
-_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    pass
+
+
+# PyYAML quotes the texts that YAML 1.1 takes for a number or a boolean, except `y` and `n`. YAML 1.2 (section 10.3.2) takes more
+# texts for numbers, and then a phone number such as 0899 loses its zero. As in Chamilo, all of these are quoted.
+_NUMBER = re.compile(r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|0o[0-7]+)$")
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+.0123456789"))
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("[yYnN]$"), list("yYnN"))
 
 FORMAT = Format(
     name="yaml",

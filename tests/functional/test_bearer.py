@@ -1,5 +1,7 @@
 """Requests with a bearer token: the header, the times in the token, and the row of its user."""
 
+from datetime import UTC, datetime
+
 import pytest
 from answers import name_in, names_in
 from factories import Clock, Database, bearer
@@ -66,6 +68,16 @@ def test_token_is_good_to_its_last_second(client: FlaskClient, clock: Clock, tok
 def test_token_of_the_future_is_invalid(client: FlaskClient, clock: Clock, token: str) -> None:
     clock.advance(-1)
     assert client.get("/api/users", headers={"Authorization": f"Bearer {token}"}).json == INVALID
+
+
+def test_token_from_before_1970_is_good(app: Flask, client: FlaskClient, database: Database, clock: Clock) -> None:
+    database.make_user("alice")
+    long = int(clock().timestamp()) + 60
+    old = app.extensions["poort"].tokens.issue("alice", [], issued_at=datetime.fromtimestamp(-1, UTC), ttl_seconds=long)
+    headers = {"Authorization": f"Bearer {old}"}
+    assert name_in(client.get("/api/me", headers=headers)) == "alice"
+    assert client.post("/api/token/invalidate-all", headers=headers).status_code == 204
+    assert client.get("/api/me", headers=headers).status_code == 401
 
 
 def test_skew_gives_leeway_both_ways(make_app: object, database: Database, clock: Clock) -> None:

@@ -90,6 +90,19 @@ def test_no_route_is_404_with_the_raw_path(client: FlaskClient, given: str) -> N
     assert (answer.status_code, answer.json) == (404, {"error": f'No route found for "GET http://localhost{given}"'})
 
 
+def test_utf_8_without_percent_encoding_stays_what_it_is(client: FlaskClient) -> None:
+    """A WSGI server passes the bytes of a target on as Latin-1 (PEP 3333)."""
+    given, query = "/api/nopé".encode().decode("latin-1"), "username=zoë".encode().decode("latin-1")
+    answer = client.get("/", environ_overrides={"PATH_INFO": given, "RAW_URI": given})
+    assert answer.json == {"error": 'No route found for "GET http://localhost/api/nopé"'}
+    for status, field, text in ((406, "HTTP_ACCEPT", "Requested format"), (415, "CONTENT_TYPE", "The content-type")):
+        answer = client.post("/api/users", environ_overrides={"CONTENT_TYPE": "application/json", field: given})
+        assert (answer.status_code, answer.json["error"].startswith(f'{text} "/api/nopé" is not')) == (status, True)
+    environ = {"PATH_INFO": "/api/users/", "RAW_URI": f"/api/users/?{query}", "QUERY_STRING": query}
+    answer = client.get("/", environ_overrides=environ)
+    assert (answer.status_code, answer.headers["Location"]) == (301, "http://localhost/api/users?username=zo%C3%AB")
+
+
 TWO_PATHS = [
     *("//api/users/2", "///api/users/2", "//api/users/2/", "/api//users/2", "/api/users//2", "//evil.example/api/users/2"),
     *("/api/users/2%2f", "/api/users/2%2F", "/api/users/2/%2f", "/api%2fusers/2", "/api%2Fusers%2f2", "/%2fapi/users/2"),

@@ -58,6 +58,8 @@ def usernames(client: FlaskClient, headers: dict[str, str], query: str) -> list[
         ("search=%20%09%0A%0D%00%0Btables%0B%00%0D%0A%09%20", ["BÓBBY"]),
         ("search=%20%09%0A%0D%00%0B", [p[0] for p in PEOPLE] + ["zadmin"]),
         ("search=%0Ctables", []),
+        ("username=Bób", ["bob", "BÓBBY"]),
+        ("username=%C3%9CNÏ", ["ünïcodé"]),
         ("search=%C2%A0tables", []),
         ("search=+r+t", []),
         ("firstname=+robert", []),

@@ -8,10 +8,10 @@ _ORDER_ALONE = "only the order of the scores counts, and it stays"
 _NO_SUCH_FLOAT = "no float equals INT_MAX, and one whose magnitude exceeds it is neither 0 nor 1"
 
 EQUIVALENT: dict[str, str] = {
-    "rest/media_ranges.py _score: return 110 => return 111": _ORDER_ALONE,
-    'rest/media_ranges.py _score: return 101 if sub.startswith("*+") and own_sub.endswith(sub[1:]) else None'
-    ' => return 102 if sub.startswith("*+") and own_sub.endswith(sub[1:]) else None': _ORDER_ALONE,
-    "rest/media_ranges.py _score: return 100 if base == own_base else 0 => return 100 if base == own_base else 1": _ORDER_ALONE,
+    "rest/media_ranges.py _score: of_base = 100 * (base == own_base) => of_base = 101 * (base == own_base)": _ORDER_ALONE,
+    "rest/media_ranges.py _score: return of_base + 10 * (sub == own_sub) => return of_base + 11 * (sub == own_sub)": _ORDER_ALONE,
+    "rest/media_ranges.py _score: return of_base + 10 * (name == own_name) + (structure == own_structure)"
+    " => return of_base + 11 * (name == own_name) + (structure == own_structure)": _ORDER_ALONE,
     "rest/query.py integer: magnitude = int(significant) if len(significant) <= len(str(INT_MAX)) else INT_MAX + 1"
     " => magnitude = int(significant) if len(significant) <= len(str(INT_MAX)) else INT_MAX + 2": _CLAMPED,
     "rest/query.py integer: return int(number) if abs(number) < INT_MAX else INT_MAX if number > 0 else -INT_MAX - 1"

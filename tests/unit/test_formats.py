@@ -94,6 +94,20 @@ def test_column_of_a_later_row_comes_after_its_predecessor() -> None:
     assert page("csv", [], total=0) == "\n"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["0899123456", "-08", "+09", "1e3", "1.5E3", "-.5e1", "0o17", "y", "N", "no", "~", "0x1F", "12:30", ".inf", "2030-01-02"],
+)
+def test_text_that_a_parser_takes_for_something_else_is_quoted_in_yaml(text: str) -> None:
+    """PyYAML reads YAML 1.1 alone, other parsers 1.2."""
+    assert encoded_item("yaml", item(1, name=text)) == f"id: 1\nname: '{text}'\n"
+
+
+@pytest.mark.parametrize("text", ["1.2.3", "0908 12", "e1", "1e", "0o18", "yy", "x", "1,5", "--1", "."])
+def test_other_text_is_plain_in_yaml(text: str) -> None:
+    assert encoded_item("yaml", item(1, name=text)) == f"id: 1\nname: {text}\n"
+
+
 def test_page_in_yaml_is_a_list_and_an_empty_one_a_mapping() -> None:
     assert page("yaml", [item(1, at=WHEN)], total=1) == "- id: 1\n  at: '2026-11-24T12:00:00+00:00'\n"
     assert page("yaml", [], total=0) == "{}\n"

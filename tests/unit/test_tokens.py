@@ -304,3 +304,20 @@ def test_time_is_the_clock_s() -> None:
     tokens = AccessTokens(OwnKey(), clock, 3600, 0)
     clock.now += timedelta(days=1)
     assert tokens.verify(tokens.issue("alice", []))["iat"] == NOW + 86_400
+
+
+def test_fraction_of_a_second_counts() -> None:
+    """Some other signer may write times with a fraction (RFC 7519, section 2)."""
+    clock = Clock()
+    tokens = AccessTokens(OwnKey(), clock, 3600, 0)
+    clock.now += timedelta(milliseconds=500)
+    for claims in ({"iat": NOW + 0.25}, {"nbf": NOW + 0.25}, {"exp": NOW + 0.75}):
+        assert tokens.verify(signed(claims=CLAIMS | claims)) == CLAIMS | claims
+    for claims in ({"iat": NOW + 0.75}, {"nbf": NOW + 0.75}, {"exp": NOW + 0.25}, {"exp": NOW + 0.5}):
+        with pytest.raises((InvalidToken, ExpiredToken)):
+            tokens.verify(signed(claims=CLAIMS | claims))
+
+
+@pytest.mark.parametrize("claims", [{"iat": -(10**400)}, {"nbf": -(10**400)}, {"exp": 10**400}])
+def test_time_that_no_float_holds_is_invalid(claims: dict[str, int]) -> None:
+    assert refused(signed(claims=CLAIMS | claims)) is InvalidToken
