@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
+from http import HTTPStatus
 from random import getrandbits
 from typing import Any
 
@@ -109,6 +110,8 @@ def _finish(settings: Settings, response: Response) -> Response:
     here, request = app_ctx.g, request_ctx.request
     headers, environ = response.headers, request.environ
     headers.extend((("X-Request-Id", request_id.get()), *_missing(response)))
+    if response.status_code == HTTPStatus.NO_CONTENT:
+        headers.remove("Content-Type")  # Flask sets one
     if settings.app_enable_api_entrypoint and ("negotiated" in here or "documented" in here) and _is_representation(response):
         link = f'<{origin_of(request)}/api/docs.jsonld>; rel="http://www.w3.org/ns/hydra/core#apiDocumentation"'
         if response.status_code < _ERRORS:

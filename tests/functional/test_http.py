@@ -124,6 +124,17 @@ def test_another_path_of_a_user_is_404(
         assert answer.json == {"error": f'No route found for "{method} http://localhost{given}"'}
 
 
+def test_answer_without_content_has_no_content_type(client: FlaskClient, headers: dict[str, str], database: Database) -> None:
+    """Flask would say that it is `text/html`."""
+    wanted = {"Origin": ORIGIN, "Access-Control-Request-Method": "GET"}
+    answers = [
+        client.delete(f"/api/users/{database.make_user('target').id}", headers=headers),
+        client.post("/api/token/invalidate", headers=headers),
+        client.options("/api/users", headers=wanted),
+    ]
+    assert [(answer.status_code, answer.data, answer.headers.get("Content-Type")) for answer in answers] == [(204, b"", None)] * 3
+
+
 @pytest.mark.parametrize("variable", ["RAW_URI", "REQUEST_URI"])
 def test_raw_path_is_known_from_any_server(client: FlaskClient, variable: str) -> None:
     """gunicorn passes RAW_URI, mod_wsgi and uWSGI pass REQUEST_URI."""
