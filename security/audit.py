@@ -95,6 +95,4 @@ def _forget_pending(session: Session) -> None:
 
 
 def _log(values: dict[str, Any]) -> None:
-    # config.logging adds the request's id to every line.
-    fields = {name: value for name, value in values.items() if value and name != "request_id"}
-    audit_log.info(values["event"], extra=fields)
+    audit_log.info(values["event"], extra={name: value for name, value in values.items() if value})

@@ -183,7 +183,7 @@ class KeySet:
     def _read_rows(self, now: int) -> SQLAlchemyError | None:
         """Read the keys of all hosts. Return the failure if the database cannot be reached."""
         try:
-            with Session(self.engine(), expire_on_commit=False) as session:
+            with Session(self.engine()) as session:
                 # A read-only server may run beside a campus that has none of our tables.
                 is_there = self.writes_rows or inspect(session.connection()).has_table(VerificationKey.__tablename__)
                 rows = list(find_verification_keys(session, now)) if is_there else []

@@ -42,4 +42,7 @@ EQUIVALENT: dict[str, str] = {
     " => return ('%2f' not in raw_path(environ).lower())": "to look for two characters first only saves time",
     "security/client_address.py TrustedProxies._is_trusted: if not self._networks or not peer:"
     " => if (not peer):": "without networks, no address is in one of them",
+    "security/keys/files.py KeyFiles.public_keys:"
+    " found = [key for _, key in self.keys_put_aside(0) if isinstance(key, RSAPublicKey)]"
+    " => found = [key for _, key in self.keys_put_aside(1) if isinstance(key, RSAPublicKey)]": "no file is from the first second of 1970",
 }
