@@ -83,8 +83,8 @@ class RoutedOperation(NamedTuple):
     method: str
     operation: Operation
     is_public: bool
-    needs_sign_in: bool = False
-    takes_suffix: bool = False
+    needs_sign_in: bool
+    takes_suffix: bool
 
 
 def documented(operation: Operation) -> Callable[[RouteCallable], RouteCallable]:

@@ -102,9 +102,7 @@ def change_user(session: Session, ours: Parts, held: HeldUser, columns: Mapping[
     follow_change(session, ours.clock(), held, columns, is_forced=is_forced)
 
 
-def follow_change(
-    session: Session, now: datetime, held: HeldUser, columns: Mapping[str, Any], *, is_forced: bool = False
-) -> None:
+def follow_change(session: Session, now: datetime, held: HeldUser, columns: Mapping[str, Any], *, is_forced: bool) -> None:
     """Write the consequences of changing a locked user: wrong codes are forgotten, tokens end, and the audit gets an event."""
     if "password" in columns:
         forget_wrong_codes(session, held.id)

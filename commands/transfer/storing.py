@@ -124,7 +124,7 @@ class Storing:
             if extra:
                 self._ours.extra_fields.write_values(session, user.id, extra, now)
             named = {PREFIX + self._planner.fields[field_id]: value for field_id, value in extra.items()}
-            follow_change(session, now, user, columns | named)
+            follow_change(session, now, user, columns | named, is_forced=False)
 
     def _require_administrator(self, changes: Sequence[tuple[Any, Mapping[str, Any]]], now: datetime) -> None:
         losing = {user.id for user, columns in changes if loses_administrator(user, columns, now)}

@@ -45,4 +45,7 @@ EQUIVALENT: dict[str, str] = {
     "security/keys/files.py KeyFiles.public_keys:"
     " found = [key for _, key in self.keys_put_aside(0) if isinstance(key, RSAPublicKey)]"
     " => found = [key for _, key in self.keys_put_aside(1) if isinstance(key, RSAPublicKey)]": "no file is from the first second of 1970",
+    "security/keys/key_set.py KeySet._snapshot_within:"
+    " if not self._lock.acquire(blocking=waits or snapshot is None) and snapshot is not None:"
+    " => if (not self._lock.acquire(blocking=waits or snapshot is None)):": "without a snapshot, the lock is always acquired",
 }
