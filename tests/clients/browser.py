@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clients.installing import require
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -33,7 +34,9 @@ class Browser:
         self.until(lambda: self.all(".opblock"))
 
     def until(self, found: Callable[[], Any]) -> Any:
-        return WebDriverWait(self.driver, WAIT_SECONDS).until(lambda _driver: found())
+        """Return what `found` returns once that is true. A page may replace elements while `found` reads them."""
+        wait = WebDriverWait(self.driver, WAIT_SECONDS, ignored_exceptions=(StaleElementReferenceException,))
+        return wait.until(lambda _driver: found())
 
     def all(self, selector: str) -> list[WebElement]:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
