@@ -58,7 +58,10 @@ def occupied(hashing: HashingThread) -> Iterator[None]:
 
 
 def wait_until_inside(hashing: HashingThread, count: int) -> None:
+    """Wait until so many requests hash or wait to do so, and until what observes the number knows that."""
     deadline = time.monotonic() + WAIT_SECONDS
     while hashing.inside != count:
         assert time.monotonic() < deadline
         time.sleep(0.001)
+    with hashing._lock:  # it is held from the change to the end of the call
+        pass
