@@ -51,7 +51,7 @@ class Settings:
     # fmt: off
     app_env: str = _variable("APP_ENV", "prod", parsing.one_of("dev", "test", "prod"), "dev, test or prod", "prod refuses to start with a weak passphrase; under the `flask` command the default is dev")
     app_secret: str = _variable("APP_SECRET", "", str, "text", "protects the hashes of throttled names and the secrets of second factors; use the same on every host, and never change it; if empty, JWT_PASSPHRASE takes its place")
-    chamilo_version: str = _variable("CHAMILO_VERSION", "2", parsing.one_of("2", "3"), "2 or 3", "the version of Chamilo whose answers this server gives; the versions differ in error documents, header fields and API documents")
+    chamilo_version: str = _variable("CHAMILO_VERSION", "2", parsing.one_of("2", "3"), "2 or 3", "this server answers as that version of Chamilo does; the versions differ in error documents, header fields and API documents")
     app_enable_api_entrypoint: bool = _variable("APP_ENABLE_API_ENTRYPOINT", "0", parsing.boolean, "1/true/yes/on", "serves the explorer and the API documents under /api")
     jwt_secret_key: str = _variable("JWT_SECRET_KEY", "%kernel.project_dir%/config/jwt/private.pem", str, "path, or the PEM itself", "the RSA private key that signs tokens; not an HMAC secret")
     jwt_public_key: str = _variable("JWT_PUBLIC_KEY", "%kernel.project_dir%/config/jwt/public.pem", str, "path, or the PEM itself", "the RSA public key that verifies tokens")

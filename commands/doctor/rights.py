@@ -90,7 +90,7 @@ def _examine_excess(user: str, found: dict[TableClause, set[str]]) -> Finding:
 
 
 def _tables(*, is_campus: bool) -> Iterator[TableClause]:
-    """Yield the tables whose rights are checked: all, or beside a campus only those of Poort that are used there."""
+    """Yield the tables whose rights are checked. Beside a campus, these are only the tables of Poort that are used there."""
     for each in db.metadata.sorted_tables:
         if not is_campus or (each.name.startswith("poort_") and each.name not in _UNUSED):
             yield each

@@ -15,7 +15,7 @@ from models.user_table import UserTable
 
 
 class Key(Protocol):
-    """Finds the user whom a row describes. `column` is the name of the key in files."""
+    """Finds the stored users whom the rows of a file describe. `column` is the name of the key's column in the file."""
 
     column: str
 

@@ -65,7 +65,7 @@ class Plan:
 class Missing:
     """The active users of the home portal who are not in a file.
 
-    `names` holds the names by id of those to deactivate, `kept` the names of administrators who stay active. `of_all` is the
+    `names` has the names of those to deactivate, by id. `kept` has the names of administrators who stay active. `of_all` is the
     number of all active users of the portal.
     """
 
@@ -178,7 +178,7 @@ def _differs(name: str, value: Any, stored: Any) -> bool:
 
 
 def find_missing(ours: Parts, plan: Plan) -> Missing:
-    """Return the active users who are not in the file. Administrators stay active if no other would be left."""
+    """Return the active users who are not in the file. Administrators among them are kept if otherwise none would be left."""
     session, portal_id = db.session(), ours.home_portal().id
     users = select(User.id, User.username).where(is_linked_to([portal_id]), User.active == ACTIVE)
     of_all = session.scalar(select(func.count()).select_from(users.subquery())) or 0
